@@ -1,0 +1,140 @@
+/* Agreement on a sequence of blocks: one interface for PBFT and Raft.
+ *
+ * A core is a pure state machine. It has no thread, socket, file, clock or randomness. The host (node or
+ * simulator) steps it with one event at a time and then carries out the actions it put out, IN ORDER.
+ *
+ *        event ──► rdg_consensus_step(core, now_ms, event, out) ──► out: [write…, send…, request…]
+ *
+ * Invariants
+ * 1. Durable before visible: every WRITE that a SEND relies on stands before it in the output. The host makes
+ *    all WRITEs of an output stable (one synced batch) before it carries out any other action of it.
+ * 2. The same state, time and event give the same output, byte for byte.
+ * 3. A core never signs two different digests for one (phase, epoch, view, height), over any crash, provided
+ *    the host kept invariant 1 and gives every written record back at START. A replica without its records
+ *    (START with amnesia=true) does not vote until it has caught up with a quorum.
+ * 4. A COMMIT action for height h follows that for h-1, and carries a certificate that rdg_certificate_verify
+ *    accepts. Execution is decoupled: the host reports EXECUTED later, which yields the checkpoint vote.
+ * 5. Memory is bounded: at most RDG_CONSENSUS_WINDOW heights above the last executed are kept; messages
+ *    beyond it only mark the sender as ahead (BEHIND action); each validator has one slot per phase, view
+ *    and height, so no peer can grow anything.
+ * 6. Messages that arrive are hostile. rdg_consensus_check may run on any thread (it reads only immutable
+ *    configuration): it decodes and verifies signatures. step() accepts only messages that passed it.
+ *
+ * PBFT: Castro & Liskov, "Practical Byzantine Fault Tolerance" (OSDI 1999) and its thesis; what is bound and
+ * checked is listed in docs/consensus.md. */
+#ifndef RIDGE_CONSENSUS_CONSENSUS_H
+#define RIDGE_CONSENSUS_CONSENSUS_H
+#include "ridge/base/buf.h"
+#include "ridge/consensus/validators.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RDG_CONSENSUS_WINDOW 16                     /* heights in flight */
+#define RDG_CONSENSUS_PROPOSAL_MAX (8u << 20)       /* bytes of one proposal */
+#define RDG_CONSENSUS_MESSAGE_MAX (RDG_CONSENSUS_PROPOSAL_MAX + 65536)
+#define RDG_CONSENSUS_ALL 0xffffffffu               /* send to every other validator */
+
+/* What the core needs of its host, called synchronously from step() and check(); must be thread-safe. */
+typedef struct rdg_consensus_host {
+    /* Signs a statement hash with this node's key. */
+    rdg_err_t (*sign)(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out);
+    rdg_err_t (*verify)(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
+                        const rdg_sm2_signature_t *sig);
+    /* The block hash of a proposal's bytes; MALFORMED if it cannot be one. Cheap: no semantic check. */
+    rdg_err_t (*digest)(void *ctx, rdg_bytes_t proposal, rdg_hash_t *out);
+    void *ctx;
+} rdg_consensus_host_t;
+
+typedef struct rdg_consensus_config {
+    rdg_validator_set_t validators;
+    uint32_t self;                  /* index, or count for an observer, who never votes */
+    uint64_t retransmit_ms;         /* own messages of an undecided height are sent again this often */
+    uint64_t view_timeout_ms;       /* used by view change */
+    uint64_t checkpoint_interval;   /* heights; 1: every block has a checkpoint certificate */
+    rdg_consensus_host_t host;
+} rdg_consensus_config_t;
+
+typedef enum rdg_consensus_event_kind {
+    RDG_EVENT_START,     /* first event: height and digest of the last durable block, records written before */
+    RDG_EVENT_MESSAGE,   /* a message that passed rdg_consensus_check */
+    RDG_EVENT_PAYLOAD,   /* the host's answer to WANT_PROPOSAL: the proposal's bytes */
+    RDG_EVENT_WORK,      /* the host has transactions to propose */
+    RDG_EVENT_VALIDATED, /* the host's answer to VALIDATE: ok or not */
+    RDG_EVENT_EXECUTED,  /* block `height` is executed and durable; digest is its executed header's */
+    RDG_EVENT_SYNCED,    /* the host imported sealed blocks up to `height` (digest: last block hash) by itself */
+    RDG_EVENT_TICK       /* the deadline asked for by the last TIMER has come */
+} rdg_consensus_event_kind_t;
+
+typedef struct rdg_consensus_record {
+    rdg_bytes_t key, value;
+} rdg_consensus_record_t;
+
+typedef struct rdg_consensus_event {
+    rdg_consensus_event_kind_t kind;
+    uint32_t from;        /* MESSAGE: the peer that handed it over (any validator or observer index) */
+    uint64_t height;      /* START, PAYLOAD, VALIDATED, EXECUTED, SYNCED */
+    uint64_t view;        /* PAYLOAD, VALIDATED */
+    rdg_hash_t digest;    /* START (last block hash), VALIDATED, EXECUTED, SYNCED */
+    rdg_bytes_t bytes;    /* MESSAGE, PAYLOAD; borrowed during step */
+    bool ok;              /* VALIDATED */
+    bool amnesia;         /* START */
+    const rdg_consensus_record_t *records; /* START */
+    size_t record_count;
+} rdg_consensus_event_t;
+
+typedef enum rdg_consensus_action_kind {
+    RDG_ACTION_WRITE,         /* key, value: make stable */
+    RDG_ACTION_DELETE,        /* key: may be dropped with the next batch */
+    RDG_ACTION_SEND,          /* to (index or RDG_CONSENSUS_ALL), bytes */
+    RDG_ACTION_WANT_PROPOSAL, /* height, view, digest of the parent: build one when there is work */
+    RDG_ACTION_VALIDATE,      /* height, view, digest, bytes: is it a valid successor? answer VALIDATED */
+    RDG_ACTION_COMMIT,        /* height, digest, bytes (the proposal), certificate (encoded seal) */
+    RDG_ACTION_CHECKPOINT,    /* height, digest, certificate: a quorum executed to this result */
+    RDG_ACTION_TIMER,         /* at_ms: send TICK then (replaces the former one) */
+    RDG_ACTION_BEHIND,        /* height: peer `to` has proved progress up to there; fetch sealed blocks */
+    RDG_ACTION_DIVERGED,      /* height, digest of the quorum: our execution differs; the core votes no more */
+    RDG_ACTION_EVIDENCE       /* bytes: two signed statements of one validator (`to`) that contradict */
+} rdg_consensus_action_kind_t;
+
+typedef struct rdg_consensus_action {
+    rdg_consensus_action_kind_t kind;
+    uint32_t to;
+    uint64_t height, view, at_ms;
+    rdg_hash_t digest;
+    rdg_bytes_t key, bytes, certificate; /* borrowed from the output until it is cleared */
+} rdg_consensus_action_t;
+
+typedef struct rdg_consensus_output rdg_consensus_output_t;
+rdg_consensus_output_t *rdg_consensus_output_new(void);
+void rdg_consensus_output_free(rdg_consensus_output_t *o);
+void rdg_consensus_output_clear(rdg_consensus_output_t *o);
+size_t rdg_consensus_output_count(const rdg_consensus_output_t *o);
+const rdg_consensus_action_t *rdg_consensus_output_at(const rdg_consensus_output_t *o, size_t i);
+
+typedef struct rdg_consensus rdg_consensus_t;
+
+/* Copies config. INVALID names what is wrong with it. */
+rdg_err_t rdg_pbft_new(const rdg_consensus_config_t *config, rdg_consensus_t **out);
+void rdg_consensus_free(rdg_consensus_t *c);
+
+/* Decodes and authenticates a message. BAD_SIGNATURE, MALFORMED, WRONG_CHAIN, TOO_LARGE. Thread-safe. */
+rdg_err_t rdg_consensus_check(const rdg_consensus_t *c, rdg_bytes_t message);
+/* Appends actions to out. An error means that the event was refused and the state is unchanged. */
+rdg_err_t rdg_consensus_step(rdg_consensus_t *c, uint64_t now_ms, const rdg_consensus_event_t *event,
+                             rdg_consensus_output_t *out);
+
+typedef struct rdg_consensus_status {
+    const char *protocol; /* "pbft", "raft" */
+    uint64_t view, epoch, committed_height, executed_height, checkpoint_height;
+    uint32_t leader, self, count, quorum;
+    uint64_t seen_height[RDG_VALIDATORS_MAX]; /* highest height each validator has shown */
+    bool voting, diverged;
+} rdg_consensus_status_t;
+void rdg_consensus_status(const rdg_consensus_t *c, rdg_consensus_status_t *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

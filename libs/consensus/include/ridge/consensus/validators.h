@@ -1,0 +1,70 @@
+/* The validator set, quorum arithmetic, and quorum certificates.
+ *
+ * n validators tolerate f = floor((n-1)/3) Byzantine ones; a quorum is n - f votes (4: 3; 3: 3; 1: 1).
+ * Any two quorums share at least f+1 validators. Weights are equal in this version.
+ *
+ * A certificate is a statement and the signatures of a quorum over it, RLP:
+ *   [phase, epoch, view, height, digest(32), [[index, signature(64)], …]]  with ascending index.
+ * Verification refuses duplicated or descending signers, indexes out of the set, a count below the quorum,
+ * a foreign chain or epoch, and any signature that does not verify: one bad signature refuses the whole. */
+#ifndef RIDGE_CONSENSUS_VALIDATORS_H
+#define RIDGE_CONSENSUS_VALIDATORS_H
+#include "ridge/crypto/sm2.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RDG_VALIDATORS_MAX 64
+
+typedef struct rdg_validator_set {
+    uint64_t chain_id; /* statements are bound to it */
+    uint64_t epoch;    /* grows by one with each membership change */
+    uint32_t count;    /* 1..RDG_VALIDATORS_MAX */
+    rdg_sm2_public_t keys[RDG_VALIDATORS_MAX];
+} rdg_validator_set_t;
+
+uint32_t rdg_validators_faults(uint32_t count);
+uint32_t rdg_validators_quorum(uint32_t count);
+/* INVALID: none, too many, or a key twice. */
+rdg_err_t rdg_validators_check(const rdg_validator_set_t *set);
+/* SM3 (tag VALIDATORS) over chain id, epoch, keys. */
+void rdg_validators_hash(const rdg_validator_set_t *set, rdg_hash_t *out);
+/* Index of key, or count if it is not a member. */
+uint32_t rdg_validators_find(const rdg_validator_set_t *set, const rdg_sm2_public_t *key);
+
+typedef enum rdg_phase {
+    RDG_PHASE_PRE_PREPARE = 1,
+    RDG_PHASE_PREPARE = 2,
+    RDG_PHASE_COMMIT = 3,     /* its certificate seals a block: the digest is the block hash */
+    RDG_PHASE_CHECKPOINT = 4, /* the digest is the executed header's; view is 0 */
+    RDG_PHASE_VIEW_CHANGE = 5,
+    RDG_PHASE_NEW_VIEW = 6,
+    RDG_PHASE_RAFT_LEADER = 7 /* view is the term: the leader's seal of a block */
+} rdg_phase_t;
+
+typedef struct rdg_statement {
+    rdg_phase_t phase;
+    uint64_t epoch, view, height;
+    rdg_hash_t digest;
+} rdg_statement_t;
+
+/* What is signed: SM3 (tag PBFT, or RAFT for phase 7) over chain id, epoch, phase, view, height, digest. */
+void rdg_statement_hash(uint64_t chain_id, const rdg_statement_t *s, rdg_hash_t *out);
+
+typedef struct rdg_certificate {
+    rdg_statement_t statement;
+    uint32_t count;
+    struct { uint32_t index; rdg_sm2_signature_t signature; } votes[RDG_VALIDATORS_MAX];
+} rdg_certificate_t;
+
+rdg_err_t rdg_certificate_encode(const rdg_certificate_t *c, rdg_buf_t *out);
+rdg_err_t rdg_certificate_decode(rdg_bytes_t encoded, rdg_certificate_t *out); /* structure only; MALFORMED */
+/* Complete verification against the set, for phase/height/digest that the caller expects. */
+rdg_err_t rdg_certificate_verify(const rdg_certificate_t *c, const rdg_validator_set_t *set, rdg_phase_t phase,
+                                 uint64_t height, const rdg_hash_t *digest);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,66 @@
+/* An ordered key-value store behind a vtable: RocksDB for real, memory for tests and the simulator.
+ *
+ * Durability: a batch is applied whole or not at all. rdg_kv_write with sync=true returns RDG_OK only when
+ * the batch is on stable storage; with sync=false it survives a crash of the process but maybe not of the
+ * machine. After any failed write the store refuses further writes with the same error until reopened
+ * (a later one must not be acknowledged on top of a hole); reads go on.
+ * Errors: CORRUPT (checksum, missing file: names it), DISK_FULL, IO, BUSY (opened by another process).
+ * Thread-safe; iterators and snapshots belong to one thread at a time. */
+#ifndef RIDGE_KV_KV_H
+#define RIDGE_KV_KV_H
+#include "ridge/base/buf.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RDG_KV_KEY_MAX 1024
+#define RDG_KV_VALUE_MAX (64u << 20)
+
+typedef struct rdg_kv rdg_kv_t;
+typedef struct rdg_kv_batch rdg_kv_batch_t;
+typedef struct rdg_kv_iter rdg_kv_iter_t;
+typedef struct rdg_kv_snapshot rdg_kv_snapshot_t;
+
+typedef struct rdg_kv_options {
+    size_t memory_bytes;   /* budget for write buffers and cache together; 0: 16 MiB */
+    bool create;           /* make the store if absent */
+} rdg_kv_options_t;
+
+rdg_err_t rdg_kv_open_rocksdb(const char *path, const rdg_kv_options_t *options, rdg_kv_t **out);
+rdg_err_t rdg_kv_open_memory(rdg_kv_t **out);
+void rdg_kv_close(rdg_kv_t *kv); /* NULL is fine */
+
+/* Clears out and fills it with the value; NOT_FOUND leaves it empty. snap may be NULL (latest). */
+rdg_err_t rdg_kv_get(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, rdg_bytes_t key, rdg_buf_t *out);
+
+rdg_kv_batch_t *rdg_kv_batch_new(void); /* NULL: no memory */
+void rdg_kv_batch_free(rdg_kv_batch_t *b);
+void rdg_kv_batch_clear(rdg_kv_batch_t *b);
+/* Sticky errors: reported by rdg_kv_write. Copies. */
+void rdg_kv_batch_put(rdg_kv_batch_t *b, rdg_bytes_t key, rdg_bytes_t value);
+void rdg_kv_batch_delete(rdg_kv_batch_t *b, rdg_bytes_t key);
+size_t rdg_kv_batch_bytes(const rdg_kv_batch_t *b);
+rdg_err_t rdg_kv_write(rdg_kv_t *kv, const rdg_kv_batch_t *b, bool sync);
+
+rdg_kv_snapshot_t *rdg_kv_snapshot(rdg_kv_t *kv); /* NULL: no memory */
+void rdg_kv_snapshot_release(rdg_kv_t *kv, rdg_kv_snapshot_t *s);
+
+/* Ascending over keys with the prefix, from `from` (>= prefix; empty: the first). Views are valid until
+ * the next call. false at the end or on error (rdg_kv_iter_err). */
+rdg_err_t rdg_kv_iter_open(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, rdg_bytes_t prefix, rdg_bytes_t from,
+                           rdg_kv_iter_t **out);
+bool rdg_kv_iter_next(rdg_kv_iter_t *it, rdg_bytes_t *key, rdg_bytes_t *value);
+rdg_err_t rdg_kv_iter_err(const rdg_kv_iter_t *it);
+void rdg_kv_iter_close(rdg_kv_iter_t *it);
+
+typedef struct rdg_kv_stats { uint64_t disk_bytes, memory_bytes, keys_estimate; } rdg_kv_stats_t;
+void rdg_kv_stats(rdg_kv_t *kv, rdg_kv_stats_t *out);
+
+/* A backend implements this; the functions above are thin, checked wrappers. A test double may wrap
+ * another store to make writes fail (DISK_FULL) or vanish. See src/kv.c for struct rdg_kv. */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
