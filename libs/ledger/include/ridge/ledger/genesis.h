@@ -1,0 +1,56 @@
+/* Genesis: what makes a chain this chain. A JSON file that the cloud composes and every node keeps.
+ *
+ * { "version": 1, "name": "feeder-7", "chain_id": 7312…, "time_ms": …, "consensus": "pbft",
+ *   "validators": [ { "name": "dev-1", "key": "<128 hex>" }, … ],
+ *   "admins": [ "0x<address>", … ],
+ *   "params": { "block_interval_ms": 100, "empty_block_ms": 0, "block_gas_limit": 200000000, "tx_gas_limit": 30000000,
+ *               "block_tx_max": 2000, "evm_revision": "cancun" },
+ *   "alloc": { "0x<address>": "<decimal balance>" } }
+ *
+ * The genesis hash is SM3 (tag GENESIS) of the canonical RLP of these values, so white space and key order of
+ * the file do not matter; it is the parent hash of block 1 and height 0's block hash. empty_block_ms 0: no
+ * empty blocks. */
+#ifndef RIDGE_LEDGER_GENESIS_H
+#define RIDGE_LEDGER_GENESIS_H
+#include "ridge/consensus/validators.h"
+#include "ridge/evm/evm.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RDG_GENESIS_ADMINS_MAX 16
+#define RDG_GENESIS_ALLOC_MAX 256
+#define RDG_GENESIS_BYTES_MAX (256u << 10)
+#define RDG_NAME_MAX 64
+
+typedef struct rdg_chain_params {
+    uint64_t block_interval_ms, empty_block_ms, block_gas_limit, tx_gas_limit, block_tx_max;
+    rdg_evm_revision_t revision;
+} rdg_chain_params_t;
+
+typedef struct rdg_genesis {
+    char name[RDG_NAME_MAX + 1];
+    char consensus[16]; /* "pbft" or "raft" */
+    uint64_t time_ms;
+    rdg_validator_set_t validators; /* holds the chain id; epoch 0 */
+    char validator_names[RDG_VALIDATORS_MAX][RDG_NAME_MAX + 1];
+    uint32_t admin_count;
+    rdg_address_t admins[RDG_GENESIS_ADMINS_MAX];
+    rdg_chain_params_t params;
+    uint32_t alloc_count;
+    struct { rdg_address_t address; rdg_word_t balance; } alloc[RDG_GENESIS_ALLOC_MAX];
+    rdg_hash_t hash; /* set by parse */
+} rdg_genesis_t;
+
+void rdg_chain_params_default(rdg_chain_params_t *p);
+/* INVALID or MALFORMED name the field. Missing params take their defaults. */
+rdg_err_t rdg_genesis_parse(rdg_bytes_t json, rdg_genesis_t *out);
+rdg_err_t rdg_genesis_load(const char *path, rdg_genesis_t *out);
+/* The JSON form of g (hash is recomputed). */
+rdg_err_t rdg_genesis_format(rdg_genesis_t *g, rdg_buf_t *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

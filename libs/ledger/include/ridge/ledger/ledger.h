@@ -1,0 +1,90 @@
+/* The ledger of one chain on one node: sealed blocks, state, indexes.
+ *
+ * On disk, under one directory: `genesis.json`; `blocks/NNNNNN.blk`, append-only records with length and checksum
+ * holding proposal, seal and receipts; `db/`, RocksDB with the flat state, the state tree, indexes, headers, seals,
+ * executed headers, checkpoint certificates and the consensus records.
+ *
+ * Invariants
+ * 1. rdg_ledger_apply returns RDG_OK only when block, seal, receipts, state and indexes are on stable storage: the
+ *    body is appended and synced first, then one synced RocksDB batch makes it visible. A crash between the two
+ *    leaves a tail in the block file that open() cuts off.
+ * 2. Height h+1 is applied on top of h only; the parent hash, the tx root and the seal are verified before anything
+ *    is executed, for every source (consensus, sync, import).
+ * 3. State is a function of genesis and blocks. state_root after a block commits to every account and slot.
+ * 4. After an IO, DISK_FULL or CORRUPT failure nothing further is applied until the ledger is reopened; reads go on.
+ * Threads: one writer (apply); reads from any thread. */
+#ifndef RIDGE_LEDGER_LEDGER_H
+#define RIDGE_LEDGER_LEDGER_H
+#include "ridge/consensus/validators.h"
+#include "ridge/kv/kv.h"
+#include "ridge/ledger/block.h"
+#include "ridge/ledger/genesis.h"
+#include "ridge/ledger/pool.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct rdg_ledger rdg_ledger_t;
+
+typedef struct rdg_ledger_options {
+    size_t memory_bytes;   /* for the store; 0: default */
+    bool memory_store;     /* tests: state in memory, block files still on disk */
+} rdg_ledger_options_t;
+
+/* Creates the directory's content at first; later refuses a genesis with another hash (CONFLICT names both). */
+rdg_err_t rdg_ledger_open(const char *dir, const rdg_genesis_t *genesis, const rdg_ledger_options_t *options,
+                          rdg_ledger_t **out);
+void rdg_ledger_close(rdg_ledger_t *l);
+const rdg_genesis_t *rdg_ledger_genesis(const rdg_ledger_t *l);
+rdg_kv_t *rdg_ledger_kv(rdg_ledger_t *l); /* borrowed; keys starting with 'C' belong to consensus records */
+
+typedef struct rdg_ledger_head {
+    uint64_t height, time_ms, tx_total;
+    rdg_hash_t hash;        /* block hash */
+    rdg_hash_t executed;    /* executed digest */
+    rdg_hash_t state_root;
+    uint64_t checkpoint_height; /* highest height with a checkpoint certificate */
+} rdg_ledger_head_t;
+void rdg_ledger_head(rdg_ledger_t *l, rdg_ledger_head_t *out);
+
+/* Builds the proposal for the height after head from pool; time is max(now, parent + 1). NOT_FOUND: nothing to
+ * propose and allow_empty is false. */
+rdg_err_t rdg_ledger_propose(rdg_ledger_t *l, rdg_pool_t *pool, uint32_t proposer, uint64_t now_ms, bool allow_empty,
+                             rdg_buf_t *out);
+/* May this proposal follow the head? Parent, height, chain, epoch, time rules, limits, tx root, no duplicate in the
+ * block or the ledger, expiry, and every signature (those found identical in pool are not verified again; the rest
+ * in one batch). */
+rdg_err_t rdg_ledger_validate(rdg_ledger_t *l, rdg_pool_t *pool, rdg_bytes_t proposal, uint64_t now_ms);
+/* Executes and stores. seal: encoded COMMIT certificate, verified. verified=true: this node validated that very
+ * proposal before; false: signatures are checked here (sync). */
+rdg_err_t rdg_ledger_apply(rdg_ledger_t *l, rdg_bytes_t proposal, rdg_bytes_t seal, bool verified,
+                           rdg_executed_t *out);
+/* Verifies and stores a checkpoint certificate for an executed height; DIVERGED if its digest is not ours. */
+rdg_err_t rdg_ledger_checkpoint(rdg_ledger_t *l, uint64_t height, rdg_bytes_t certificate);
+
+/* --- reads ------------------------------------------------------------------------------------- */
+typedef struct rdg_tx_location { uint64_t height; uint32_t index; } rdg_tx_location_t;
+
+rdg_err_t rdg_ledger_header(rdg_ledger_t *l, uint64_t height, rdg_header_t *header, rdg_hash_t *hash,
+                            rdg_executed_t *executed); /* any may be NULL; height 0 is genesis */
+rdg_err_t rdg_ledger_height_of(rdg_ledger_t *l, const rdg_hash_t *block_hash, uint64_t *height);
+rdg_err_t rdg_ledger_block(rdg_ledger_t *l, uint64_t height, rdg_block_t **out); /* returns a reference */
+rdg_err_t rdg_ledger_seal(rdg_ledger_t *l, uint64_t height, rdg_buf_t *seal, rdg_buf_t *checkpoint);
+rdg_err_t rdg_ledger_find_tx(rdg_ledger_t *l, const rdg_hash_t *id, rdg_tx_location_t *out);
+/* Encoded receipts of a block, in order, appended as they are in one RLP list. */
+rdg_err_t rdg_ledger_receipts(rdg_ledger_t *l, uint64_t height, rdg_buf_t *out);
+
+rdg_err_t rdg_ledger_account(rdg_ledger_t *l, const rdg_address_t *a, uint64_t *nonce, rdg_word_t *balance,
+                             rdg_buf_t *code); /* any may be NULL; an absent account reads as zero */
+rdg_err_t rdg_ledger_storage(rdg_ledger_t *l, const rdg_address_t *a, const rdg_word_t *key, rdg_word_t *value);
+
+typedef struct rdg_call { rdg_address_t from; const rdg_address_t *to; rdg_word_t value; uint64_t gas; rdg_bytes_t data; } rdg_call_t;
+typedef struct rdg_call_result { rdg_evm_status_t status; uint64_t gas_used; } rdg_call_result_t;
+/* Runs on the state after head without changing it; output is appended. Any thread. */
+rdg_err_t rdg_ledger_call(rdg_ledger_t *l, const rdg_call_t *call, rdg_buf_t *output, rdg_call_result_t *result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
