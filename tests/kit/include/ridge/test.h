@@ -33,8 +33,8 @@ typedef struct rdg_test {
 
 void rdg_test_register(rdg_test_t *t);
 /* Ends the running test: prints the place and the message, exit status of its process says failed. */
-__attribute__((noreturn, format(printf, 3, 4))) void rdg_test_fail(const char *file, int line, const char *fmt,
-                                                                   ...);
+__attribute__((noreturn, format(printf, 3, 4))) void rdg_test_fail(const char *file, int line,
+                                                                   const char *fmt, ...);
 /* Ends the running test as skipped, with a reason that is printed. */
 __attribute__((noreturn)) void rdg_test_skip(const char *reason);
 const rdg_random_t *rdg_test_random(void); /* seeded by --seed and the test's name */
@@ -74,10 +74,15 @@ bool rdg_test_mem_equal(const void *a, const void *b, size_t len);
 #define CHECK_MEM(a, b, len) CHECK(rdg_test_mem_equal(a, b, len))
 
 /* Runs the block again and again, failing the 1st, 2nd, 3rd … allocation in turn, until a run meets no
- * failure; `err` must be set by the block. Every failed run must end with NO_MEMORY and leak nothing. */
+ * failure. The block assigns its result to err; each failed run must end with NO_MEMORY and leak nothing.
+ *   rdg_err_t err = RDG_OK;
+ *   RDG_TEST_ALLOC_LOOP(err) { err = thing_new(&t); if (err == RDG_OK) thing_free(t); } */
+typedef struct rdg_alloc_loop {
+    long n, live;
+} rdg_alloc_loop_t;
+bool rdg_test_alloc_step(rdg_alloc_loop_t *loop, const rdg_err_t *err, const char *file, int line);
 #define RDG_TEST_ALLOC_LOOP(err)                                                                             \
-    for (long n_ = 1, live_ = rdg_alloc_live(); rdg_test_alloc_step(n_, &live_, &(err), __FILE__, __LINE__); ++n_)
-bool rdg_test_alloc_step(long n, long *live, rdg_err_t *err, const char *file, int line);
+    for (rdg_alloc_loop_t loop_ = {0, 0}; rdg_test_alloc_step(&loop_, &(err), __FILE__, __LINE__);)
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,58 @@
+#include "ridge/base/clock.h"
+#include <stdio.h>
+#include <time.h>
+
+static uint64_t read_us(clockid_t id) {
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+static uint64_t system_wall_ms(void *ctx) {
+    (void)ctx;
+    return read_us(CLOCK_REALTIME) / 1000;
+}
+static uint64_t system_mono_ms(void *ctx) {
+    (void)ctx;
+    return read_us(CLOCK_MONOTONIC) / 1000;
+}
+static uint64_t system_mono_us(void *ctx) {
+    (void)ctx;
+    return read_us(CLOCK_MONOTONIC);
+}
+
+const rdg_clock_t *rdg_clock_system(void) {
+    static const rdg_clock_t clock = {system_wall_ms, system_mono_ms, system_mono_us, NULL};
+    return &clock;
+}
+
+static uint64_t manual_wall_ms(void *ctx) {
+    return ((rdg_clock_manual_t *)ctx)->wall_ms;
+}
+static uint64_t manual_mono_ms(void *ctx) {
+    return ((rdg_clock_manual_t *)ctx)->mono_us / 1000;
+}
+static uint64_t manual_mono_us(void *ctx) {
+    return ((rdg_clock_manual_t *)ctx)->mono_us;
+}
+
+void rdg_clock_manual_init(rdg_clock_manual_t *c, uint64_t wall_ms) {
+    c->clock = (rdg_clock_t){manual_wall_ms, manual_mono_ms, manual_mono_us, c};
+    c->wall_ms = wall_ms;
+    c->mono_us = 0;
+}
+
+void rdg_clock_manual_advance(rdg_clock_manual_t *c, uint64_t ms) {
+    c->wall_ms += ms;
+    c->mono_us += ms * 1000;
+}
+
+void rdg_time_format(uint64_t wall_ms, char out[25]) {
+    char text[64];
+    struct tm tm = {0};
+    time_t seconds = (time_t)(wall_ms / 1000);
+    gmtime_r(&seconds, &tm);
+    size_t len = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text + len, sizeof text - len, ".%03uZ", (unsigned)(wall_ms % 1000));
+    snprintf(out, 25, "%.24s", text);
+}
