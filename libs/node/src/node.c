@@ -1,0 +1,193 @@
+#include "internal.h"
+#include "ridge/base/alloc.h"
+#include "ridge/base/file.h"
+#include "ridge/base/log.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#define TICK_MS 500
+#define SPACE_TO_RESTART (64ull << 20)
+
+static void on_message(void *ctx, size_t peer, uint8_t type, rdg_bytes_t bytes) {
+    rdg_node_t *n = ctx;
+    switch (type) {
+    case MSG_CONSENSUS: driver_message(n, peer, bytes); break;
+    case MSG_TXS: gossip_receive(n, bytes); break;
+    case MSG_STATUS: sync_status(n, peer, bytes); break;
+    case MSG_BLOCKS_GET: sync_serve(n, peer, bytes); break;
+    case MSG_BLOCKS: sync_blocks(n, peer, bytes); break;
+    default: rdg_metric_add(n->m_refused, 1);
+    }
+}
+
+static void on_link(void *ctx, size_t peer, bool up) {
+    rdg_node_t *n = ctx;
+    if (up) {
+        sync_announce(n, peer);
+        driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_TICK});
+    }
+    status_refresh(n);
+}
+
+/* A full disk is the one halt that mends itself: with room again, a restart resumes where the ledger stands.
+ */
+static void watch_halt(rdg_node_t *n) {
+    struct statvfs fs;
+    if (!n->seen.halted || strncmp(n->seen.halted_why, "DISK_FULL", 9) != 0) return;
+    if (statvfs(n->dir, &fs) != 0 || (uint64_t)fs.f_bavail * fs.f_frsize < SPACE_TO_RESTART) return;
+    rdg_log(RDG_LOG_WARN, "node.restart", RDG_STR("why", "there is room on the disk again"));
+    n->exit_status = RDG_NODE_EXIT_RESTART;
+    rdg_loop_stop(n->loop);
+}
+
+static void on_tick(void *arg) {
+    rdg_node_t *n = arg;
+    gossip_tick(n);
+    sync_tick(n);
+    sync_announce(n, SIZE_MAX);
+    watch_halt(n);
+    status_refresh(n);
+}
+
+static rdg_err_t submit(void *ctx, rdg_bytes_t wire, rdg_hash_t *id) {
+    return gossip_submit(ctx, wire, id);
+}
+
+static rdg_err_t open_metrics(rdg_node_t *n) {
+    static const double ms[] = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000};
+    if (!(n->metrics = rdg_metrics_new())) return rdg_fail(RDG_E_NO_MEMORY, "no memory for metrics");
+    n->m_blocks =
+        rdg_metrics_counter(n->metrics, "ridge_node_blocks_total", "blocks applied since the start", NULL);
+    n->m_txs = rdg_metrics_counter(n->metrics, "ridge_node_transactions_total", "transactions applied", NULL);
+    n->m_height =
+        rdg_metrics_gauge(n->metrics, "ridge_node_height", "height of the last durable block", NULL);
+    n->m_pool = rdg_metrics_gauge(n->metrics, "ridge_node_pool_transactions", "transactions waiting", NULL);
+    n->m_dropped = rdg_metrics_counter(n->metrics, "ridge_node_dropped_total",
+                                       "messages dropped because a queue was full", NULL);
+    n->m_refused =
+        rdg_metrics_counter(n->metrics, "ridge_node_refused_total", "messages of peers refused", NULL);
+    n->m_apply_ms =
+        rdg_metrics_histogram(n->metrics, "ridge_node_apply_milliseconds",
+                              "execution and storage of one block", NULL, ms, sizeof ms / sizeof ms[0]);
+    return RDG_OK;
+}
+
+static rdg_err_t open_ledger(rdg_node_t *n) {
+    char path[4096];
+    rdg_ledger_options_t options = {.memory_bytes = n->options.memory_bytes};
+    RDG_TRY(rdg_path_join(path, sizeof path, n->dir, "genesis.json"));
+    RDG_TRY(rdg_genesis_load(path, &n->genesis));
+    RDG_TRY(rdg_path_join(path, sizeof path, n->dir, "node.key"));
+    RDG_TRY(rdg_sm2_key_load(path, &n->key));
+    rdg_sm2_public_t key;
+    rdg_sm2_key_public(n->key, &key);
+    n->self = rdg_validators_find(&n->genesis.validators, &key);
+    RDG_TRY(rdg_path_join(path, sizeof path, n->dir, "data"));
+    RDG_TRY(rdg_ledger_open(path, &n->genesis, &options, &n->ledger));
+    rdg_pool_limits_t limits = {n->options.pool_count, n->options.pool_bytes, n->options.pool_per_sender};
+    return rdg_pool_new(&limits, n->genesis.validators.chain_id, n->genesis.params.tx_gas_limit, &n->pool);
+}
+
+static rdg_err_t open_mesh(rdg_node_t *n) {
+    rdg_p2p_options_t options = {
+        .loop = n->loop,
+        .random = rdg_random_system(),
+        .chain_id = n->genesis.validators.chain_id,
+        .genesis = n->genesis.hash,
+        .key = n->key,
+        .host = n->options.p2p_host,
+        .port = n->options.p2p_port,
+        .peers = n->peers,
+        .peer_count = n->peer_count,
+        .max_frame = NODE_FRAME_MAX,
+        .message = on_message,
+        .link = on_link,
+        .ctx = n,
+    };
+    return rdg_fail_in(rdg_p2p_start(&options, &n->p2p), "peer mesh");
+}
+
+static rdg_err_t open_all(rdg_node_t *n) {
+    if (!(n->dir = rdg_strdup(n->options.dir))) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the node");
+    RDG_TRY(open_metrics(n));
+    RDG_TRY(rdg_loop_new(&n->loop));
+    RDG_TRY(open_ledger(n));
+    RDG_TRY(peers_load(n));
+    RDG_TRY(gossip_open(n));
+    RDG_TRY(driver_open(n));
+    RDG_TRY(rdg_timer_new(n->loop, on_tick, n, &n->tick));
+    RDG_TRY(open_mesh(n));
+    rdg_node_rpc_options_t rpc = {
+        .ledger = n->ledger, .pool = n->pool, .submit = submit, .status = status_json, .ctx = n};
+    RDG_TRY(rdg_node_rpc_new(&rpc, &n->rpc));
+    status_refresh(n);
+    return http_open(n);
+}
+
+rdg_err_t rdg_node_open(const rdg_node_options_t *options, rdg_node_t **out) {
+    rdg_node_t *n = rdg_calloc(1, sizeof *n);
+    if (!n) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the node");
+    /* libuv reads it when the first work is queued; more threads than the lane and the verifier only cost
+     * memory. */
+    (void)setenv("UV_THREADPOOL_SIZE", "2", 0);
+    n->options = *options;
+    n->started_ms = rdg_mono_ms(rdg_clock_system());
+    rdg_list_init(&n->lane.jobs);
+    pthread_mutex_init(&n->lock, NULL);
+    rdg_err_t err = open_all(n);
+    if (err != RDG_OK) {
+        rdg_node_close(n);
+        return err;
+    }
+    *out = n;
+    return RDG_OK;
+}
+
+rdg_err_t rdg_node_run(rdg_node_t *n, int *exit_status) {
+    RDG_TRY(rdg_loop_handle_signals(n->loop));
+    rdg_ledger_head_t head;
+    rdg_ledger_head(n->ledger, &head);
+    rdg_log(RDG_LOG_INFO, "node.start", RDG_STR("chain", n->genesis.name), RDG_U64("height", head.height),
+            RDG_HEX("hash", head.hash.b, 32), RDG_U64("p2p_port", rdg_p2p_port(n->p2p)),
+            RDG_U64("rpc_port", rdg_node_rpc_port(n)),
+            RDG_BOOL("validator", n->self < n->genesis.validators.count));
+    rdg_timer_start(n->tick, TICK_MS, TICK_MS);
+    driver_start(n);
+    rdg_err_t err = rdg_loop_run(n->loop);
+    rdg_ledger_head(n->ledger, &head);
+    rdg_log(RDG_LOG_INFO, "node.stop", RDG_U64("height", head.height), RDG_HEX("hash", head.hash.b, 32));
+    *exit_status = n->exit_status;
+    return err;
+}
+
+void rdg_node_stop(rdg_node_t *n) {
+    rdg_loop_stop(n->loop);
+}
+uint16_t rdg_node_rpc_port(const rdg_node_t *n) {
+    return rdg_http_server_port(n->http);
+}
+uint16_t rdg_node_p2p_port(const rdg_node_t *n) {
+    return rdg_p2p_port(n->p2p);
+}
+
+void rdg_node_close(rdg_node_t *n) {
+    if (!n) return;
+    n->closing = true;
+    if (n->http) rdg_http_server_stop(n->http);
+    rdg_node_rpc_free(n->rpc);
+    lane_close(n);
+    rdg_p2p_stop(n->p2p);
+    if (n->loop) gossip_close(n);
+    if (n->tick) rdg_timer_free(n->tick);
+    driver_close(n);
+    rdg_loop_free(n->loop); /* waits for the workers' jobs */
+    rdg_pool_free(n->pool);
+    rdg_ledger_close(n->ledger);
+    rdg_sm2_key_free(n->key);
+    rdg_metrics_free(n->metrics);
+    rdg_free(n->peers);
+    rdg_free(n->dir);
+    pthread_mutex_destroy(&n->lock);
+    rdg_free(n);
+}

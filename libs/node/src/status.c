@@ -1,0 +1,76 @@
+#include "internal.h"
+#include "ridge/codec/json.h"
+#include <stdio.h>
+#include <string.h>
+
+void status_refresh(rdg_node_t *n) {
+    pthread_mutex_lock(&n->lock);
+    rdg_consensus_status(n->core, &n->seen.consensus);
+    for (size_t i = 0; i < n->peer_count; ++i) {
+        n->seen.linked[i] = rdg_p2p_connected(n->p2p, i);
+        n->seen.peer_height[i] = n->sync.peer_height[i];
+    }
+    n->seen.syncing = n->sync.active;
+    pthread_mutex_unlock(&n->lock);
+    rdg_metric_set(n->m_pool, (int64_t)rdg_pool_count(n->pool));
+}
+
+static uint64_t resident_kib(void) {
+    unsigned long long kib = 0;
+    char line[256];
+    FILE *f = fopen("/proc/self/status", "re");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "VmRSS: %llu kB", &kib) == 1) break;
+    if (f) fclose(f);
+    return kib;
+}
+
+static json_t *peers_json(rdg_node_t *n) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < n->peer_count; ++i) {
+        if (memcmp(n->peers[i].key.b, n->genesis.validators.keys[n->self % RDG_VALIDATORS_MAX].b, 64) == 0)
+            continue;
+        json_array_append_new(list, json_pack("{s:s, s:b, s:I}", "name", n->peers[i].name, "connected",
+                                              (int)n->seen.linked[i], "height",
+                                              (json_int_t)n->seen.peer_height[i]));
+    }
+    return list;
+}
+
+static json_t *consensus_json(const rdg_node_t *n) {
+    const rdg_consensus_status_t *c = &n->seen.consensus;
+    const char *leader = c->leader < n->genesis.validators.count ? n->genesis.validator_names[c->leader] : "";
+    return json_pack("{s:s, s:I, s:I, s:s, s:I, s:I, s:b, s:I, s:I}", "protocol", n->genesis.consensus,
+                     "view", (json_int_t)c->view, "epoch", (json_int_t)c->epoch, "leader", leader,
+                     "validators", (json_int_t)c->count, "quorum", (json_int_t)c->quorum, "voting",
+                     (int)c->voting, "committed_height", (json_int_t)c->committed_height, "self",
+                     (json_int_t)c->self);
+}
+
+rdg_err_t status_json(void *node, json_t **out) {
+    rdg_node_t *n = node;
+    rdg_ledger_head_t head;
+    rdg_ledger_head(n->ledger, &head);
+    json_t *s = json_pack("{s:s, s:I, s:s, s:I}", "chain", n->genesis.name, "chain_id",
+                          (json_int_t)n->genesis.validators.chain_id, "version", RIDGE_VERSION, "height",
+                          (json_int_t)head.height);
+    if (!s) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the status");
+    json_object_set_new(s, "hash", rdg_json_hex(head.hash.b, 32));
+    json_object_set_new(s, "genesis", rdg_json_hex(n->genesis.hash.b, 32));
+    json_object_set_new(s, "state_root", rdg_json_hex(head.state_root.b, 32));
+    json_object_set_new(s, "time_ms", json_integer((json_int_t)head.time_ms));
+    json_object_set_new(s, "tx_total", json_integer((json_int_t)head.tx_total));
+    json_object_set_new(s, "checkpoint_height", json_integer((json_int_t)head.checkpoint_height));
+    json_object_set_new(s, "pool", json_integer((json_int_t)rdg_pool_count(n->pool)));
+    json_object_set_new(s, "uptime_ms",
+                        json_integer((json_int_t)(rdg_mono_ms(rdg_clock_system()) - n->started_ms)));
+    json_object_set_new(s, "rss_kib", json_integer((json_int_t)resident_kib()));
+    pthread_mutex_lock(&n->lock);
+    json_object_set_new(s, "consensus", consensus_json(n));
+    json_object_set_new(s, "peers", peers_json(n));
+    json_object_set_new(s, "syncing", json_boolean(n->seen.syncing));
+    json_object_set_new(s, "halted", n->seen.halted ? json_string(n->seen.halted_why) : json_null());
+    pthread_mutex_unlock(&n->lock);
+    *out = s;
+    return RDG_OK;
+}
