@@ -2,10 +2,11 @@
  *
  * Durability: a batch is applied whole or not at all. rdg_kv_write with sync=true returns RDG_OK only when
  * the batch is on stable storage; with sync=false it survives a crash of the process but maybe not of the
- * machine. After any failed write the store refuses further writes with the same error until reopened
+ * machine. After any failed write the store refuses further writes with the same code until reopened
  * (a later one must not be acknowledged on top of a hole); reads go on.
- * Errors: CORRUPT (checksum, missing file: names it), DISK_FULL, IO, BUSY (opened by another process).
- * Thread-safe; iterators and snapshots belong to one thread at a time. */
+ * Errors: CORRUPT (checksum, missing file: names it), DISK_FULL, IO, BUSY (opened by another process),
+ * NOT_FOUND (absent and create is false).
+ * Thread-safe; a batch or an iterator belongs to one thread at a time; a snapshot may be read by many. */
 #ifndef RIDGE_KV_KV_H
 #define RIDGE_KV_KV_H
 #include "ridge/base/buf.h"
@@ -23,13 +24,13 @@ typedef struct rdg_kv_iter rdg_kv_iter_t;
 typedef struct rdg_kv_snapshot rdg_kv_snapshot_t;
 
 typedef struct rdg_kv_options {
-    size_t memory_bytes;   /* budget for write buffers and cache together; 0: 16 MiB */
-    bool create;           /* make the store if absent */
+    size_t memory_bytes; /* budget for write buffers and cache together; 0: 16 MiB; at least 2 MiB */
+    bool create;         /* make the store if absent */
 } rdg_kv_options_t;
 
 rdg_err_t rdg_kv_open_rocksdb(const char *path, const rdg_kv_options_t *options, rdg_kv_t **out);
 rdg_err_t rdg_kv_open_memory(rdg_kv_t **out);
-void rdg_kv_close(rdg_kv_t *kv); /* NULL is fine */
+void rdg_kv_close(rdg_kv_t *kv); /* NULL is fine; iterators and snapshots are closed before */
 
 /* Clears out and fills it with the value; NOT_FOUND leaves it empty. snap may be NULL (latest). */
 rdg_err_t rdg_kv_get(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, rdg_bytes_t key, rdg_buf_t *out);
@@ -37,28 +38,35 @@ rdg_err_t rdg_kv_get(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, rdg_bytes_t ke
 rdg_kv_batch_t *rdg_kv_batch_new(void); /* NULL: no memory */
 void rdg_kv_batch_free(rdg_kv_batch_t *b);
 void rdg_kv_batch_clear(rdg_kv_batch_t *b);
-/* Sticky errors: reported by rdg_kv_write. Copies. */
+/* Sticky errors (TOO_LARGE, NO_MEMORY): reported by rdg_kv_batch_err and rdg_kv_write. Copy. Operations apply
+ * in order. */
 void rdg_kv_batch_put(rdg_kv_batch_t *b, rdg_bytes_t key, rdg_bytes_t value);
 void rdg_kv_batch_delete(rdg_kv_batch_t *b, rdg_bytes_t key);
 size_t rdg_kv_batch_bytes(const rdg_kv_batch_t *b);
+rdg_err_t rdg_kv_batch_err(const rdg_kv_batch_t *b);
 rdg_err_t rdg_kv_write(rdg_kv_t *kv, const rdg_kv_batch_t *b, bool sync);
 
 rdg_kv_snapshot_t *rdg_kv_snapshot(rdg_kv_t *kv); /* NULL: no memory */
 void rdg_kv_snapshot_release(rdg_kv_t *kv, rdg_kv_snapshot_t *s);
 
 /* Ascending over keys with the prefix, from `from` (>= prefix; empty: the first). Views are valid until
- * the next call. false at the end or on error (rdg_kv_iter_err). */
+ * the next call. false at the end or on error (rdg_kv_iter_err). What is written after the iterator was
+ * opened is not seen. */
 rdg_err_t rdg_kv_iter_open(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, rdg_bytes_t prefix, rdg_bytes_t from,
                            rdg_kv_iter_t **out);
 bool rdg_kv_iter_next(rdg_kv_iter_t *it, rdg_bytes_t *key, rdg_bytes_t *value);
 rdg_err_t rdg_kv_iter_err(const rdg_kv_iter_t *it);
 void rdg_kv_iter_close(rdg_kv_iter_t *it);
 
-typedef struct rdg_kv_stats { uint64_t disk_bytes, memory_bytes, keys_estimate; } rdg_kv_stats_t;
+typedef struct rdg_kv_stats {
+    uint64_t disk_bytes, memory_bytes, keys_estimate;
+} rdg_kv_stats_t;
 void rdg_kv_stats(rdg_kv_t *kv, rdg_kv_stats_t *out);
 
-/* A backend implements this; the functions above are thin, checked wrappers. A test double may wrap
- * another store to make writes fail (DISK_FULL) or vanish. See src/kv.c for struct rdg_kv. */
+/* Trouble on demand, for tests of whoever stores: a store around `inner` (taken) whose n-th write from the
+ * call of fail_at on (1 is the next) fails with `err` and stores nothing; 0 disarms. */
+rdg_err_t rdg_kv_open_faulty(rdg_kv_t *inner, rdg_kv_t **out);
+void rdg_kv_faulty_fail_at(rdg_kv_t *faulty, uint64_t n, rdg_err_t err);
 
 #ifdef __cplusplus
 }
