@@ -1,8 +1,17 @@
-/* HTTP/1.1 server (libmicrohttpd, epoll, thread pool).
+/* HTTP/1.1 server (libmicrohttpd: one epoll thread for all connections, a pool of threads for handlers); RFC 9110, 9112.
  *
- * The handler runs on a pool thread and may block for a bounded time; it fills the response and returns. Bodies up to
- * max_body bytes are read whole before it runs (413 beyond it). Limits: connections, 60 s idle. The server answers
- * 400 by itself to what is no HTTP. */
+ * The handler fills the response and returns; it may block for a bounded time. Up to `threads` handlers run at once;
+ * further requests wait for one of them to return, connections and keep-alive go on meanwhile. Request and response
+ * belong to the handler's call and are gone after it.
+ *
+ * 1. The body, up to max_body bytes, has been read whole before the handler runs.
+ * 2. A handler that sets nothing answers 200 with an empty body; one that runs out of memory while it fills the
+ *    response answers 500.
+ * 3. HEAD is passed to the handler like GET; what it writes is measured and not sent.
+ * Limits, and what the server answers by itself: body beyond max_body: 413 and the connection is closed; request line
+ * and headers beyond some 30 KiB: 414 or 431; no HTTP: 400 or the connection is closed; idle_s without a byte: closed;
+ * beyond max_connections: not accepted until one ends. Its own 413 and 500 have the JSON error body of docs/rest-api.md.
+ * Not done: TLS, HTTP/2, streaming uploads, WebSocket. */
 #ifndef RIDGE_NET_HTTP_SERVER_H
 #define RIDGE_NET_HTTP_SERVER_H
 #include "ridge/base/buf.h"
@@ -11,16 +20,19 @@
 extern "C" {
 #endif
 
+#define RDG_HTTP_RESPONSE_HEADERS_MAX 32
+
 typedef struct rdg_http_server rdg_http_server_t;
 typedef struct rdg_http_request rdg_http_request_t;
 typedef struct rdg_http_response rdg_http_response_t;
 
 typedef struct rdg_http_server_options {
-    const char *host;  /* NULL: 127.0.0.1 */
-    uint16_t port;     /* 0: the system chooses */
-    unsigned threads;  /* 0: 2 */
-    size_t max_body;   /* 0: 1 MiB */
+    const char *host;         /* NULL: 127.0.0.1 */
+    uint16_t port;            /* 0: the system chooses */
+    unsigned threads;         /* that run handlers; 0: 2 */
+    size_t max_body;          /* 0: 1 MiB */
     unsigned max_connections; /* 0: 256 */
+    unsigned idle_s;          /* 0: 60 */
 } rdg_http_server_options_t;
 
 typedef void (*rdg_http_handler_t)(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res);
@@ -29,19 +41,21 @@ typedef void (*rdg_http_handler_t)(void *ctx, const rdg_http_request_t *req, rdg
 rdg_err_t rdg_http_server_start(const rdg_http_server_options_t *options, rdg_http_handler_t handler, void *ctx,
                                 rdg_http_server_t **out);
 uint16_t rdg_http_server_port(const rdg_http_server_t *s);
-void rdg_http_server_stop(rdg_http_server_t *s); /* waits for running handlers; frees */
+void rdg_http_server_stop(rdg_http_server_t *s); /* waits for running handlers; frees; NULL is fine */
 
 const char *rdg_http_method(const rdg_http_request_t *r);
-const char *rdg_http_path(const rdg_http_request_t *r); /* decoded, without the query */
-const char *rdg_http_header(const rdg_http_request_t *r, const char *name); /* NULL if absent */
-const char *rdg_http_query(const rdg_http_request_t *r, const char *name);
+/* Decoded, without the query; not normalised ("..", "//" stay). A %00 or broken escape stays as it was sent. */
+const char *rdg_http_path(const rdg_http_request_t *r);
+const char *rdg_http_header(const rdg_http_request_t *r, const char *name); /* NULL if absent; any case */
+const char *rdg_http_query(const rdg_http_request_t *r, const char *name);  /* decoded; NULL if absent */
 rdg_bytes_t rdg_http_body(const rdg_http_request_t *r);
-const char *rdg_http_remote(const rdg_http_request_t *r); /* address of the client */
+const char *rdg_http_remote(const rdg_http_request_t *r); /* address of the client, without port */
 
 void rdg_http_status(rdg_http_response_t *r, unsigned status); /* default 200 */
+/* Copies. INVALID: a byte that may not stand in a header; FULL beyond RDG_HTTP_RESPONSE_HEADERS_MAX. */
 rdg_err_t rdg_http_set_header(rdg_http_response_t *r, const char *name, const char *value);
 rdg_err_t rdg_http_write(rdg_http_response_t *r, const char *content_type, rdg_bytes_t body); /* appends; copies */
-/* The body is a range of a file, sent with sendfile; takes fd. */
+/* The body is a range of a file, sent with sendfile in place of what was written; takes fd, also on failure. */
 rdg_err_t rdg_http_send_file(rdg_http_response_t *r, const char *content_type, int fd, uint64_t offset, uint64_t size);
 
 #ifdef __cplusplus

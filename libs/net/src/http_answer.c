@@ -1,0 +1,44 @@
+#include "http_parse.h"
+#include <string.h>
+#include <strings.h>
+
+#define DEFAULT_MAX_BODY (16u << 20)
+
+void http_answer_init(rdg_http_answer_t *a, const rdg_http_call_t *call) {
+    memset(a, 0, sizeof *a);
+    rdg_buf_init(&a->body, call->max_body ? call->max_body : DEFAULT_MAX_BODY);
+}
+
+void rdg_http_answer_fini(rdg_http_answer_t *a) {
+    rdg_buf_fini(&a->body);
+}
+
+static void keep(char *dst, size_t size, rdg_bytes_t value) {
+    if (value.len >= size) return;
+    memcpy(dst, value.data, value.len);
+    dst[value.len] = '\0';
+}
+
+void http_answer_header(rdg_http_answer_t *a, rdg_bytes_t name, rdg_bytes_t value) {
+    const struct {
+        const char *name;
+        char *dst;
+        size_t size;
+    } kept[] = {{"content-type", a->content_type, sizeof a->content_type},
+                {"docker-content-digest", a->digest, sizeof a->digest},
+                {"location", a->location, sizeof a->location},
+                {"content-range", a->content_range, sizeof a->content_range}};
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; ++i)
+        if (name.len == strlen(kept[i].name) &&
+            strncasecmp((const char *)name.data, kept[i].name, name.len) == 0)
+            keep(kept[i].dst, kept[i].size, value);
+}
+
+rdg_err_t http_answer_body(const rdg_http_call_t *call, rdg_http_answer_t *a, rdg_bytes_t chunk) {
+    if (call->sink && a->status >= 200 && a->status <= 299) return call->sink(call->sink_ctx, chunk);
+    rdg_err_t err = rdg_buf_append(&a->body, chunk.data, chunk.len);
+    if (err == RDG_E_TOO_LARGE)
+        return rdg_fail(err, "the answer of %s is larger than the limit of %zu bytes", call->url,
+                        a->body.max);
+    return err;
+}

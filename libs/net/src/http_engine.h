@@ -1,0 +1,22 @@
+/* The two engines behind rdg_http_call. */
+#ifndef RIDGE_NET_HTTP_ENGINE_H
+#define RIDGE_NET_HTTP_ENGINE_H
+#include "http_parse.h"
+#include "http_url.h"
+
+typedef struct http_plain {
+    int fd; /* -1: none */
+    char host[256];
+    uint16_t port;
+} http_plain_t;
+
+void http_plain_close(http_plain_t *c);
+rdg_err_t http_plain_call(http_plain_t *c, const rdg_http_call_t *call, const http_url_t *url,
+                          uint64_t timeout_ms, rdg_http_answer_t *out);
+
+/* *curl: the libcurl handle of the client, made at the first call. */
+rdg_err_t http_tls_call(void **curl, const rdg_http_call_t *call, uint64_t timeout_ms,
+                        rdg_http_answer_t *out);
+void http_tls_close(void *curl);
+
+#endif

@@ -1,0 +1,53 @@
+/* Inside the HTTP server: http_message.c fills and reads requests and responses, http_server.c moves them
+ * between libmicrohttpd's one I/O thread and the handlers' threads of http_workers.c. */
+#ifndef RIDGE_NET_HTTP_INTERNAL_H
+#define RIDGE_NET_HTTP_INTERNAL_H
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include "ridge/net/http_server.h"
+
+#define HTTP_RESPONSE_MAX (256u << 20)
+
+struct rdg_http_response {
+    unsigned status;
+    rdg_buf_t body;
+    char *content_type;
+    struct {
+        char *name, *value;
+    } headers[RDG_HTTP_RESPONSE_HEADERS_MAX];
+    size_t header_count;
+    int fd; /* -1: the body is in memory */
+    uint64_t offset, size;
+    rdg_err_t err; /* NO_MEMORY or TOO_LARGE while it was filled */
+};
+
+struct rdg_http_request {
+    struct MHD_Connection *connection;
+    const char *method, *path;
+    rdg_buf_t body;
+    rdg_http_response_t response;
+    struct rdg_http_request *next; /* in the workers' queue */
+    bool handled;
+    bool too_large;
+    size_t dropped; /* body bytes read and thrown away after too_large */
+    char remote[INET6_ADDRSTRLEN];
+};
+
+typedef struct http_workers http_workers_t;
+
+/* run is called for each request on one of the threads. */
+rdg_err_t http_workers_start(unsigned threads, void (*run)(void *ctx, rdg_http_request_t *req), void *ctx,
+                             http_workers_t **out);
+/* False once the workers are stopping. No limit of its own: a connection has one request at a time. */
+bool http_workers_push(http_workers_t *w, rdg_http_request_t *req);
+void http_workers_stop(http_workers_t *w); /* after what is queued has run; push then answers false */
+void http_workers_free(http_workers_t *w);
+
+void http_request_address(rdg_http_request_t *r);
+void http_response_init(rdg_http_response_t *r);
+void http_response_fini(rdg_http_response_t *r);
+void http_response_error(rdg_http_response_t *r, unsigned status, rdg_err_t code, const char *message);
+/* Returns owned; NULL: no memory. Takes the response's body or file. */
+struct MHD_Response *http_response_build(rdg_http_response_t *r);
+
+#endif

@@ -1,0 +1,148 @@
+#include "http_internal.h"
+#include "ridge/base/alloc.h"
+#include <arpa/inet.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *rdg_http_method(const rdg_http_request_t *r) {
+    return r->method;
+}
+const char *rdg_http_path(const rdg_http_request_t *r) {
+    return r->path;
+}
+rdg_bytes_t rdg_http_body(const rdg_http_request_t *r) {
+    return rdg_buf_view(&r->body);
+}
+const char *rdg_http_remote(const rdg_http_request_t *r) {
+    return r->remote;
+}
+
+const char *rdg_http_header(const rdg_http_request_t *r, const char *name) {
+    return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+const char *rdg_http_query(const rdg_http_request_t *r, const char *name) {
+    return MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+void http_request_address(rdg_http_request_t *r) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *address = info ? info->client_addr : NULL;
+    if (address && address->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr, r->remote,
+                  sizeof r->remote);
+    else if (address && address->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, r->remote,
+                  sizeof r->remote);
+}
+
+void http_response_init(rdg_http_response_t *r) {
+    memset(r, 0, sizeof *r);
+    r->status = 200;
+    r->fd = -1;
+    rdg_buf_init(&r->body, HTTP_RESPONSE_MAX);
+}
+
+void http_response_fini(rdg_http_response_t *r) {
+    for (size_t i = 0; i < r->header_count; ++i) {
+        rdg_free(r->headers[i].name);
+        rdg_free(r->headers[i].value);
+    }
+    r->header_count = 0;
+    rdg_free(r->content_type);
+    r->content_type = NULL;
+    rdg_buf_fini(&r->body);
+    if (r->fd >= 0) close(r->fd);
+    r->fd = -1;
+}
+
+void rdg_http_status(rdg_http_response_t *r, unsigned status) {
+    r->status = status;
+}
+
+static bool header_name_ok(const char *name) {
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    if (!*name) return false;
+    for (; *name; ++name) {
+        bool alnum = (*name >= '0' && *name <= '9') || ((*name | 32) >= 'a' && (*name | 32) <= 'z');
+        if (!alnum && !strchr(others, *name)) return false;
+    }
+    return true;
+}
+
+static bool header_value_ok(const char *value) {
+    for (; *value; ++value)
+        if ((unsigned char)*value < 0x20 && *value != '\t') return false;
+    return true;
+}
+
+rdg_err_t rdg_http_set_header(rdg_http_response_t *r, const char *name, const char *value) {
+    if (!header_name_ok(name) || !header_value_ok(value))
+        return rdg_fail(RDG_E_INVALID, "no valid HTTP header: %.64s", name);
+    if (r->header_count == RDG_HTTP_RESPONSE_HEADERS_MAX)
+        return rdg_fail(RDG_E_FULL, "a response has at most %d headers", RDG_HTTP_RESPONSE_HEADERS_MAX);
+    char *n = rdg_strdup(name), *v = rdg_strdup(value);
+    if (!n || !v) {
+        rdg_free(n);
+        rdg_free(v);
+        return r->err = rdg_fail(RDG_E_NO_MEMORY, "no memory for header %s", name);
+    }
+    r->headers[r->header_count].name = n;
+    r->headers[r->header_count++].value = v;
+    return RDG_OK;
+}
+
+static rdg_err_t set_content_type(rdg_http_response_t *r, const char *content_type) {
+    if (!content_type) return RDG_OK;
+    if (!header_value_ok(content_type)) return rdg_fail(RDG_E_INVALID, "no valid content type");
+    if (r->content_type && strcmp(r->content_type, content_type) == 0) return RDG_OK;
+    rdg_free(r->content_type);
+    r->content_type = rdg_strdup(content_type);
+    return r->content_type ? RDG_OK : (r->err = rdg_fail(RDG_E_NO_MEMORY, "no memory for a response"));
+}
+
+rdg_err_t rdg_http_write(rdg_http_response_t *r, const char *content_type, rdg_bytes_t body) {
+    RDG_TRY(set_content_type(r, content_type));
+    rdg_err_t err = rdg_buf_append(&r->body, body.data, body.len);
+    if (err != RDG_OK) r->err = err;
+    return err;
+}
+
+rdg_err_t rdg_http_send_file(rdg_http_response_t *r, const char *content_type, int fd, uint64_t offset,
+                             uint64_t size) {
+    if (r->fd >= 0) close(r->fd);
+    r->fd = fd;
+    r->offset = offset;
+    r->size = size;
+    return set_content_type(r, content_type);
+}
+
+/* Messages are ours and hold no character that JSON would escape. */
+void http_response_error(rdg_http_response_t *r, unsigned status, rdg_err_t code, const char *message) {
+    http_response_fini(r);
+    http_response_init(r);
+    r->status = status;
+    (void)set_content_type(r, "application/json");
+    rdg_buf_printf(&r->body, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}", rdg_err_name(code), message);
+}
+
+struct MHD_Response *http_response_build(rdg_http_response_t *r) {
+    struct MHD_Response *built;
+    if (r->fd >= 0) {
+        built = MHD_create_response_from_fd_at_offset64(r->size, r->fd, r->offset);
+        if (built) r->fd = -1;
+    } else {
+        size_t len;
+        uint8_t *body = rdg_buf_take(&r->body, &len);
+        built = MHD_create_response_from_buffer_with_free_callback(len, body, rdg_free);
+        if (!built) rdg_free(body);
+    }
+    if (!built) return NULL;
+    bool ok = !r->content_type || MHD_add_response_header(built, "Content-Type", r->content_type) == MHD_YES;
+    for (size_t i = 0; ok && i < r->header_count; ++i)
+        ok = MHD_add_response_header(built, r->headers[i].name, r->headers[i].value) == MHD_YES;
+    if (ok) return built;
+    MHD_destroy_response(built);
+    return NULL;
+}

@@ -1,0 +1,20 @@
+/* Plain sockets with deadlines, for the parts of net that block: the HTTP client, the HTTP server's listener,
+ * the broker's readiness check. */
+#ifndef RIDGE_NET_SOCKET_H
+#define RIDGE_NET_SOCKET_H
+#include <sys/types.h>
+#include "ridge/base/bytes.h"
+
+/* Non-blocking, close-on-exec. *bound gets the port. PORT_IN_USE names the address. */
+rdg_err_t socket_listen(const char *host, uint16_t port, int *fd, uint16_t *bound);
+/* deadline_ms: of the monotonic system clock. The socket is non-blocking, close-on-exec, without Nagle's
+ * delay. UNAVAILABLE and TIMEOUT name host and port. Resolving a name is not bounded by the deadline but by
+ * resolv.conf. */
+rdg_err_t socket_connect(const char *host, uint16_t port, uint64_t deadline_ms, int *fd);
+rdg_err_t socket_send(int fd, rdg_bytes_t bytes, uint64_t deadline_ms); /* CLOSED, TIMEOUT */
+/* At least one byte, or *got 0 at the peer's end. CLOSED (reset), TIMEOUT. */
+rdg_err_t socket_recv(int fd, void *dst, size_t size, uint64_t deadline_ms, size_t *got);
+/* True if nothing has arrived and the peer has not closed: fit to be used again. */
+bool socket_quiet(int fd);
+
+#endif

@@ -1,0 +1,26 @@
+#include "stream_impl.h"
+#include "ridge/base/assert.h"
+
+void rdg_stream_set_events(rdg_stream_t *s, const rdg_stream_events_t *events, void *ctx) {
+    bool first = s->events == NULL;
+    RDG_ASSERT(events && events->data && events->closed);
+    s->events = events;
+    s->ctx = ctx;
+    if (first) s->vtable->start(s);
+}
+
+rdg_err_t rdg_stream_write(rdg_stream_t *s, rdg_bytes_t bytes) {
+    return s->vtable->write(s, bytes);
+}
+
+size_t rdg_stream_queued(const rdg_stream_t *s) {
+    return s->vtable->queued(s);
+}
+
+void rdg_stream_close(rdg_stream_t *s) {
+    s->vtable->close(s);
+}
+
+void rdg_stream_peer(const rdg_stream_t *s, char *out, size_t size) {
+    s->vtable->peer(s, out, size);
+}

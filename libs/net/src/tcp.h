@@ -1,0 +1,27 @@
+/* The TCP stream, and the two ways to get one: connect.c and listener.c. */
+#ifndef RIDGE_NET_TCP_H
+#define RIDGE_NET_TCP_H
+#include "loop_internal.h"
+#include "stream_impl.h"
+
+typedef struct tcp_stream {
+    loop_item_t item;
+    rdg_stream_t stream;
+    rdg_loop_t *loop;
+    uv_tcp_t uv;
+    uv_connect_t connect; /* here, because libuv ends a cancelled one only when uv closes */
+    int why;              /* the libuv error that ended it, 0 for a plain end */
+    bool closing;
+    bool waiting; /* something has been queued since the last drained */
+} tcp_stream_t;
+
+/* Not connected yet; dropped with tcp_drop until it is handed out. */
+rdg_err_t tcp_new(rdg_loop_t *l, tcp_stream_t **out);
+/* Closes without calling back. */
+void tcp_drop(tcp_stream_t *t);
+void tcp_tune(tcp_stream_t *t);
+void tcp_format_address(const struct sockaddr *address, char *out, size_t size);
+/* True if host is an IPv4 or IPv6 address, which is then in *out. NULL means 127.0.0.1. */
+bool tcp_literal(const char *host, uint16_t port, struct sockaddr_storage *out);
+
+#endif
