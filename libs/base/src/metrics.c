@@ -1,90 +1,104 @@
 #include "ridge/base/metrics.h"
-#include "ridge/base/alloc.h"
-#include <pthread.h>
-#include <stdbool.h>
 #include <string.h>
+#include "ridge/base/alloc.h"
+#include "ridge/base/assert.h"
 
-#define BOUNDS_MAX 24
-
+enum { BOUNDS_MAX = 24 };
 typedef enum kind { COUNTER, GAUGE, HISTOGRAM } kind_t;
 static const char *const kind_names[] = {"counter", "gauge", "histogram"};
 
 struct rdg_metric {
-    char *name, *help, *labels;
     kind_t kind;
-    uint64_t value; /* counter; gauge as two's complement; histogram: number of samples */
-    uint64_t sum_micro;
+    const char *name, *help, *labels; /* into text */
+    uint64_t value;                   /* counter; gauge as two's complement; histogram: number of samples */
+    struct histogram *histogram;      /* behind the metric, histograms only */
+    char text[];
+};
+
+typedef struct histogram {
     size_t bound_count;
     double bounds[BOUNDS_MAX];
-    uint64_t buckets[BOUNDS_MAX + 1]; /* not cumulative; the last is +Inf */
-};
+    uint64_t buckets[BOUNDS_MAX + 1];
+    uint64_t sum_bits; /* a double */
+} histogram_t;
 
 struct rdg_metrics {
-    pthread_mutex_t lock; /* registration only */
     size_t count;
-    rdg_metric_t *all[RDG_METRICS_MAX];
+    rdg_metric_t *items[RDG_METRICS_MAX];
 };
 
-static uint64_t load(const uint64_t *p) {
-    return __atomic_load_n(p, __ATOMIC_RELAXED);
-}
-
 rdg_metrics_t *rdg_metrics_new(void) {
-    rdg_metrics_t *m = rdg_calloc(1, sizeof *m);
-    if (m) pthread_mutex_init(&m->lock, NULL);
-    return m;
-}
-
-static void metric_free(rdg_metric_t *m) {
-    if (!m) return;
-    rdg_free(m->name);
-    rdg_free(m->help);
-    rdg_free(m->labels);
-    rdg_free(m);
+    return rdg_calloc(1, sizeof(rdg_metrics_t));
 }
 
 void rdg_metrics_free(rdg_metrics_t *m) {
     if (!m) return;
-    for (size_t i = 0; i < m->count; ++i) metric_free(m->all[i]);
-    pthread_mutex_destroy(&m->lock);
+    for (size_t i = 0; i < m->count; ++i) {
+        rdg_free(m->items[i]->histogram);
+        rdg_free(m->items[i]);
+    }
     rdg_free(m);
 }
 
-static rdg_metric_t *add(rdg_metrics_t *m, kind_t kind, const char *name, const char *help,
-                         const char *labels) {
+static bool name_valid(const char *name) {
+    if (!name || !*name || (*name >= '0' && *name <= '9')) return false;
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:";
+    return name[strspn(name, allowed)] == 0;
+}
+
+static char *keep(char **at, const char *s) {
+    size_t len = strlen(s) + 1;
+    char *copy = memcpy(*at, s, len);
+    *at += len;
+    return copy;
+}
+
+static rdg_metric_t *register_metric(rdg_metrics_t *m, kind_t kind, const char *name, const char *help,
+                                     const char *labels) {
     if (!m) return NULL;
-    rdg_metric_t *metric = rdg_calloc(1, sizeof *metric);
+    RDG_ASSERT(name_valid(name));
+    if (!help) help = "";
+    if (!labels) labels = "";
+    for (size_t i = 0; i < m->count; ++i) {
+        rdg_metric_t *old = m->items[i];
+        if (strcmp(old->name, name) != 0) continue;
+        RDG_ASSERT(old->kind == kind);
+        if (strcmp(old->labels, labels) == 0) return old;
+    }
+    if (m->count == RDG_METRICS_MAX) return NULL;
+    rdg_metric_t *metric = rdg_calloc(1, sizeof *metric + strlen(name) + strlen(help) + strlen(labels) + 3);
     if (!metric) return NULL;
+    char *at = metric->text;
     metric->kind = kind;
-    metric->name = rdg_strdup(name);
-    metric->help = rdg_strdup(help);
-    metric->labels = rdg_strdup(labels);
-    bool ok = metric->name && metric->help && (metric->labels || !labels);
-    pthread_mutex_lock(&m->lock);
-    ok = ok && m->count < RDG_METRICS_MAX;
-    if (ok) m->all[m->count] = metric, __atomic_store_n(&m->count, m->count + 1, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&m->lock);
-    if (ok) return metric;
-    metric_free(metric);
-    return NULL;
+    metric->name = keep(&at, name), metric->help = keep(&at, help), metric->labels = keep(&at, labels);
+    m->items[m->count++] = metric;
+    return metric;
 }
 
 rdg_metric_t *rdg_metrics_counter(rdg_metrics_t *m, const char *name, const char *help, const char *labels) {
-    return add(m, COUNTER, name, help, labels);
+    return register_metric(m, COUNTER, name, help, labels);
 }
 
 rdg_metric_t *rdg_metrics_gauge(rdg_metrics_t *m, const char *name, const char *help, const char *labels) {
-    return add(m, GAUGE, name, help, labels);
+    return register_metric(m, GAUGE, name, help, labels);
 }
 
 rdg_metric_t *rdg_metrics_histogram(rdg_metrics_t *m, const char *name, const char *help, const char *labels,
                                     const double *bounds, size_t bound_count) {
-    if (bound_count == 0 || bound_count > BOUNDS_MAX) return NULL;
-    rdg_metric_t *h = add(m, HISTOGRAM, name, help, labels);
+    RDG_ASSERT(bound_count > 0 && bound_count <= BOUNDS_MAX);
+    for (size_t i = 1; i < bound_count; ++i) RDG_ASSERT(bounds[i - 1] < bounds[i]);
+    if (!m) return NULL;
+    histogram_t *h = rdg_calloc(1, sizeof *h);
     if (!h) return NULL;
-    memcpy(h->bounds, bounds, bound_count * sizeof *bounds);
     h->bound_count = bound_count;
-    return h;
+    memcpy(h->bounds, bounds, bound_count * sizeof *bounds);
+    rdg_metric_t *metric = register_metric(m, HISTOGRAM, name, help, labels);
+    if (!metric || metric->histogram) {
+        rdg_free(h);
+        return metric;
+    }
+    metric->histogram = h;
+    return metric;
 }
 
 void rdg_metric_add(rdg_metric_t *c, uint64_t n) {
@@ -95,81 +109,117 @@ void rdg_metric_set(rdg_metric_t *g, int64_t value) {
     if (g) __atomic_store_n(&g->value, (uint64_t)value, __ATOMIC_RELAXED);
 }
 
-void rdg_metric_observe(rdg_metric_t *h, double value) {
-    if (!h || !(value >= 0)) return;
+static double bits_to_double(uint64_t bits) {
+    double v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static void add_double(uint64_t *bits, double by) {
+    uint64_t old = __atomic_load_n(bits, __ATOMIC_RELAXED), sum_bits;
+    do {
+        double sum = bits_to_double(old) + by;
+        memcpy(&sum_bits, &sum, sizeof sum);
+    } while (!__atomic_compare_exchange_n(bits, &old, sum_bits, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+}
+
+void rdg_metric_observe(rdg_metric_t *metric, double value) {
+    if (!metric || value != value) return; /* one NaN would spoil the sum for ever */
+    RDG_ASSERT(metric->kind == HISTOGRAM);
+    histogram_t *h = metric->histogram;
     size_t i = 0;
     while (i < h->bound_count && value > h->bounds[i]) ++i;
     __atomic_fetch_add(&h->buckets[i], 1, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&h->sum_micro, (uint64_t)(value * 1e6), __ATOMIC_RELAXED);
-    __atomic_fetch_add(&h->value, 1, __ATOMIC_RELAXED);
+    add_double(&h->sum_bits, value);
+    __atomic_fetch_add(&metric->value, 1, __ATOMIC_RELAXED);
 }
 
 uint64_t rdg_metric_value(const rdg_metric_t *m) {
-    return m ? load(&m->value) : 0;
+    return m ? __atomic_load_n(&m->value, __ATOMIC_RELAXED) : 0;
 }
 
-double rdg_metric_quantile(const rdg_metric_t *h, double q) {
-    uint64_t total = 0, below = 0;
-    if (!h) return 0;
-    for (size_t i = 0; i <= h->bound_count; ++i) total += load(&h->buckets[i]);
+double rdg_metric_quantile(const rdg_metric_t *metric, double q) {
+    if (!metric || !metric->histogram) return 0;
+    const histogram_t *h = metric->histogram;
+    uint64_t buckets[BOUNDS_MAX + 1], total = 0;
+    for (size_t i = 0; i <= h->bound_count; ++i)
+        total += buckets[i] = __atomic_load_n(&h->buckets[i], __ATOMIC_RELAXED);
     if (total == 0) return 0;
-    double rank = q * (double)total;
+    double rank = q * (double)total, below = 0;
     for (size_t i = 0; i < h->bound_count; ++i) {
-        uint64_t here = load(&h->buckets[i]);
-        if (here > 0 && (double)(below + here) >= rank) {
-            double low = i > 0 ? h->bounds[i - 1] : 0, part = (rank - (double)below) / (double)here;
-            return low + (h->bounds[i] - low) * (part < 0 ? 0 : part);
+        double in = (double)buckets[i];
+        if (in > 0 && below + in >= rank) {
+            double low = i > 0 ? h->bounds[i - 1] : h->bounds[0] < 0 ? h->bounds[0] : 0;
+            double part = rank > below ? (rank - below) / in : 0;
+            return low + (h->bounds[i] - low) * part;
         }
-        below += here;
+        below += in;
     }
     return h->bounds[h->bound_count - 1];
 }
 
-static void expose_histogram(const rdg_metric_t *h, rdg_buf_t *out) {
-    const char *labels = h->labels ? h->labels : "", *comma = h->labels ? "," : "";
-    uint64_t below = 0;
-    for (size_t i = 0; i < h->bound_count; ++i) {
-        below += load(&h->buckets[i]);
-        rdg_buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", h->name, labels, comma, h->bounds[i],
-                       (unsigned long long)below);
+static void put_help(rdg_buf_t *out, const char *help) {
+    for (; *help; ++help) {
+        if (*help == '\\') {
+            rdg_buf_str(out, "\\\\");
+        } else if (*help == '\n') {
+            rdg_buf_str(out, "\\n");
+        } else {
+            rdg_buf_u8(out, (uint8_t)*help);
+        }
     }
-    below += load(&h->buckets[h->bound_count]);
-    rdg_buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", h->name, labels, comma,
-                   (unsigned long long)below);
-    const char *open = h->labels ? "{" : "", *close = h->labels ? "}" : "";
-    rdg_buf_printf(out, "%s_sum%s%s%s %.6f\n", h->name, open, labels, close,
-                   (double)load(&h->sum_micro) / 1e6);
-    rdg_buf_printf(out, "%s_count%s%s%s %llu\n", h->name, open, labels, close, (unsigned long long)below);
 }
 
-static bool seen_before(const rdg_metrics_t *m, size_t at) {
-    for (size_t i = 0; i < at; ++i)
-        if (strcmp(m->all[i]->name, m->all[at]->name) == 0) return true;
+static void put_histogram(const rdg_metric_t *m, rdg_buf_t *out) {
+    const histogram_t *h = m->histogram;
+    const char *comma = *m->labels ? "," : "", *open = *m->labels ? "{" : "", *close = *m->labels ? "}" : "";
+    uint64_t total = 0;
+    for (size_t i = 0; i <= h->bound_count; ++i) {
+        total += __atomic_load_n(&h->buckets[i], __ATOMIC_RELAXED);
+        if (i < h->bound_count) {
+            rdg_buf_printf(out, "%s_bucket{%s%sle=\"%.15g\"} %llu\n", m->name, m->labels, comma, h->bounds[i],
+                           (unsigned long long)total);
+        } else {
+            rdg_buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", m->name, m->labels, comma,
+                           (unsigned long long)total);
+        }
+    }
+    rdg_buf_printf(out, "%s_sum%s%s%s %.15g\n", m->name, open, m->labels, close,
+                   bits_to_double(__atomic_load_n(&h->sum_bits, __ATOMIC_RELAXED)));
+    rdg_buf_printf(out, "%s_count%s%s%s %llu\n", m->name, open, m->labels, close, (unsigned long long)total);
+}
+
+static void put_sample(const rdg_metric_t *m, rdg_buf_t *out) {
+    if (m->kind == HISTOGRAM) {
+        put_histogram(m, out);
+        return;
+    }
+    rdg_buf_str(out, m->name);
+    if (*m->labels) rdg_buf_printf(out, "{%s}", m->labels);
+    uint64_t value = rdg_metric_value(m);
+    if (m->kind == GAUGE) {
+        rdg_buf_printf(out, " %lld\n", (long long)value);
+    } else {
+        rdg_buf_printf(out, " %llu\n", (unsigned long long)value);
+    }
+}
+
+/* The format wants all samples of one name together, under one HELP and TYPE. */
+static bool seen_before(const rdg_metrics_t *m, size_t index) {
+    for (size_t i = 0; i < index; ++i)
+        if (strcmp(m->items[i]->name, m->items[index]->name) == 0) return true;
     return false;
 }
 
-static void expose_one(const rdg_metric_t *x, rdg_buf_t *out) {
-    const char *open = x->labels ? "{" : "", *close = x->labels ? "}" : "",
-               *labels = x->labels ? x->labels : "";
-    if (x->kind == HISTOGRAM)
-        expose_histogram(x, out);
-    else if (x->kind == GAUGE)
-        rdg_buf_printf(out, "%s%s%s%s %lld\n", x->name, open, labels, close,
-                       (long long)(int64_t)load(&x->value));
-    else
-        rdg_buf_printf(out, "%s%s%s%s %llu\n", x->name, open, labels, close,
-                       (unsigned long long)load(&x->value));
-}
-
 rdg_err_t rdg_metrics_expose(const rdg_metrics_t *m, rdg_buf_t *out) {
-    size_t count = __atomic_load_n(&m->count, __ATOMIC_ACQUIRE);
-    /* The format wants all series of one name together, under one header. */
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < m->count; ++i) {
+        const rdg_metric_t *first = m->items[i];
         if (seen_before(m, i)) continue;
-        rdg_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", m->all[i]->name, m->all[i]->help, m->all[i]->name,
-                       kind_names[m->all[i]->kind]);
-        for (size_t j = i; j < count; ++j)
-            if (strcmp(m->all[i]->name, m->all[j]->name) == 0) expose_one(m->all[j], out);
+        rdg_buf_printf(out, "# HELP %s ", first->name);
+        put_help(out, first->help);
+        rdg_buf_printf(out, "\n# TYPE %s %s\n", first->name, kind_names[first->kind]);
+        for (size_t j = i; j < m->count; ++j)
+            if (strcmp(m->items[j]->name, first->name) == 0) put_sample(m->items[j], out);
     }
     return rdg_buf_err(out);
 }

@@ -74,15 +74,23 @@ bool rdg_test_mem_equal(const void *a, const void *b, size_t len);
 #define CHECK_MEM(a, b, len) CHECK(rdg_test_mem_equal(a, b, len))
 
 /* Runs the block again and again, failing the 1st, 2nd, 3rd … allocation in turn, until a run meets no
- * failure. The block assigns its result to err; each failed run must end with NO_MEMORY and leak nothing.
- *   rdg_err_t err = RDG_OK;
- *   RDG_TEST_ALLOC_LOOP(err) { err = thing_new(&t); if (err == RDG_OK) thing_free(t); } */
-typedef struct rdg_alloc_loop {
-    long n, live;
-} rdg_alloc_loop_t;
-bool rdg_test_alloc_step(rdg_alloc_loop_t *loop, const rdg_err_t *err, const char *file, int line);
+ * failure. The block sets `err` (a variable of the test) and frees what it got. Every run with a failed
+ * allocation must end with NO_MEMORY, the last one with OK, and none may leak.
+ *
+ *   rdg_err_t err;
+ *   RDG_TEST_ALLOC_LOOP(err) {
+ *       thing_t *t = NULL;
+ *       err = thing_new(&t);
+ *       thing_free(t);
+ *   }
+ *
+ * Do not CHECK that something succeeded inside the block, and do not leave it with break. */
 #define RDG_TEST_ALLOC_LOOP(err)                                                                             \
-    for (rdg_alloc_loop_t loop_ = {0, 0}; rdg_test_alloc_step(&loop_, &(err), __FILE__, __LINE__);)
+    for (rdg_test_alloc_t alloc_ = {0, 0}; rdg_test_alloc_step(&alloc_, &(err), __FILE__, __LINE__);)
+typedef struct rdg_test_alloc {
+    long n, live;
+} rdg_test_alloc_t;
+bool rdg_test_alloc_step(rdg_test_alloc_t *a, rdg_err_t *err, const char *file, int line);
 
 #ifdef __cplusplus
 }

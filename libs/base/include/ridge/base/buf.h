@@ -35,7 +35,8 @@ void rdg_buf_consume(rdg_buf_t *b, size_t len); /* drops len bytes from the fron
 static inline rdg_bytes_t rdg_buf_view(const rdg_buf_t *b) { return rdg_bytes(b->data, b->len); }
 /* The content as a NUL-terminated string, borrowed (the NUL is beyond len); NULL if it cannot grow. */
 const char *rdg_buf_cstr(rdg_buf_t *b);
-/* Gives the memory away, NUL-terminated beyond *len; the buffer is empty afterwards. Returns owned. */
+/* Gives the memory away, NUL-terminated beyond *len; the buffer is empty afterwards. Returns owned; NULL,
+ * with *len 0 and the buffer as it was, after a failed append or without memory. */
 uint8_t *rdg_buf_take(rdg_buf_t *b, size_t *len);
 
 #ifdef __cplusplus

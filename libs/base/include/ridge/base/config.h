@@ -3,9 +3,11 @@
  * A program declares its options in one table: name, default, and one line of help. From that table come
  * the flag ("--p2p-port 7000" or "--p2p-port=7000"), the environment variable (prefix + upper case,
  * "RIDGE_NODE_P2P_PORT"), the key in the file ("p2p-port = 7000"; '#' starts a comment) and --help.
- * --config FILE names the file and is implied. Unknown keys and values of the wrong type are refused with
- * an error naming the key, the place it came from, and what is expected.
- * An option marked secret is refused as a flag (command lines are public) and never printed. */
+ * A bool's flag takes no separate value ("--tap" or "--tap=false"); "--" ends the flags. '#' starts a comment
+ * at a line's start or after a space, and a value may stand in double quotes.
+ * --config FILE (or the environment variable) names the file and is implied. Unknown keys and values of the
+ * wrong type are refused with an error naming the key, the place it came from, and what is expected. An
+ * option marked secret is refused as a flag (command lines are public) and never printed. */
 #ifndef RIDGE_BASE_CONFIG_H
 #define RIDGE_BASE_CONFIG_H
 #include <stdbool.h>
@@ -17,8 +19,13 @@
 extern "C" {
 #endif
 
-typedef enum rdg_option_kind { RDG_OPT_STRING, RDG_OPT_U64, RDG_OPT_BOOL, RDG_OPT_SIZE /* 64KiB, 8MiB */,
-                               RDG_OPT_MS /* 250ms, 3s, 2m */ } rdg_option_kind_t;
+typedef enum rdg_option_kind {
+    RDG_OPT_STRING,
+    RDG_OPT_U64,
+    RDG_OPT_BOOL,
+    RDG_OPT_SIZE /* 64KiB, 8MiB */,
+    RDG_OPT_MS /* 250ms, 3s, 2m */
+} rdg_option_kind_t;
 
 typedef struct rdg_option {
     const char *name; /* lower case with dashes */
@@ -31,8 +38,9 @@ typedef struct rdg_option {
 
 typedef struct rdg_config rdg_config_t;
 
-/* options: borrowed for the life of the result. argv[0] is skipped; arguments that are no flag are kept
- * and read with rdg_config_rest. Returns owned in *out. CANCELLED after --help or --version was printed. */
+/* env_prefix: "RIDGE_NODE" (an underscore is put behind it if it has none). options: borrowed for the life of
+ * the result. argv[0] is skipped; arguments that are no flag are kept and read with rdg_config_rest. Returns
+ * owned in *out. CANCELLED after --help or --version was printed. */
 rdg_err_t rdg_config_load(const char *program, const char *summary, const char *env_prefix,
                           const rdg_option_t *options, size_t option_count, int argc, char **argv,
                           rdg_config_t **out);

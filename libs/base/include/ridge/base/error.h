@@ -72,15 +72,24 @@ const char *rdg_err_text(rdg_err_t code);
 /* The code with this name, or RDG_E_INTERNAL: for codes that arrive over REST. */
 rdg_err_t rdg_err_from_name(const char *name);
 
-/* Records the text of a failure for this thread and returns code, so that `return rdg_fail(...)` reads
- * naturally. The text names the thing, the reason and the remedy. */
-__attribute__((format(printf, 2, 3))) rdg_err_t rdg_fail(rdg_err_t code, const char *fmt, ...);
+/* Records the text of a failure for this thread and returns code (never RDG_OK), so that
+ * `return rdg_fail(...)` reads naturally. The text names the thing, the reason and the remedy. */
+#define rdg_fail(code, ...) rdg_err_not_ok_(rdg_fail_(code, __VA_ARGS__))
 /* Puts context and ": " in front of the present text and returns code unchanged. If the present text
  * was recorded for another code, the code's own text is taken in its place. RDG_OK passes through. */
 __attribute__((format(printf, 2, 3))) rdg_err_t rdg_fail_in(rdg_err_t code, const char *fmt, ...);
 /* Maps errno to a code (ENOSPC and EDQUOT to DISK_FULL, ENOENT to NOT_FOUND, EADDRINUSE to PORT_IN_USE,
  * …, else IO) and records "<what>: <strerror>". */
-__attribute__((format(printf, 2, 3))) rdg_err_t rdg_fail_errno(int errnum, const char *fmt, ...);
+#define rdg_fail_errno(errnum, ...) rdg_err_not_ok_(rdg_fail_errno_(errnum, __VA_ARGS__))
+
+/* Behind the two macros, which let the compiler see that a failure is not RDG_OK: without that it warns
+ * of variables that are set on success only. */
+__attribute__((format(printf, 2, 3))) rdg_err_t rdg_fail_(rdg_err_t code, const char *fmt, ...);
+__attribute__((format(printf, 2, 3))) rdg_err_t rdg_fail_errno_(int errnum, const char *fmt, ...);
+static inline rdg_err_t rdg_err_not_ok_(rdg_err_t code) {
+    if (code == RDG_OK) __builtin_unreachable();
+    return code;
+}
 
 /* The text recorded last in this thread if it was recorded for `code`, else the code's own text.
  * Borrowed; valid until the next failure in this thread. */

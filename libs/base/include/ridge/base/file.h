@@ -1,7 +1,10 @@
 /* Files: reading with a limit, and writing so that a power cut leaves the old content or the new.
  *
  * rdg_file_replace writes a temporary file beside the target, fsyncs it, renames it over the target and
- * fsyncs the directory: on success the new content is durable; on failure the target is as it was. */
+ * fsyncs the directory: on success the new content is durable; on failure the target is as it was, except
+ * that after a failed fsync of the directory (IO) it may be either.
+ * Trees are walked without following links, without entering another mount (BUSY: "unmount it first"), and
+ * not deeper than 128 directories (TOO_LARGE). */
 #ifndef RIDGE_BASE_FILE_H
 #define RIDGE_BASE_FILE_H
 #include <stdbool.h>

@@ -4,7 +4,8 @@
  *   {"ts":"2026-11-21T08:00:00.123Z","level":"info","event":"pbft.view_change","trace":"…","view":7,"why":"timeout"}
  *
  * Lines go to one file descriptor (default: standard error), each with one write(2), so lines of several
- * threads and processes do not mix. A line is at most RDG_LOG_LINE_MAX bytes: long string fields are cut
+ * threads and processes do not mix. A line is at most RDG_LOG_LINE_MAX bytes: string and hex values past
+ * RDG_LOG_FIELD_MAX are cut
  * with "…". Strings are JSON-escaped; invalid UTF-8 is replaced. Secrets have no field constructor.
  * Process-wide fields (program, device, chain) are set once at start with rdg_log_common.
  * The thread's current trace id (trace.h) is added when one is set. Thread-safe. */
@@ -20,10 +21,17 @@ extern "C" {
 #endif
 
 #define RDG_LOG_LINE_MAX 4096
+#define RDG_LOG_FIELD_MAX 1024 /* of one string or hex value, as written */
 
 typedef enum rdg_log_level { RDG_LOG_DEBUG, RDG_LOG_INFO, RDG_LOG_WARN, RDG_LOG_ERROR } rdg_log_level_t;
-typedef enum rdg_field_kind { RDG_FIELD_STR, RDG_FIELD_U64, RDG_FIELD_I64, RDG_FIELD_F64, RDG_FIELD_BOOL,
-                              RDG_FIELD_HEX } rdg_field_kind_t;
+typedef enum rdg_field_kind {
+    RDG_FIELD_STR,
+    RDG_FIELD_U64,
+    RDG_FIELD_I64,
+    RDG_FIELD_F64,
+    RDG_FIELD_BOOL,
+    RDG_FIELD_HEX
+} rdg_field_kind_t;
 
 typedef struct rdg_field {
     const char *name;
@@ -34,27 +42,54 @@ typedef struct rdg_field {
         int64_t i64;
         double f64;
         bool flag;
-        struct { const uint8_t *data; size_t len; } hex;
+        struct {
+            const uint8_t *data;
+            size_t len;
+        } hex;
     } v;
 } rdg_field_t;
 
 static inline rdg_field_t rdg_field_str(const char *n, const char *v) {
-    rdg_field_t f; f.name = n; f.kind = RDG_FIELD_STR; f.v.str = v; return f;
+    rdg_field_t f;
+    f.name = n;
+    f.kind = RDG_FIELD_STR;
+    f.v.str = v;
+    return f;
 }
 static inline rdg_field_t rdg_field_u64(const char *n, uint64_t v) {
-    rdg_field_t f; f.name = n; f.kind = RDG_FIELD_U64; f.v.u64 = v; return f;
+    rdg_field_t f;
+    f.name = n;
+    f.kind = RDG_FIELD_U64;
+    f.v.u64 = v;
+    return f;
 }
 static inline rdg_field_t rdg_field_i64(const char *n, int64_t v) {
-    rdg_field_t f; f.name = n; f.kind = RDG_FIELD_I64; f.v.i64 = v; return f;
+    rdg_field_t f;
+    f.name = n;
+    f.kind = RDG_FIELD_I64;
+    f.v.i64 = v;
+    return f;
 }
 static inline rdg_field_t rdg_field_f64(const char *n, double v) {
-    rdg_field_t f; f.name = n; f.kind = RDG_FIELD_F64; f.v.f64 = v; return f;
+    rdg_field_t f;
+    f.name = n;
+    f.kind = RDG_FIELD_F64;
+    f.v.f64 = v;
+    return f;
 }
 static inline rdg_field_t rdg_field_bool(const char *n, bool v) {
-    rdg_field_t f; f.name = n; f.kind = RDG_FIELD_BOOL; f.v.flag = v; return f;
+    rdg_field_t f;
+    f.name = n;
+    f.kind = RDG_FIELD_BOOL;
+    f.v.flag = v;
+    return f;
 }
 static inline rdg_field_t rdg_field_hex(const char *n, const void *data, size_t len) {
-    rdg_field_t f; f.name = n; f.kind = RDG_FIELD_HEX; f.v.hex.data = (const uint8_t *)data; f.v.hex.len = len;
+    rdg_field_t f;
+    f.name = n;
+    f.kind = RDG_FIELD_HEX;
+    f.v.hex.data = (const uint8_t *)data;
+    f.v.hex.len = len;
     return f;
 }
 #define RDG_STR(name, value) rdg_field_str(name, value)

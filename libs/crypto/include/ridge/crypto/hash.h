@@ -1,5 +1,6 @@
 /* Digests: SM3 (GB/T 32905-2016, by libgcrypt) for everything the ledger itself hashes, Keccak-256 for
- * what Ethereum's tools compute, SHA-256 for OCI digests.
+ * what Ethereum's tools compute, SHA-256 (FIPS 180-4, by libgcrypt) for OCI digests. All functions are
+ * thread-safe; a stream belongs to one thread at a time. A NULL pointer is fine where the length is 0.
  *
  * Domain separation: every SM3 in the ledger starts with one tag byte of the table below, so that no
  * structure can be taken for another. The table is append-only. */
@@ -38,7 +39,10 @@ typedef enum rdg_domain {
 
 /* SM3 of data as it is (the standard's function). */
 void rdg_sm3(const void *data, size_t len, rdg_hash_t *out);
-/* SM3 of the tag byte followed by the parts. */
+/* SM3 of the parts one after the other, at most RDG_SM3_PARTS_MAX (asserted). No heap. */
+#define RDG_SM3_PARTS_MAX 32
+void rdg_sm3_parts(const rdg_bytes_t *parts, size_t part_count, rdg_hash_t *out);
+/* SM3 of the tag byte followed by the parts, at most RDG_SM3_PARTS_MAX - 1. */
 void rdg_sm3_tagged(rdg_domain_t tag, const rdg_bytes_t *parts, size_t part_count, rdg_hash_t *out);
 
 typedef struct rdg_sm3_stream rdg_sm3_stream_t;

@@ -48,6 +48,11 @@ rdg_err_t rdg_sm2_sign(const rdg_sm2_key_t *key, const void *msg, size_t len, rd
 /* RDG_OK or BAD_SIGNATURE, nothing else. Thread-safe. */
 rdg_err_t rdg_sm2_verify(const rdg_sm2_public_t *pub, const void *msg, size_t len, const rdg_sm2_signature_t *sig);
 
+/* The same for any signature the standard allows, low s or high: for signatures that others made, as in
+ * certificates, TLCP and the SM2 precompile. Never for what the ledger stores. */
+rdg_err_t rdg_sm2_verify_standard(const rdg_sm2_public_t *pub, const void *msg, size_t len,
+                                  const rdg_sm2_signature_t *sig);
+
 /* Many at once: results[i] is RDG_OK or BAD_SIGNATURE. The place where batching over SIMD lanes goes. */
 typedef struct rdg_sm2_check {
     const rdg_sm2_public_t *pub;
@@ -55,6 +60,15 @@ typedef struct rdg_sm2_check {
     const rdg_sm2_signature_t *sig;
 } rdg_sm2_check_t;
 void rdg_sm2_verify_batch(const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results);
+
+/* Verification keeps Z and a table of 8 KiB for keys that it sees again (docs/crypto.md), which makes it
+ * some three times as fast. limit sets the budget in bytes for the whole process and forgets all keys: 0
+ * turns it off, 4 MiB unless called; BUSY while verifications run. Memory is touched as keys come. */
+typedef struct rdg_sm2_cache_stats {
+    uint64_t hits, misses, evicted, keys, bytes;
+} rdg_sm2_cache_stats_t;
+rdg_err_t rdg_sm2_cache_limit(size_t bytes);
+void rdg_sm2_cache_stats(rdg_sm2_cache_stats_t *out);
 
 /* An account's or validator's address: the last 20 bytes of SM3(X‖Y). */
 typedef struct rdg_address {

@@ -1,0 +1,34 @@
+#include <openssl/err.h>
+#include <openssl/evp.h>
+
+#include "sm2_der.h"
+#include "sm2_digest.h"
+#include "sm2_key.h"
+
+/* Half of all signatures have a low s; 128 misses in a row mean a broken random generator. */
+#define SIGN_TRIES_MAX 128
+
+rdg_err_t rdg_sm2_sign(const rdg_sm2_key_t *key, const void *msg, size_t len, rdg_sm2_signature_t *out) {
+    rdg_hash_t e;
+    rdg_sm2_e(&key->z, msg, len, &e);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+    /* Signing a digest leaves Z to us: it is in e already, and the key keeps it. */
+    if (!ctx || EVP_PKEY_sign_init(ctx) != 1) {
+        EVP_PKEY_CTX_free(ctx);
+        return rdg_crypto_fail("SM2 signing");
+    }
+    rdg_err_t err = RDG_E_CRYPTO;
+    for (int tries = 0; tries < SIGN_TRIES_MAX; tries++) {
+        uint8_t der[RDG_SM2_DER_MAX];
+        size_t der_len = sizeof der;
+        if (EVP_PKEY_sign(ctx, der, &der_len, e.b, sizeof e.b) != 1) {
+            err = rdg_crypto_fail("SM2 signing");
+            break;
+        }
+        err = rdg_sm2_signature_from_der(rdg_bytes(der, der_len), out);
+        if (err != RDG_OK || rdg_sm2_low_s(out)) break;
+        err = RDG_E_CRYPTO;
+    }
+    EVP_PKEY_CTX_free(ctx);
+    return err;
+}

@@ -1,0 +1,132 @@
+#include "ridge/crypto/hash.h"
+#include "ridge/test.h"
+
+static void check_hex(const uint8_t *got, const char *hex) {
+    char text[65];
+    for (int i = 0; i < 32; i++) {
+        static const char digits[] = "0123456789abcdef";
+        text[2 * i] = digits[got[i] >> 4];
+        text[2 * i + 1] = digits[got[i] & 15];
+    }
+    text[64] = 0;
+    CHECK_STR(text, hex);
+}
+
+/* GB/T 32905-2016 appendix A. */
+TEST(sm3_standard_vectors) {
+    rdg_hash_t h;
+    rdg_sm3("abc", 3, &h);
+    check_hex(h.b, "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0");
+    rdg_sm3("abcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcdabcd", 64, &h);
+    check_hex(h.b, "debe9ff92275b8a138604889c18e5a4d6fdb70e5387e5765293dcba39c0c5732");
+    rdg_sm3(NULL, 0, &h);
+    check_hex(h.b, "1ab21d8355cfa17f8e61194831e81a8f22bec8c728fefb747ed035eb5082aa2b");
+}
+
+TEST(sm3_tagged_is_the_digest_of_the_concatenation) {
+    const rdg_bytes_t parts[] = {rdg_bytes("ab", 2), rdg_bytes(NULL, 0), rdg_bytes("c", 1)};
+    rdg_hash_t a, b;
+    rdg_sm3_tagged(RDG_DOMAIN_TX, parts, 3, &a);
+    rdg_sm3("\x01"
+            "abc",
+            4, &b);
+    CHECK(rdg_hash_equal(&a, &b));
+    rdg_sm3_tagged(RDG_DOMAIN_HEADER, parts, 3, &b);
+    CHECK(!rdg_hash_equal(&a, &b));
+    rdg_sm3_parts(parts, 3, &a);
+    rdg_sm3("abc", 3, &b);
+    CHECK(rdg_hash_equal(&a, &b));
+    CHECK(!rdg_hash_is_zero(&a));
+    memset(&a, 0, sizeof a);
+    CHECK(rdg_hash_is_zero(&a));
+}
+
+TEST(streams_equal_one_shot_and_can_be_used_again) {
+    uint8_t data[1000], want[32], got[32];
+    rdg_random_fill(rdg_test_random(), data, sizeof data);
+    rdg_hash_t a, b;
+    rdg_sm3(data, sizeof data, &a);
+    rdg_sha256(data, sizeof data, want);
+    rdg_sm3_stream_t *s = rdg_sm3_stream_new();
+    rdg_sha256_stream_t *t = rdg_sha256_stream_new();
+    CHECK(s && t);
+    for (int round = 0; round < 2; round++) {
+        for (size_t at = 0, n = 1; at < sizeof data; at += n, n = n * 2 + 1) {
+            if (n > sizeof data - at) n = sizeof data - at;
+            rdg_sm3_stream_update(s, data + at, n);
+            rdg_sha256_stream_update(t, data + at, n);
+        }
+        rdg_sm3_stream_final(s, &b);
+        rdg_sha256_stream_final(t, got);
+        CHECK(rdg_hash_equal(&a, &b));
+        CHECK_MEM(got, want, 32);
+    }
+    rdg_sm3_stream_free(s);
+    rdg_sha256_stream_free(t);
+}
+
+/* FIPS 180-4 examples. */
+TEST(sha256_standard_vectors) {
+    uint8_t h[32];
+    rdg_sha256("abc", 3, h);
+    check_hex(h, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    rdg_sha256(NULL, 0, h);
+    check_hex(h, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
+TEST(keccak256_known_vectors) {
+    uint8_t h[32], block[200];
+    rdg_keccak256(NULL, 0, h);
+    check_hex(h, "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470");
+    rdg_keccak256("abc", 3, h);
+    check_hex(h, "4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45");
+    rdg_keccak256("transfer(address,uint256)", 25, h);
+    CHECK_MEM(h, "\xa9\x05\x9c\xbb", 4);
+    rdg_keccak256("The quick brown fox jumps over the lazy dog", 43, h);
+    check_hex(h, "4d741b6f1eb29cb2a9b9911c82f56fa8d73b04959d3d9d222895df6c0b28aa15");
+    /* Around the rate of 136 bytes, where the padding takes its three forms. */
+    memset(block, 'a', sizeof block);
+    rdg_keccak256(block, 135, h);
+    check_hex(h, "34367dc248bbd832f4e3e69dfaac2f92638bd0bbd18f2912ba4ef454919cf446");
+    rdg_keccak256(block, 136, h);
+    check_hex(h, "a6c4d403279fe3e0af03729caada8374b5ca54d8065329a3ebcaeb4b60aa386e");
+    rdg_keccak256(block, 137, h);
+    check_hex(h, "d869f639c7046b4929fc92a4d988a8b22c55fbadb802c0c66ebcd484f1915f39");
+}
+
+static void leaf(int i, rdg_hash_t *out) {
+    uint8_t b = (uint8_t)i;
+    rdg_merkle_leaf(rdg_bytes(&b, 1), out);
+}
+
+static void inner(const rdg_hash_t *l, const rdg_hash_t *r, rdg_hash_t *out) {
+    uint8_t text[65] = {RDG_DOMAIN_MERKLE_INNER};
+    memcpy(text + 1, l, 32);
+    memcpy(text + 33, r, 32);
+    rdg_sm3(text, sizeof text, out);
+}
+
+TEST(merkle_root_carries_an_odd_node_up_and_never_doubles_it) {
+    rdg_hash_t l[5], ab, cd, abcd, want, root;
+    rdg_merkle_root(l, 0, &root);
+    CHECK(rdg_hash_is_zero(&root));
+    leaf(0, &l[0]);
+    want = l[0];
+    rdg_merkle_root(l, 1, &root);
+    CHECK(rdg_hash_equal(&root, &want));
+
+    for (int i = 0; i < 5; i++) leaf(i, &l[i]);
+    inner(&l[0], &l[1], &ab);
+    inner(&l[2], &l[3], &cd);
+    inner(&ab, &cd, &abcd);
+    inner(&abcd, &l[4], &want);
+    rdg_merkle_root(l, 5, &root);
+    CHECK(rdg_hash_equal(&root, &want));
+
+    rdg_hash_t three[3], four[4], root3, root4;
+    for (int i = 0; i < 3; i++) leaf(i, &three[i]);
+    for (int i = 0; i < 4; i++) leaf(i < 3 ? i : 2, &four[i]);
+    rdg_merkle_root(three, 3, &root3);
+    rdg_merkle_root(four, 4, &root4);
+    CHECK(!rdg_hash_equal(&root3, &root4));
+}
