@@ -48,7 +48,8 @@ static void drop_partial_character(char *text, size_t len) {
     if (want > back) text[len - 1 - back] = 0;
 }
 
-static void record(rdg_err_t code, const char *fmt, va_list args, const char *tail) {
+__attribute__((format(printf, 2, 0))) static void record(rdg_err_t code, const char *fmt, va_list args,
+                                                         const char *tail) {
     /* The arguments may point into last.text, so the new text is made beside it. */
     char text[RDG_ERROR_TEXT_MAX];
     int n = vsnprintf(text, sizeof text, fmt, args);
