@@ -1,0 +1,206 @@
+#include "ridge/base/alloc.h"
+#include "ridge/p2p/p2p.h"
+#include "ridge/test.h"
+#include <stdio.h>
+
+#define NODES 3
+#define HELLO_TYPE 16
+
+typedef struct world world_t;
+
+typedef struct member {
+    world_t *world;
+    size_t index;
+    rdg_p2p_t *p2p;
+    size_t links, received;
+    uint8_t last[32];
+} member_t;
+
+struct world {
+    rdg_loop_t *loop;
+    rdg_timer_t *guard;
+    rdg_sm2_key_t *keys[NODES];
+    rdg_p2p_peer_t peers[NODES];
+    member_t members[NODES];
+    bool (*done)(world_t *w);
+    bool timed_out;
+};
+
+static void on_guard(void *arg) {
+    world_t *w = arg;
+    w->timed_out = true;
+    rdg_loop_stop(w->loop);
+}
+
+static void poll_done(world_t *w) {
+    if (w->done && w->done(w)) rdg_loop_stop(w->loop);
+}
+
+static void on_message(void *ctx, size_t peer, uint8_t type, rdg_bytes_t bytes) {
+    member_t *m = ctx;
+    (void)peer;
+    CHECK_EQ(type, HELLO_TYPE);
+    ++m->received;
+    memcpy(m->last, bytes.data, bytes.len < sizeof m->last ? bytes.len : sizeof m->last);
+    poll_done(m->world);
+}
+
+static void on_link(void *ctx, size_t peer, bool up) {
+    member_t *m = ctx;
+    (void)peer;
+    if (up)
+        ++m->links;
+    else
+        --m->links;
+    poll_done(m->world);
+}
+
+static void world_init(world_t *w) {
+    memset(w, 0, sizeof *w);
+    CHECK_OK(rdg_loop_new(&w->loop));
+    CHECK_OK(rdg_timer_new(w->loop, on_guard, w, &w->guard));
+    for (size_t i = 0; i < NODES; ++i) {
+        CHECK_OK(rdg_sm2_key_generate(&w->keys[i]));
+        rdg_sm2_key_public(w->keys[i], &w->peers[i].key);
+        snprintf(w->peers[i].name, sizeof w->peers[i].name, "node-%zu", i);
+        snprintf(w->peers[i].host, sizeof w->peers[i].host, "127.0.0.1");
+        w->members[i] = (member_t){.world = w, .index = i};
+    }
+}
+
+static rdg_p2p_options_t options_of(world_t *w, size_t i) {
+    return (rdg_p2p_options_t){.loop = w->loop,
+                               .random = rdg_random_system(),
+                               .chain_id = 9,
+                               .key = w->keys[i],
+                               .host = "127.0.0.1",
+                               .port = w->peers[i].port,
+                               .peers = w->peers,
+                               .peer_count = NODES,
+                               .max_frame = 1u << 20,
+                               .message = on_message,
+                               .link = on_link,
+                               .ctx = &w->members[i]};
+}
+
+static void reserve_port(world_t *w, size_t i) {
+    rdg_listener_t *l = NULL;
+    CHECK_OK(rdg_listen(w->loop, "127.0.0.1", 0, NULL, NULL, &l));
+    w->peers[i].port = rdg_listener_port(l);
+    rdg_listener_close(l);
+}
+
+static void run_until(world_t *w, bool (*done)(world_t *w), uint64_t limit_ms) {
+    w->done = done;
+    w->timed_out = false;
+    rdg_timer_start(w->guard, limit_ms, 0);
+    CHECK_OK(rdg_loop_run(w->loop));
+    rdg_timer_stop(w->guard);
+}
+
+static void world_fini(world_t *w) {
+    for (size_t i = 0; i < NODES; ++i) rdg_p2p_stop(w->members[i].p2p);
+    rdg_timer_free(w->guard);
+    rdg_loop_free(w->loop);
+    for (size_t i = 0; i < NODES; ++i) rdg_sm2_key_free(w->keys[i]);
+}
+
+static bool all_linked(world_t *w) {
+    for (size_t i = 0; i < NODES; ++i)
+        if (w->members[i].p2p && w->members[i].links != NODES - 1) return false;
+    return true;
+}
+
+static bool others_received(world_t *w) {
+    return w->members[1].received == 1 && w->members[2].received == 1;
+}
+
+static void start_all(world_t *w) {
+    for (size_t i = 0; i < NODES; ++i) reserve_port(w, i);
+    for (size_t i = 0; i < NODES; ++i) {
+        rdg_p2p_options_t o = options_of(w, i);
+        CHECK_OK(rdg_p2p_start(&o, &w->members[i].p2p));
+    }
+    run_until(w, all_linked, 10000);
+    CHECK(!w->timed_out);
+}
+
+TEST(every_pair_is_linked_once_and_messages_arrive) {
+    world_t w;
+    world_init(&w);
+    start_all(&w);
+    rdg_p2p_broadcast(w.members[0].p2p, HELLO_TYPE, rdg_bytes("reading", 7));
+    run_until(&w, others_received, 10000);
+    CHECK(!w.timed_out);
+    CHECK_MEM(w.members[1].last, "reading", 7);
+    CHECK_EQ(rdg_p2p_link_count(w.members[0].p2p), 2);
+    world_fini(&w);
+}
+
+TEST(a_restarted_peer_is_linked_again) {
+    world_t w;
+    world_init(&w);
+    start_all(&w);
+    rdg_p2p_stop(w.members[1].p2p);
+    w.members[1].p2p = NULL;
+    w.members[1].links = 0;
+    rdg_p2p_options_t o = options_of(&w, 1);
+    CHECK_OK(rdg_p2p_start(&o, &w.members[1].p2p));
+    run_until(&w, all_linked, 10000);
+    CHECK(!w.timed_out);
+    world_fini(&w);
+}
+
+static bool never(world_t *w) {
+    (void)w;
+    return false;
+}
+
+TEST(a_node_of_another_chain_and_a_stranger_are_refused) {
+    world_t w;
+    world_init(&w);
+    for (size_t i = 0; i < NODES; ++i) reserve_port(&w, i);
+    rdg_sm2_key_t *stranger = NULL;
+    CHECK_OK(rdg_sm2_key_generate(&stranger));
+    for (size_t i = 0; i < NODES; ++i) {
+        rdg_p2p_options_t o = options_of(&w, i);
+        if (i == 1) o.genesis.b[0] = 1;
+        if (i == 2) o.key = stranger;
+        CHECK_OK(rdg_p2p_start(&o, &w.members[i].p2p));
+    }
+    run_until(&w, never, 700);
+    for (size_t i = 0; i < NODES; ++i) CHECK_EQ(rdg_p2p_link_count(w.members[i].p2p), 0);
+    world_fini(&w);
+    rdg_sm2_key_free(stranger);
+}
+
+static void raw_closed(void *ctx, rdg_stream_t *s, rdg_err_t why) {
+    (void)s, (void)why;
+    rdg_loop_stop(((world_t *)ctx)->loop);
+}
+
+static void raw_data(void *ctx, rdg_stream_t *s, rdg_bytes_t bytes) {
+    (void)ctx, (void)s, (void)bytes;
+}
+
+static const uint8_t huge_frame[] = {0xff, 0xff, 0xff, 0xff, 16};
+
+static void raw_connected(void *ctx, rdg_stream_t *s, rdg_err_t err) {
+    static const rdg_stream_events_t events = {raw_data, raw_closed, NULL};
+    CHECK_OK(err);
+    rdg_stream_set_events(s, &events, ctx);
+    CHECK_OK(rdg_stream_write(s, rdg_bytes(huge_frame, sizeof huge_frame)));
+}
+
+TEST(a_frame_larger_than_allowed_ends_the_connection) {
+    world_t w;
+    world_init(&w);
+    reserve_port(&w, 0);
+    rdg_p2p_options_t o = options_of(&w, 0);
+    CHECK_OK(rdg_p2p_start(&o, &w.members[0].p2p));
+    CHECK_OK(
+        rdg_stream_connect(w.loop, "127.0.0.1", rdg_p2p_port(w.members[0].p2p), 1000, raw_connected, &w));
+    run_until(&w, NULL, 5000);
+    CHECK(!w.timed_out);
+    world_fini(&w);
+}
