@@ -9,6 +9,7 @@
  * a foreign chain or epoch, and any signature that does not verify: one bad signature refuses the whole. */
 #ifndef RIDGE_CONSENSUS_VALIDATORS_H
 #define RIDGE_CONSENSUS_VALIDATORS_H
+#include "ridge/base/buf.h"
 #include "ridge/crypto/sm2.h"
 
 #ifdef __cplusplus

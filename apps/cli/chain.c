@@ -1,0 +1,196 @@
+#include "cli.h"
+#include "ridge/base/alloc.h"
+#include "ridge/base/clock.h"
+#include <stdio.h>
+#include <string.h>
+
+#define WAIT_MS 600000
+
+static rdg_err_t split_devices(const char *text, json_t **out) {
+    json_t *list = json_array();
+    for (const char *p = text; list && *p;) {
+        size_t len = strcspn(p, ",");
+        if (len > 0) json_array_append_new(list, json_stringn(p, len));
+        p += len + (p[len] == ',');
+    }
+    *out = list;
+    return json_array_size(list) > 0 ? RDG_OK : rdg_fail(RDG_E_INVALID, "--devices wants names: a,b,c,d");
+}
+
+static void print_event(const json_t *event, uint64_t start_ms) {
+    json_int_t at = json_integer_value(json_object_get(event, "time_ms"));
+    double seconds = at > (json_int_t)start_ms ? (double)(at - (json_int_t)start_ms) / 1000.0 : 0;
+    const char *message = json_string_value(json_object_get(event, "message"));
+    fprintf(stderr, "%7.2fs  %-16s %-10s %-8s %s\n", seconds, out_text(event, "device"),
+            out_text(event, "step"), out_text(event, "state"), message ? message : "");
+}
+
+/* Follows the chain's events until its state is one of the two; FAILED states end it with an error. */
+static rdg_err_t follow(cli_t *cli, const char *name, const char *goal, json_t **chain) {
+    uint64_t after = 0, start_ms = 0, deadline = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+    for (;;) {
+        json_t *answer = NULL, *event;
+        size_t i;
+        RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/chains/%s/events?after=%llu", name,
+                         (unsigned long long)after));
+        json_array_foreach(json_object_get(answer, "events"), i, event) {
+            after = (uint64_t)json_integer_value(json_object_get(event, "seq"));
+            if (start_ms == 0) start_ms = (uint64_t)json_integer_value(json_object_get(event, "time_ms"));
+            print_event(event, start_ms);
+        }
+        json_decref(answer);
+        RDG_TRY(cli_call(cli, "GET", NULL, chain, "/chains/%s", name));
+        const char *state = json_string_value(json_object_get(*chain, "state"));
+        if (state && strcmp(state, goal) == 0) return RDG_OK;
+        if (state && (strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0))
+            return rdg_fail(RDG_E_CONFLICT,
+                            "chain %s is %s: see ridge chain status %s; then ridge chain retry %s, or "
+                            "ridge chain cancel %s",
+                            name, state, name, name, name);
+        json_decref(*chain);
+        *chain = NULL;
+        if (rdg_mono_ms(rdg_clock_system()) > deadline)
+            return rdg_fail(RDG_E_TIMEOUT, "chain %s is not %s after 10 minutes: see ridge chain status %s",
+                            name, goal, name);
+    }
+}
+
+static void print_chain(const json_t *chain) {
+    out_fields(chain, COLUMNS("Chain=name", "State=state", "Chain id=chain_id", "Consensus=consensus",
+                              "Height=height", "Hash=hash", "Created=created_ms", "Create took ms=running_ms",
+                              "First block ms=first_block_ms"));
+    printf("\n");
+    out_table(json_object_get(chain, "devices"),
+              COLUMNS("DEVICE=device", "STEP=step", "STATE=state", "HEIGHT=height", "NODE KIB=rss_kib",
+                      "ERROR=error.message"));
+}
+
+static rdg_err_t finish(cli_t *cli, const char *name, const char *goal, json_t *chain) {
+    rdg_err_t err = RDG_OK;
+    if (!cli_has(cli, "no-wait")) {
+        json_decref(chain);
+        chain = NULL;
+        err = follow(cli, name, goal, &chain);
+    }
+    if (chain && cli->json)
+        out_json(chain);
+    else if (chain)
+        print_chain(chain);
+    json_decref(chain);
+    return err;
+}
+
+static rdg_err_t create(cli_t *cli) {
+    const char *name = cli->args[0], *image = cli_flag(cli, "image", NULL),
+               *params = cli_flag(cli, "params", NULL);
+    json_t *devices = NULL, *answer = NULL, *values = NULL;
+    RDG_TRY(cli_component("chain", name));
+    if (params) RDG_TRY(rdg_fail_in(rdg_json_parse(rdg_bytes_str(params), &values), "--params"));
+    rdg_err_t err = split_devices(cli_flag(cli, "devices", ""), &devices);
+    if (err != RDG_OK) {
+        json_decref(devices);
+        json_decref(values);
+        return err;
+    }
+    json_t *body = json_pack("{s:s, s:o, s:s, s:s, s:b}", "name", name, "devices", devices, "consensus",
+                             cli_flag(cli, "consensus", "pbft"), "driver", cli_flag(cli, "driver", "auto"),
+                             "allow_no_fault_tolerance", (int)cli_has(cli, "allow-no-fault-tolerance"));
+    if (image) json_object_set_new(body, "image", json_string(image));
+    if (values) json_object_set_new(body, "params", values);
+    RDG_TRY(cli_call(cli, "POST", body, &answer, "/chains"));
+    return finish(cli, name, "running", answer);
+}
+
+static rdg_err_t list(cli_t *cli) {
+    json_t *answer = NULL;
+    RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/chains"));
+    if (cli->json)
+        out_json(answer);
+    else
+        out_table(json_object_get(answer, "chains"),
+                  COLUMNS("NAME=name", "STATE=state", "CONSENSUS=consensus", "HEIGHT=height",
+                          "CHAIN ID=chain_id", "CREATED=created_ms"));
+    json_decref(answer);
+    return RDG_OK;
+}
+
+static rdg_err_t status(cli_t *cli) {
+    json_t *answer = NULL;
+    RDG_TRY(cli_component("chain", cli->args[0]));
+    RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/chains/%s", cli->args[0]));
+    if (cli->json)
+        out_json(answer);
+    else
+        print_chain(answer);
+    json_decref(answer);
+    return RDG_OK;
+}
+
+static rdg_err_t destroy(cli_t *cli) {
+    const char *name = cli->args[0], *discard = cli_flag(cli, "discard", NULL);
+    json_t *answer = NULL;
+    RDG_TRY(cli_component("chain", name));
+    if (discard) RDG_TRY(cli_component("chain", discard));
+    RDG_TRY(cli_call(cli, "DELETE", NULL, &answer, "/chains/%s%s%s", name, discard ? "?discard=" : "",
+                     discard ? discard : ""));
+    return finish(cli, name, "destroyed", answer);
+}
+
+static rdg_err_t retry(cli_t *cli) {
+    const char *device = cli_flag(cli, "device", NULL);
+    json_t *answer = NULL;
+    RDG_TRY(cli_component("chain", cli->args[0]));
+    json_t *body = device ? json_pack("{s:s}", "device", device) : json_object();
+    RDG_TRY(cli_call(cli, "POST", body, &answer, "/chains/%s/retry", cli->args[0]));
+    return finish(cli, cli->args[0], "running", answer);
+}
+
+static rdg_err_t cancel(cli_t *cli) {
+    json_t *answer = NULL;
+    RDG_TRY(cli_component("chain", cli->args[0]));
+    RDG_TRY(cli_call(cli, "POST", NULL, &answer, "/chains/%s/cancel", cli->args[0]));
+    return finish(cli, cli->args[0], "cancelled", answer);
+}
+
+#define NO_WAIT                                                                                              \
+    { "no-wait", NULL, "return at once; see ridge chain status" }
+
+const command_t chain_commands[] = {
+    {"chain",
+     "create",
+     "CHAIN --devices A,B,C,D",
+     "create a chain on devices and wait for its first block",
+     1,
+     1,
+     create,
+     {{"devices", "NAMES", "the devices, separated by commas"},
+      {"consensus", "NAME", "pbft (default)"},
+      {"driver", "NAME", "auto (default), oci or process"},
+      {"image", "REF", "image of the node, for the oci driver (default: the cloud's own)"},
+      {"params", "JSON", "chain parameters, e.g. {\"block_interval_ms\":200}"},
+      {"allow-no-fault-tolerance", NULL, "accept fewer than 4 devices, where no fault is tolerated"},
+      NO_WAIT,
+      {0}}},
+    {"chain", "list", "", "the chains", 0, 0, list, {{0}}},
+    {"chain", "status", "CHAIN", "one chain, and each device's part in it", 1, 1, status, {{0}}},
+    {"chain",
+     "retry",
+     "CHAIN",
+     "go on with a creation that failed",
+     1,
+     1,
+     retry,
+     {{"device", "NAME", "only on this device"}, NO_WAIT, {0}}},
+    {"chain", "cancel", "CHAIN", "give up a creation; nothing is left behind", 1, 1, cancel, {NO_WAIT, {0}}},
+    {"chain",
+     "destroy",
+     "CHAIN",
+     "destroy a chain",
+     1,
+     1,
+     destroy,
+     {{"discard", "CHAIN", "the chain's name again: delete its data although there is no verified archive"},
+      NO_WAIT,
+      {0}}},
+    {0},
+};

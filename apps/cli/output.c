@@ -1,0 +1,115 @@
+#include "cli.h"
+#include "ridge/base/alloc.h"
+#include "ridge/base/clock.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXTS 64
+#define TEXT_MAX 512
+#define COLUMNS_MAX 12
+
+void out_json(const json_t *v) {
+    char *text = json_dumps(v, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    printf("%s\n", text ? text : "null");
+    free(text);
+}
+
+static const json_t *at_path(const json_t *o, const char *path) {
+    char part[64];
+    for (const char *dot; o && path; path = dot ? dot + 1 : NULL) {
+        dot = strchr(path, '.');
+        snprintf(part, sizeof part, "%.*s", (int)(dot ? dot - path : (long)strlen(path)), path);
+        o = json_object_get(o, part);
+    }
+    return o;
+}
+
+static bool is_time(const char *path) {
+    size_t len = strlen(path);
+    static const char *const times[] = {"created_ms", "updated_ms", "last_seen_ms", "time_ms", "expires_ms"};
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; ++i) {
+        size_t n = strlen(times[i]);
+        if (len >= n && strcmp(path + len - n, times[i]) == 0) return true;
+    }
+    return false;
+}
+
+static void format_array(const json_t *v, char *out, size_t size) {
+    size_t i, used = 0;
+    json_t *item;
+    json_array_foreach(v, i, item) {
+        const char *s = json_string_value(item);
+        if (used < size) used += (size_t)snprintf(out + used, size - used, "%s%s", i ? "," : "", s ? s : "…");
+    }
+    if (i == 0) snprintf(out, size, "-");
+}
+
+const char *out_text(const json_t *object, const char *path) {
+    static char texts[TEXTS][TEXT_MAX];
+    static size_t next;
+    char *out = texts[next++ % TEXTS];
+    const json_t *v = at_path(object, path);
+    if (!v || json_is_null(v))
+        snprintf(out, TEXT_MAX, "-");
+    else if (json_is_integer(v) && is_time(path))
+        rdg_time_format((uint64_t)json_integer_value(v), out);
+    else if (json_is_integer(v))
+        snprintf(out, TEXT_MAX, "%lld", (long long)json_integer_value(v));
+    else if (json_is_real(v))
+        snprintf(out, TEXT_MAX, "%g", json_real_value(v));
+    else if (json_is_boolean(v))
+        snprintf(out, TEXT_MAX, "%s", json_is_true(v) ? "yes" : "no");
+    else if (json_is_string(v))
+        snprintf(out, TEXT_MAX, "%s", *json_string_value(v) ? json_string_value(v) : "-");
+    else if (json_is_array(v))
+        format_array(v, out, TEXT_MAX);
+    else {
+        char *text = json_dumps(v, JSON_COMPACT);
+        snprintf(out, TEXT_MAX, "%s", text ? text : "-");
+        free(text);
+    }
+    return out;
+}
+
+/* Characters as a terminal counts them: a CJK character takes two cells. */
+static size_t width(const char *s) {
+    size_t cells = 0;
+    for (const unsigned char *p = (const unsigned char *)s; *p; ++p) {
+        if ((*p & 0xc0) == 0x80) continue;
+        cells += *p >= 0xe3 && *p <= 0xed ? 2 : 1;
+    }
+    return cells;
+}
+
+static void put_cell(const char *text, size_t cells, bool last) {
+    printf("%s", text);
+    for (size_t n = width(text); !last && n < cells + 2; ++n) putchar(' ');
+    if (last) putchar('\n');
+}
+
+void out_table(const json_t *rows, const char *const *columns, size_t count) {
+    size_t cells[COLUMNS_MAX] = {0}, i;
+    char title[COLUMNS_MAX][64];
+    const char *field[COLUMNS_MAX];
+    json_t *row;
+    for (size_t c = 0; c < count && c < COLUMNS_MAX; ++c) {
+        field[c] = strchr(columns[c], '=') + 1;
+        snprintf(title[c], sizeof title[c], "%.*s", (int)(field[c] - columns[c] - 1), columns[c]);
+        cells[c] = width(title[c]);
+        json_array_foreach(rows, i, row) {
+            size_t n = width(out_text(row, field[c]));
+            if (n > cells[c]) cells[c] = n;
+        }
+    }
+    for (size_t c = 0; c < count; ++c) put_cell(title[c], cells[c], c + 1 == count);
+    json_array_foreach(rows, i, row) for (size_t c = 0; c < count; ++c)
+        put_cell(out_text(row, field[c]), cells[c], c + 1 == count);
+}
+
+void out_fields(const json_t *object, const char *const *columns, size_t count) {
+    for (size_t c = 0; c < count; ++c) {
+        const char *field = strchr(columns[c], '=') + 1;
+        printf("%-18.*s %s\n", (int)(field - columns[c] - 1), columns[c], out_text(object, field));
+    }
+}

@@ -1,0 +1,11 @@
+/* Certificate verification with the signature check given, for cores whose host checks signatures by itself.
+ */
+#ifndef RIDGE_CONSENSUS_CERTIFICATE_H
+#define RIDGE_CONSENSUS_CERTIFICATE_H
+#include "ridge/consensus/consensus.h"
+
+/* As rdg_certificate_verify, but for whatever height and digest the certificate names. */
+rdg_err_t certificate_verify_with(const rdg_certificate_t *c, const rdg_validator_set_t *set,
+                                  rdg_phase_t phase, const rdg_consensus_host_t *host);
+
+#endif

@@ -1,0 +1,9 @@
+/* The list of actions that a step puts out. Byte views are copied into the output's arena. */
+#ifndef RIDGE_CONSENSUS_OUTPUT_H
+#define RIDGE_CONSENSUS_OUTPUT_H
+#include "ridge/consensus/consensus.h"
+
+/* Copies the views of a. NO_MEMORY leaves the output as it was before this action. */
+rdg_err_t output_add(rdg_consensus_output_t *o, const rdg_consensus_action_t *a);
+
+#endif

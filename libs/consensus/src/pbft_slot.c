@@ -1,0 +1,72 @@
+#include "output.h"
+#include "pbft.h"
+#include "ridge/base/alloc.h"
+#include "ridge/base/assert.h"
+#include <string.h>
+
+slot_t *pbft_slot(pbft_t *p, uint64_t height) {
+    if (height <= p->committed || height - p->committed > RDG_CONSENSUS_WINDOW) return NULL;
+    slot_t *s = &p->slots[height % RDG_CONSENSUS_WINDOW];
+    if (s->height != height) {
+        pbft_slot_clear(s);
+        s->height = height;
+    }
+    return s;
+}
+
+void pbft_slot_clear(slot_t *s) {
+    rdg_free(s->proposal);
+    memset(s, 0, sizeof *s);
+}
+
+uint32_t pbft_count(const pbft_t *p, const vote_t *votes, uint64_t view, const rdg_hash_t *digest) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->config.validators.count; ++i)
+        n += votes[i].present && votes[i].view == view && rdg_hash_equal(&votes[i].digest, digest);
+    return n;
+}
+
+rdg_err_t pbft_accuse(vote_t *first, const message_t *m, rdg_consensus_output_t *out) {
+    if (first->accused) return RDG_OK;
+    message_t other = *m;
+    rdg_buf_t bytes;
+    other.statement.digest = first->digest;
+    other.signature = first->signature;
+    rdg_buf_init(&bytes, 4096);
+    (void)message_encode(&other, &bytes);
+    (void)message_encode(m, &bytes);
+    rdg_err_t err = rdg_buf_err(&bytes);
+    if (err == RDG_OK)
+        err = output_add(out, &(rdg_consensus_action_t){.kind = RDG_ACTION_EVIDENCE,
+                                                        .to = m->index,
+                                                        .height = m->statement.height,
+                                                        .view = m->statement.view,
+                                                        .bytes = rdg_buf_view(&bytes)});
+    rdg_buf_fini(&bytes);
+    if (err == RDG_OK) first->accused = true;
+    return err;
+}
+
+rdg_err_t pbft_take_vote(vote_t *votes, const message_t *m, rdg_consensus_output_t *out) {
+    vote_t *v = &votes[m->index];
+    if (v->present && v->view == m->statement.view) {
+        if (rdg_hash_equal(&v->digest, &m->statement.digest)) return RDG_OK;
+        return pbft_accuse(v, m, out);
+    }
+    if (v->present && v->view > m->statement.view) return RDG_OK;
+    *v = (vote_t){
+        .present = true, .view = m->statement.view, .digest = m->statement.digest, .signature = m->signature};
+    return RDG_OK;
+}
+
+rdg_err_t pbft_certificate(const pbft_t *p, const vote_t *votes, const rdg_statement_t *s, rdg_buf_t *out) {
+    rdg_certificate_t c = {.statement = *s};
+    for (uint32_t i = 0; i < p->config.validators.count && c.count < p->quorum; ++i) {
+        if (!votes[i].present || votes[i].view != s->view || !rdg_hash_equal(&votes[i].digest, &s->digest))
+            continue;
+        c.votes[c.count].index = i;
+        c.votes[c.count++].signature = votes[i].signature;
+    }
+    RDG_ASSERT(c.count == p->quorum);
+    return rdg_certificate_encode(&c, out);
+}

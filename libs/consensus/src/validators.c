@@ -1,0 +1,49 @@
+#include "ridge/consensus/validators.h"
+#include <string.h>
+
+uint32_t rdg_validators_faults(uint32_t count) {
+    return count > 0 ? (count - 1) / 3 : 0;
+}
+uint32_t rdg_validators_quorum(uint32_t count) {
+    return count - rdg_validators_faults(count);
+}
+
+rdg_err_t rdg_validators_check(const rdg_validator_set_t *set) {
+    if (set->count == 0) return rdg_fail(RDG_E_INVALID, "a chain needs at least one validator");
+    if (set->count > RDG_VALIDATORS_MAX)
+        return rdg_fail(RDG_E_INVALID, "%u validators, at most %d", set->count, RDG_VALIDATORS_MAX);
+    for (uint32_t i = 0; i < set->count; ++i)
+        for (uint32_t k = 0; k < i; ++k)
+            if (memcmp(set->keys[i].b, set->keys[k].b, sizeof set->keys[i].b) == 0)
+                return rdg_fail(RDG_E_INVALID, "validators %u and %u have the same key", k, i);
+    return RDG_OK;
+}
+
+void rdg_validators_hash(const rdg_validator_set_t *set, rdg_hash_t *out) {
+    uint8_t head[20];
+    rdg_store_be64(head, set->chain_id);
+    rdg_store_be64(head + 8, set->epoch);
+    rdg_store_be32(head + 16, set->count);
+    const rdg_bytes_t parts[] = {rdg_bytes(head, sizeof head),
+                                 rdg_bytes(set->keys, set->count * sizeof set->keys[0])};
+    rdg_sm3_tagged(RDG_DOMAIN_VALIDATORS, parts, 2, out);
+}
+
+uint32_t rdg_validators_find(const rdg_validator_set_t *set, const rdg_sm2_public_t *key) {
+    uint32_t i = 0;
+    while (i < set->count && memcmp(set->keys[i].b, key->b, sizeof key->b) != 0) ++i;
+    return i;
+}
+
+void rdg_statement_hash(uint64_t chain_id, const rdg_statement_t *s, rdg_hash_t *out) {
+    uint8_t head[8 + 8 + 1 + 8 + 8];
+    rdg_writer_t w;
+    rdg_writer_init(&w, head, sizeof head);
+    rdg_write_u64(&w, chain_id);
+    rdg_write_u64(&w, s->epoch);
+    rdg_write_u8(&w, (uint8_t)s->phase);
+    rdg_write_u64(&w, s->view);
+    rdg_write_u64(&w, s->height);
+    const rdg_bytes_t parts[] = {rdg_bytes(head, sizeof head), rdg_bytes(s->digest.b, sizeof s->digest.b)};
+    rdg_sm3_tagged(s->phase == RDG_PHASE_RAFT_LEADER ? RDG_DOMAIN_RAFT : RDG_DOMAIN_PBFT, parts, 2, out);
+}
