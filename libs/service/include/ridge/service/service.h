@@ -1,0 +1,118 @@
+/* The kit of a REST service: routes, bearer tokens, rate limit, errors, traces, access log, metrics, health.
+ *
+ * What it does: one HTTP listener whose requests reach handlers by method and pattern. A handler gets decoded
+ * path parameters and a parsed JSON body, and gives a JSON answer or an error code.
+ * What it does not: it keeps no user or session; who a token belongs to is told by rdg_service_allow.
+ *
+ * Invariants
+ * 1. An error answer is always {"error":{"code","message","trace"}}, with the status of rdg_service_status.
+ * 2. A route without RDG_ROUTE_PUBLIC runs only for a known bearer token. Of a token only its SM3 is kept,
+ * and digests are compared in constant time.
+ * 3. Every request has a trace: the caller's traceparent continued, or a new one. It is the thread's current
+ *    trace while the handler runs and goes back in the `traceparent` header.
+ * 4. The served text of a failure is that thread's error text (base/error.h), so it holds no secret.
+ *
+ * Limits: body max_body (TOO_LARGE), RDG_SERVICE_PARAMS_MAX parameters of at most 255 bytes,
+ * RDG_SERVICE_TOKENS_MAX tokens, RDG_SERVICE_ROUTES_MAX routes; a caller (token, or address on a public
+ * route) beyond its rate gets BUSY (429). The table of rates has a fixed size.
+ *
+ * Threads: routes, mounts and tokens before start; handlers run on several threads at once and may block for
+ * a bounded time. */
+#ifndef RIDGE_SERVICE_SERVICE_H
+#define RIDGE_SERVICE_SERVICE_H
+#include "ridge/base/clock.h"
+#include "ridge/base/metrics.h"
+#include "ridge/codec/json.h"
+#include "ridge/crypto/hash.h"
+#include "ridge/net/http_server.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RDG_SERVICE_PARAMS_MAX 4
+#define RDG_SERVICE_PARAM_BYTES 256
+#define RDG_SERVICE_TOKENS_MAX 16
+#define RDG_SERVICE_ROUTES_MAX 128
+
+typedef struct rdg_service rdg_service_t;
+
+typedef struct rdg_service_options {
+    const char *host;         /* NULL: 127.0.0.1 */
+    uint16_t port;            /* 0: the system chooses */
+    size_t max_body;          /* 0: 1 MiB */
+    unsigned max_connections; /* 0: 256 */
+    unsigned threads;       /* handlers at once; 0: 32. A handler that calls its own service can starve it */
+    unsigned rate_per_s;    /* per caller; 0: 500 */
+    unsigned rate_burst;    /* 0: 1,000 */
+    rdg_metrics_t *metrics; /* borrowed; served at /metrics; NULL: no /metrics */
+    const rdg_clock_t *clock; /* NULL: the system's */
+} rdg_service_options_t;
+
+typedef struct rdg_service_param {
+    const char *name;
+    char value[RDG_SERVICE_PARAM_BYTES];
+} rdg_service_param_t;
+
+typedef struct rdg_service_call {
+    const char *caller; /* whose token it is; NULL on a public route */
+    const char *remote; /* address of the client */
+    const json_t *body; /* the parsed object; NULL when there was no body */
+    const rdg_http_request_t *http;
+    size_t param_count;
+    rdg_service_param_t params[RDG_SERVICE_PARAMS_MAX];
+} rdg_service_call_t;
+
+typedef struct rdg_service_answer {
+    unsigned status; /* 200 unless the handler says otherwise */
+    json_t *body;    /* owned by the answer; NULL: no content */
+} rdg_service_answer_t;
+
+/* An error return makes the error answer; what was put into answer->body is then dropped. */
+typedef rdg_err_t (*rdg_service_handler_t)(void *ctx, const rdg_service_call_t *call,
+                                           rdg_service_answer_t *answer);
+
+#define RDG_ROUTE_PUBLIC 1u /* no token needed */
+
+typedef struct rdg_service_route {
+    const char *method;  /* "GET" */
+    const char *pattern; /* "/api/v1/devices/{name}": a parameter is one whole path segment */
+    unsigned flags;
+    rdg_service_handler_t handler;
+} rdg_service_route_t;
+
+/* options: its strings are copied. Adds GET /api/v1/health and, with metrics, GET /metrics (both public). */
+rdg_err_t rdg_service_new(const rdg_service_options_t *options, rdg_service_t **out);
+void rdg_service_free(rdg_service_t *s); /* stops it when running */
+/* routes and ctx are borrowed for the life of the service. FULL. */
+rdg_err_t rdg_service_add(rdg_service_t *s, const rdg_service_route_t *routes, size_t count, void *ctx);
+/* Every path that is prefix or starts with prefix and '/' goes to the handler as it is, without
+ * authentication and JSON: for protocols with rules of their own (/v2 of OCI). At most 4. prefix is borrowed.
+ */
+rdg_err_t rdg_service_mount(rdg_service_t *s, const char *prefix, rdg_http_handler_t handler, void *ctx);
+rdg_err_t rdg_service_allow(rdg_service_t *s, const char *caller, const char *token); /* keeps its SM3 only */
+rdg_err_t rdg_service_allow_digest(rdg_service_t *s, const char *caller, const rdg_hash_t *token_digest);
+/* The caller whose token a request carries, or NULL: for mounts. Borrowed from the service. */
+const char *rdg_service_caller(const rdg_service_t *s, const rdg_http_request_t *http);
+rdg_err_t rdg_service_start(rdg_service_t *s); /* PORT_IN_USE */
+uint16_t rdg_service_port(const rdg_service_t *s);
+void rdg_service_stop(rdg_service_t *s); /* waits for running handlers: wake those that wait first */
+
+/* Route number i, or NULL past the last: for the check against the OpenAPI file. */
+const rdg_service_route_t *rdg_service_route(const rdg_service_t *s, size_t i);
+
+const char *rdg_service_arg(const rdg_service_call_t *call,
+                            const char *name); /* path parameter; "" if absent */
+/* A number in the query; *out stays when absent. INVALID names the parameter and the bounds. */
+rdg_err_t rdg_service_query_u64(const rdg_service_call_t *call, const char *name, uint64_t min, uint64_t max,
+                                uint64_t *out);
+/* The body, which must be there. INVALID says that a JSON object is wanted. */
+rdg_err_t rdg_service_body(const rdg_service_call_t *call, const json_t **out);
+/* status and body in one; NO_MEMORY when body is NULL. Takes body. */
+rdg_err_t rdg_service_reply(rdg_service_answer_t *answer, unsigned status, json_t *body);
+unsigned rdg_service_status(rdg_err_t code);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
