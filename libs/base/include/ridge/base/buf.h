@@ -32,7 +32,9 @@ rdg_err_t rdg_buf_str(rdg_buf_t *b, const char *s); /* no terminator */
 __attribute__((format(printf, 2, 3))) rdg_err_t rdg_buf_printf(rdg_buf_t *b, const char *fmt, ...);
 __attribute__((format(printf, 2, 0))) rdg_err_t rdg_buf_vprintf(rdg_buf_t *b, const char *fmt, va_list args);
 void rdg_buf_consume(rdg_buf_t *b, size_t len); /* drops len bytes from the front */
-static inline rdg_bytes_t rdg_buf_view(const rdg_buf_t *b) { return rdg_bytes(b->data, b->len); }
+static inline rdg_bytes_t rdg_buf_view(const rdg_buf_t *b) {
+    return rdg_bytes(b->data, b->len);
+}
 /* The content as a NUL-terminated string, borrowed (the NUL is beyond len); NULL if it cannot grow. */
 const char *rdg_buf_cstr(rdg_buf_t *b);
 /* Gives the memory away, NUL-terminated beyond *len; the buffer is empty afterwards. Returns owned; NULL,

@@ -44,8 +44,8 @@ uint32_t rdg_read_u32(rdg_reader_t *r);
 uint64_t rdg_read_u64(rdg_reader_t *r);
 uint32_t rdg_read_u32le(rdg_reader_t *r);
 uint64_t rdg_read_u64le(rdg_reader_t *r);
-rdg_bytes_t rdg_read_bytes(rdg_reader_t *r, size_t len);        /* a view into the source */
-void rdg_read_copy(rdg_reader_t *r, void *dst, size_t len);     /* zeroes dst on failure */
+rdg_bytes_t rdg_read_bytes(rdg_reader_t *r, size_t len);    /* a view into the source */
+void rdg_read_copy(rdg_reader_t *r, void *dst, size_t len); /* zeroes dst on failure */
 rdg_bytes_t rdg_read_rest(rdg_reader_t *r);
 
 /* Writer into memory of a fixed size; sticky in the same way. */

@@ -15,9 +15,15 @@ typedef struct rdg_clock {
 } rdg_clock_t;
 
 const rdg_clock_t *rdg_clock_system(void); /* borrowed, static */
-static inline uint64_t rdg_wall_ms(const rdg_clock_t *c) { return c->wall_ms(c->ctx); }
-static inline uint64_t rdg_mono_ms(const rdg_clock_t *c) { return c->mono_ms(c->ctx); }
-static inline uint64_t rdg_mono_us(const rdg_clock_t *c) { return c->mono_us(c->ctx); }
+static inline uint64_t rdg_wall_ms(const rdg_clock_t *c) {
+    return c->wall_ms(c->ctx);
+}
+static inline uint64_t rdg_mono_ms(const rdg_clock_t *c) {
+    return c->mono_ms(c->ctx);
+}
+static inline uint64_t rdg_mono_us(const rdg_clock_t *c) {
+    return c->mono_us(c->ctx);
+}
 
 /* A clock that moves only when told. */
 typedef struct rdg_clock_manual {

@@ -15,10 +15,15 @@ typedef struct rdg_list {
 #define RDG_LIST_ENTRY(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 #define RDG_LIST_EACH(it, head) for (rdg_list_t *it = (head)->next; it != (head); it = it->next)
 #define RDG_LIST_EACH_SAFE(it, head)                                                                         \
-    for (rdg_list_t *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next)
+    for (rdg_list_t *it = (head)->next, *it##_next = it->next; it != (head);                                 \
+         it = it##_next, it##_next = it->next)
 
-static inline void rdg_list_init(rdg_list_t *l) { l->prev = l->next = l; }
-static inline bool rdg_list_empty(const rdg_list_t *head) { return head->next == head; }
+static inline void rdg_list_init(rdg_list_t *l) {
+    l->prev = l->next = l;
+}
+static inline bool rdg_list_empty(const rdg_list_t *head) {
+    return head->next == head;
+}
 static inline void rdg_list_append(rdg_list_t *head, rdg_list_t *node) {
     node->prev = head->prev, node->next = head, head->prev->next = node, head->prev = node;
 }

@@ -10,12 +10,15 @@ extern "C" {
 #endif
 
 typedef struct rdg_random {
-    void (*fill)(void *ctx, void *dst, size_t len); /* cannot fail: aborts if the kernel has no entropy call */
+    void (*fill)(void *ctx, void *dst,
+                 size_t len); /* cannot fail: aborts if the kernel has no entropy call */
     void *ctx;
 } rdg_random_t;
 
 const rdg_random_t *rdg_random_system(void); /* borrowed, static, thread-safe */
-static inline void rdg_random_fill(const rdg_random_t *r, void *dst, size_t len) { r->fill(r->ctx, dst, len); }
+static inline void rdg_random_fill(const rdg_random_t *r, void *dst, size_t len) {
+    r->fill(r->ctx, dst, len);
+}
 uint64_t rdg_random_u64(const rdg_random_t *r);
 uint64_t rdg_random_below(const rdg_random_t *r, uint64_t limit); /* uniform in [0, limit); limit > 0 */
 /* 2*bytes lower-case hex digits and a NUL from random bytes; bytes <= 64. */
