@@ -1,0 +1,1 @@
+"""The rules behind tools/check: each module lists its checks in CHECKS."""
