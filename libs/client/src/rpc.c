@@ -14,10 +14,15 @@ rdg_err_t rdg_rpc_encode(uint64_t id, const char *method, const json_t *params, 
     return err;
 }
 
-static rdg_err_t decode_error(const json_t *error) {
+/* Revert data is a string in error.data, as Ethereum's nodes answer; everything else names its code there. */
+static rdg_err_t decode_error(json_t *error, json_t **revert) {
     const char *message = "the node answered an error without a message", *name = NULL;
     (void)rdg_json_opt_str(error, "message", &message);
-    const json_t *data = json_object_get(error, "data");
+    json_t *data = json_object_get(error, "data");
+    if (json_is_string(data)) {
+        *revert = json_incref(data);
+        return rdg_fail(RDG_E_REVERTED, "%s", message);
+    }
     if (json_is_object(data)) (void)rdg_json_opt_str(data, "code", &name);
     rdg_err_t code = name ? rdg_err_from_name(name) : RDG_E_INTERNAL;
     return rdg_fail(code == RDG_OK ? RDG_E_INTERNAL : code, "%s", message);
@@ -25,8 +30,8 @@ static rdg_err_t decode_error(const json_t *error) {
 
 rdg_err_t rdg_rpc_decode(const json_t *answer, json_t **result) {
     if (!json_is_object(answer)) return rdg_fail(RDG_E_PROTOCOL, "the node's answer is no JSON-RPC object");
-    const json_t *error = json_object_get(answer, "error");
-    if (json_is_object(error)) return decode_error(error);
+    json_t *error = json_object_get(answer, "error");
+    if (json_is_object(error)) return decode_error(error, result);
     json_t *value = json_object_get(answer, "result");
     if (!value) return rdg_fail(RDG_E_PROTOCOL, "the node's answer has neither result nor error");
     *result = json_incref(value);
@@ -34,6 +39,7 @@ rdg_err_t rdg_rpc_decode(const json_t *answer, json_t **result) {
 }
 
 rdg_err_t rdg_rpc_call(const rdg_rpc_t *rpc, const char *method, json_t *params, json_t **result) {
+    *result = NULL;
     if (!params) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the parameters of %s", method);
     rdg_err_t err = rpc->call(rpc->ctx, method, params, result);
     json_decref(params);
@@ -143,10 +149,11 @@ rdg_err_t rdg_rpc_eth_call(const rdg_rpc_t *rpc, const rdg_address_t *from, cons
     if (from) json_object_set_new(call, "from", rdg_json_hex(from->b, sizeof from->b));
     json_object_set_new(call, "to", rdg_json_hex(to->b, sizeof to->b));
     json_object_set_new(call, "data", rdg_json_hex(data.data, data.len));
-    RDG_TRY(rdg_rpc_call(rpc, "eth_call", json_pack("[o, s]", call, "latest"), &result));
+    rdg_err_t err = rdg_rpc_call(rpc, "eth_call", json_pack("[o, s]", call, "latest"), &result);
+    if (err != RDG_OK && err != RDG_E_REVERTED) return err;
     const char *text = json_string_value(result);
-    rdg_err_t err = text ? rdg_hex_decode_buf(text, strlen(text), output)
-                         : rdg_fail(RDG_E_PROTOCOL, "the node's answer to eth_call is no string");
+    rdg_err_t decoded = text ? rdg_hex_decode_buf(text, strlen(text), output)
+                             : rdg_fail(RDG_E_PROTOCOL, "the node's answer to eth_call is no string");
     json_decref(result);
-    return err;
+    return decoded != RDG_OK ? decoded : err;
 }

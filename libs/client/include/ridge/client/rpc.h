@@ -16,7 +16,9 @@ extern "C" {
 #endif
 
 typedef struct rdg_rpc {
-    /* params: borrowed JSON array. *result: returned owned; JSON null is a result. */
+    /* params: borrowed JSON array. *result: returned owned; JSON null is a result. REVERTED: *result is the
+     * revert data (a hexadecimal string) if there was any, owned as well. Any other failure leaves it
+     * untouched. */
     rdg_err_t (*call)(void *ctx, const char *method, const json_t *params, json_t **result);
     /* Many calls in one exchange, or NULL: then they are made one by one. results[i] is owned, or NULL with
      * errs[i] set. */
@@ -31,7 +33,8 @@ typedef struct rdg_rpc {
 rdg_err_t rdg_rpc_http_new(const char *url, uint64_t timeout_ms, rdg_rpc_t **out);
 void rdg_rpc_http_free(rdg_rpc_t *rpc);
 
-/* The request and answer forms by themselves, for other transports. decode: takes nothing, *result owned. */
+/* The request and answer forms by themselves, for other transports. decode: takes nothing, *result as in
+ * call. */
 rdg_err_t rdg_rpc_encode(uint64_t id, const char *method, const json_t *params, rdg_buf_t *out);
 rdg_err_t rdg_rpc_decode(const json_t *answer, json_t **result);
 

@@ -1,0 +1,123 @@
+#include "ridge/base/alloc.h"
+#include "rpc_internal.h"
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    CODE_PARSE = -32700,
+    CODE_REQUEST = -32600,
+    CODE_METHOD = -32601,
+    CODE_PARAMS = -32602,
+    CODE_SERVER = -32000
+};
+
+static const rpc_method_t *const tables[] = {rpc_eth_methods, rpc_call_methods, rpc_log_methods,
+                                             rpc_ridge_methods};
+
+rdg_err_t rdg_node_rpc_new(const rdg_node_rpc_options_t *options, rdg_node_rpc_t **out) {
+    rdg_node_rpc_t *rpc = rdg_calloc(1, sizeof *rpc);
+    if (!rpc) return rdg_fail(RDG_E_NO_MEMORY, "no memory for JSON-RPC");
+    rpc->options = *options;
+    *out = rpc;
+    return RDG_OK;
+}
+
+void rdg_node_rpc_free(rdg_node_rpc_t *rpc) {
+    rdg_free(rpc);
+}
+
+static const rpc_method_t *find(const char *name) {
+    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; ++t)
+        for (const rpc_method_t *m = tables[t]; m->name; ++m)
+            if (strcmp(m->name, name) == 0) return m;
+    return NULL;
+}
+
+static json_t *envelope(const json_t *id) {
+    json_t *o = json_object();
+    json_object_set_new(o, "jsonrpc", json_string("2.0"));
+    json_object_set_new(o, "id", id ? json_deep_copy(id) : json_null());
+    return o;
+}
+
+/* output: revert data, or NULL; taken. Ethereum's tools look for revert data in error.data itself, so that is
+ * a string then, and code 3 as in their nodes. */
+static json_t *error_answer(const json_t *id, int number, rdg_err_t code, const char *message,
+                            json_t *output) {
+    json_t *answer = envelope(id), *error = json_object();
+    bool reverted = code == RDG_E_REVERTED && output;
+    json_object_set_new(error, "code", json_integer(reverted ? 3 : number));
+    json_object_set_new(error, "message", json_string(message));
+    if (reverted)
+        json_object_set(error, "data", output);
+    else
+        json_object_set_new(error, "data", json_pack("{s:s}", "code", rdg_err_name(code)));
+    json_object_set_new(answer, "error", error);
+    json_decref(output);
+    return answer;
+}
+
+static int number_of(rdg_err_t err) {
+    switch (err) {
+    case RDG_E_INVALID:
+    case RDG_E_MALFORMED: return CODE_PARAMS;
+    default: return CODE_SERVER;
+    }
+}
+
+/* NULL for a notification. */
+static json_t *answer_one(rdg_node_rpc_t *rpc, const json_t *request) {
+    const json_t *id = json_object_get(request, "id"), *params = json_object_get(request, "params");
+    const char *name = json_string_value(json_object_get(request, "method"));
+    bool id_ok = !id || json_is_string(id) || json_is_number(id) || json_is_null(id);
+    if (!json_is_object(request) || !name || !id_ok || (params && !json_is_array(params)))
+        return error_answer(id_ok ? id : NULL, CODE_REQUEST, RDG_E_INVALID,
+                            "not a JSON-RPC 2.0 request: want method, id, and params as an array", NULL);
+    const rpc_method_t *m = find(name);
+    json_t *result = NULL, *answer;
+    if (!m) {
+        char text[128];
+        snprintf(text, sizeof text, "the method %.64s does not exist", name);
+        answer = error_answer(id, CODE_METHOD, RDG_E_UNSUPPORTED, text, NULL);
+    } else {
+        rdg_err_t err = m->run(rpc, params, &result);
+        if (err != RDG_OK)
+            answer = error_answer(id, number_of(err), err, rdg_err_message(err), result);
+        else {
+            answer = envelope(id);
+            json_object_set_new(answer, "result", result);
+        }
+    }
+    if (id) return answer;
+    json_decref(answer);
+    return NULL;
+}
+
+static json_t *answer_batch(rdg_node_rpc_t *rpc, const json_t *batch) {
+    json_t *answers = json_array(), *request;
+    size_t i, count = json_array_size(batch);
+    if (count == 0 || count > RDG_RPC_CALLS_MAX) {
+        json_decref(answers);
+        return error_answer(NULL, CODE_REQUEST, RDG_E_TOO_LARGE, "a batch holds 1 to 100 requests", NULL);
+    }
+    json_array_foreach(batch, i, request) {
+        json_t *answer = answer_one(rpc, request);
+        if (answer) json_array_append_new(answers, answer);
+    }
+    return answers;
+}
+
+rdg_err_t rdg_node_rpc_handle(rdg_node_rpc_t *rpc, rdg_bytes_t body, rdg_buf_t *out) {
+    json_t *request = NULL, *answer;
+    if (rdg_json_parse(body, &request) != RDG_OK)
+        answer = error_answer(NULL, CODE_PARSE, RDG_E_MALFORMED, rdg_err_message(RDG_E_MALFORMED), NULL);
+    else if (json_is_array(request))
+        answer = answer_batch(rpc, request);
+    else
+        answer = answer_one(rpc, request);
+    json_decref(request);
+    bool nothing = !answer || (json_is_array(answer) && json_array_size(answer) == 0);
+    rdg_err_t err = nothing ? RDG_OK : rdg_json_dump(answer, out);
+    json_decref(answer);
+    return err;
+}
