@@ -52,7 +52,8 @@ contract Metering {
     error NoSuchMeter(uint256 index, uint256 count);
 
     mapping(bytes32 => Meter) private _meters;
-    mapping(bytes32 => mapping(uint256 => Point)) private _points;
+    /// @dev A point is time << 64 | value in one word: written whole, a slot is not read before.
+    mapping(bytes32 => mapping(uint256 => uint256)) private _points;
     mapping(bytes32 => mapping(address => bool)) private _writers;
     bytes32[] private _ids;
 
@@ -89,7 +90,7 @@ contract Metering {
         if (times.length != values.length) revert LengthMismatch(times.length, values.length);
         if (times.length == 0) return;
         Meter memory m = _open(meter);
-        mapping(uint256 => Point) storage points = _points[meter];
+        mapping(uint256 => uint256) storage points = _points[meter];
         for (uint256 i = 0; i < times.length; ++i) {
             _append(meter, m, points, times[i], values[i]);
         }
@@ -103,7 +104,7 @@ contract Metering {
         while (i < readings_.length) {
             bytes32 meter = readings_[i].meter;
             Meter memory m = _open(meter);
-            mapping(uint256 => Point) storage points = _points[meter];
+            mapping(uint256 => uint256) storage points = _points[meter];
             do {
                 _append(meter, m, points, readings_[i].time, readings_[i].value);
                 ++i;
@@ -126,7 +127,7 @@ contract Metering {
     function readingAt(bytes32 meter, uint256 index) external view returns (uint64 time, int64 value) {
         uint256 count = _known(meter).count;
         if (index >= count) revert NoSuchReading(meter, index, count);
-        Point storage p = _points[meter][index];
+        Point memory p = _unpack(_points[meter][index]);
         return (p.time, p.value);
     }
 
@@ -138,14 +139,14 @@ contract Metering {
         returns (Point[] memory found)
     {
         uint256 count = _known(meter).count;
-        mapping(uint256 => Point) storage points = _points[meter];
+        mapping(uint256 => uint256) storage points = _points[meter];
         uint256 first = _lowerBound(points, count, fromTime);
         uint256 end = toTime == type(uint64).max ? count : _lowerBound(points, count, toTime + 1);
         uint256 size = end > first ? end - first : 0;
         if (size > limit) size = limit;
         found = new Point[](size);
         for (uint256 i = 0; i < size; ++i) {
-            found[i] = points[first + i];
+            found[i] = _unpack(points[first + i]);
         }
     }
 
@@ -185,13 +186,13 @@ contract Metering {
     function _append(
         bytes32 meter,
         Meter memory m,
-        mapping(uint256 => Point) storage points,
+        mapping(uint256 => uint256) storage points,
         uint64 time,
         int64 value
     ) private {
         if (time <= m.lastTime) revert NotNewer(meter, m.lastTime, time);
         uint32 count = m.count;
-        points[count] = Point(time, value);
+        points[count] = (uint256(time) << 64) | uint64(value);
         m.lastTime = time;
         m.count = count + 1;
         if (count == 0 || value < m.min) m.min = value;
@@ -207,8 +208,12 @@ contract Metering {
         emit Readings(meter, m.count, m.lastTime, m.sum);
     }
 
+    function _unpack(uint256 point) private pure returns (Point memory) {
+        return Point(uint64(point >> 64), int64(uint64(point)));
+    }
+
     /// @dev The index of the first reading whose time is not before `time`.
-    function _lowerBound(mapping(uint256 => Point) storage points, uint256 count, uint64 time)
+    function _lowerBound(mapping(uint256 => uint256) storage points, uint256 count, uint64 time)
         private
         view
         returns (uint256 low)
@@ -216,7 +221,7 @@ contract Metering {
         uint256 high = count;
         while (low < high) {
             uint256 middle = (low + high) / 2;
-            if (points[middle].time < time) low = middle + 1;
+            if (points[middle] >> 64 < time) low = middle + 1;
             else high = middle;
         }
     }
