@@ -18,6 +18,9 @@ static inline uint64_t rotl(uint64_t v, unsigned n) {
     return n ? v << n | v >> (64 - n) : v;
 }
 
+/* Unrolled by hand: with loops, gcc keeps the lanes in memory and takes twice the time. */
+#define THETA_SUM(x) c[x] = a[x] ^ a[(x) + 5] ^ a[(x) + 10] ^ a[(x) + 15] ^ a[(x) + 20]
+#define THETA_MIX(x, left, right) d[x] = c[left] ^ rotl(c[right], 1)
 /* rho and pi of lane `from` into lane `to`. */
 #define MOVE(to, from, rot) b[to] = rotl(a[from] ^ d[(from) % 5], rot)
 #define CHI(row)                                                                                             \
@@ -32,8 +35,8 @@ static inline uint64_t rotl(uint64_t v, unsigned n) {
 static void permute(uint64_t a[LANES]) {
     for (int round = 0; round < 24; round++) {
         uint64_t b[LANES], c[5], d[5];
-        for (unsigned x = 0; x < 5; x++) c[x] = a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20];
-        for (unsigned x = 0; x < 5; x++) d[x] = c[(x + 4) % 5] ^ rotl(c[(x + 1) % 5], 1);
+        THETA_SUM(0), THETA_SUM(1), THETA_SUM(2), THETA_SUM(3), THETA_SUM(4);
+        THETA_MIX(0, 4, 1), THETA_MIX(1, 0, 2), THETA_MIX(2, 1, 3), THETA_MIX(3, 2, 4), THETA_MIX(4, 3, 0);
         MOVE(0, 0, 0), MOVE(1, 6, 44), MOVE(2, 12, 43), MOVE(3, 18, 21), MOVE(4, 24, 14);
         MOVE(5, 3, 28), MOVE(6, 9, 20), MOVE(7, 10, 3), MOVE(8, 16, 45), MOVE(9, 22, 61);
         MOVE(10, 1, 1), MOVE(11, 7, 6), MOVE(12, 13, 25), MOVE(13, 19, 8), MOVE(14, 20, 18);
