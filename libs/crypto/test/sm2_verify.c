@@ -9,7 +9,7 @@
 #include "ridge/test.h"
 #include "sm2_cache.h"
 #include "sm2_digest.h"
-#include "sm2_reference.h"
+#include "ridge/crypto/reference.h"
 #include "sm2_verify_e.h"
 
 static rdg_sm2_key_t *new_key(rdg_sm2_public_t *pub) {
@@ -21,7 +21,7 @@ static rdg_sm2_key_t *new_key(rdg_sm2_public_t *pub) {
 
 static void check_same(const rdg_sm2_public_t *pub, const void *msg, size_t len,
                        const rdg_sm2_signature_t *sig, bool expected) {
-    CHECK(reference_verify(pub, msg, len, sig) == expected);
+    CHECK(rdg_reference_sm2_verify(pub, msg, len, sig) == expected);
     CHECK_ERR(rdg_sm2_verify_standard(pub, msg, len, sig), expected ? RDG_OK : RDG_E_BAD_SIGNATURE);
 }
 
@@ -286,7 +286,7 @@ TEST(sm2_public_decode_agrees_with_libcrypto) {
     for (int i = 0; i < 300; i++) {
         rdg_sm2_public_t p = pub;
         if (i) flip_random_bit(p.b, i % 2 ? 64 : 32);
-        CHECK((rdg_sm2_public_decode(rdg_bytes(p.b, 64), &out) == RDG_OK) == reference_on_curve(&p));
+        CHECK((rdg_sm2_public_decode(rdg_bytes(p.b, 64), &out) == RDG_OK) == rdg_reference_sm2_on_curve(&p));
     }
     rdg_sm2_key_free(key);
 }

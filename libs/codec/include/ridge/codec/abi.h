@@ -37,7 +37,8 @@ rdg_err_t rdg_abi_signature(const json_t *entry, rdg_buf_t *out);
 /* Encodes args (JSON array, or object by parameter name) after the selector (functions) or alone
  * (constructors). INVALID names the parameter, its type and the offending value. On failure out may hold
  * a part of it. */
-rdg_err_t rdg_abi_encode_call(const json_t *entry, const json_t *args, rdg_abi_keccak_t keccak, rdg_buf_t *out);
+rdg_err_t rdg_abi_encode_call(const json_t *entry, const json_t *args, rdg_abi_keccak_t keccak,
+                              rdg_buf_t *out);
 rdg_err_t rdg_abi_encode(const json_t *inputs, const json_t *args, rdg_buf_t *out);
 /* Decodes to a JSON object by name where all are named and distinct, else to an array. Returns owned. */
 rdg_err_t rdg_abi_decode(const json_t *outputs, rdg_bytes_t data, json_t **out);

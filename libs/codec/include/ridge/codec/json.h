@@ -20,7 +20,7 @@ extern "C" {
 rdg_err_t rdg_json_parse(rdg_bytes_t text, json_t **out);
 rdg_err_t rdg_json_dump(const json_t *v, rdg_buf_t *out);        /* compact, keys in insertion order */
 rdg_err_t rdg_json_dump_pretty(const json_t *v, rdg_buf_t *out); /* indented by 2 */
-char *rdg_json_text(const json_t *v);                            /* compact; returns owned (rdg_free), NULL: no memory */
+char *rdg_json_text(const json_t *v); /* compact; returns owned (rdg_free), NULL: no memory */
 
 /* Object fields; borrowed results. The _opt forms leave *out untouched when the field is absent or null. */
 rdg_err_t rdg_json_get_str(const json_t *o, const char *field, const char **out);

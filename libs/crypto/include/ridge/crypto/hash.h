@@ -20,20 +20,20 @@ typedef struct rdg_hash {
 } rdg_hash_t;
 
 typedef enum rdg_domain {
-    RDG_DOMAIN_TX = 0x01,            /* signing payload of a transaction: its id */
-    RDG_DOMAIN_HEADER = 0x02,        /* ordered block header: the block hash */
-    RDG_DOMAIN_EXECUTED = 0x03,      /* executed header: what a checkpoint signs */
+    RDG_DOMAIN_TX = 0x01,       /* signing payload of a transaction: its id */
+    RDG_DOMAIN_HEADER = 0x02,   /* ordered block header: the block hash */
+    RDG_DOMAIN_EXECUTED = 0x03, /* executed header: what a checkpoint signs */
     RDG_DOMAIN_GENESIS = 0x04,
-    RDG_DOMAIN_VALIDATORS = 0x05,    /* validator set */
-    RDG_DOMAIN_MERKLE_LEAF = 0x10,   /* transaction and receipt lists */
+    RDG_DOMAIN_VALIDATORS = 0x05,  /* validator set */
+    RDG_DOMAIN_MERKLE_LEAF = 0x10, /* transaction and receipt lists */
     RDG_DOMAIN_MERKLE_INNER = 0x11,
-    RDG_DOMAIN_STATE_KEY = 0x20,     /* path of a state key in the tree */
+    RDG_DOMAIN_STATE_KEY = 0x20, /* path of a state key in the tree */
     RDG_DOMAIN_STATE_LEAF = 0x21,
     RDG_DOMAIN_STATE_INNER = 0x22,
-    RDG_DOMAIN_PBFT = 0x30,          /* signed consensus statements, see consensus/pbft.h */
+    RDG_DOMAIN_PBFT = 0x30, /* signed consensus statements, see consensus/pbft.h */
     RDG_DOMAIN_RAFT = 0x31,
-    RDG_DOMAIN_P2P_HELLO = 0x40,     /* node handshake */
-    RDG_DOMAIN_COMMAND = 0x50,       /* platform statements */
+    RDG_DOMAIN_P2P_HELLO = 0x40, /* node handshake */
+    RDG_DOMAIN_COMMAND = 0x50,   /* platform statements */
     RDG_DOMAIN_ENROL = 0x51
 } rdg_domain_t;
 

@@ -42,11 +42,13 @@ rdg_err_t rdg_sm2_key_from_scalar(const uint8_t scalar[32], rdg_sm2_key_t **out)
 void rdg_sm2_key_free(rdg_sm2_key_t *key);
 void rdg_sm2_key_public(const rdg_sm2_key_t *key, rdg_sm2_public_t *out);
 
-rdg_err_t rdg_sm2_public_decode(rdg_bytes_t encoded, rdg_sm2_public_t *out); /* 64 or 65 bytes, on the curve */
+rdg_err_t rdg_sm2_public_decode(rdg_bytes_t encoded,
+                                rdg_sm2_public_t *out); /* 64 or 65 bytes, on the curve */
 
 rdg_err_t rdg_sm2_sign(const rdg_sm2_key_t *key, const void *msg, size_t len, rdg_sm2_signature_t *out);
 /* RDG_OK or BAD_SIGNATURE, nothing else. Thread-safe. */
-rdg_err_t rdg_sm2_verify(const rdg_sm2_public_t *pub, const void *msg, size_t len, const rdg_sm2_signature_t *sig);
+rdg_err_t rdg_sm2_verify(const rdg_sm2_public_t *pub, const void *msg, size_t len,
+                         const rdg_sm2_signature_t *sig);
 
 /* The same for any signature the standard allows, low s or high: for signatures that others made, as in
  * certificates, TLCP and the SM2 precompile. Never for what the ledger stores. */

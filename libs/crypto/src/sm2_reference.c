@@ -1,4 +1,4 @@
-#include "sm2_reference.h"
+#include "ridge/crypto/reference.h"
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -23,14 +23,14 @@ static EVP_PKEY *public_pkey(const rdg_sm2_public_t *pub) {
     return pkey;
 }
 
-bool reference_on_curve(const rdg_sm2_public_t *pub) {
+bool rdg_reference_sm2_on_curve(const rdg_sm2_public_t *pub) {
     EVP_PKEY *pkey = public_pkey(pub);
     EVP_PKEY_free(pkey);
     return pkey != NULL;
 }
 
-bool reference_verify(const rdg_sm2_public_t *pub, const void *msg, size_t len,
-                      const rdg_sm2_signature_t *sig) {
+bool rdg_reference_sm2_verify(const rdg_sm2_public_t *pub, const void *msg, size_t len,
+                              const rdg_sm2_signature_t *sig) {
     static const char id[] = "1234567812345678";
     uint8_t der[RDG_SM2_DER_MAX];
     size_t der_len = rdg_sm2_signature_to_der(sig, der);
