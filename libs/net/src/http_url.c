@@ -54,5 +54,6 @@ rdg_err_t http_url_parse(const char *url, http_url_t *out) {
     out->port = out->tls ? 443 : 80;
     if (port == end) return RDG_OK;
     if (*port != ':') return bad_url(url, "the port");
+    out->has_port = true;
     return parse_port(url, port + 1, (size_t)(end - port - 1), &out->port);
 }

@@ -10,7 +10,8 @@
 typedef struct http_url {
     bool tls;
     char host[256]; /* without brackets */
-    uint16_t port;
+    uint16_t port;  /* the scheme's own if the URL has none */
+    bool has_port;
     const char *authority; /* as it stands in the URL, for the Host header; borrowed */
     int authority_len;
     const char *target; /* path and query; borrowed; may be empty, or begin with '?' */

@@ -1,9 +1,21 @@
-/* A stock mosquitto, configured, started and supervised by the program that needs a broker.
+/* A stock mosquitto 2.0, configured, started and supervised by the program that needs a broker.
  *
- * Writes its configuration, password file (mosquitto's $7$ PBKDF2-SHA512 form) and ACL into dir; listens on loopback
- * (a port chosen by the system unless given) and on a Unix socket in dir; keeps its sessions in dir (persistence on,
- * saved often). Restarts it with back-off when it dies. ACL: each user reads and writes only devices/<user>/#; the
- * user "cloud" reads and writes all. Users change at run time by SIGHUP. */
+ * Everything is in dir: mosquitto.conf, passwords (mosquitto's $7$ PBKDF2-SHA512 form), acl, port, mosquitto.db
+ * (sessions and retained messages), mosquitto.log. It listens on 127.0.0.1 and, when dir is short enough for one, on
+ * the Unix socket dir/mqtt.sock.
+ *
+ * 1. The port is chosen by the system at the first start and kept in dir/port. If another program holds it at a later
+ *    start, a new one is chosen and "broker.port_changed" is logged: rdg_broker_url tells the truth. A port that the
+ *    caller asked for is never replaced: PORT_IN_USE.
+ * 2. It is restarted with back-off (0.1 s to 10 s) when it dies, on the same port, and dies with this program.
+ * 3. ACL: each user reads and writes only devices/<user>/#; the user "cloud" reads and writes everything.
+ * 4. Sessions are saved to disk after every change, so that a killed broker comes back with them. It acknowledges first
+ *    and saves right after: what it acknowledged in its last milliseconds may be lost, so callers repeat what has not
+ *    had its effect.
+ * 5. Started by root it runs as the user mosquitto, which then owns the files in dir; if that user is missing or cannot
+ *    reach dir, it runs as root and "broker.runs_as_root" is logged.
+ * Passwords are machine-made random ones, so the hash uses mosquitto's own low iteration count: the broker checks them
+ * in its only thread. The log is cut off when it exceeds RDG_BROKER_LOG_MAX. Thread-safe. */
 #ifndef RIDGE_NET_BROKER_H
 #define RIDGE_NET_BROKER_H
 #include <stdint.h>
@@ -14,22 +26,29 @@
 extern "C" {
 #endif
 
+#define RDG_BROKER_LOG_MAX (8u << 20)
+#define RDG_BROKER_USERS_FILE_MAX (64u << 20) /* some 300,000 users */
+
 typedef struct rdg_broker rdg_broker_t;
 typedef struct rdg_broker_options {
-    const char *dir;
-    const char *program; /* NULL: mosquitto, also looked for in /usr/sbin */
-    uint16_t port;       /* 0: chosen and then kept in dir across restarts */
-    const char *acl;     /* NULL: the rule above; else the ACL file's content */
-    int anonymous;       /* 1: no passwords (a device's own loopback broker) */
+    const char *dir;     /* made if absent */
+    const char *program; /* NULL: mosquitto, looked for in PATH and /usr/sbin */
+    uint16_t port;       /* 0: invariant 1 */
+    const char *acl;     /* NULL: invariant 3; else the ACL file's content */
+    int anonymous;       /* 1: no passwords, no ACL unless given (a device's own loopback broker) */
 } rdg_broker_options_t;
 
-rdg_err_t rdg_broker_start(const rdg_broker_options_t *options, rdg_broker_t **out); /* returns when it accepts connections */
-const char *rdg_broker_url(const rdg_broker_t *b);
-/* Adds or replaces; durable before it returns, in force for the next connection. */
+/* Returns when it accepts connections. NOT_FOUND: no mosquitto; PORT_IN_USE; UNAVAILABLE: it ended or did not answer,
+ * with the last line of its log. */
+rdg_err_t rdg_broker_start(const rdg_broker_options_t *options, rdg_broker_t **out);
+const char *rdg_broker_url(const rdg_broker_t *b); /* mqtt://127.0.0.1:PORT; borrowed */
+/* Adds or replaces. Durable, and in force when it returns: the running broker has accepted the password (TIMEOUT: it
+ * will at its next start). INVALID: the name does not obey rdg_name_valid, or the password is empty or longer than 128. */
 rdg_err_t rdg_broker_set_user(rdg_broker_t *b, const char *user, const char *password);
+/* NOT_FOUND. The user's connections are cut. */
 rdg_err_t rdg_broker_remove_user(rdg_broker_t *b, const char *user);
-pid_t rdg_broker_pid(const rdg_broker_t *b);
-void rdg_broker_stop(rdg_broker_t *b);
+pid_t rdg_broker_pid(const rdg_broker_t *b); /* 0 while it is down */
+void rdg_broker_stop(rdg_broker_t *b);       /* SIGTERM: it saves its sessions; frees; NULL is fine */
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,205 @@
+#include "broker_internal.h"
+#include "ridge/base/config.h"
+#include "ridge/base/file.h"
+#include "ridge/base/log.h"
+#include "ridge/base/random.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <openssl/evp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define MOSQUITTO_USER "mosquitto"
+#define SALT_BYTES 12
+#define HASH_BYTES 64
+#define ITERATIONS 101 /* mosquitto_passwd's own default */
+
+/* Can a user who owns nothing above dir get down to it? */
+static bool reachable(const char *dir) {
+    char path[BROKER_PATH_MAX];
+    struct stat st;
+    snprintf(path, sizeof path, "%s", dir);
+    for (char *slash = strrchr(path, '/'); slash && slash != path; slash = strrchr(path, '/')) {
+        *slash = '\0';
+        if (stat(path, &st) != 0 || !(st.st_mode & S_IXOTH)) return false;
+    }
+    return true;
+}
+
+static rdg_err_t choose_user(broker_files_t *f) {
+    char text[4096];
+    struct passwd entry, *found = NULL;
+    if (geteuid() != 0) return RDG_OK;
+    bool known = getpwnam_r(MOSQUITTO_USER, &entry, text, sizeof text, &found) == 0 && found;
+    if (!known || !reachable(f->dir)) {
+        rdg_log(RDG_LOG_WARN, "broker.runs_as_root", RDG_STR("dir", f->dir),
+                RDG_STR("why", known ? "user " MOSQUITTO_USER " cannot reach the directory"
+                                     : "there is no user " MOSQUITTO_USER));
+        return RDG_OK;
+    }
+    f->user = MOSQUITTO_USER;
+    f->uid = entry.pw_uid;
+    f->gid = entry.pw_gid;
+    return RDG_OK;
+}
+
+static rdg_err_t give(const broker_files_t *f, const char *path) {
+    if (!f->user || lchown(path, f->uid, f->gid) == 0 || errno == ENOENT) return RDG_OK;
+    return rdg_fail_errno(errno, "cannot give %s to user %s", path, f->user);
+}
+
+rdg_err_t broker_files_init(broker_files_t *f, const char *dir) {
+    char real[PATH_MAX];
+    memset(f, 0, sizeof *f);
+    RDG_TRY(rdg_dir_make(dir, 0700));
+    /* mosquitto reads its paths to the end of the line. */
+    if (!realpath(dir, real)) return rdg_fail_errno(errno, "the broker's directory %s", dir);
+    if (strchr(real, '\n') || strlen(real) > BROKER_PATH_MAX - 32)
+        return rdg_fail(RDG_E_INVALID, "the path of the broker's directory is too long or holds a newline");
+    snprintf(f->dir, sizeof f->dir, "%.*s", BROKER_PATH_MAX - 32, real);
+    RDG_TRY(rdg_path_join(f->conf, sizeof f->conf, f->dir, "mosquitto.conf"));
+    RDG_TRY(rdg_path_join(f->passwords, sizeof f->passwords, f->dir, "passwords"));
+    RDG_TRY(rdg_path_join(f->acl, sizeof f->acl, f->dir, "acl"));
+    RDG_TRY(rdg_path_join(f->port, sizeof f->port, f->dir, "port"));
+    RDG_TRY(rdg_path_join(f->log, sizeof f->log, f->dir, "mosquitto.log"));
+    RDG_TRY(rdg_path_join(f->socket, sizeof f->socket, f->dir, "mqtt.sock"));
+    if (strlen(f->socket) >= sizeof((struct sockaddr_un *)NULL)->sun_path) f->socket[0] = '\0';
+    RDG_TRY(choose_user(f));
+    char db[BROKER_PATH_MAX];
+    RDG_TRY(rdg_path_join(db, sizeof db, f->dir, "mosquitto.db"));
+    RDG_TRY(give(f, db));
+    return give(f, f->dir);
+}
+
+static rdg_err_t write_file(const broker_files_t *f, const char *path, rdg_bytes_t content) {
+    RDG_TRY(rdg_file_replace(path, content, 0600));
+    return give(f, path);
+}
+
+static void conf_text(const broker_files_t *f, uint16_t port, bool anonymous, bool acl, rdg_buf_t *out) {
+    rdg_buf_printf(out, "listener %u 127.0.0.1\n", port);
+    if (f->socket[0]) rdg_buf_printf(out, "listener 0 %s\n", f->socket);
+    rdg_buf_printf(out, "allow_anonymous %s\n", anonymous ? "true" : "false");
+    if (!anonymous) rdg_buf_printf(out, "password_file %s\n", f->passwords);
+    if (acl) rdg_buf_printf(out, "acl_file %s\n", f->acl);
+    if (!f->user && geteuid() == 0) rdg_buf_str(out, "user root\n");
+    rdg_buf_printf(out,
+                   "persistence true\n"
+                   "persistence_location %s/\n"
+                   "persistence_file mosquitto.db\n"
+                   "autosave_on_changes true\n"
+                   "autosave_interval 1\n"
+                   "persistent_client_expiration 90d\n"
+                   "max_queued_messages 1000\n"
+                   "message_size_limit 1048576\n"
+                   "set_tcp_nodelay true\n"
+                   "sys_interval 0\n"
+                   "log_dest stderr\n"
+                   "log_type error\nlog_type warning\nlog_type notice\n"
+                   "log_timestamp_format %%Y-%%m-%%dT%%H:%%M:%%S\n",
+                   f->dir);
+}
+
+rdg_err_t broker_write_conf(const broker_files_t *f, uint16_t port, bool anonymous, const char *acl) {
+    static const char own_rule[] = "user cloud\ntopic readwrite #\n\npattern readwrite devices/%u/#\n";
+    rdg_buf_t text;
+    bool has_acl = acl || !anonymous;
+    if (has_acl) RDG_TRY(write_file(f, f->acl, rdg_bytes_str(acl ? acl : own_rule)));
+    if (!anonymous && !rdg_file_exists(f->passwords))
+        RDG_TRY(write_file(f, f->passwords, rdg_bytes(NULL, 0)));
+    if (!anonymous) RDG_TRY(give(f, f->passwords));
+    rdg_buf_init(&text, 16384);
+    conf_text(f, port, anonymous, has_acl, &text);
+    rdg_err_t err = rdg_buf_err(&text);
+    if (err == RDG_OK) err = write_file(f, f->conf, rdg_buf_view(&text));
+    rdg_buf_fini(&text);
+    return err;
+}
+
+static rdg_err_t append_password(rdg_buf_t *out, const char *user, const char *password) {
+    uint8_t salt[SALT_BYTES], hash[HASH_BYTES];
+    unsigned char salt64[4 * ((SALT_BYTES + 2) / 3) + 1], hash64[4 * ((HASH_BYTES + 2) / 3) + 1];
+    rdg_random_fill(rdg_random_system(), salt, sizeof salt);
+    if (PKCS5_PBKDF2_HMAC(password, (int)strlen(password), salt, sizeof salt, ITERATIONS, EVP_sha512(),
+                          sizeof hash, hash) != 1)
+        return rdg_fail(RDG_E_CRYPTO, "libcrypto cannot hash a password");
+    EVP_EncodeBlock(salt64, salt, sizeof salt);
+    EVP_EncodeBlock(hash64, hash, sizeof hash);
+    return rdg_buf_printf(out, "%s:$7$%d$%s$%s\n", user, ITERATIONS, (const char *)salt64,
+                          (const char *)hash64);
+}
+
+/* Copies all lines but those of user. */
+static bool copy_others(rdg_buf_t *to, const rdg_buf_t *from, const char *user) {
+    size_t len = strlen(user);
+    bool found = false;
+    for (size_t at = 0; at < from->len;) {
+        const uint8_t *line = from->data + at, *end = memchr(line, '\n', from->len - at);
+        size_t size = end ? (size_t)(end - line) + 1 : from->len - at;
+        bool same = size > len && memcmp(line, user, len) == 0 && line[len] == ':';
+        found = found || same;
+        if (!same) rdg_buf_append(to, line, size);
+        at += size;
+    }
+    return found;
+}
+
+rdg_err_t broker_write_password(const broker_files_t *f, const char *user, const char *password) {
+    rdg_buf_t old, text;
+    rdg_buf_init(&old, RDG_BROKER_USERS_FILE_MAX);
+    rdg_buf_init(&text, RDG_BROKER_USERS_FILE_MAX);
+    rdg_err_t err = rdg_file_read(f->passwords, &old);
+    if (err == RDG_OK && !copy_others(&text, &old, user) && !password)
+        err = rdg_fail(RDG_E_NOT_FOUND, "the broker knows no user %s", user);
+    if (err == RDG_OK && password) err = append_password(&text, user, password);
+    if (err == RDG_OK) err = rdg_buf_err(&text);
+    if (err == RDG_OK) err = write_file(f, f->passwords, rdg_buf_view(&text));
+    rdg_buf_fini(&old);
+    rdg_buf_fini(&text);
+    return err;
+}
+
+uint16_t broker_read_port(const broker_files_t *f) {
+    rdg_buf_t text;
+    uint64_t port = 0;
+    rdg_buf_init(&text, 16);
+    if (rdg_file_read(f->port, &text) == RDG_OK && rdg_parse_u64(rdg_buf_cstr(&text), &port) != RDG_OK)
+        port = 0;
+    rdg_buf_fini(&text);
+    return port > 0 && port < 65536 ? (uint16_t)port : 0;
+}
+
+rdg_err_t broker_write_port(const broker_files_t *f, uint16_t port) {
+    char text[8];
+    snprintf(text, sizeof text, "%u", port);
+    return rdg_file_replace(f->port, rdg_bytes_str(text), 0600);
+}
+
+void broker_last_log_line(const broker_files_t *f, char *out, size_t size) {
+    char tail[1024];
+    struct stat st;
+    snprintf(out, size, "its log %s is empty", f->log);
+    int fd = open(f->log, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    off_t from = fstat(fd, &st) == 0 && st.st_size > (off_t)sizeof tail ? st.st_size - (off_t)sizeof tail : 0;
+    ssize_t got = pread(fd, tail, sizeof tail, from);
+    close(fd);
+    size_t end = got > 0 ? (size_t)got : 0;
+    while (end > 0 && tail[end - 1] == '\n') --end;
+    size_t start = end;
+    while (start > 0 && tail[start - 1] != '\n') --start;
+    if (end > start) snprintf(out, size, "%.*s", (int)(end - start), tail + start);
+}
+
+void broker_trim_log(const broker_files_t *f) {
+    struct stat st;
+    /* mosquitto appends, so that it goes on at the new end. */
+    if (stat(f->log, &st) == 0 && st.st_size > (off_t)RDG_BROKER_LOG_MAX && truncate(f->log, 0) == 0)
+        rdg_log(RDG_LOG_INFO, "broker.log_cut", RDG_STR("file", f->log));
+}

@@ -1,0 +1,183 @@
+#include "mqtt_test.h"
+#include "broker_internal.h"
+#include "socket.h"
+#include "ridge/base/file.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+TEST(broker_lets_in_only_who_knows_the_password_until_removed) {
+    rdg_broker_t *b = broker_open(0);
+    peer_t wrong = {0}, right = {0};
+    CHECK_OK(rdg_broker_set_user(b, "dev1", "secret"));
+    peer_open(&wrong, b, "wrong", "dev1", "secreT", NULL);
+    peer_await(&wrong, downs, 1);
+    CHECK(strstr(wrong.why, "not authorised") || strstr(wrong.why, "bad user"));
+    CHECK_ERR(rdg_mqtt_publish(wrong.mqtt, "devices/dev1/x", rdg_bytes_str("x"), false, NULL),
+              RDG_E_UNAVAILABLE);
+    peer_close(&wrong);
+    peer_open(&right, b, "right", "dev1", "secret", NULL);
+    peer_await(&right, ups, 1);
+    CHECK_OK(rdg_broker_set_user(b, "dev1", "changed"));
+    peer_await(&right, downs, 2); /* cut, and refused after that */
+    peer_close(&right);
+    peer_open(&right, b, "right", "dev1", "changed", NULL);
+    peer_await(&right, ups, 2);
+    CHECK_OK(rdg_broker_remove_user(b, "dev1"));
+    CHECK_ERR(rdg_broker_remove_user(b, "dev1"), RDG_E_NOT_FOUND);
+    peer_await(&right, downs, 4);
+    peer_close(&right);
+    rdg_broker_stop(b);
+    CHECK_EQ(rdg_alloc_live(), 0);
+}
+
+TEST(broker_acl_keeps_each_device_to_its_own_topics) {
+    rdg_broker_t *b = broker_open(0);
+    peer_t cloud = {0}, one = {0}, two = {0};
+    CHECK_OK(rdg_broker_set_user(b, "cloud", "c"));
+    CHECK_OK(rdg_broker_set_user(b, "one", "1"));
+    CHECK_OK(rdg_broker_set_user(b, "two", "2"));
+    peer_open(&cloud, b, "cloud", "cloud", "c", "devices/#");
+    peer_open(&one, b, "one", "one", "1", "devices/#");
+    peer_open(&two, b, "two", "two", "2", "devices/two/#");
+    peer_await(&cloud, ups, 1);
+    peer_await(&one, ups, 1);
+    peer_await(&two, ups, 1);
+    /* one writes to two's topics, then to its own: only the second may arrive anywhere. */
+    peer_send(&one, "devices/two/command", "forged");
+    peer_send(&one, "elsewhere", "forged");
+    peer_send(&one, "devices/one/result", "honest");
+    peer_await(&cloud, messages, 1);
+    CHECK_STR(cloud.topics, "devices/one/result ");
+    /* The cloud writes to two, then to one: one sees only its own although it asked for all. */
+    peer_send(&cloud, "devices/two/command", "for two");
+    peer_await(&two, messages, 1);
+    peer_send(&cloud, "devices/one/command", "for one");
+    peer_await(&one, messages, 2);
+    CHECK_STR(one.topics, "devices/one/result devices/one/command ");
+    CHECK_STR(two.topics, "devices/two/command ");
+    peer_close(&cloud);
+    peer_close(&one);
+    peer_close(&two);
+    rdg_broker_stop(b);
+}
+
+TEST(broker_keeps_port_users_and_sessions_across_a_restart) {
+    rdg_broker_t *b = broker_open(0);
+    char url[64];
+    peer_t in = {0}, cloud = {0};
+    CHECK_OK(rdg_broker_set_user(b, "cloud", "c"));
+    CHECK_OK(rdg_broker_set_user(b, "dev", "d"));
+    snprintf(url, sizeof url, "%s", rdg_broker_url(b));
+    peer_open(&in, b, "dev", "dev", "d", "devices/dev/command");
+    peer_await(&in, ups, 1);
+    peer_open(&cloud, b, "cloud", "cloud", "c", NULL);
+    peer_await(&cloud, ups, 1);
+    peer_send(&cloud, "devices/dev/command", "one");
+    peer_await(&in, messages, 1);
+    peer_close(&in);
+    peer_send(&cloud, "devices/dev/command", "two");
+    peer_await(&cloud, published, 2);
+    rdg_broker_stop(b);
+    b = broker_open(0);
+    CHECK_STR(rdg_broker_url(b), url);
+    peer_await(&cloud, ups, 2);
+    peer_open(&in, b, "dev", "dev", "d", "devices/dev/command");
+    peer_await(&in, messages, 2);
+    CHECK_STR(in.last, "two");
+    peer_close(&in);
+    peer_close(&cloud);
+    rdg_broker_stop(b);
+}
+
+TEST(broker_takes_another_port_when_its_own_is_busy_but_never_one_asked_for) {
+    rdg_broker_t *b = broker_open(1);
+    char dir[256], *end;
+    int fd;
+    uint16_t port = (uint16_t)strtoul(strrchr(rdg_broker_url(b), ':') + 1, &end, 10), bound;
+    rdg_broker_stop(b);
+    CHECK_OK(socket_listen(NULL, port, &fd, &bound));
+    snprintf(dir, sizeof dir, "%s/other", rdg_test_dir());
+    rdg_err_t err = rdg_broker_start(&(rdg_broker_options_t){.dir = dir, .anonymous = 1, .port = port}, &b);
+    CHECK_ERR(err, RDG_E_PORT_IN_USE);
+    char where[32];
+    snprintf(where, sizeof where, "127.0.0.1:%u", port);
+    CHECK(strstr(rdg_err_message(err), where) != NULL);
+    b = broker_open(1);
+    CHECK(strtoul(strrchr(rdg_broker_url(b), ':') + 1, &end, 10) != port);
+    rdg_broker_stop(b);
+    close(fd);
+}
+
+TEST(broker_dies_with_its_program) {
+    int fds[2];
+    pid_t broker = 0;
+    CHECK_EQ(pipe(fds), 0);
+    const char *dir = rdg_test_dir();
+    pid_t program = fork();
+    if (program == 0) {
+        char sub[300];
+        rdg_broker_t *b;
+        snprintf(sub, sizeof sub, "%s/forked", dir);
+        rdg_err_t err = rdg_broker_start(&(rdg_broker_options_t){.dir = sub, .anonymous = 1}, &b);
+        broker = err == RDG_OK ? rdg_broker_pid(b) : 0;
+        (void)!write(fds[1], &broker, sizeof broker);
+        kill(getpid(), SIGKILL);
+    }
+    CHECK_EQ(read(fds[0], &broker, sizeof broker), (ssize_t)sizeof broker);
+    CHECK_EQ(waitpid(program, NULL, 0), program);
+    if (broker == 0) rdg_test_skip("mosquitto is not installed");
+    for (int i = 0; i < 5000 && kill(broker, 0) == 0; ++i) {
+        char path[64], state[512] = "";
+        snprintf(path, sizeof path, "/proc/%d/stat", (int)broker);
+        FILE *f = fopen(path, "r");
+        if (!f || !fgets(state, sizeof state, f) || strstr(state, ") Z ")) i = 5000;
+        if (f) fclose(f);
+        if (i == 5000) break;
+        usleep(1000);
+        CHECK(i < 4999);
+    }
+    close(fds[0]);
+    close(fds[1]);
+}
+
+TEST(broker_that_cannot_start_says_why) {
+    char dir[256];
+    rdg_broker_t *b;
+    snprintf(dir, sizeof dir, "%s/b", rdg_test_dir());
+    rdg_err_t err = rdg_broker_start(&(rdg_broker_options_t){.dir = dir, .program = "no-such-broker"}, &b);
+    CHECK_ERR(err, RDG_E_NOT_FOUND);
+    CHECK(strstr(rdg_err_message(err), "no-such-broker") != NULL);
+    err = rdg_broker_start(&(rdg_broker_options_t){.dir = dir, .acl = "this is no acl\n"}, &b);
+    if (err == RDG_E_NOT_FOUND) rdg_test_skip("mosquitto is not installed");
+    CHECK_ERR(err, RDG_E_UNAVAILABLE);
+    CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+    CHECK_EQ(rdg_alloc_live(), 0);
+}
+
+TEST(broker_refuses_bad_users_and_passwords) {
+    rdg_broker_t *b = broker_open(0);
+    CHECK_ERR(rdg_broker_set_user(b, "a:b", "x"), RDG_E_INVALID);
+    CHECK_ERR(rdg_broker_set_user(b, "+", "x"), RDG_E_INVALID);
+    CHECK_ERR(rdg_broker_set_user(b, "a\nb", "x"), RDG_E_INVALID);
+    CHECK_ERR(rdg_broker_set_user(b, "a", ""), RDG_E_INVALID);
+    rdg_broker_stop(b);
+}
+
+TEST(broker_files_are_not_for_everybody) {
+    rdg_broker_t *b = broker_open(0);
+    CHECK_OK(rdg_broker_set_user(b, "dev", "d"));
+    static const char *const names[] = {"passwords", "acl", "mosquitto.conf", "mosquitto.db"};
+    for (size_t i = 0; i < 4; ++i) {
+        char path[256];
+        struct stat st;
+        snprintf(path, sizeof path, "%s/broker/%s", rdg_test_dir(), names[i]);
+        if (stat(path, &st) != 0) continue;
+        CHECK_EQ(st.st_mode & 07, 0);
+    }
+    rdg_broker_stop(b);
+}
