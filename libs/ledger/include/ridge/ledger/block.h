@@ -1,18 +1,24 @@
 /* Blocks, executed headers, receipts: forms and digests.
  *
- * Proposal (what consensus orders), RLP: [ header, [tx, …] ] where each tx is a byte string of its wire form and
- *   header = [ version=1, chain_id, epoch, height, parent_hash, time_ms, proposer, tx_count, tx_root, gas_limit ]
- * block hash = SM3(tag HEADER ‖ rlp(header)); tx_root = Merkle root over the transactions' wire forms.
+ * Proposal (what consensus orders), RLP: [ header, [tx, …] ] where each tx is a byte string of its wire form
+ * and header = [ version=1, chain_id, epoch, height, parent_hash, time_ms, proposer, tx_count, tx_root,
+ * gas_limit ] block hash = SM3(tag HEADER ‖ rlp(header)); tx_root = Merkle root over the transactions' wire
+ * forms.
  *
  * Executed header (what a checkpoint certificate signs), RLP:
  *   [ version=1, chain_id, height, block_hash, state_root, receipts_root, gas_used ]
- * executed digest = SM3(tag EXECUTED ‖ rlp(executed header)).
+ * executed digest = SM3(tag EXECUTED ‖ rlp(executed header)); receipts_root = Merkle root over encoded
+ * receipts.
  *
  * Receipt, RLP: [ status, gas_used, cumulative_gas, contract_address(20 or empty), output, [log, …] ]
  *   log = [ address, [topic, …], data ]; status 1 success, 0 failure; output is revert data of a failed
- *   transaction (at most RDG_RECEIPT_OUTPUT_MAX bytes of it), empty on success. */
+ *   transaction (at most RDG_RECEIPT_OUTPUT_MAX bytes of it), empty on success.
+ *
+ * Every decoder takes exactly one encoding of a value and refuses everything else as MALFORMED; what is over
+ * a limit is TOO_LARGE. Objects are immutable and may be read by many threads. */
 #ifndef RIDGE_LEDGER_BLOCK_H
 #define RIDGE_LEDGER_BLOCK_H
+#include "ridge/base/arena.h"
 #include "ridge/ledger/tx.h"
 
 #ifdef __cplusplus
@@ -22,7 +28,8 @@ extern "C" {
 #define RDG_BLOCK_BYTES_MAX (4u << 20) /* of a proposal */
 #define RDG_BLOCK_TXS_MAX 4096
 #define RDG_RECEIPT_OUTPUT_MAX 1024
-#define RDG_BLOCK_CLOCK_SKEW_MS 10000 /* a header may be that far ahead of a validator's clock */
+#define RDG_RECEIPT_BYTES_MAX (8u << 20) /* a transaction's gas pays for less */
+#define RDG_BLOCK_CLOCK_SKEW_MS 10000    /* a header may be that far ahead of a validator's clock */
 
 typedef struct rdg_header {
     uint64_t chain_id, epoch, height, time_ms;
@@ -34,7 +41,11 @@ typedef struct rdg_header {
 } rdg_header_t;
 
 rdg_err_t rdg_header_encode(const rdg_header_t *h, rdg_buf_t *out);
+rdg_err_t rdg_header_decode(rdg_bytes_t encoded, rdg_header_t *out);
 rdg_err_t rdg_header_hash(const rdg_header_t *h, rdg_hash_t *out);
+/* Merkle root over the wire forms. */
+rdg_err_t rdg_block_tx_root(rdg_tx_t *const *txs, size_t count, rdg_hash_t *out);
+/* h->tx_count of them; h->tx_root is taken as it stands. Appends to out. */
 rdg_err_t rdg_proposal_encode(const rdg_header_t *h, rdg_tx_t *const *txs, rdg_buf_t *out);
 /* Header only (cheap, for digest checks). */
 rdg_err_t rdg_proposal_header(rdg_bytes_t proposal, rdg_header_t *out);
@@ -49,7 +60,7 @@ typedef struct rdg_block {
 /* Decodes whole, recomputes tx_root and count; signatures of transactions are not verified here. */
 rdg_err_t rdg_block_decode(rdg_bytes_t proposal, rdg_block_t **out);
 rdg_block_t *rdg_block_ref(rdg_block_t *b);
-void rdg_block_unref(rdg_block_t *b);
+void rdg_block_unref(rdg_block_t *b); /* NULL is fine */
 
 typedef struct rdg_executed {
     uint64_t chain_id, height, gas_used;
@@ -61,7 +72,7 @@ rdg_err_t rdg_executed_hash(const rdg_executed_t *e, rdg_hash_t *out);
 
 typedef struct rdg_log_entry {
     rdg_address_t address;
-    uint32_t topic_count;
+    uint32_t topic_count; /* 0..4 */
     rdg_word_t topics[4];
     rdg_bytes_t data;
 } rdg_log_entry_t;
@@ -76,7 +87,16 @@ typedef struct rdg_receipt {
     rdg_log_entry_t *logs; /* in the arena given to decode, or the executor's */
 } rdg_receipt_t;
 rdg_err_t rdg_receipt_encode(const rdg_receipt_t *r, rdg_buf_t *out);
-rdg_err_t rdg_receipt_decode(rdg_bytes_t encoded, struct rdg_arena *arena, rdg_receipt_t *out); /* views into encoded */
+/* Byte views point into encoded; logs are borrowed from the arena. */
+rdg_err_t rdg_receipt_decode(rdg_bytes_t encoded, rdg_arena_t *arena, rdg_receipt_t *out);
+
+/* Ethereum's 2,048-bit log bloom (yellow paper 4.3.1) of addresses and topics. */
+typedef struct rdg_bloom {
+    uint8_t b[256];
+} rdg_bloom_t;
+void rdg_bloom_add(rdg_bloom_t *bloom, rdg_bytes_t item);
+void rdg_bloom_add_receipt(rdg_bloom_t *bloom, const rdg_receipt_t *r);
+bool rdg_bloom_may_hold(const rdg_bloom_t *bloom, rdg_bytes_t item);
 
 #ifdef __cplusplus
 }

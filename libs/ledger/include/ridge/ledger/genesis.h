@@ -3,15 +3,18 @@
  * { "version": 1, "name": "feeder-7", "chain_id": 7312…, "time_ms": …, "consensus": "pbft",
  *   "validators": [ { "name": "dev-1", "key": "<128 hex>" }, … ],
  *   "admins": [ "0x<address>", … ],
- *   "params": { "block_interval_ms": 100, "empty_block_ms": 0, "block_gas_limit": 200000000, "tx_gas_limit": 30000000,
- *               "block_tx_max": 2000, "evm_revision": "cancun" },
- *   "alloc": { "0x<address>": "<decimal balance>" } }
+ *   "params": { "block_interval_ms": 100, "empty_block_ms": 0, "block_gas_limit": 1000000000, "tx_gas_limit":
+ * 30000000, "block_tx_max": 2000, "evm_revision": "cancun" }, "alloc": { "0x<address>": "<decimal balance>" }
+ * }
  *
  * The genesis hash is SM3 (tag GENESIS) of the canonical RLP of these values, so white space and key order of
- * the file do not matter; it is the parent hash of block 1 and height 0's block hash. empty_block_ms 0: no
- * empty blocks. */
+ * the file do not matter; it is the parent hash of block 1 and height 0's block hash. An unknown field is
+ * refused, because the hash would not cover it. admins, params (each one) and alloc may be missing.
+ * empty_block_ms 0: no empty blocks. block_gas_limit bounds the sum of the gas limits of a block's
+ * transactions. */
 #ifndef RIDGE_LEDGER_GENESIS_H
 #define RIDGE_LEDGER_GENESIS_H
+#include "ridge/base/buf.h"
 #include "ridge/consensus/validators.h"
 #include "ridge/evm/evm.h"
 
@@ -39,7 +42,10 @@ typedef struct rdg_genesis {
     rdg_address_t admins[RDG_GENESIS_ADMINS_MAX];
     rdg_chain_params_t params;
     uint32_t alloc_count;
-    struct { rdg_address_t address; rdg_word_t balance; } alloc[RDG_GENESIS_ALLOC_MAX];
+    struct {
+        rdg_address_t address;
+        rdg_word_t balance;
+    } alloc[RDG_GENESIS_ALLOC_MAX];
     rdg_hash_t hash; /* set by parse */
 } rdg_genesis_t;
 

@@ -1,18 +1,27 @@
 /* The ledger of one chain on one node: sealed blocks, state, indexes.
  *
- * On disk, under one directory: `genesis.json`; `blocks/NNNNNN.blk`, append-only records with length and checksum
- * holding proposal, seal and receipts; `db/`, RocksDB with the flat state, the state tree, indexes, headers, seals,
- * executed headers, checkpoint certificates and the consensus records.
+ * On disk, under one directory: `genesis.json`; `blocks/NNNNNN.blk`, append-only records with length and
+ * checksum holding proposal, seal and receipts; `db/`, RocksDB with the flat state, the state tree, indexes,
+ * headers, seals, executed headers, checkpoint certificates and the consensus records.
  *
  * Invariants
- * 1. rdg_ledger_apply returns RDG_OK only when block, seal, receipts, state and indexes are on stable storage: the
- *    body is appended and synced first, then one synced RocksDB batch makes it visible. A crash between the two
- *    leaves a tail in the block file that open() cuts off.
- * 2. Height h+1 is applied on top of h only; the parent hash, the tx root and the seal are verified before anything
- *    is executed, for every source (consensus, sync, import).
+ * 1. rdg_ledger_apply returns RDG_OK only when block, seal, receipts, state and indexes are on stable
+ * storage: the body is appended and synced first, then one synced RocksDB batch makes it visible. A crash
+ * between the two leaves a tail in the block file that open() cuts off.
+ * 2. Height h+1 is applied on top of h only; the parent hash, the tx root and the seal are verified before
+ * anything is executed, for every source (consensus, sync, import).
  * 3. State is a function of genesis and blocks. state_root after a block commits to every account and slot.
- * 4. After an IO, DISK_FULL or CORRUPT failure nothing further is applied until the ledger is reopened; reads go on.
- * Threads: one writer (apply); reads from any thread. */
+ * 4. After an IO, DISK_FULL or CORRUPT failure of apply nothing further is applied until the ledger is
+ * reopened; reads go on. Any other failure of apply leaves the ledger as it was.
+ * 5. Reads see one height: what apply has made durable, whole, never a part of a block.
+ * Threads: one writer at a time (propose, validate, apply and checkpoint lock each other out); reads from any
+ * thread, which never wait for a writer, but rdg_ledger_prove does.
+ *
+ * Execution has no fees: gas bounds work, balances move only by value. A transaction whose execution fails is
+ * in the block with a failed receipt; one that breaks a rule (tx.h) makes the whole proposal invalid. The sum
+ * of the gas limits of a block's transactions is at most the block's, so that a block's work is known before
+ * it is executed. The nonce of a sending account is not counted (tx.h: nonces are random); contracts count
+ * theirs as in Ethereum. */
 #ifndef RIDGE_LEDGER_LEDGER_H
 #define RIDGE_LEDGER_LEDGER_H
 #include "ridge/consensus/validators.h"
@@ -20,69 +29,120 @@
 #include "ridge/ledger/block.h"
 #include "ridge/ledger/genesis.h"
 #include "ridge/ledger/pool.h"
+#include "ridge/ledger/proof.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+#define RDG_RECEIPTS_BYTES_MAX (512u << 20) /* of a block; the block's gas pays for less */
+
 typedef struct rdg_ledger rdg_ledger_t;
 
 typedef struct rdg_ledger_options {
-    size_t memory_bytes;   /* for the store; 0: default */
-    bool memory_store;     /* tests: state in memory, block files still on disk */
+    size_t memory_bytes; /* for the store; 0: default */
+    bool memory_store;   /* tests: state in memory, block files still on disk */
+    rdg_kv_t *store;     /* tests: use this store (taken, also on failure) */
 } rdg_ledger_options_t;
 
-/* Creates the directory's content at first; later refuses a genesis with another hash (CONFLICT names both). */
+/* Creates the directory's content at first; later refuses a genesis with another hash (CONFLICT names both).
+ * CORRUPT names file and offset, or what does not agree; UNSUPPORTED: written by a newer version. */
 rdg_err_t rdg_ledger_open(const char *dir, const rdg_genesis_t *genesis, const rdg_ledger_options_t *options,
                           rdg_ledger_t **out);
-void rdg_ledger_close(rdg_ledger_t *l);
+void rdg_ledger_close(rdg_ledger_t *l); /* NULL is fine */
 const rdg_genesis_t *rdg_ledger_genesis(const rdg_ledger_t *l);
 rdg_kv_t *rdg_ledger_kv(rdg_ledger_t *l); /* borrowed; keys starting with 'C' belong to consensus records */
 
 typedef struct rdg_ledger_head {
     uint64_t height, time_ms, tx_total;
-    rdg_hash_t hash;        /* block hash */
-    rdg_hash_t executed;    /* executed digest */
+    rdg_hash_t hash;     /* block hash */
+    rdg_hash_t executed; /* executed digest */
     rdg_hash_t state_root;
     uint64_t checkpoint_height; /* highest height with a checkpoint certificate */
 } rdg_ledger_head_t;
 void rdg_ledger_head(rdg_ledger_t *l, rdg_ledger_head_t *out);
 
-/* Builds the proposal for the height after head from pool; time is max(now, parent + 1). NOT_FOUND: nothing to
- * propose and allow_empty is false. */
-rdg_err_t rdg_ledger_propose(rdg_ledger_t *l, rdg_pool_t *pool, uint32_t proposer, uint64_t now_ms, bool allow_empty,
-                             rdg_buf_t *out);
-/* May this proposal follow the head? Parent, height, chain, epoch, time rules, limits, tx root, no duplicate in the
- * block or the ledger, expiry, and every signature (those found identical in pool are not verified again; the rest
- * in one batch). */
+/* Builds the proposal for the height after head from pool; time is max(now, parent + 1). NOT_FOUND: nothing
+ * to propose and allow_empty is false. Appends to out. */
+rdg_err_t rdg_ledger_propose(rdg_ledger_t *l, rdg_pool_t *pool, uint32_t proposer, uint64_t now_ms,
+                             bool allow_empty, rdg_buf_t *out);
+/* May this proposal follow the head? Parent, height, chain, epoch, time rules, limits, tx root, no duplicate
+ * in the block or the ledger, expiry, and every signature (those found identical in pool are not verified
+ * again; the rest in one batch). pool may be NULL. STALE: at or below the head; UNAVAILABLE: above the next
+ * height. */
 rdg_err_t rdg_ledger_validate(rdg_ledger_t *l, rdg_pool_t *pool, rdg_bytes_t proposal, uint64_t now_ms);
-/* Executes and stores. seal: encoded COMMIT certificate, verified. verified=true: this node validated that very
- * proposal before; false: signatures are checked here (sync). */
+/* Executes and stores. seal: encoded COMMIT certificate, verified. verified=true: this node validated that
+ * very proposal before; false: signatures are checked here (sync). */
 rdg_err_t rdg_ledger_apply(rdg_ledger_t *l, rdg_bytes_t proposal, rdg_bytes_t seal, bool verified,
                            rdg_executed_t *out);
 /* Verifies and stores a checkpoint certificate for an executed height; DIVERGED if its digest is not ours. */
 rdg_err_t rdg_ledger_checkpoint(rdg_ledger_t *l, uint64_t height, rdg_bytes_t certificate);
+/* Takes a transaction into the pool: precheck, not in the ledger (DUPLICATE), signature. Any thread. */
+rdg_err_t rdg_ledger_admit(rdg_ledger_t *l, rdg_pool_t *pool, rdg_tx_t *tx);
 
-/* --- reads ------------------------------------------------------------------------------------- */
-typedef struct rdg_tx_location { uint64_t height; uint32_t index; } rdg_tx_location_t;
+/* --- reads: NOT_FOUND, CORRUPT, IO ---------------------------------------------------------------- */
+typedef struct rdg_tx_location {
+    uint64_t height;
+    uint32_t index;
+} rdg_tx_location_t;
 
 rdg_err_t rdg_ledger_header(rdg_ledger_t *l, uint64_t height, rdg_header_t *header, rdg_hash_t *hash,
                             rdg_executed_t *executed); /* any may be NULL; height 0 is genesis */
 rdg_err_t rdg_ledger_height_of(rdg_ledger_t *l, const rdg_hash_t *block_hash, uint64_t *height);
-rdg_err_t rdg_ledger_block(rdg_ledger_t *l, uint64_t height, rdg_block_t **out); /* returns a reference */
+/* Returns a reference. NOT_FOUND for genesis, which has no body. */
+rdg_err_t rdg_ledger_block(rdg_ledger_t *l, uint64_t height, rdg_block_t **out);
+/* Each is cleared and filled, and may be NULL; a checkpoint that is not there (yet) leaves its buffer empty.
+ */
 rdg_err_t rdg_ledger_seal(rdg_ledger_t *l, uint64_t height, rdg_buf_t *seal, rdg_buf_t *checkpoint);
 rdg_err_t rdg_ledger_find_tx(rdg_ledger_t *l, const rdg_hash_t *id, rdg_tx_location_t *out);
 /* Encoded receipts of a block, in order, appended as they are in one RLP list. */
 rdg_err_t rdg_ledger_receipts(rdg_ledger_t *l, uint64_t height, rdg_buf_t *out);
+/* The log bloom of a block; all zero when it has no log. */
+rdg_err_t rdg_ledger_bloom(rdg_ledger_t *l, uint64_t height, rdg_bloom_t *out);
 
+/* Any may be NULL; an absent account reads as zero. code is appended. */
 rdg_err_t rdg_ledger_account(rdg_ledger_t *l, const rdg_address_t *a, uint64_t *nonce, rdg_word_t *balance,
-                             rdg_buf_t *code); /* any may be NULL; an absent account reads as zero */
-rdg_err_t rdg_ledger_storage(rdg_ledger_t *l, const rdg_address_t *a, const rdg_word_t *key, rdg_word_t *value);
+                             rdg_buf_t *code);
+rdg_err_t rdg_ledger_storage(rdg_ledger_t *l, const rdg_address_t *a, const rdg_word_t *key,
+                             rdg_word_t *value);
+/* Proof (proof.h) for an account, or for one of its slots, under the state root of *height. Appends. */
+rdg_err_t rdg_ledger_prove(rdg_ledger_t *l, const rdg_address_t *a, const rdg_word_t *slot, rdg_buf_t *proof,
+                           uint64_t *height);
 
-typedef struct rdg_call { rdg_address_t from; const rdg_address_t *to; rdg_word_t value; uint64_t gas; rdg_bytes_t data; } rdg_call_t;
-typedef struct rdg_call_result { rdg_evm_status_t status; uint64_t gas_used; } rdg_call_result_t;
-/* Runs on the state after head without changing it; output is appended. Any thread. */
-rdg_err_t rdg_ledger_call(rdg_ledger_t *l, const rdg_call_t *call, rdg_buf_t *output, rdg_call_result_t *result);
+typedef struct rdg_log_filter {
+    uint64_t from, to; /* heights, inclusive; what is above the head has no logs */
+    const rdg_address_t *addresses;
+    size_t address_count; /* 0: any */
+    struct {
+        const rdg_word_t *any; /* one of these */
+        size_t count;          /* 0: any, also none */
+    } topics[4];
+} rdg_log_filter_t;
+typedef struct rdg_log_hit {
+    uint64_t height;
+    rdg_hash_t block_hash, tx_id;
+    uint32_t tx_index, log_index; /* log_index counts within the block */
+    const rdg_log_entry_t *log;   /* borrowed during the call */
+} rdg_log_hit_t;
+/* Calls hit for each log that matches, in order. TOO_LARGE when there are more than limit; an error of hit
+ * ends the search and is returned. */
+rdg_err_t rdg_ledger_logs(rdg_ledger_t *l, const rdg_log_filter_t *filter, size_t limit,
+                          rdg_err_t (*hit)(void *ctx, const rdg_log_hit_t *found), void *ctx);
+
+typedef struct rdg_call {
+    rdg_address_t from;
+    const rdg_address_t *to; /* NULL: run data as init code */
+    rdg_word_t value;
+    uint64_t gas; /* intrinsic gas included; 0, or above the chain's limit of a transaction: that limit */
+    rdg_bytes_t data;
+} rdg_call_t;
+typedef struct rdg_call_result {
+    rdg_evm_status_t status;
+    uint64_t gas_used;
+} rdg_call_result_t;
+/* Runs on the state after head without changing it; output (also of a revert) is appended. Any thread. */
+rdg_err_t rdg_ledger_call(rdg_ledger_t *l, const rdg_call_t *call, rdg_buf_t *output,
+                          rdg_call_result_t *result);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,186 @@
+#include "ridge/ledger/block.h"
+#include <string.h>
+#include "ridge/base/alloc.h"
+#include "block_build.h"
+#include "ridge/codec/rlp.h"
+
+enum { BLOCK_VERSION = 1, HEADER_BYTES_MAX = 256 };
+
+static void put_hash(rdg_buf_t *out, const rdg_hash_t *h) {
+    rdg_rlp_put_bytes(out, rdg_bytes(h->b, sizeof h->b));
+}
+
+rdg_err_t rdg_header_encode(const rdg_header_t *h, rdg_buf_t *out) {
+    size_t list = rdg_rlp_list_begin(out);
+    rdg_rlp_put_u64(out, BLOCK_VERSION);
+    rdg_rlp_put_u64(out, h->chain_id);
+    rdg_rlp_put_u64(out, h->epoch);
+    rdg_rlp_put_u64(out, h->height);
+    put_hash(out, &h->parent);
+    rdg_rlp_put_u64(out, h->time_ms);
+    rdg_rlp_put_u64(out, h->proposer);
+    rdg_rlp_put_u64(out, h->tx_count);
+    put_hash(out, &h->tx_root);
+    rdg_rlp_put_u64(out, h->gas_limit);
+    return rdg_rlp_list_end(out, list);
+}
+
+static rdg_err_t read_header(rdg_rlp_t *src, rdg_header_t *out) {
+    rdg_rlp_t c;
+    memset(out, 0, sizeof *out);
+    rdg_rlp_list(src, &c);
+    uint64_t version = rdg_rlp_u64(&c);
+    out->chain_id = rdg_rlp_u64(&c);
+    out->epoch = rdg_rlp_u64(&c);
+    out->height = rdg_rlp_u64(&c);
+    rdg_rlp_fixed(&c, out->parent.b, sizeof out->parent.b);
+    out->time_ms = rdg_rlp_u64(&c);
+    uint64_t proposer = rdg_rlp_u64(&c);
+    uint64_t tx_count = rdg_rlp_u64(&c);
+    rdg_rlp_fixed(&c, out->tx_root.b, sizeof out->tx_root.b);
+    out->gas_limit = rdg_rlp_u64(&c);
+    if (src->err != RDG_OK || rdg_rlp_done(&c) != RDG_OK || version != BLOCK_VERSION)
+        return rdg_fail(RDG_E_MALFORMED, "block header is not the RLP list of a version %d header",
+                        BLOCK_VERSION);
+    if (tx_count > RDG_BLOCK_TXS_MAX || proposer >= UINT32_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE,
+                        "block header claims more than %d transactions or an impossible proposer",
+                        RDG_BLOCK_TXS_MAX);
+    out->proposer = (uint32_t)proposer;
+    out->tx_count = (uint32_t)tx_count;
+    return RDG_OK;
+}
+
+rdg_err_t rdg_header_decode(rdg_bytes_t encoded, rdg_header_t *out) {
+    rdg_rlp_t c;
+    rdg_rlp_init(&c, encoded);
+    RDG_TRY(read_header(&c, out));
+    return rdg_rlp_done(&c);
+}
+
+rdg_err_t rdg_header_hash(const rdg_header_t *h, rdg_hash_t *out) {
+    rdg_buf_t b;
+    rdg_buf_init(&b, HEADER_BYTES_MAX);
+    rdg_err_t err = rdg_header_encode(h, &b);
+    rdg_bytes_t view = rdg_buf_view(&b);
+    if (err == RDG_OK) rdg_sm3_tagged(RDG_DOMAIN_HEADER, &view, 1, out);
+    rdg_buf_fini(&b);
+    return err;
+}
+
+rdg_err_t rdg_block_tx_root(rdg_tx_t *const *txs, size_t count, rdg_hash_t *out) {
+    rdg_hash_t *leaves = rdg_calloc(count ? count : 1, sizeof *leaves);
+    if (!leaves) return RDG_E_NO_MEMORY;
+    for (size_t i = 0; i < count; ++i) rdg_merkle_leaf(txs[i]->raw, &leaves[i]);
+    rdg_merkle_root(leaves, count, out);
+    rdg_free(leaves);
+    return RDG_OK;
+}
+
+rdg_err_t rdg_proposal_encode(const rdg_header_t *h, rdg_tx_t *const *txs, rdg_buf_t *out) {
+    size_t start = out->len, outer = rdg_rlp_list_begin(out);
+    rdg_header_encode(h, out);
+    size_t list = rdg_rlp_list_begin(out);
+    for (uint32_t i = 0; i < h->tx_count; ++i) rdg_rlp_put_bytes(out, txs[i]->raw);
+    rdg_rlp_list_end(out, list);
+    RDG_TRY(rdg_rlp_list_end(out, outer));
+    if (out->len - start > RDG_BLOCK_BYTES_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE, "proposal of %zu bytes: the limit is %u", out->len - start,
+                        RDG_BLOCK_BYTES_MAX);
+    return RDG_OK;
+}
+
+/* *txs is left on the transactions' list item. */
+static rdg_err_t open_proposal(rdg_bytes_t proposal, rdg_header_t *header, rdg_rlp_t *txs) {
+    rdg_rlp_t outer, c;
+    if (proposal.len > RDG_BLOCK_BYTES_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE, "proposal of %zu bytes: the limit is %u", proposal.len,
+                        RDG_BLOCK_BYTES_MAX);
+    rdg_rlp_init(&outer, proposal);
+    rdg_rlp_list(&outer, &c);
+    if (rdg_rlp_done(&outer) != RDG_OK) return rdg_fail(RDG_E_MALFORMED, "proposal is not one RLP list");
+    RDG_TRY(read_header(&c, header));
+    rdg_rlp_list(&c, txs);
+    if (rdg_rlp_done(&c) != RDG_OK)
+        return rdg_fail(RDG_E_MALFORMED, "proposal is not the RLP list [header, transactions]");
+    return RDG_OK;
+}
+
+rdg_err_t rdg_proposal_header(rdg_bytes_t proposal, rdg_header_t *out) {
+    rdg_rlp_t txs;
+    return open_proposal(proposal, out, &txs);
+}
+
+static rdg_err_t read_txs(rdg_block_t *b, rdg_rlp_t *list) {
+    for (uint32_t i = 0; i < b->header.tx_count; ++i) {
+        rdg_bytes_t wire = rdg_rlp_bytes(list);
+        if (list->err != RDG_OK) break;
+        rdg_err_t err = rdg_tx_decode(wire, &b->txs[i]);
+        if (err != RDG_OK) return rdg_fail_in(err, "transaction %u of the block", i);
+    }
+    if (rdg_rlp_done(list) != RDG_OK)
+        return rdg_fail(RDG_E_MALFORMED, "proposal does not hold the %u transactions of its header",
+                        b->header.tx_count);
+    rdg_hash_t root;
+    RDG_TRY(rdg_block_tx_root(b->txs, b->header.tx_count, &root));
+    if (!rdg_hash_equal(&root, &b->header.tx_root))
+        return rdg_fail(RDG_E_MALFORMED,
+                        "the transactions of the proposal are not those of its header's tx_root");
+    return RDG_OK;
+}
+
+static rdg_block_t *block_new(const rdg_header_t *header, rdg_bytes_t proposal) {
+    size_t pointers = header->tx_count * sizeof(rdg_tx_t *);
+    rdg_block_t *b = rdg_alloc(sizeof *b + pointers + proposal.len);
+    if (!b) return NULL;
+    memset(b, 0, sizeof *b + pointers);
+    rdg_ref_init(&b->ref);
+    b->header = *header;
+    b->txs = (rdg_tx_t **)(void *)(b + 1);
+    uint8_t *copy = (uint8_t *)(b->txs + header->tx_count);
+    memcpy(copy, proposal.data, proposal.len);
+    b->proposal = rdg_bytes(copy, proposal.len);
+    return b;
+}
+
+rdg_err_t rdg_block_decode(rdg_bytes_t proposal, rdg_block_t **out) {
+    rdg_header_t header;
+    rdg_rlp_t list;
+    *out = NULL;
+    RDG_TRY(open_proposal(proposal, &header, &list));
+    rdg_block_t *b = block_new(&header, proposal);
+    if (!b) return RDG_E_NO_MEMORY;
+    rdg_err_t err = read_txs(b, &list);
+    if (err == RDG_OK) err = rdg_header_hash(&header, &b->hash);
+    if (err != RDG_OK) {
+        rdg_block_unref(b);
+        return err;
+    }
+    *out = b;
+    return RDG_OK;
+}
+
+rdg_err_t block_build(const rdg_header_t *h, rdg_tx_t *const *txs, rdg_bytes_t proposal, rdg_block_t **out) {
+    *out = NULL;
+    rdg_block_t *b = block_new(h, proposal);
+    if (!b) return RDG_E_NO_MEMORY;
+    for (uint32_t i = 0; i < h->tx_count; ++i) b->txs[i] = rdg_tx_ref(txs[i]);
+    rdg_err_t err = rdg_header_hash(h, &b->hash);
+    if (err != RDG_OK) {
+        rdg_block_unref(b);
+        return err;
+    }
+    *out = b;
+    return RDG_OK;
+}
+
+rdg_block_t *rdg_block_ref(rdg_block_t *b) {
+    rdg_ref_get(&b->ref);
+    return b;
+}
+
+void rdg_block_unref(rdg_block_t *b) {
+    if (!b || !rdg_ref_put(&b->ref)) return;
+    for (uint32_t i = 0; i < b->header.tx_count; ++i) rdg_tx_unref(b->txs[i]);
+    rdg_free(b);
+}
