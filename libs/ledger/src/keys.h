@@ -1,0 +1,49 @@
+/* The ledger's keys in the store: one letter, then fixed-width fields, so that prefixes never overlap. */
+#ifndef RIDGE_LEDGER_KEYS_H
+#define RIDGE_LEDGER_KEYS_H
+#include "ridge/evm/evm.h"
+
+enum {
+    KEY_ACCOUNT = 'A',    /* address: RLP account */
+    KEY_BLOCK = 'B',      /* height: block record, see index.c */
+    KEY_CONSENSUS = 'C',  /* the consensus core's own */
+    KEY_HASH = 'H',       /* block hash: height */
+    KEY_CODE = 'K',       /* Keccak-256 of the code: code */
+    KEY_BLOOM = 'L',      /* height: log bloom; absent when the block has no log */
+    KEY_META = 'M',       /* name: see store.c */
+    KEY_TREE = 'N',       /* depth, path prefix: page of the state tree */
+    KEY_CHECKPOINT = 'P', /* height: checkpoint certificate */
+    KEY_SEAL = 'Q',       /* height: commit certificate */
+    KEY_STORAGE = 'S',    /* address, slot: value without leading zeros */
+    KEY_TX = 'T'          /* first half of a transaction id: height, index */
+};
+
+typedef struct ledger_key {
+    uint8_t b[64];
+    size_t len;
+} ledger_key_t;
+
+static inline rdg_bytes_t key_view(const ledger_key_t *k) {
+    return rdg_bytes(k->b, k->len);
+}
+
+/* Letter followed by len bytes. */
+static inline ledger_key_t key_of(char letter, const void *data, size_t len) {
+    ledger_key_t k = {{(uint8_t)letter}, 1 + len};
+    for (size_t i = 0; i < len && i < sizeof k.b - 1; ++i) k.b[1 + i] = ((const uint8_t *)data)[i];
+    return k;
+}
+
+static inline ledger_key_t key_of_height(char letter, uint64_t height) {
+    uint8_t be[8];
+    rdg_store_be64(be, height);
+    return key_of(letter, be, sizeof be);
+}
+
+static inline ledger_key_t key_of_slot(const rdg_address_t *a, const rdg_word_t *slot) {
+    ledger_key_t k = key_of(KEY_STORAGE, a->b, sizeof a->b);
+    for (size_t i = 0; i < sizeof slot->b; ++i) k.b[k.len++] = slot->b[i];
+    return k;
+}
+
+#endif
