@@ -1,0 +1,169 @@
+#include "ridge/ledger/ledger.h"
+#include <stdio.h>
+#include <string.h>
+#include "ledger_internal.h"
+#include "ridge/base/alloc.h"
+#include "ridge/base/file.h"
+#include "ridge/codec/hex.h"
+#include "word.h"
+
+enum { LAYOUT_VERSION = 1 };
+
+static rdg_err_t fill_genesis_state(rdg_ledger_t *l, rdg_kv_batch_t *batch, block_entry_t *e) {
+    state_t state;
+    state_init(&state, l->kv, NULL);
+    state_begin_tx(&state);
+    rdg_err_t err = RDG_OK;
+    for (uint32_t i = 0; err == RDG_OK && i < l->genesis.alloc_count; ++i) {
+        account_t *account;
+        err = state_account(&state, &l->genesis.alloc[i].address, &account);
+        if (err == RDG_OK) account->now.balance = l->genesis.alloc[i].balance;
+    }
+    if (err == RDG_OK) err = state_commit(&state, l->tree, batch);
+    state_fini(&state);
+    tree_root(l->tree, &e->executed.state_root);
+    return err;
+}
+
+/* Height 0 has an entry like any block, but its hash is the genesis hash and it has no body. */
+static rdg_err_t write_genesis(rdg_ledger_t *l) {
+    const rdg_genesis_t *g = &l->genesis;
+    block_entry_t e = {.header = {.chain_id = g->validators.chain_id,
+                                  .epoch = g->validators.epoch,
+                                  .time_ms = g->time_ms,
+                                  .gas_limit = g->params.block_gas_limit},
+                       .hash = g->hash,
+                       .executed = {.chain_id = g->validators.chain_id, .block_hash = g->hash}};
+    rdg_kv_batch_t *batch = rdg_kv_batch_new();
+    if (!batch) return RDG_E_NO_MEMORY;
+    rdg_err_t err = fill_genesis_state(l, batch, &e);
+    if (err == RDG_OK) {
+        put_u64(batch, META_VERSION, LAYOUT_VERSION);
+        err = put_entry(batch, &e);
+    }
+    if (err == RDG_OK) err = rdg_kv_write(l->kv, batch, true);
+    rdg_kv_batch_free(batch);
+    return err;
+}
+
+static rdg_err_t save_genesis_file(rdg_ledger_t *l) {
+    char path[LEDGER_PATH_MAX];
+    rdg_buf_t json;
+    RDG_TRY(rdg_path_join(path, sizeof path, l->dir, "genesis.json"));
+    rdg_buf_init(&json, RDG_GENESIS_BYTES_MAX);
+    rdg_err_t err = rdg_genesis_format(&l->genesis, &json);
+    if (err == RDG_OK) err = rdg_file_replace(path, rdg_buf_view(&json), 0600);
+    rdg_buf_fini(&json);
+    return err;
+}
+
+static rdg_err_t check_chain(const rdg_ledger_t *l) {
+    block_entry_t genesis;
+    uint64_t version = 0;
+    RDG_TRY(load_u64(l->kv, META_VERSION, &version));
+    if (version != LAYOUT_VERSION)
+        return rdg_fail(RDG_E_UNSUPPORTED,
+                        "the ledger has layout %llu, this program knows %d: use the newer program",
+                        (unsigned long long)version, LAYOUT_VERSION);
+    RDG_TRY(entry_load(l->kv, NULL, 0, &genesis));
+    if (rdg_hash_equal(&genesis.hash, &l->genesis.hash)) return RDG_OK;
+    char there[65], given[65];
+    rdg_hex_encode(genesis.hash.b, sizeof genesis.hash.b, there);
+    rdg_hex_encode(l->genesis.hash.b, sizeof l->genesis.hash.b, given);
+    return rdg_fail(RDG_E_CONFLICT,
+                    "the directory holds the chain with genesis %s, not %s: use another directory or "
+                    "that chain's genesis file",
+                    there, given);
+}
+
+static rdg_err_t open_store(rdg_ledger_t *l, const rdg_ledger_options_t *options) {
+    char path[LEDGER_PATH_MAX];
+    if (options->store) return RDG_OK;
+    if (options->memory_store) return rdg_kv_open_memory(&l->kv);
+    RDG_TRY(rdg_path_join(path, sizeof path, l->dir, "db"));
+    return rdg_kv_open_rocksdb(path, &(rdg_kv_options_t){options->memory_bytes, true}, &l->kv);
+}
+
+static rdg_err_t open_head(rdg_ledger_t *l, uint64_t height) {
+    char path[LEDGER_PATH_MAX];
+    block_entry_t head;
+    rdg_hash_t root;
+    uint64_t checkpoint = 0;
+    RDG_TRY(entry_load(l->kv, NULL, height, &head));
+    tree_root(l->tree, &root);
+    if (!rdg_hash_equal(&root, &head.executed.state_root))
+        return rdg_fail(RDG_E_CORRUPT,
+                        "the state tree does not have the root of block %llu: restore this node from "
+                        "its peers",
+                        (unsigned long long)height);
+    rdg_err_t err = load_u64(l->kv, META_CHECKPOINT, &checkpoint);
+    if (err != RDG_OK && err != RDG_E_NOT_FOUND) return err;
+    RDG_TRY(rdg_path_join(path, sizeof path, l->dir, "blocks"));
+    RDG_TRY(blockfile_open(path, &head.place, height, &l->files));
+    return view_publish(l, &head, checkpoint);
+}
+
+static rdg_err_t open_all(rdg_ledger_t *l, const rdg_ledger_options_t *options) {
+    uint64_t height = 0;
+    RDG_TRY(rdg_dir_make(l->dir, 0700));
+    RDG_TRY(open_store(l, options));
+    RDG_TRY(tree_open(l->kv, &l->tree));
+    if (!(l->evm = rdg_evm_new())) return RDG_E_NO_MEMORY;
+    rdg_err_t err = load_u64(l->kv, META_HEAD, &height);
+    if (err == RDG_E_NOT_FOUND) {
+        RDG_TRY(save_genesis_file(l));
+        err = write_genesis(l);
+    } else if (err == RDG_OK) {
+        err = check_chain(l);
+    }
+    RDG_TRY(err);
+    return open_head(l, height);
+}
+
+rdg_err_t rdg_ledger_open(const char *dir, const rdg_genesis_t *genesis, const rdg_ledger_options_t *options,
+                          rdg_ledger_t **out) {
+    static const rdg_ledger_options_t defaults;
+    *out = NULL;
+    if (!options) options = &defaults;
+    rdg_ledger_t *l = rdg_calloc(1, sizeof *l);
+    if (!l) {
+        rdg_kv_close(options->store);
+        return RDG_E_NO_MEMORY;
+    }
+    pthread_mutex_init(&l->write_lock, NULL);
+    pthread_mutex_init(&l->view_lock, NULL);
+    l->kv = options->store;
+    l->genesis = *genesis;
+    rdg_err_t err = RDG_OK;
+    if ((size_t)snprintf(l->dir, sizeof l->dir, "%s", dir) >= sizeof l->dir - 64)
+        err = rdg_fail(RDG_E_TOO_LARGE, "the path %.100s… is too long", dir);
+    if (err == RDG_OK) err = open_all(l, options);
+    if (err != RDG_OK) {
+        rdg_ledger_close(l);
+        return rdg_fail_in(err, "ledger %s", dir);
+    }
+    *out = l;
+    return RDG_OK;
+}
+
+void rdg_ledger_close(rdg_ledger_t *l) {
+    if (!l) return;
+    for (size_t i = 0; i < RECENT_BLOCKS; ++i) rdg_block_unref(l->recent[i]);
+    for (size_t i = 0; i < IDLE_MACHINES; ++i) rdg_evm_free(l->machines[i]);
+    view_put(l->view);
+    blockfile_close(l->files);
+    tree_close(l->tree);
+    rdg_evm_free(l->evm);
+    rdg_kv_close(l->kv);
+    pthread_mutex_destroy(&l->write_lock);
+    pthread_mutex_destroy(&l->view_lock);
+    rdg_free(l);
+}
+
+const rdg_genesis_t *rdg_ledger_genesis(const rdg_ledger_t *l) {
+    return &l->genesis;
+}
+
+rdg_kv_t *rdg_ledger_kv(rdg_ledger_t *l) {
+    return l->kv;
+}

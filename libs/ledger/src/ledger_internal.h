@@ -1,0 +1,81 @@
+#ifndef RIDGE_LEDGER_INTERNAL_H
+#define RIDGE_LEDGER_INTERNAL_H
+#include <pthread.h>
+#include "block_build.h"
+#include "blockfile.h"
+#include "executor.h"
+#include "keys.h"
+#include "ridge/base/ref.h"
+#include "tree.h"
+
+enum { RECENT_BLOCKS = 4, IDLE_MACHINES = 2, LEDGER_PATH_MAX = 900 };
+
+/* What readers see: one height, whole. Immutable; the last reference releases the snapshot. */
+typedef struct view {
+    rdg_ref_t ref;
+    rdg_kv_t *kv;
+    rdg_kv_snapshot_t *snap;
+    rdg_ledger_head_t head;
+    rdg_header_t header; /* of the head */
+} view_t;
+
+/* A block's entry in the store. */
+typedef struct block_entry {
+    rdg_header_t header;
+    rdg_hash_t hash;
+    rdg_executed_t executed;
+    block_place_t place;
+    uint64_t tx_total; /* transactions up to and with this block */
+} block_entry_t;
+
+struct rdg_ledger {
+    char dir[LEDGER_PATH_MAX];
+    rdg_genesis_t genesis;
+    rdg_kv_t *kv;
+
+    pthread_mutex_t write_lock; /* propose, validate, apply, checkpoint, prove */
+    tree_t *tree;
+    blockfile_t *files;
+    rdg_evm_t *evm;
+    rdg_err_t failed; /* of an apply: nothing is applied any more */
+
+    pthread_mutex_t view_lock;
+    view_t *view;
+    rdg_block_t *recent[RECENT_BLOCKS]; /* proposed, validated or applied; the latest first */
+    rdg_evm_t *machines[IDLE_MACHINES]; /* idle ones of calls */
+};
+
+/* store.c */
+rdg_err_t entry_encode(const block_entry_t *e, rdg_buf_t *out);
+rdg_err_t entry_load(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, uint64_t height, block_entry_t *out);
+rdg_err_t put_entry(rdg_kv_batch_t *batch,
+                    const block_entry_t *e); /* with its hash index and the head mark */
+void put_tx_index(rdg_kv_batch_t *batch, const rdg_hash_t *id, uint64_t height, uint32_t index);
+rdg_err_t load_u64(rdg_kv_t *kv, const char *name, uint64_t *out); /* NOT_FOUND */
+void put_u64(rdg_kv_batch_t *batch, const char *name, uint64_t value);
+rdg_err_t find_tx(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, const rdg_hash_t *id, rdg_tx_location_t *out);
+extern const char META_HEAD[], META_CHECKPOINT[], META_VERSION[];
+
+/* view.c. Holders of write_lock read l->view directly: only they replace it. */
+view_t *view_get(rdg_ledger_t *l); /* returns a reference */
+void view_put(view_t *v);
+rdg_err_t view_publish(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height);
+rdg_block_t *recent_find(rdg_ledger_t *l, const rdg_hash_t *hash,
+                         rdg_bytes_t proposal);   /* a reference or NULL */
+void recent_add(rdg_ledger_t *l, rdg_block_t *b); /* takes a reference of its own */
+
+/* check.c, with write_lock held */
+rdg_err_t check_header(const rdg_ledger_t *l, const rdg_header_t *h);
+rdg_err_t check_transactions(rdg_ledger_t *l, const rdg_block_t *b);
+rdg_err_t check_signatures(const rdg_block_t *b, rdg_pool_t *pool);
+rdg_err_t obtain_block(rdg_ledger_t *l, rdg_bytes_t proposal, rdg_block_t **out); /* returns a reference */
+
+/* For state_host_t: ctx is a hash_source_t. */
+typedef struct hash_source {
+    rdg_kv_t *kv;
+    const rdg_kv_snapshot_t *snap;
+    uint64_t height; /* of the running block */
+} hash_source_t;
+rdg_err_t ledger_block_hash(void *ctx, uint64_t height, rdg_word_t *out);
+
+#endif

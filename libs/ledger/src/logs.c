@@ -1,0 +1,123 @@
+/* Searching logs: blooms choose the blocks, receipts decide. */
+#include <string.h>
+#include "ledger_internal.h"
+#include "ridge/codec/rlp.h"
+
+enum { TOPICS = 4, RECEIPT_ARENA_MAX = 64 << 20 };
+
+typedef struct search {
+    rdg_ledger_t *l;
+    const rdg_log_filter_t *filter;
+    size_t left; /* hits still allowed */
+    size_t limit;
+    rdg_err_t (*hit)(void *ctx, const rdg_log_hit_t *found);
+    void *ctx;
+    rdg_block_t *block; /* of the running height; loaded at its first hit */
+    uint64_t height;
+    uint32_t log_index;
+} search_t;
+
+static rdg_bytes_t word_bytes(const rdg_word_t *w) {
+    return rdg_bytes(w->b, sizeof w->b);
+}
+
+static bool bloom_matches(const rdg_log_filter_t *f, const rdg_bloom_t *bloom) {
+    bool any = f->address_count == 0;
+    for (size_t i = 0; i < f->address_count && !any; ++i)
+        any = rdg_bloom_may_hold(bloom, rdg_bytes(f->addresses[i].b, sizeof f->addresses[i].b));
+    for (size_t t = 0; t < TOPICS && any; ++t) {
+        any = f->topics[t].count == 0;
+        for (size_t i = 0; i < f->topics[t].count && !any; ++i)
+            any = rdg_bloom_may_hold(bloom, word_bytes(&f->topics[t].any[i]));
+    }
+    return any;
+}
+
+static bool log_matches(const rdg_log_filter_t *f, const rdg_log_entry_t *log) {
+    bool any = f->address_count == 0;
+    for (size_t i = 0; i < f->address_count && !any; ++i)
+        any = rdg_address_equal(&f->addresses[i], &log->address);
+    for (size_t t = 0; t < TOPICS && any; ++t) {
+        any = f->topics[t].count == 0;
+        for (size_t i = 0; i < f->topics[t].count && !any && t < log->topic_count; ++i)
+            any = !memcmp(f->topics[t].any[i].b, log->topics[t].b, sizeof log->topics[t].b);
+    }
+    return any;
+}
+
+static rdg_err_t report(search_t *s, const rdg_log_entry_t *log, uint32_t tx_index) {
+    if (s->left == 0)
+        return rdg_fail(RDG_E_TOO_LARGE, "more than %zu logs match: narrow the range of blocks or the filter",
+                        s->limit);
+    if (!s->block) RDG_TRY(rdg_ledger_block(s->l, s->height, &s->block));
+    if (tx_index >= s->block->header.tx_count)
+        return rdg_fail(RDG_E_CORRUPT, "block %llu has more receipts than transactions",
+                        (unsigned long long)s->height);
+    s->left--;
+    rdg_log_hit_t found = {.height = s->height,
+                           .block_hash = s->block->hash,
+                           .tx_id = s->block->txs[tx_index]->id,
+                           .tx_index = tx_index,
+                           .log_index = s->log_index,
+                           .log = log};
+    return s->hit(s->ctx, &found);
+}
+
+static rdg_err_t search_receipts(search_t *s, rdg_bytes_t encoded) {
+    rdg_rlp_t outer, list;
+    rdg_arena_t arena;
+    rdg_err_t err = RDG_OK;
+    rdg_rlp_init(&outer, encoded);
+    rdg_rlp_list(&outer, &list);
+    rdg_arena_init(&arena, RECEIPT_ARENA_MAX);
+    for (uint32_t i = 0; err == RDG_OK && rdg_rlp_more(&list); ++i) {
+        rdg_receipt_t receipt;
+        rdg_arena_reset(&arena);
+        err = rdg_receipt_decode(rdg_rlp_raw(&list), &arena, &receipt);
+        for (size_t k = 0; err == RDG_OK && k < receipt.log_count; ++k, ++s->log_index)
+            if (log_matches(s->filter, &receipt.logs[k])) err = report(s, &receipt.logs[k], i);
+    }
+    rdg_arena_fini(&arena);
+    return err;
+}
+
+static rdg_err_t search_block(search_t *s, uint64_t height) {
+    rdg_buf_t receipts;
+    s->height = height;
+    s->log_index = 0;
+    s->block = NULL;
+    rdg_buf_init(&receipts, RDG_RECEIPTS_BYTES_MAX);
+    rdg_err_t err = rdg_ledger_receipts(s->l, height, &receipts);
+    if (err == RDG_OK) err = search_receipts(s, rdg_buf_view(&receipts));
+    rdg_buf_fini(&receipts);
+    rdg_block_unref(s->block);
+    return err;
+}
+
+static rdg_err_t search_range(search_t *s, rdg_kv_iter_t *it) {
+    rdg_bytes_t key, value;
+    while (rdg_kv_iter_next(it, &key, &value)) {
+        rdg_bloom_t bloom;
+        if (key.len != 9 || value.len != sizeof bloom.b)
+            return rdg_fail(RDG_E_CORRUPT, "a log bloom cannot be read");
+        uint64_t height = rdg_load_be64(key.data + 1);
+        if (height > s->filter->to) break;
+        memcpy(bloom.b, value.data, sizeof bloom.b);
+        if (bloom_matches(s->filter, &bloom)) RDG_TRY(search_block(s, height));
+    }
+    return rdg_kv_iter_err(it);
+}
+
+rdg_err_t rdg_ledger_logs(rdg_ledger_t *l, const rdg_log_filter_t *filter, size_t limit,
+                          rdg_err_t (*hit)(void *ctx, const rdg_log_hit_t *found), void *ctx) {
+    search_t s = {.l = l, .filter = filter, .left = limit, .limit = limit, .hit = hit, .ctx = ctx};
+    const uint8_t prefix = KEY_BLOOM;
+    ledger_key_t from = key_of_height(KEY_BLOOM, filter->from);
+    rdg_kv_iter_t *it = NULL;
+    view_t *v = view_get(l);
+    rdg_err_t err = rdg_kv_iter_open(l->kv, v->snap, rdg_bytes(&prefix, 1), key_view(&from), &it);
+    if (err == RDG_OK) err = search_range(&s, it);
+    rdg_kv_iter_close(it);
+    view_put(v);
+    return err;
+}

@@ -1,0 +1,75 @@
+/* The published view of readers, and the few blocks that are kept decoded. */
+#include <string.h>
+#include "ledger_internal.h"
+#include "ridge/base/alloc.h"
+
+view_t *view_get(rdg_ledger_t *l) {
+    pthread_mutex_lock(&l->view_lock);
+    view_t *v = l->view;
+    rdg_ref_get(&v->ref);
+    pthread_mutex_unlock(&l->view_lock);
+    return v;
+}
+
+void view_put(view_t *v) {
+    if (!v || !rdg_ref_put(&v->ref)) return;
+    rdg_kv_snapshot_release(v->kv, v->snap);
+    rdg_free(v);
+}
+
+rdg_err_t view_publish(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height) {
+    view_t *v = rdg_calloc(1, sizeof *v);
+    if (!v) return RDG_E_NO_MEMORY;
+    rdg_ref_init(&v->ref);
+    v->kv = l->kv;
+    v->header = e->header;
+    v->head = (rdg_ledger_head_t){.height = e->header.height,
+                                  .time_ms = e->header.time_ms,
+                                  .tx_total = e->tx_total,
+                                  .hash = e->hash,
+                                  .state_root = e->executed.state_root,
+                                  .checkpoint_height = checkpoint_height};
+    rdg_err_t err = rdg_executed_hash(&e->executed, &v->head.executed);
+    if (err == RDG_OK && !(v->snap = rdg_kv_snapshot(l->kv))) err = RDG_E_NO_MEMORY;
+    if (err != RDG_OK) {
+        rdg_free(v);
+        return err;
+    }
+    pthread_mutex_lock(&l->view_lock);
+    view_t *old = l->view;
+    l->view = v;
+    pthread_mutex_unlock(&l->view_lock);
+    view_put(old);
+    return RDG_OK;
+}
+
+/* proposal.data may be NULL: then the hash alone decides. */
+rdg_block_t *recent_find(rdg_ledger_t *l, const rdg_hash_t *hash, rdg_bytes_t proposal) {
+    rdg_block_t *found = NULL;
+    pthread_mutex_lock(&l->view_lock);
+    for (size_t i = 0; i < RECENT_BLOCKS && !found; ++i) {
+        rdg_block_t *b = l->recent[i];
+        if (b && rdg_hash_equal(&b->hash, hash) && (!proposal.data || rdg_bytes_equal(b->proposal, proposal)))
+            found = rdg_block_ref(b);
+    }
+    pthread_mutex_unlock(&l->view_lock);
+    return found;
+}
+
+void recent_add(rdg_ledger_t *l, rdg_block_t *b) {
+    rdg_block_ref(b);
+    pthread_mutex_lock(&l->view_lock);
+    size_t at = 0;
+    while (at < RECENT_BLOCKS - 1 && l->recent[at] && !rdg_hash_equal(&l->recent[at]->hash, &b->hash)) ++at;
+    rdg_block_t *dropped = l->recent[at];
+    memmove(l->recent + 1, l->recent, at * sizeof(rdg_block_t *));
+    l->recent[0] = b;
+    pthread_mutex_unlock(&l->view_lock);
+    rdg_block_unref(dropped);
+}
+
+void rdg_ledger_head(rdg_ledger_t *l, rdg_ledger_head_t *out) {
+    pthread_mutex_lock(&l->view_lock);
+    *out = l->view->head;
+    pthread_mutex_unlock(&l->view_lock);
+}
