@@ -48,6 +48,9 @@ void rdg_clock_manual_advance(rdg_clock_manual_t *c, uint64_t ms) {
 }
 
 void rdg_time_format(uint64_t wall_ms, char out[25]) {
+    /* 9999-12-31T23:59:59.999Z is the last moment that RFC 3339 can write. */
+    const uint64_t last_ms = 253402300799999u;
+    if (wall_ms > last_ms) wall_ms = last_ms;
     char text[64];
     struct tm tm = {0};
     time_t seconds = (time_t)(wall_ms / 1000);

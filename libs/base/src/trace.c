@@ -28,30 +28,31 @@ static int digit(char c) {
 }
 
 static bool parse_hex(const char *text, uint8_t *out, size_t len) {
-    bool any = false;
     for (size_t i = 0; i < len; ++i) {
-        int hi = digit(text[2 * i]), lo = hi < 0 ? -1 : digit(text[2 * i + 1]);
-        if (lo < 0) return false;
-        out[i] = (uint8_t)(hi * 16 + lo);
-        any = any || out[i] != 0;
+        int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
+        if (high < 0 || low < 0) return false;
+        out[i] = (uint8_t)(high * 16 + low);
     }
-    return any;
+    return true;
+}
+
+static bool all_zero(const uint8_t *id, size_t len) {
+    uint8_t any = 0;
+    for (size_t i = 0; i < len; ++i) any |= id[i];
+    return any == 0;
 }
 
 rdg_err_t rdg_trace_parse(const char *s, rdg_trace_t *out) {
+    size_t len = s ? strnlen(s, RDG_TRACEPARENT_LEN + 1) : 0;
     rdg_trace_t t;
-    uint8_t version, flags[1] = {0};
-    bool ok = s && strnlen(s, RDG_TRACEPARENT_LEN + 1) >= RDG_TRACEPARENT_LEN;
-    ok = ok && digit(s[0]) >= 0 && digit(s[1]) >= 0 && s[2] == '-' && s[35] == '-' && s[52] == '-';
-    if (ok) {
-        version = (uint8_t)(digit(s[0]) * 16 + digit(s[1]));
-        ok = version != 0xff && (version != 0 || s[RDG_TRACEPARENT_LEN] == '\0');
-        ok = ok && parse_hex(s + 3, t.trace_id, 16) && parse_hex(s + 36, t.span_id, 8);
-        ok = ok && digit(s[53]) >= 0 && digit(s[54]) >= 0;
-        (void)(ok && parse_hex(s + 53, flags, 1));
-    }
-    if (!ok) return rdg_fail(RDG_E_MALFORMED, "not a W3C traceparent");
-    t.flags = flags[0];
+    uint8_t version = 0xff;
+    bool ok = len >= RDG_TRACEPARENT_LEN && s[2] == '-' && s[35] == '-' && s[52] == '-' &&
+              parse_hex(s, &version, 1) && version != 0xff && parse_hex(s + 3, t.trace_id, 16) &&
+              parse_hex(s + 36, t.span_id, 8) && parse_hex(s + 53, &t.flags, 1) &&
+              !all_zero(t.trace_id, 16) && !all_zero(t.span_id, 8);
+    /* A later version may only add fields behind a dash. */
+    if (ok && len > RDG_TRACEPARENT_LEN) ok = version > 0 && s[RDG_TRACEPARENT_LEN] == '-';
+    if (!ok) return rdg_fail(RDG_E_MALFORMED, "traceparent is not of the form 00-<32 hex>-<16 hex>-<2 hex>");
     *out = t;
     return RDG_OK;
 }
