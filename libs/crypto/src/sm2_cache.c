@@ -12,6 +12,7 @@
 #define DEFAULT_BUDGET ((size_t)4 << 20)
 #define SIGHTINGS_FREE 2
 #define SIGHTINGS_EVICT 8
+#define IDLE_ROUNDS 4 /* a slot unused for as many look-ups as there are slots, four times */
 
 typedef enum slot_state { SLOT_EMPTY, SLOT_BUILDING, SLOT_READY } slot_state_t;
 
@@ -83,15 +84,20 @@ static slot_t *victim(uint64_t hash) {
     return best;
 }
 
+static bool idle(const slot_t *s) {
+    return cache.clock - s->last_use > IDLE_ROUNDS * WAYS * cache.sets;
+}
+
 static bool count_sighting(uint64_t hash) {
     counter_t *c = &cache.counters[(hash >> 32) % COUNTERS];
     uint32_t tag = (uint32_t)hash;
     if (c->tag != tag) c->tag = tag, c->count = 0;
     c->count++;
     slot_t *v = victim(hash);
-    if (!v || c->count < (v->state == SLOT_EMPTY ? SIGHTINGS_FREE : SIGHTINGS_EVICT)) return false;
-    c->count = 0;
-    return true;
+    bool wanted = v && v->state == SLOT_EMPTY ? c->count >= SIGHTINGS_FREE
+                                              : v && c->count >= SIGHTINGS_EVICT && idle(v);
+    if (wanted) c->count = 0;
+    return wanted;
 }
 
 const rdg_sm2_known_t *rdg_sm2_cache_get(const rdg_sm2_public_t *key, bool *admit) {
@@ -102,9 +108,10 @@ const rdg_sm2_known_t *rdg_sm2_cache_get(const rdg_sm2_public_t *key, bool *admi
     if (cache.slots) {
         uint64_t hash = key_hash(key);
         slot_t *s = find(key, hash);
+        cache.clock++;
         if (s && s->state == SLOT_READY) {
             s->pins++;
-            s->last_use = ++cache.clock;
+            s->last_use = cache.clock;
             known = &s->known;
         } else if (!s) {
             *admit = count_sighting(hash);
@@ -149,7 +156,7 @@ void rdg_sm2_cache_offer(const rdg_sm2_public_t *key, const rdg_hash_t *z, const
     pthread_mutex_lock(&cache.lock);
     s->state = SLOT_READY;
     s->pins = 0;
-    s->last_use = ++cache.clock;
+    s->last_use = cache.clock;
     pthread_mutex_unlock(&cache.lock);
 }
 

@@ -2,10 +2,10 @@
  * third. Public data only.
  *
  * Limits: the byte budget (rdg_sm2_cache_limit, 4 MiB unless told) in slots of a little over 8 KiB, plus 64
- * KiB of counters. A key gets a slot at its 2nd sighting while its set has a free one, at its 8th when
- * another must be evicted (the least recently used): so a flood of new keys, or more keys than slots, costs
- * at most a few per cent. Memory comes from mmap and not from rdg_alloc: it lives as long as the process
- * and running out of it is no failure of a verification.
+ * KiB of counters. A key gets a slot at its 2nd sighting while its set has a free one; else at its 8th,
+ * in the place of the least recently used, if that was idle for four look-ups a slot: so neither a flood
+ * of new keys nor more busy keys than slots makes tables come and go. Memory comes from mmap and not from
+ * rdg_alloc: it lives as long as the process and running out of it is no failure of a verification.
  * Thread-safe: a slot in use is pinned and not evicted. */
 #ifndef RIDGE_CRYPTO_SM2_CACHE_H
 #define RIDGE_CRYPTO_SM2_CACHE_H
