@@ -58,16 +58,17 @@ void evm_code_cache_fini(evm_code_cache_t *c) {
     rdg_map_free(c->by_hash);
 }
 
-static void insert(evm_code_cache_t *c, evm_code_t *code, const rdg_word_t *hash) {
-    if (code->cost > c->budget) return;
+static bool insert(evm_code_cache_t *c, evm_code_t *code, const rdg_word_t *hash) {
+    if (code->cost > c->budget) return true;
     while (c->used + code->cost > c->budget || rdg_map_count(c->by_hash) >= CACHE_ENTRIES_MAX)
         drop(c, oldest(c));
     code->hash = *hash;
-    /* Code that finds no place in the cache still runs. */
-    if (rdg_map_put(c->by_hash, rdg_bytes(code->hash.b, sizeof code->hash.b), code, NULL) != RDG_OK) return;
+    if (rdg_map_put(c->by_hash, rdg_bytes(code->hash.b, sizeof code->hash.b), code, NULL) != RDG_OK)
+        return false;
     rdg_list_append(c->lru.next, &code->lru);
     c->used += code->cost;
     ++code->refs;
+    return true;
 }
 
 evm_code_t *evm_code_cache_get(evm_code_cache_t *c, rdg_bytes_t bytes, const rdg_word_t *hash) {
@@ -79,6 +80,7 @@ evm_code_t *evm_code_cache_get(evm_code_cache_t *c, rdg_bytes_t bytes, const rdg
         return code;
     }
     code = evm_code_analyse(bytes);
-    if (code) insert(c, code, hash);
-    return code;
+    if (!code || insert(c, code, hash)) return code;
+    evm_code_unref(code);
+    return NULL;
 }
