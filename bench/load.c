@@ -1,0 +1,317 @@
+/* ridge-load: sends metering transactions to the nodes of a chain at a steady rate and measures them.
+ *
+ * Phases: register the meters (waits for each receipt) → sign all transactions of the run in advance, so that
+ * the measured time holds no signing → send in small JSON-RPC batches, every meter always over the same node
+ * so that its readings stay in order → follow the blocks of the first node and note when each transaction is
+ * in one. Prints one JSON object. Latency is from just before the batch that carries a transaction is posted
+ * until the poll that saw its block (polls every 5 ms); it includes execution, because a block is visible
+ * only when it is durable. */
+#include "ridge/base/alloc.h"
+#include "ridge/base/clock.h"
+#include "ridge/base/config.h"
+#include "ridge/base/map.h"
+#include "ridge/client/rpc.h"
+#include "ridge/codec/abi.h"
+#include "ridge/codec/hex.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NODES_MAX 16
+#define BATCH_MAX 50
+#define GAS_LIMIT 400000
+#define FIRST_TIME 1000000
+
+typedef struct meter {
+    rdg_sm2_key_t *key;
+    uint8_t id[32];
+    uint64_t next_time;
+} meter_t;
+
+typedef struct sample {
+    uint64_t sent_us, seen_us;
+} sample_t;
+
+static struct {
+    const char *urls[NODES_MAX];
+    size_t url_count, meter_count, tx_count;
+    uint64_t rate, seconds, chain_id, valid_until;
+    rdg_address_t contract;
+    meter_t *meters;
+    rdg_tx_t **txs;
+    sample_t *samples;
+    rdg_map_t *by_id;
+    size_t sent, seen, refused;
+    pthread_mutex_t lock;
+} load;
+
+static uint64_t now_us(void) {
+    return rdg_mono_us(rdg_clock_system());
+}
+
+static void pause_us(uint64_t us) {
+    struct timespec t = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
+    nanosleep(&t, NULL);
+}
+
+static void die(const char *what, rdg_err_t err) {
+    fprintf(stderr, "ridge-load: %s: %s\n", what, rdg_err_message(err));
+    exit(1);
+}
+
+static void put_word(uint8_t *out, uint64_t v) {
+    memset(out, 0, 24);
+    rdg_store_be64(out + 24, v);
+}
+
+static void selector(const char *signature, uint8_t out[4]) {
+    uint8_t hash[32];
+    rdg_keccak256(signature, strlen(signature), hash);
+    memcpy(out, hash, 4);
+}
+
+static rdg_tx_t *sign_call(const meter_t *m, rdg_bytes_t data) {
+    rdg_tx_t *tx = NULL;
+    rdg_tx_fields_t f = {.chain_id = load.chain_id,
+                         .nonce = rdg_tx_random_nonce(rdg_random_system()),
+                         .valid_until = load.valid_until,
+                         .gas_limit = GAS_LIMIT,
+                         .to = &load.contract,
+                         .data = data};
+    rdg_err_t err = rdg_tx_sign(&f, m->key, &tx);
+    if (err != RDG_OK) die("cannot sign", err);
+    return tx;
+}
+
+static rdg_tx_t *sign_register(const meter_t *m) {
+    uint8_t data[4 + 3 * 32];
+    selector("registerMeter(bytes32,int64,int64)", data);
+    memcpy(data + 4, m->id, 32);
+    put_word(data + 36, 0);
+    put_word(data + 68, INT64_MAX);
+    return sign_call(m, rdg_bytes(data, sizeof data));
+}
+
+/* submit(bytes32,uint64[],int64[]) with one reading. */
+static rdg_tx_t *sign_reading(meter_t *m) {
+    uint8_t data[4 + 7 * 32];
+    selector("submit(bytes32,uint64[],int64[])", data);
+    memcpy(data + 4, m->id, 32);
+    put_word(data + 4 + 32, 96);
+    put_word(data + 4 + 64, 160);
+    put_word(data + 4 + 96, 1);
+    put_word(data + 4 + 128, m->next_time++);
+    put_word(data + 4 + 160, 1);
+    put_word(data + 4 + 192, 1000 + m->next_time);
+    return sign_call(m, rdg_bytes(data, sizeof data));
+}
+
+/* --- preparation
+ * ---------------------------------------------------------------------------------------------------- */
+
+static void make_meters(void) {
+    load.meters = calloc(load.meter_count, sizeof *load.meters);
+    for (size_t i = 0; i < load.meter_count; ++i) {
+        meter_t *m = &load.meters[i];
+        rdg_err_t err = rdg_sm2_key_generate(&m->key);
+        if (err != RDG_OK) die("cannot make a key", err);
+        rdg_random_fill(rdg_random_system(), m->id, sizeof m->id);
+        m->next_time = FIRST_TIME;
+    }
+}
+
+static void register_meters(const rdg_rpc_t *rpc) {
+    rdg_tx_t **txs = calloc(load.meter_count, sizeof *txs);
+    for (size_t i = 0; i < load.meter_count; ++i) {
+        txs[i] = sign_register(&load.meters[i]);
+        rdg_err_t err = rdg_rpc_send(rpc, txs[i]);
+        if (err != RDG_OK) die("cannot register a meter", err);
+    }
+    for (size_t i = 0; i < load.meter_count; ++i) {
+        json_t *receipt = NULL;
+        rdg_err_t err = rdg_rpc_wait(rpc, txs[i], 60000, 10, &receipt);
+        if (err != RDG_OK) die("cannot register a meter", err);
+        const char *status = json_string_value(json_object_get(receipt, "status"));
+        if (!status || strcmp(status, "0x1") != 0) die("registerMeter was reverted", RDG_E_REVERTED);
+        json_decref(receipt);
+        rdg_tx_unref(txs[i]);
+    }
+    free(txs);
+}
+
+static void *sign_part(void *arg) {
+    size_t part = (size_t)(uintptr_t)arg;
+    for (size_t i = part; i < load.tx_count; i += 2)
+        load.txs[i] = sign_reading(&load.meters[i % load.meter_count]);
+    return NULL;
+}
+
+static void sign_all(void) {
+    pthread_t threads[2];
+    load.tx_count = (size_t)(load.rate * load.seconds);
+    load.txs = calloc(load.tx_count, sizeof *load.txs);
+    load.samples = calloc(load.tx_count, sizeof *load.samples);
+    load.by_id = rdg_map_new(load.tx_count + 1);
+    for (size_t i = 0; i < 2; ++i) pthread_create(&threads[i], NULL, sign_part, (void *)(uintptr_t)i);
+    for (size_t i = 0; i < 2; ++i) pthread_join(threads[i], NULL);
+    for (size_t i = 0; i < load.tx_count; ++i)
+        if (rdg_map_put(load.by_id, rdg_bytes(load.txs[i]->id.b, 32), &load.samples[i], NULL) != RDG_OK)
+            exit(1);
+}
+
+/* --- measurement
+ * ---------------------------------------------------------------------------------------------------- */
+
+/* Sender k carries the transactions of the meters that belong to node k. */
+static void *run_sender(void *arg) {
+    size_t k = (size_t)(uintptr_t)arg, next = k;
+    rdg_rpc_t *rpc = NULL;
+    if (rdg_rpc_http_new(load.urls[k], 30000, &rpc) != RDG_OK) exit(1);
+    uint64_t start = now_us();
+    while (next < load.tx_count) {
+        json_t *params[BATCH_MAX], *results[BATCH_MAX];
+        rdg_err_t errs[BATCH_MAX];
+        size_t count = 0, first = next;
+        uint64_t elapsed = now_us() - start;
+        while (count < BATCH_MAX && next < load.tx_count && next * 1000000 / load.rate <= elapsed) {
+            params[count++] =
+                json_pack("[o]", rdg_json_hex(load.txs[next]->raw.data, load.txs[next]->raw.len));
+            next += load.url_count;
+        }
+        if (count == 0) {
+            pause_us(2000);
+            continue;
+        }
+        uint64_t sent = now_us();
+        for (size_t i = 0; i < count; ++i) load.samples[first + i * load.url_count].sent_us = sent;
+        rdg_err_t err = rpc->batch(rpc->ctx, "ridge_sendTransaction", params, count, results, errs);
+        size_t refused = 0;
+        for (size_t i = 0; i < count; ++i) {
+            json_decref(params[i]);
+            if (err != RDG_OK || errs[i] != RDG_OK)
+                ++refused;
+            else
+                json_decref(results[i]);
+        }
+        pthread_mutex_lock(&load.lock);
+        load.sent += count;
+        load.refused += refused;
+        pthread_mutex_unlock(&load.lock);
+    }
+    rdg_rpc_http_free(rpc);
+    return NULL;
+}
+
+static size_t note_block(const json_t *block) {
+    const json_t *txs = json_object_get(block, "transactions");
+    size_t i, found = 0;
+    json_t *id;
+    uint64_t seen = now_us();
+    json_array_foreach(txs, i, id) {
+        uint8_t hash[32];
+        const char *text = json_string_value(id);
+        if (!text || rdg_hex_decode(text, strlen(text), hash, 32) != RDG_OK) continue;
+        sample_t *s = rdg_map_get(load.by_id, rdg_bytes(hash, 32));
+        if (s && s->seen_us == 0) s->seen_us = seen, ++found;
+    }
+    return found;
+}
+
+static void follow(const rdg_rpc_t *rpc, uint64_t height, uint64_t deadline_us) {
+    while (load.seen + load.refused < load.tx_count && now_us() < deadline_us) {
+        json_t *block = NULL, *number = rdg_json_quantity(height + 1);
+        rdg_err_t err = rdg_rpc_call(rpc, "eth_getBlockByNumber", json_pack("[o, b]", number, 0), &block);
+        if (err == RDG_OK && json_is_object(block)) {
+            size_t found = note_block(block);
+            pthread_mutex_lock(&load.lock);
+            load.seen += found;
+            pthread_mutex_unlock(&load.lock);
+            ++height;
+        } else {
+            pause_us(5000);
+        }
+        json_decref(block);
+    }
+}
+
+static int compare(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void report(void) {
+    uint64_t *latency = calloc(load.tx_count + 1, sizeof *latency), first = UINT64_MAX, last = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < load.tx_count; ++i) {
+        const sample_t *s = &load.samples[i];
+        if (s->sent_us && s->sent_us < first) first = s->sent_us;
+        if (!s->seen_us) continue;
+        if (s->seen_us > last) last = s->seen_us;
+        latency[n++] = s->seen_us - s->sent_us;
+    }
+    qsort(latency, n, sizeof *latency, compare);
+    double seconds = n ? (double)(last - first) / 1e6 : 0;
+    printf("{\"offered_tps\": %llu, \"sent\": %zu, \"refused\": %zu, \"included\": %zu, \"seconds\": %.3f, "
+           "\"tps\": %.1f, "
+           "\"p50_ms\": %.1f, \"p99_ms\": %.1f, \"max_ms\": %.1f}\n",
+           (unsigned long long)load.rate, load.sent, load.refused, n, seconds,
+           seconds > 0 ? (double)n / seconds : 0, n ? (double)latency[n / 2] / 1e3 : 0,
+           n ? (double)latency[n * 99 / 100] / 1e3 : 0, n ? (double)latency[n - 1] / 1e3 : 0);
+    free(latency);
+}
+
+static const rdg_option_t options[] = {
+    {"rpc", RDG_OPT_STRING, NULL, "URLs of nodes, separated by commas", false, 0, 0},
+    {"contract", RDG_OPT_STRING, NULL, "address of the Metering contract", false, 0, 0},
+    {"meters", RDG_OPT_U64, "200", "meters, each with a key of its own", false, 1, 100000},
+    {"rate", RDG_OPT_U64, "500", "transactions a second", false, 1, 100000},
+    {"seconds", RDG_OPT_U64, "10", "how long", false, 1, 3600},
+};
+
+static void split_urls(char *text) {
+    for (char *p = strtok(text, ","); p && load.url_count < NODES_MAX; p = strtok(NULL, ","))
+        load.urls[load.url_count++] = p;
+}
+
+int main(int argc, char **argv) {
+    rdg_config_t *c = NULL;
+    rdg_rpc_t *rpc = NULL;
+    rdg_rpc_head_t head;
+    pthread_t threads[NODES_MAX];
+    rdg_err_t err =
+        rdg_config_load("ridge-load", "Loads a chain with metering transactions and measures it.",
+                        "RIDGE_LOAD", options, sizeof options / sizeof options[0], argc, argv, &c);
+    if (err == RDG_E_CANCELLED) return 0;
+    if (err != RDG_OK) die("options", err);
+    if (!rdg_config_str(c, "rpc") || !rdg_config_str(c, "contract"))
+        die("--rpc and --contract are needed", RDG_E_INVALID);
+    char *urls = strdup(rdg_config_str(c, "rpc"));
+    split_urls(urls);
+    const char *contract = rdg_config_str(c, "contract");
+    err = rdg_hex_decode(contract, strlen(contract), load.contract.b, 20);
+    if (err == RDG_OK) err = rdg_rpc_http_new(load.urls[0], 30000, &rpc);
+    if (err == RDG_OK) err = rdg_rpc_head(rpc, &head);
+    if (err != RDG_OK) die("start", err);
+    pthread_mutex_init(&load.lock, NULL);
+    load.rate = rdg_config_u64(c, "rate"), load.seconds = rdg_config_u64(c, "seconds");
+    /* A multiple of the nodes and of the two signers keeps each meter with one node and one signer. */
+    load.meter_count =
+        (rdg_config_u64(c, "meters") + 2 * load.url_count - 1) / (2 * load.url_count) * 2 * load.url_count;
+    load.chain_id = head.chain_id, load.valid_until = head.height + 90000;
+    make_meters();
+    register_meters(rpc);
+    sign_all();
+    if ((err = rdg_rpc_head(rpc, &head)) != RDG_OK) die("head", err);
+    for (size_t k = 0; k < load.url_count; ++k)
+        pthread_create(&threads[k], NULL, run_sender, (void *)(uintptr_t)k);
+    follow(rpc, head.height, now_us() + (load.seconds + 60) * 1000000);
+    for (size_t k = 0; k < load.url_count; ++k) pthread_join(threads[k], NULL);
+    report();
+    rdg_rpc_http_free(rpc);
+    rdg_config_free(c);
+    free(urls);
+    return load.seen + load.refused == load.tx_count ? 0 : 1;
+}

@@ -1,0 +1,347 @@
+"""A cloud and devices on this machine, for ./run, the benchmarks and the whole-system tests.
+
+Everything lives below one directory; ports are chosen by the system; stop() ends every process that was started and
+removes the directory. Only the standard library is used.
+"""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.parse
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class LabError(Exception):
+    """Something did not go as it must; the text says what and where to look."""
+
+
+def wait_for(what, seconds, probe, interval=0.01):
+    """The first true value of probe(), asked again and again; LabError after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        value = probe()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise LabError(f"{what}: not within {seconds} s")
+        time.sleep(interval)
+
+
+def request(url, method, path, body=None, token=None, timeout=60):
+    """One HTTP exchange with JSON: (status, value)."""
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+    headers = {"Content-Type": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
+    try:
+        connection.request(method, path, body=data, headers=headers)
+        answer = connection.getresponse()
+        text = answer.read()
+    finally:
+        connection.close()
+    try:
+        return answer.status, json.loads(text) if text else None
+    except ValueError:
+        return answer.status, text.decode(errors="replace")
+
+
+def read_json(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return None
+
+
+def resident_kib(pid):
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
+
+
+def cpu_seconds(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return 0.0
+
+
+class Program:
+    """A process of ours with its log; restarted with the same arguments."""
+
+    def __init__(self, argv, log, env=None):
+        self.argv, self.log, self.env = argv, log, env
+        self.process = None
+
+    def start(self):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("RIDGE_")}
+        environment.update(self.env or {})
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                self.argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            )
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self, sig=signal.SIGTERM, seconds=20):
+        if not self.alive():
+            return
+        self.process.send_signal(sig)
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def log_tail(self, lines=5):
+        try:
+            with open(self.log, encoding="utf-8", errors="replace") as file:
+                return "".join(file.readlines()[-lines:])
+        except OSError:
+            return ""
+
+
+class Cloud(Program):
+    def __init__(self, lab, extra=()):
+        self.dir = os.path.join(lab.dir, "cloud")
+        super().__init__(
+            [lab.binary("ridge-cloud"), "--data", self.dir, "--port", "0", *extra], os.path.join(lab.dir, "cloud.log")
+        )
+        self.token = None
+        self.url = None
+
+    def start(self):
+        about = os.path.join(self.dir, "cloud.json")
+        if os.path.exists(about):
+            os.unlink(about)
+        super().start()
+
+        def ready():
+            if not self.alive():
+                raise LabError(f"ridge-cloud ended at its start; its log says:\n{self.log_tail()}")
+            found = read_json(about)
+            return found and found.get("url")
+
+        self.url = wait_for("the cloud's address in cloud.json", 20, ready)
+        with open(os.path.join(self.dir, "admin.token"), encoding="ascii") as file:
+            self.token = file.read().strip()
+        wait_for("the cloud's health", 20, self.healthy)
+
+    def healthy(self):
+        try:
+            return request(self.url, "GET", "/api/v1/health", timeout=5)[0] == 200
+        except OSError:
+            return False
+
+    def call(self, method, path, body=None, timeout=60):
+        """(status, answer) of a REST call."""
+        return request(self.url, method, "/api/v1" + path, body, self.token, timeout)
+
+    def must(self, method, path, body=None, timeout=60):
+        status, answer = self.call(method, path, body, timeout)
+        if not 200 <= status <= 299:
+            message = answer.get("error", {}).get("message") if isinstance(answer, dict) else answer
+            raise LabError(f"{method} {path}: HTTP {status}: {message}")
+        return answer
+
+
+class Agent(Program):
+    def __init__(self, lab, name, driver="process", extra=()):
+        self.name, self.lab = name, lab
+        self.dir = os.path.join(lab.dir, "devices", name)
+        os.makedirs(self.dir, exist_ok=True)
+        super().__init__(
+            [
+                lab.binary("ridge-agent"),
+                "--dir", self.dir,
+                "--cloud", lab.cloud.url,
+                "--name", name,
+                "--driver", driver,
+                "--node-program", lab.binary("ridge-node"),
+                "--http-port", "0",
+                "--telemetry-interval", "1s",
+                *extra,
+            ],
+            os.path.join(lab.dir, f"{name}.log"),
+        )  # fmt: skip
+
+    def start(self, token=None):
+        about = os.path.join(self.dir, "agent.json")
+        if os.path.exists(about):
+            os.unlink(about)
+        self.env = {"RIDGE_AGENT_TOKEN": token} if token else {}
+        super().start()
+
+        def ready():
+            if not self.alive():
+                raise LabError(f"ridge-agent {self.name} ended at its start; its log says:\n{self.log_tail()}")
+            found = read_json(about)
+            return found and (found.get("http") or found.get("http_url") or found.get("url"))
+
+        self.url = wait_for(f"the local address of {self.name}", 20, ready)
+
+    def call(self, method, path, body=None, timeout=30):
+        return request(self.url, method, path, body, timeout=timeout)
+
+    def intake(self):
+        status, answer = self.call("GET", "/v1/intake")
+        if status != 200:
+            raise LabError(f"{self.name}: GET /v1/intake: HTTP {status}")
+        return answer
+
+
+class Lab:
+    def __init__(self, build=None, keep=False):
+        self.bin = build or os.environ.get("RIDGE_BIN") or os.path.join(ROOT, "build", "release", "bin")
+        self.dir = tempfile.mkdtemp(prefix="ridge-lab-", dir=os.environ.get("TMPDIR", "/tmp"))
+        os.chmod(self.dir, 0o755)
+        self.keep = keep
+        self.cloud = None
+        self.agents = {}
+
+    def binary(self, name):
+        path = os.path.join(self.bin, name)
+        if not os.access(path, os.X_OK):
+            raise LabError(f"{path} is not there: build it with tools/build release")
+        return path
+
+    def start_cloud(self, extra=()):
+        self.cloud = Cloud(self, extra)
+        self.cloud.start()
+        return self.cloud
+
+    def enrol(self, names, driver="process", extra=()):
+        """Agents for names, started together; returns when the cloud sees all of them online."""
+        tokens = self.cloud.must("POST", "/device-tokens", {"count": len(names), "ttl_s": 3600})["tokens"]
+        for name, token in zip(names, tokens):
+            self.agents[name] = Agent(self, name, driver, extra)
+            self.agents[name].start(token["token"])
+        self.wait_online(names)
+
+    def online(self):
+        return {d["name"] for d in self.cloud.must("GET", "/devices")["devices"] if d["state"] == "online"}
+
+    def wait_online(self, names, seconds=30):
+        try:
+            wait_for("all devices online", seconds, lambda: set(names) <= self.online(), 0.02)
+        except LabError as error:
+            missing = sorted(set(names) - self.online())
+            logs = "".join(f"--- {n}\n{self.agents[n].log_tail()}" for n in missing if n in self.agents)
+            raise LabError(f"{error}: missing {', '.join(missing)}\n{logs}") from None
+
+    def cli(self, *args, check=True, progress=False):
+        """Runs the command line against this cloud; its JSON answer, or (status, stderr) with check=False."""
+        command = [self.binary("ridge"), *args, "--json"]
+        environment = dict(os.environ, RIDGE_HOME=self.cloud.dir)
+        result = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, stderr=None if progress else subprocess.PIPE, check=False
+        )
+        if check and result.returncode != 0:
+            said = "" if progress else result.stderr.decode(errors="replace")
+            raise LabError(f"ridge {' '.join(args)}: exit status {result.returncode}: {said}")
+        if not check:
+            return result.returncode, (result.stderr or b"").decode(errors="replace")
+        return json.loads(result.stdout) if result.stdout.strip() else None
+
+    def node_dir(self, device, chain):
+        return os.path.join(self.dir, "devices", device, "chains", chain)
+
+    def rpc_urls(self, chain):
+        """Addresses of the chain's nodes, as their devices report them: {device: url}."""
+
+        def known():
+            urls = {}
+            for device in self.cloud.must("GET", "/devices")["devices"]:
+                for entry in device.get("chains") or []:
+                    if entry.get("chain") == chain and entry.get("rpc_url"):
+                        urls[device["name"]] = entry["rpc_url"]
+            members = {d["device"] for d in self.cloud.must("GET", f"/chains/{chain}")["devices"]}
+            return urls if members <= set(urls) else None
+
+        return wait_for(f"the RPC addresses of chain {chain}", 15, known, 0.05)
+
+    def rpc(self, url, method, params=()):
+        status, answer = request(url, "POST", "/", {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
+        if status != 200 or "error" in answer:
+            raise LabError(f"{method}: {answer}")
+        return answer["result"]
+
+    def node_pids(self, chain=None):
+        """Processes of ridge-node that belong to this lab."""
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    line = file.read().decode(errors="replace").split("\0")
+                with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+                    state = file.read().rsplit(")", 1)[1].split()[0]
+            except OSError:
+                continue
+            if state == "Z" or not line or os.path.basename(line[0]) != "ridge-node":
+                continue
+            text = " ".join(line)
+            for name in self.agents:
+                mine = self.dir in text or self._in_container(pid, name)
+                if mine and (f"/{name}/" in text or self._in_container(pid, name)):
+                    if chain is None or f"/{chain}/" in text or self._in_container(pid, name):
+                        found[name] = int(pid)
+        return found
+
+    def _in_container(self, pid, name):
+        """A node in a container has its directory mounted: the mount's source names the device."""
+        try:
+            with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="replace") as file:
+                return any(f"{self.dir}/devices/{name}/" in line and "ridge-node" in line for line in file)
+        except OSError:
+            return False
+
+    def leftovers(self):
+        """What must not be there after the end: processes and mounts that name our directory."""
+        left = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            if int(pid) == os.getpid():
+                continue
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    line = file.read().decode(errors="replace").replace("\0", " ")
+            except OSError:
+                continue
+            if self.dir in line:
+                left.append(f"process {pid}: {line.strip()}")
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+            left += [f"mount {line.split()[4]}" for line in file if self.dir in line.split()[4]]
+        return left
+
+    def stop(self):
+        for agent in self.agents.values():
+            agent.stop()
+        if self.cloud:
+            self.cloud.stop()
+        for pid in self.node_pids().values():
+            os.kill(pid, signal.SIGKILL)
+        try:
+            wait_for("the end of all processes", 10, lambda: not self.leftovers(), 0.05)
+        finally:
+            left = self.leftovers()
+            if not self.keep and not any(entry.startswith("mount") for entry in left):
+                shutil.rmtree(self.dir, ignore_errors=True)
