@@ -1,0 +1,240 @@
+#include "cluster.h"
+#include "ridge/base/clock.h"
+#include "ridge/base/file.h"
+#include "ridge/base/log.h"
+#include "ridge/codec/hex.h"
+#include "ridge/net/stream.h"
+#include "ridge/node/node.h"
+#include "ridge/test.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WAIT_MS 20000
+
+static void pause_ms(long ms) {
+    struct timespec t = {0, ms * 1000000};
+    nanosleep(&t, NULL);
+}
+
+static uint16_t free_port(void) {
+    rdg_loop_t *loop = NULL;
+    rdg_listener_t *l = NULL;
+    CHECK_OK(rdg_loop_new(&loop));
+    CHECK_OK(rdg_listen(loop, "127.0.0.1", 0, NULL, NULL, &l));
+    uint16_t port = rdg_listener_port(l);
+    rdg_listener_close(l);
+    rdg_loop_free(loop);
+    return port;
+}
+
+static void write_text(const char *dir, const char *name, const char *text) {
+    char path[600];
+    CHECK_OK(rdg_path_join(path, sizeof path, dir, name));
+    CHECK_OK(rdg_file_replace(path, rdg_bytes_str(text), 0600));
+}
+
+static void write_files(cluster_t *c) {
+    rdg_buf_t genesis;
+    json_t *peers = json_array();
+    rdg_buf_init(&genesis, RDG_GENESIS_BYTES_MAX);
+    CHECK_OK(rdg_genesis_format(&c->genesis, &genesis));
+    for (size_t i = 0; i < c->count; ++i) {
+        char key[129];
+        rdg_hex_encode(c->genesis.validators.keys[i].b, 64, key);
+        json_array_append_new(peers,
+                              json_pack("{s:s, s:s, s:s, s:i}", "name", c->genesis.validator_names[i],
+                                        "public_key", key, "host", "127.0.0.1", "port", c->p2p_ports[i]));
+    }
+    char *text = json_dumps(peers, 0);
+    for (size_t i = 0; i < c->count; ++i) {
+        write_text(c->dirs[i], "genesis.json", rdg_buf_cstr(&genesis));
+        write_text(c->dirs[i], "peers.json", text);
+    }
+    free(text);
+    json_decref(peers);
+    rdg_buf_fini(&genesis);
+}
+
+void cluster_init(cluster_t *c, size_t count) {
+    memset(c, 0, sizeof *c);
+    c->count = count;
+    rdg_genesis_t *g = &c->genesis;
+    snprintf(g->name, sizeof g->name, "test");
+    snprintf(g->consensus, sizeof g->consensus, "pbft");
+    g->time_ms = 1700000000000ull;
+    g->validators.chain_id = 4711;
+    g->validators.count = (uint32_t)count;
+    rdg_chain_params_default(&g->params);
+    g->params.block_interval_ms = 20;
+    for (size_t i = 0; i < count; ++i) {
+        char path[600];
+        rdg_sm2_key_t *key = NULL;
+        snprintf(c->dirs[i], sizeof c->dirs[i], "%s/node-%zu", rdg_test_dir(), i);
+        CHECK_OK(rdg_dir_make(c->dirs[i], 0700));
+        CHECK_OK(rdg_path_join(path, sizeof path, c->dirs[i], "node.key"));
+        CHECK_OK(rdg_sm2_key_load_or_generate(path, &key));
+        rdg_sm2_key_public(key, &g->validators.keys[i]);
+        rdg_sm2_key_free(key);
+        snprintf(g->validator_names[i], sizeof g->validator_names[i], "node-%zu", i);
+        c->p2p_ports[i] = free_port();
+        c->rpc_ports[i] = free_port();
+    }
+    CHECK_OK(rdg_sm2_key_generate(&c->user));
+    CHECK_OK(rdg_http_client_new(&c->http));
+    write_files(c);
+}
+
+static void run_node(cluster_t *c, size_t i) {
+    char log[600];
+    int status = 0;
+    rdg_node_t *node = NULL;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    snprintf(log, sizeof log, "%s/node.log", c->dirs[i]);
+    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    dup2(fd, 2);
+    rdg_node_options_t o = {.dir = c->dirs[i],
+                            .p2p_host = "127.0.0.1",
+                            .rpc_host = "127.0.0.1",
+                            .p2p_port = c->p2p_ports[i],
+                            .rpc_port = c->rpc_ports[i],
+                            .memory_bytes = 8u << 20,
+                            .pool_count = 1000,
+                            .pool_bytes = 4u << 20,
+                            .pool_per_sender = 1000};
+    rdg_err_t err = rdg_node_open(&o, &node);
+    if (err == RDG_OK) err = rdg_node_run(node, &status);
+    if (err != RDG_OK) rdg_log_err("node.failed", err);
+    rdg_node_close(node);
+    _exit(err == RDG_OK ? status : 100 + (int)err);
+}
+
+void cluster_start(cluster_t *c, size_t i) {
+    fflush(stdout);
+    c->pids[i] = fork();
+    CHECK(c->pids[i] >= 0);
+    if (c->pids[i] == 0) run_node(c, i);
+}
+
+void cluster_start_all(cluster_t *c) {
+    for (size_t i = 0; i < c->count; ++i) cluster_start(c, i);
+}
+
+void cluster_kill(cluster_t *c, size_t i) {
+    kill(c->pids[i], SIGKILL);
+    waitpid(c->pids[i], NULL, 0);
+    c->pids[i] = 0;
+}
+
+int cluster_stop(cluster_t *c, size_t i) {
+    kill(c->pids[i], SIGTERM);
+    return cluster_exit(c, i);
+}
+
+int cluster_exit(cluster_t *c, size_t i) {
+    int status = 0;
+    waitpid(c->pids[i], &status, 0);
+    c->pids[i] = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+void cluster_fini(cluster_t *c) {
+    for (size_t i = 0; i < c->count; ++i)
+        if (c->pids[i]) CHECK_EQ(cluster_stop(c, i), 0);
+    rdg_sm2_key_free(c->user);
+    rdg_http_client_free(c->http);
+}
+
+unsigned cluster_post(cluster_t *c, size_t i, const char *body, rdg_buf_t *out) {
+    char url[64];
+    rdg_http_answer_t answer;
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/", c->rpc_ports[i]);
+    rdg_http_call_t call = {.method = "POST", .url = url, .body = rdg_bytes_str(body), .timeout_ms = 5000};
+    if (rdg_http_call(c->http, &call, &answer) != RDG_OK) return 0;
+    CHECK_OK(rdg_buf_append(out, answer.body.data, answer.body.len));
+    unsigned status = answer.status;
+    rdg_http_answer_fini(&answer);
+    return status;
+}
+
+json_t *cluster_rpc(cluster_t *c, size_t i, const char *method, json_t *params, char code[32]) {
+    json_t *request = json_pack("{s:s, s:i, s:s, s:o}", "jsonrpc", "2.0", "id", 1, "method", method, "params",
+                                params),
+           *answer = NULL;
+    char *text = json_dumps(request, JSON_COMPACT);
+    rdg_buf_t out;
+    rdg_buf_init(&out, 16u << 20);
+    json_decref(request);
+    unsigned status = cluster_post(c, i, text, &out);
+    free(text);
+    if (code) *code = '\0';
+    if (status == 200) CHECK_OK(rdg_json_parse(rdg_buf_view(&out), &answer));
+    rdg_buf_fini(&out);
+    json_t *result = json_incref(json_object_get(answer, "result"));
+    const json_t *data = json_object_get(json_object_get(answer, "error"), "data");
+    if (code && json_object_get(data, "code"))
+        snprintf(code, 32, "%s", json_string_value(json_object_get(data, "code")));
+    json_decref(answer);
+    return result;
+}
+
+uint64_t cluster_height(cluster_t *c, size_t i) {
+    json_t *result = cluster_rpc(c, i, "eth_blockNumber", json_array(), NULL);
+    uint64_t height = 0;
+    if (result) CHECK_OK(rdg_json_quantity_parse(result, &height));
+    json_decref(result);
+    return height;
+}
+
+void cluster_wait_height(cluster_t *c, size_t i, uint64_t height) {
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS, now = 0;
+    while ((now = cluster_height(c, i)) < height) {
+        if (rdg_mono_ms(rdg_clock_system()) > end)
+            rdg_test_fail(__FILE__, __LINE__, "node %zu is at height %llu, %llu is wanted: see %s/node.log",
+                          i, (unsigned long long)now, (unsigned long long)height, c->dirs[i]);
+        pause_ms(5);
+    }
+}
+
+void cluster_block_hash(cluster_t *c, size_t i, uint64_t height, char out[80]) {
+    json_t *block =
+        cluster_rpc(c, i, "eth_getBlockByNumber", json_pack("[o, b]", rdg_json_quantity(height), 0), NULL);
+    const char *hash = json_string_value(json_object_get(block, "hash"));
+    snprintf(out, 80, "%s", hash ? hash : "none");
+    json_decref(block);
+}
+
+rdg_tx_t *cluster_tx(cluster_t *c) {
+    static const rdg_address_t to = {{0x11}};
+    rdg_tx_t *tx = NULL;
+    rdg_tx_fields_t f = {.chain_id = c->genesis.validators.chain_id,
+                         .nonce = rdg_tx_random_nonce(rdg_random_system()),
+                         .valid_until = 1000,
+                         .gas_limit = 100000,
+                         .to = &to};
+    CHECK_OK(rdg_tx_sign(&f, c->user, &tx));
+    return tx;
+}
+
+void cluster_send(cluster_t *c, size_t i, rdg_bytes_t wire, char code[32]) {
+    json_t *result =
+        cluster_rpc(c, i, "ridge_sendTransaction", json_pack("[o]", rdg_json_hex(wire.data, wire.len)), code);
+    json_decref(result);
+}
+
+json_t *cluster_receipt(cluster_t *c, size_t i, const rdg_hash_t *id) {
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+    for (;;) {
+        json_t *result =
+            cluster_rpc(c, i, "eth_getTransactionReceipt", json_pack("[o]", rdg_json_hex(id->b, 32)), NULL);
+        if (json_is_object(result)) return result;
+        json_decref(result);
+        CHECK(rdg_mono_ms(rdg_clock_system()) < end);
+        pause_ms(5);
+    }
+}

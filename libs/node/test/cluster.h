@@ -1,0 +1,47 @@
+/* A chain of real nodes, each a process of its own on loopback, for tests of the node. */
+#ifndef RIDGE_NODE_TEST_CLUSTER_H
+#define RIDGE_NODE_TEST_CLUSTER_H
+#include <sys/types.h>
+#include "ridge/codec/json.h"
+#include "ridge/ledger/genesis.h"
+#include "ridge/ledger/tx.h"
+#include "ridge/net/http_client.h"
+
+#define CLUSTER_MAX 7
+
+typedef struct cluster {
+    size_t count;
+    rdg_genesis_t genesis;
+    rdg_sm2_key_t *user;
+    char dirs[CLUSTER_MAX][512];
+    uint16_t p2p_ports[CLUSTER_MAX], rpc_ports[CLUSTER_MAX];
+    pid_t pids[CLUSTER_MAX];
+    rdg_http_client_t *http;
+} cluster_t;
+
+/* Keys, genesis, peers in the test's directory; nothing runs yet. */
+void cluster_init(cluster_t *c, size_t count);
+void cluster_start(cluster_t *c, size_t i);
+void cluster_start_all(cluster_t *c);
+void cluster_kill(cluster_t *c, size_t i); /* SIGKILL, reaped */
+int cluster_stop(cluster_t *c, size_t i);  /* SIGTERM; its exit status */
+int cluster_exit(cluster_t *c, size_t i);  /* waits for its end; its exit status */
+void cluster_fini(cluster_t *c);
+
+/* Result of a call, owned; NULL when the node does not answer or answers an error (*code gets its name then).
+ */
+json_t *cluster_rpc(cluster_t *c, size_t i, const char *method, json_t *params, char code[32]);
+/* Raw exchange: HTTP status, answer appended to out. */
+unsigned cluster_post(cluster_t *c, size_t i, const char *body, rdg_buf_t *out);
+uint64_t cluster_height(cluster_t *c, size_t i); /* 0 when it does not answer */
+/* Waits until node i has reached the height; fails the test after 20 s. */
+void cluster_wait_height(cluster_t *c, size_t i, uint64_t height);
+void cluster_block_hash(cluster_t *c, size_t i, uint64_t height, char out[80]);
+/* A signed transfer of nothing to an address, with a random nonce. */
+rdg_tx_t *cluster_tx(cluster_t *c);
+/* Sends it; empty string on success, else the code of the refusal. */
+void cluster_send(cluster_t *c, size_t i, rdg_bytes_t wire, char code[32]);
+/* Waits for its receipt on node i, owned. */
+json_t *cluster_receipt(cluster_t *c, size_t i, const rdg_hash_t *id);
+
+#endif
