@@ -149,8 +149,8 @@ static rdg_err_t read_file(load_t *l) {
     rdg_err_t err = rdg_file_read(l->file, &content);
     if (err) err = rdg_fail_in(err, "configuration file");
     const char *text = err ? NULL : rdg_buf_cstr(&content);
-    if (!err && !text) err = rdg_buf_err(&content);
-    if (!err) err = set_lines(l, text, content.len);
+    if (text) err = set_lines(l, text, content.len);
+    if (!err) err = rdg_buf_err(&content);
     if (content.data) rdg_secure_zero(content.data, content.len);
     rdg_buf_fini(&content);
     return err;

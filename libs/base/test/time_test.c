@@ -88,7 +88,7 @@ TEST(trace_refuses_what_the_standard_forbids) {
         NULL,
         "",
         "00",
-        VALID "-more",
+        (VALID "-more"),
         "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "0x-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
