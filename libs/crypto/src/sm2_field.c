@@ -8,35 +8,31 @@ const rdg_sm2_fe_t rdg_sm2_fe_one = {
 static const rdg_sm2_fe_t r_squared = {
     {0x0000000200000003u, 0x00000002ffffffffu, 0x0000000100000001u, 0x0000000400000002u}};
 
-/* One Montgomery step: t += m·p with m = t[0], which makes t[0] vanish. (p + 1) / 2^64 is
- * 2^192 - 2^160 - 2^32 + 1, so m times that is added from t[1] up; *carry belongs to t[5]. */
-static inline void reduce_step(uint64_t t[5], uint64_t *carry) {
-    uint64_t m = t[0], low = m << 32, high = m >> 32, borrow = 0, c = 0;
-    uint64_t v0 = rdg_sub_borrow(m, low, &borrow);
-    uint64_t v1 = rdg_sub_borrow(0, high, &borrow);
-    uint64_t v2 = rdg_sub_borrow(0, low, &borrow);
-    uint64_t v3 = rdg_sub_borrow(m, high, &borrow);
-    t[1] = rdg_add_carry(t[1], v0, &c);
-    t[2] = rdg_add_carry(t[2], v1, &c);
-    t[3] = rdg_add_carry(t[3], v2, &c);
-    rdg_u128_t top = (rdg_u128_t)t[4] + v3 + c + *carry;
-    t[4] = (uint64_t)top;
-    *carry = (uint64_t)(top >> 64);
-}
-
-static inline void reduce(rdg_sm2_fe_t *out, uint64_t t[8]) {
-    uint64_t carry = 0;
-    reduce_step(t, &carry);
-    reduce_step(t + 1, &carry);
-    reduce_step(t + 2, &carry);
-    reduce_step(t + 3, &carry);
-    rdg_sm2_fe_reduce_once(out, t + 4, carry);
-}
-
 static inline uint64_t mul_add(uint64_t a, uint64_t b, uint64_t add, uint64_t *carry) {
     rdg_u128_t v = (rdg_u128_t)a * b + add + *carry;
     *carry = (uint64_t)(v >> 64);
     return (uint64_t)v;
+}
+
+/* One Montgomery step: t += m·p with m = t0, which makes t0 vanish and carries m, because the lowest limb of
+ * p is -1. A macro over single variables: gcc keeps an array of limbs in memory. top is t4's carry. */
+#define MONTGOMERY_STEP(t0, t1, t2, t3, t4, top)                                                             \
+    do {                                                                                                     \
+        uint64_t m_ = t0, c_ = m_;                                                                           \
+        t1 = mul_add(m_, RDG_SM2_P1, t1, &c_);                                                               \
+        t2 = mul_add(m_, RDG_SM2_P2, t2, &c_);                                                               \
+        t3 = mul_add(m_, RDG_SM2_P3, t3, &c_);                                                               \
+        t4 = rdg_add_carry(t4, c_, &top);                                                                    \
+    } while (0)
+
+static inline void reduce(rdg_sm2_fe_t *out, const uint64_t t[8]) {
+    uint64_t t0 = t[0], t1 = t[1], t2 = t[2], t3 = t[3], t4 = t[4], t5 = t[5], t6 = t[6], t7 = t[7], top = 0;
+    MONTGOMERY_STEP(t0, t1, t2, t3, t4, top);
+    MONTGOMERY_STEP(t1, t2, t3, t4, t5, top);
+    MONTGOMERY_STEP(t2, t3, t4, t5, t6, top);
+    MONTGOMERY_STEP(t3, t4, t5, t6, t7, top);
+    const uint64_t r[4] = {t4, t5, t6, t7};
+    rdg_sm2_fe_reduce_once(out, r, top);
 }
 
 void rdg_sm2_fe_mul_portable(rdg_sm2_fe_t *out, const rdg_sm2_fe_t *a, const rdg_sm2_fe_t *b) {

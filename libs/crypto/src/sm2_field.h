@@ -3,8 +3,7 @@
  * For public data only: functions may take time that depends on their arguments.
  * Invariants: an element has four 64-bit limbs, least significant first, and is always below p, so equal
  * elements have equal limbs. Outputs may be the same objects as inputs.
- * p = -1 mod 2^64, so the Montgomery factor of each step is the lowest limb itself, and its multiple of p
- * comes from shifts and subtractions. */
+ * p = -1 mod 2^64, so the Montgomery factor of each step is the lowest limb itself. */
 #ifndef RIDGE_CRYPTO_SM2_FIELD_H
 #define RIDGE_CRYPTO_SM2_FIELD_H
 #include <stdbool.h>
@@ -46,28 +45,37 @@ static inline uint64_t rdg_sub_borrow(uint64_t a, uint64_t b, uint64_t *borrow) 
     return (uint64_t)v;
 }
 
-/* out = (carry, a) - p if that is not negative, else a; the argument is below 2p. */
+/* out = (carry, a) - p if that is not negative, else a; the argument is below 2p. Subtracts by adding
+ * 2^256 - p: compilers do better with carries than with borrows. */
 static inline void rdg_sm2_fe_reduce_once(rdg_sm2_fe_t *out, const uint64_t a[4], uint64_t carry) {
-    uint64_t borrow = 0, d[4];
-    d[0] = rdg_sub_borrow(a[0], RDG_SM2_P0, &borrow);
-    d[1] = rdg_sub_borrow(a[1], RDG_SM2_P1, &borrow);
-    d[2] = rdg_sub_borrow(a[2], RDG_SM2_P2, &borrow);
-    d[3] = rdg_sub_borrow(a[3], RDG_SM2_P3, &borrow);
-    rdg_sub_borrow(carry, 0, &borrow);
-    uint64_t keep = 0 - borrow;
-    for (int i = 0; i < 4; i++) out->l[i] = d[i] ^ ((a[i] ^ d[i]) & keep);
+    uint64_t c = 0, d[4];
+    d[0] = rdg_add_carry(a[0], 1, &c);
+    d[1] = rdg_add_carry(a[1], 0xffffffffu, &c);
+    d[2] = rdg_add_carry(a[2], 0, &c);
+    d[3] = rdg_add_carry(a[3], 0x100000000u, &c);
+    uint64_t keep = (c | carry) - 1;
+    out->l[0] = d[0] ^ ((a[0] ^ d[0]) & keep);
+    out->l[1] = d[1] ^ ((a[1] ^ d[1]) & keep);
+    out->l[2] = d[2] ^ ((a[2] ^ d[2]) & keep);
+    out->l[3] = d[3] ^ ((a[3] ^ d[3]) & keep);
 }
 
 static inline void rdg_sm2_fe_add_portable(rdg_sm2_fe_t *out, const rdg_sm2_fe_t *a, const rdg_sm2_fe_t *b) {
     uint64_t carry = 0, s[4];
-    for (int i = 0; i < 4; i++) s[i] = rdg_add_carry(a->l[i], b->l[i], &carry);
+    s[0] = rdg_add_carry(a->l[0], b->l[0], &carry);
+    s[1] = rdg_add_carry(a->l[1], b->l[1], &carry);
+    s[2] = rdg_add_carry(a->l[2], b->l[2], &carry);
+    s[3] = rdg_add_carry(a->l[3], b->l[3], &carry);
     rdg_sm2_fe_reduce_once(out, s, carry);
 }
 
 static inline void rdg_sm2_fe_sub_portable(rdg_sm2_fe_t *out, const rdg_sm2_fe_t *a, const rdg_sm2_fe_t *b) {
-    uint64_t borrow = 0, d[4];
-    for (int i = 0; i < 4; i++) d[i] = rdg_sub_borrow(a->l[i], b->l[i], &borrow);
-    uint64_t add = 0 - borrow, carry = 0;
+    uint64_t no_borrow = 1, d[4]; /* a - b = a + ~b + 1 */
+    d[0] = rdg_add_carry(a->l[0], ~b->l[0], &no_borrow);
+    d[1] = rdg_add_carry(a->l[1], ~b->l[1], &no_borrow);
+    d[2] = rdg_add_carry(a->l[2], ~b->l[2], &no_borrow);
+    d[3] = rdg_add_carry(a->l[3], ~b->l[3], &no_borrow);
+    uint64_t add = no_borrow - 1, carry = 0;
     out->l[0] = rdg_add_carry(d[0], add & RDG_SM2_P0, &carry);
     out->l[1] = rdg_add_carry(d[1], add & RDG_SM2_P1, &carry);
     out->l[2] = rdg_add_carry(d[2], add & RDG_SM2_P2, &carry);

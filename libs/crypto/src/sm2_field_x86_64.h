@@ -1,5 +1,5 @@
 /* The field of sm2_field.h in x86-64 instructions, because compilers lose the carry flag between 64-bit
- * words: two to three times the speed of the portable code, against which every test run checks it.
+ * words: half as fast again as the portable code, against which every test run checks it.
  * Multiplication needs BMI2 (mulx); without it the portable code runs. */
 #ifndef RIDGE_CRYPTO_SM2_FIELD_X86_64_H
 #define RIDGE_CRYPTO_SM2_FIELD_X86_64_H
