@@ -1,0 +1,105 @@
+#include "internal.h"
+#include <string.h>
+#include <time.h>
+#include "ridge/base/alloc.h"
+#include "ridge/base/file.h"
+
+bool baas_wait(rdg_baas_t *b, pthread_cond_t *cond, uint64_t deadline_mono_ms) {
+    struct timespec t = {(time_t)(deadline_mono_ms / 1000), (long)(deadline_mono_ms % 1000) * 1000000};
+    return pthread_cond_timedwait(cond, &b->lock, &t) == 0;
+}
+
+bool baas_stopping(rdg_baas_t *b) {
+    pthread_mutex_lock(&b->lock);
+    bool stopping = b->stopping;
+    pthread_mutex_unlock(&b->lock);
+    return stopping;
+}
+
+static void init_locks(rdg_baas_t *b) {
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&b->work, &attr);
+    pthread_cond_init(&b->events, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&b->lock, NULL);
+    rdg_list_init(&b->queue);
+}
+
+static rdg_err_t open_keys(rdg_baas_t *b, const char *data_dir) {
+    char dir[4096];
+    RDG_TRY(rdg_path_join(dir, sizeof dir, data_dir, "keys"));
+    RDG_TRY(rdg_dir_make(dir, 0700));
+    b->keys_dir = rdg_strdup(dir);
+    return b->keys_dir ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the chain service");
+}
+
+rdg_err_t rdg_baas_open(const char *data_dir, rdg_baas_t **out) {
+    rdg_baas_t *b = rdg_calloc(1, sizeof *b);
+    if (!b) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the chain service");
+    init_locks(b);
+    rdg_err_t err = baas_store_open(b, data_dir);
+    if (err == RDG_OK) err = open_keys(b, data_dir);
+    if (err != RDG_OK) {
+        rdg_baas_close(b);
+        return err;
+    }
+    *out = b;
+    return RDG_OK;
+}
+
+rdg_err_t rdg_baas_routes(rdg_baas_t *b, rdg_service_t *service) {
+    RDG_TRY(rdg_service_add(service, chain_routes, chain_route_count, b));
+    RDG_TRY(rdg_service_add(service, event_routes, event_route_count, b));
+    RDG_TRY(rdg_service_add(service, contract_routes, contract_route_count, b));
+    RDG_TRY(rdg_service_add(service, read_routes, read_route_count, b));
+    return rdg_service_add(service, intake_routes, intake_route_count, b);
+}
+
+static rdg_err_t kick_unfinished(void *ctx, chain_t *c) {
+    if (!chain_is(c, "running") && !chain_is(c, "failed")) work_kick(ctx, c->name);
+    return RDG_OK;
+}
+
+rdg_err_t rdg_baas_start(rdg_baas_t *b, const char *platform_url, const char *platform_token) {
+    char *url = rdg_strdup(platform_url), *token = rdg_strdup(platform_token);
+    if (!url || !token) {
+        rdg_free(url);
+        rdg_free(token);
+        return rdg_fail(RDG_E_NO_MEMORY, "no memory for the chain service");
+    }
+    pthread_mutex_lock(&b->lock);
+    b->platform_url = url;
+    b->platform_token = token;
+    b->started = true;
+    pthread_mutex_unlock(&b->lock);
+    RDG_TRY(follow_start(b));
+    RDG_TRY(work_start(b));
+    return chain_each(b, false, kick_unfinished, b);
+}
+
+void rdg_baas_stop(rdg_baas_t *b) {
+    pthread_mutex_lock(&b->lock);
+    b->stopping = true;
+    pthread_cond_broadcast(&b->work);
+    pthread_cond_broadcast(&b->events);
+    pthread_mutex_unlock(&b->lock);
+}
+
+void rdg_baas_close(rdg_baas_t *b) {
+    if (!b) return;
+    rdg_baas_stop(b);
+    follow_join(b);
+    work_join(b);
+    remote_close(b);
+    if (b->db) rdg_sql_close(b->db);
+    pthread_cond_destroy(&b->work);
+    pthread_cond_destroy(&b->events);
+    pthread_mutex_destroy(&b->lock);
+    if (b->platform_token) rdg_secure_zero(b->platform_token, strlen(b->platform_token));
+    rdg_free(b->platform_token);
+    rdg_free(b->platform_url);
+    rdg_free(b->keys_dir);
+    rdg_free(b);
+}

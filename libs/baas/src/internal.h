@@ -1,0 +1,157 @@
+/* What the parts of baas share. The lock guards the queue of chains to work on and the clients that are idle; the
+ * database guards itself. Neither waits for the network. */
+#ifndef RIDGE_BAAS_INTERNAL_H
+#define RIDGE_BAAS_INTERNAL_H
+#include <pthread.h>
+#include "ridge/baas/baas.h"
+#include "ridge/base/list.h"
+#include "ridge/client/cloud.h"
+#include "ridge/client/rpc.h"
+#include "ridge/sql/sql.h"
+
+#define BAAS_WORKERS 4
+#define BAAS_CLIENTS_IDLE 8
+#define BAAS_WAIT_MAX_MS 25000
+#define BAAS_NAME_MAX 64
+
+struct rdg_baas {
+    rdg_sql_t *db;
+    char *keys_dir, *platform_url, *platform_token;
+    pthread_mutex_t lock;
+    pthread_cond_t work;   /* a chain became due or free; or stopping */
+    pthread_cond_t events; /* an event was stored; or stopping */
+    bool stopping, started;
+    uint64_t event_generation;
+    rdg_list_t queue; /* work_t */
+    rdg_cloud_client_t *idle[BAAS_CLIENTS_IDLE];
+    size_t idle_count;
+    pthread_t workers[BAAS_WORKERS], follower;
+    size_t worker_count;
+    bool following;
+    uint64_t follow_after;
+};
+
+static inline uint64_t baas_now(void) { return rdg_wall_ms(rdg_clock_system()); }
+static inline uint64_t baas_mono(void) { return rdg_mono_ms(rdg_clock_system()); }
+bool baas_wait(rdg_baas_t *b, pthread_cond_t *cond, uint64_t deadline_mono_ms); /* lock held; false: deadline */
+bool baas_stopping(rdg_baas_t *b);
+
+/* store.c */
+rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir);
+rdg_err_t baas_int_row(void *ctx, const rdg_sql_row_t *r); /* column 0 into an int64_t */
+
+/* remote.c: the platform */
+/* body is taken. */
+rdg_err_t remote_call(rdg_baas_t *b, const char *method, const char *path, json_t *body, uint64_t timeout_ms,
+                      json_t **answer);
+void remote_close(rdg_baas_t *b);
+
+/* work.c: which chain is worked on when, and by one thread at a time */
+rdg_err_t work_start(rdg_baas_t *b);
+void work_join(rdg_baas_t *b);
+void work_kick(rdg_baas_t *b, const char *chain);
+void work_enter(rdg_baas_t *b, const char *chain); /* waits until nobody works on the chain */
+void work_leave(rdg_baas_t *b, const char *chain); /* and kicks it */
+
+/* chain.c: chains and steps in the store */
+typedef struct chain {
+    int64_t number;
+    char name[BAAS_NAME_MAX + 1], state[16], consensus[16], driver[16];
+    char *image; /* NULL: the agent's own node */
+    uint64_t chain_id, created_ms, started_ms, running_ms, memory_bytes, pids, freed_bytes; /* times: 0: not yet */
+    json_t *params, *genesis; /* NULL before it was composed */
+    char *error;
+} chain_t;
+
+typedef enum step_kind { STEP_PREPARE, STEP_START, STEP_REMOVE } step_kind_t;
+/* Ranks: a step only moves up. */
+enum { RANK_PENDING, RANK_QUEUED, RANK_SENT, RANK_RUNNING, RANK_FINAL };
+
+typedef struct step {
+    char device[BAAS_NAME_MAX + 1], state[16], command[33];
+    step_kind_t kind;
+    int rank;
+    int64_t position, attempt;
+    json_t *result; /* NULL if none */
+    char *error;    /* message; NULL if none */
+} step_t;
+
+typedef struct steps {
+    step_t *list;
+    size_t count, size;
+} steps_t;
+
+const char *step_name(step_kind_t kind);
+rdg_err_t chain_load(rdg_baas_t *b, const char *name, chain_t *out); /* NOT_FOUND names it */
+void chain_fini(chain_t *c);
+/* Runs fn for each chain; those that are gone only if all. */
+rdg_err_t chain_each(rdg_baas_t *b, bool all, rdg_err_t (*fn)(void *ctx, chain_t *c), void *ctx);
+rdg_err_t chain_set_state(rdg_baas_t *b, chain_t *c, const char *state, const char *error);
+rdg_err_t chain_set_genesis(rdg_baas_t *b, chain_t *c, json_t *genesis); /* takes */
+bool chain_is(const chain_t *c, const char *state);
+bool chain_gone(const chain_t *c); /* destroyed or cancelled: nothing is left but the record */
+rdg_err_t steps_load(rdg_baas_t *b, const chain_t *c, steps_t *out);
+void steps_fini(steps_t *s);
+rdg_err_t step_insert(rdg_baas_t *b, const chain_t *c, const char *device, int64_t position, step_kind_t kind);
+/* A new attempt, with a new command. */
+rdg_err_t step_again(rdg_baas_t *b, const chain_t *c, const step_t *s);
+const step_t *steps_find(const steps_t *s, const char *device, step_kind_t kind);
+bool step_failed(const step_t *s);
+bool step_done(const step_t *s);
+
+/* event.c */
+rdg_err_t event_add(rdg_baas_t *b, int64_t chain, const char *device, const char *step, const char *state,
+                    const char *message);
+void event_wake(rdg_baas_t *b); /* after the transaction that stored events */
+extern const rdg_service_route_t event_routes[];
+extern const size_t event_route_count;
+
+/* follow.c */
+rdg_err_t follow_start(rdg_baas_t *b);
+void follow_join(rdg_baas_t *b);
+/* Applies what the platform says about a command to the step that it belongs to, if any. */
+rdg_err_t follow_apply(rdg_baas_t *b, const json_t *command);
+
+/* flow.c: the workflow. after_ms: when to look again without an event; 0: not. */
+rdg_err_t flow_advance(rdg_baas_t *b, const char *chain, uint64_t *after_ms);
+rdg_err_t flow_send(rdg_baas_t *b, const chain_t *c, const step_t *s, const char *type, json_t *params,
+                    uint64_t deadline_ms); /* takes params */
+/* flow_remove.c */
+rdg_err_t flow_remove(rdg_baas_t *b, chain_t *c, const steps_t *steps);
+rdg_err_t flow_begin_remove(rdg_baas_t *b, chain_t *c, const char *state); /* cancelling or destroying */
+
+/* genesis.c */
+rdg_err_t genesis_compose(rdg_baas_t *b, const chain_t *c, const steps_t *prepared, json_t **genesis);
+rdg_err_t genesis_peers(const steps_t *prepared, json_t **peers);
+rdg_err_t chain_key_load(rdg_baas_t *b, const chain_t *c, rdg_sm2_key_t **out);
+void chain_key_remove(rdg_baas_t *b, const chain_t *c);
+
+/* relay.c: JSON-RPC to any node of a chain, through its device */
+typedef struct relay {
+    rdg_rpc_t rpc; /* rpc.ctx is this */
+    rdg_baas_t *b;
+    const char *chain;
+    steps_t steps;      /* the devices; owned */
+    size_t at;          /* the device that answered last */
+    uint64_t timeout_ms;
+    json_t *error;      /* the node's JSON-RPC error of the last failed call; owned */
+} relay_t;
+rdg_err_t relay_init(relay_t *r, rdg_baas_t *b, const chain_t *c, uint64_t timeout_ms);
+void relay_fini(relay_t *r);
+
+/* chain_rest.c, chain_create.c, contract_rest.c, read_rest.c, intake.c */
+rdg_err_t chain_create(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer);
+rdg_err_t chain_describe(rdg_baas_t *b, const chain_t *c, json_t **out);
+extern const rdg_service_route_t chain_routes[];
+extern const size_t chain_route_count;
+extern const rdg_service_route_t contract_routes[];
+extern const size_t contract_route_count;
+extern const rdg_service_route_t read_routes[];
+extern const size_t read_route_count;
+extern const rdg_service_route_t intake_routes[];
+extern const size_t intake_route_count;
+
+/* A chain in state running, or the error that says why not. */
+rdg_err_t chain_load_running(rdg_baas_t *b, const char *name, chain_t *out);
+
+#endif

@@ -1,0 +1,165 @@
+#include "internal.h"
+#include <stdio.h>
+#include <string.h>
+#include "ridge/base/config.h"
+#include "ridge/codec/hex.h"
+
+#define NODE_TIMEOUT_MS 5000
+#define BLOCKS_MAX 100
+
+static rdg_err_t open_relay(rdg_baas_t *b, const char *name, chain_t *c, relay_t *r) {
+    RDG_TRY(chain_load_running(b, name, c));
+    rdg_err_t err = relay_init(r, b, c, NODE_TIMEOUT_MS);
+    if (err != RDG_OK) {
+        relay_fini(r);
+        chain_fini(c);
+    }
+    return err;
+}
+
+static json_int_t quantity(const json_t *o, const char *field) {
+    uint64_t v = 0;
+    (void)rdg_json_quantity_parse(json_object_get(o, field), &v);
+    return (json_int_t)v;
+}
+
+/* What a list shows of a block. */
+static json_t *summary(const json_t *block) {
+    return json_pack("{s:I, s:O?, s:O?, s:I, s:I, s:I, s:I, s:I}", "height", quantity(block, "number"), "hash",
+                     json_object_get(block, "hash"), "parent", json_object_get(block, "parentHash"), "time_ms",
+                     quantity(block, "timestampMs"), "tx_count",
+                     (json_int_t)json_array_size(json_object_get(block, "transactions")), "gas_used",
+                     quantity(block, "gasUsed"), "proposer", quantity(block, "proposer"), "size_bytes",
+                     quantity(block, "size"));
+}
+
+static rdg_err_t add_blocks(relay_t *r, uint64_t from, uint64_t limit, json_t *list) {
+    rdg_rpc_head_t head;
+    RDG_TRY(rdg_rpc_head(&r->rpc, &head));
+    uint64_t height = from < head.height ? from : head.height;
+    for (uint64_t i = 0; i < limit; ++i, --height) {
+        json_t *block = NULL;
+        RDG_TRY(rdg_rpc_call(&r->rpc, "eth_getBlockByNumber", json_pack("[o, b]", rdg_json_quantity(height), 0), &block));
+        if (json_is_object(block)) json_array_append_new(list, summary(block));
+        json_decref(block);
+        if (height == 0) break;
+    }
+    return RDG_OK;
+}
+
+static rdg_err_t list_blocks(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    uint64_t from = UINT64_MAX, limit = 20;
+    chain_t c;
+    relay_t r;
+    RDG_TRY(rdg_service_query_u64(call, "from", 0, INT64_MAX, &from));
+    RDG_TRY(rdg_service_query_u64(call, "limit", 1, BLOCKS_MAX, &limit));
+    RDG_TRY(open_relay(ctx, rdg_service_arg(call, "name"), &c, &r));
+    json_t *list = json_array();
+    rdg_err_t err = add_blocks(&r, from, limit, list);
+    relay_fini(&r);
+    chain_fini(&c);
+    if (err == RDG_OK) return rdg_service_reply(answer, 200, json_pack("{s:o}", "blocks", list));
+    json_decref(list);
+    return err;
+}
+
+/* 32 bytes as hex, or a decimal height. */
+static rdg_err_t block_params(const char *id, const char **method, json_t **params) {
+    uint8_t hash[32];
+    uint64_t height;
+    if (strlen(id) >= 64 && rdg_hex_decode(id, strlen(id), hash, sizeof hash) == RDG_OK) {
+        *method = "eth_getBlockByHash";
+        *params = json_pack("[o, b]", rdg_json_hex(hash, sizeof hash), 1);
+        return RDG_OK;
+    }
+    if (strcmp(id, "latest") != 0 && rdg_parse_u64(id, &height) != RDG_OK)
+        return rdg_fail(RDG_E_INVALID, "'%.80s' is no block: give a height, 'latest', or a hash of 64 digits", id);
+    *method = "eth_getBlockByNumber";
+    *params = strcmp(id, "latest") == 0 ? json_pack("[s, b]", "latest", 1) : json_pack("[o, b]", rdg_json_quantity(height), 1);
+    return RDG_OK;
+}
+
+static rdg_err_t show_block(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    const char *method, *id = rdg_service_arg(call, "block"), *chain = rdg_service_arg(call, "name");
+    json_t *params, *block = NULL;
+    chain_t c;
+    relay_t r;
+    RDG_TRY(open_relay(ctx, chain, &c, &r));
+    rdg_err_t err = block_params(id, &method, &params);
+    if (err == RDG_OK) err = rdg_rpc_call(&r.rpc, method, params, &block);
+    if (err == RDG_OK && !json_is_object(block))
+        err = rdg_fail(RDG_E_NOT_FOUND, "chain '%s' has no block '%.80s'", chain, id);
+    if (err == RDG_OK) {
+        json_t *o = summary(block);
+        if (o) json_object_update_missing(o, block);
+        err = rdg_service_reply(answer, 200, o);
+    }
+    json_decref(block);
+    relay_fini(&r);
+    chain_fini(&c);
+    return err;
+}
+
+static rdg_err_t find_tx(relay_t *r, const uint8_t id[32], json_t **out) {
+    json_t *tx = NULL, *receipt = NULL;
+    RDG_TRY(rdg_rpc_call(&r->rpc, "eth_getTransactionByHash", json_pack("[o]", rdg_json_hex(id, 32)), &tx));
+    if (!json_is_object(tx)) {
+        json_decref(tx);
+        return rdg_fail(RDG_E_NOT_FOUND, "chain '%s' has no such transaction: it may still wait, or have expired", r->chain);
+    }
+    rdg_err_t err =
+        rdg_rpc_call(&r->rpc, "eth_getTransactionReceipt", json_pack("[o]", rdg_json_hex(id, 32)), &receipt);
+    if (err == RDG_OK) *out = json_pack("{s:O, s:O}", "tx", tx, "receipt", receipt);
+    json_decref(tx);
+    json_decref(receipt);
+    return err;
+}
+
+static rdg_err_t show_tx(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    const char *text = rdg_service_arg(call, "tx");
+    uint8_t id[32];
+    json_t *out = NULL;
+    chain_t c;
+    relay_t r;
+    if (rdg_hex_decode(text, strlen(text), id, sizeof id) != RDG_OK)
+        return rdg_fail(RDG_E_INVALID, "'%.80s' is no transaction id: give 64 hexadecimal digits", text);
+    RDG_TRY(open_relay(ctx, rdg_service_arg(call, "name"), &c, &r));
+    rdg_err_t err = find_tx(&r, id, &out);
+    relay_fini(&r);
+    chain_fini(&c);
+    return err == RDG_OK ? rdg_service_reply(answer, 200, out) : err;
+}
+
+/* A JSON-RPC request in, a JSON-RPC answer out, whatever the node says; only a node out of reach is an HTTP error. */
+static rdg_err_t relay_rpc(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    const json_t *body;
+    const char *method;
+    chain_t c;
+    relay_t r;
+    json_t *result = NULL, *out;
+    RDG_TRY(rdg_service_body(call, &body));
+    RDG_TRY(rdg_json_get_str(body, "method", &method));
+    json_t *id = json_object_get(body, "id"), *params = json_object_get(body, "params");
+    if (params && !json_is_array(params)) return rdg_fail(RDG_E_INVALID, "params: want an array");
+    RDG_TRY(open_relay(ctx, rdg_service_arg(call, "name"), &c, &r));
+    rdg_err_t err = rdg_rpc_call(&r.rpc, method, params ? json_incref(params) : json_array(), &result);
+    json_t *answer_id = id ? json_deep_copy(id) : json_null();
+    if (err == RDG_OK)
+        out = json_pack("{s:s, s:o, s:O}", "jsonrpc", "2.0", "id", answer_id, "result", result);
+    else if (r.error)
+        out = json_pack("{s:s, s:o, s:O}", "jsonrpc", "2.0", "id", answer_id, "error", r.error), err = RDG_OK;
+    else
+        out = NULL, json_decref(answer_id);
+    json_decref(result);
+    relay_fini(&r);
+    chain_fini(&c);
+    return err == RDG_OK ? rdg_service_reply(answer, 200, out) : err;
+}
+
+const rdg_service_route_t read_routes[] = {
+    {"GET", "/api/v1/chains/{name}/blocks", 0, list_blocks},
+    {"GET", "/api/v1/chains/{name}/blocks/{block}", 0, show_block},
+    {"GET", "/api/v1/chains/{name}/txs/{tx}", 0, show_tx},
+    {"POST", "/api/v1/chains/{name}/rpc", 0, relay_rpc},
+};
+const size_t read_route_count = sizeof read_routes / sizeof read_routes[0];

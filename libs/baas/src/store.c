@@ -1,0 +1,38 @@
+#include "internal.h"
+#include <stdio.h>
+#include "ridge/base/file.h"
+
+/* Times are Unix milliseconds. A chain's number is never used again, so that what belonged to a destroyed chain of the
+ * same name cannot be taken for the new one's. */
+static const char *const migrations[] = {
+    "CREATE TABLE chains (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, state TEXT NOT NULL,"
+    " consensus TEXT NOT NULL, driver TEXT NOT NULL, image TEXT, chain_id INTEGER NOT NULL, params TEXT NOT NULL,"
+    " genesis TEXT, memory_bytes INTEGER NOT NULL, pids INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+    " started_ms INTEGER NOT NULL DEFAULT 0, running_ms INTEGER NOT NULL DEFAULT 0,"
+    " freed_bytes INTEGER NOT NULL DEFAULT 0, error TEXT);"
+    "CREATE UNIQUE INDEX chains_name ON chains (name) WHERE state NOT IN ('destroyed', 'cancelled');"
+    "CREATE TABLE chain_steps (chain INTEGER NOT NULL, device TEXT NOT NULL, kind INTEGER NOT NULL,"
+    " position INTEGER NOT NULL, command TEXT NOT NULL UNIQUE, attempt INTEGER NOT NULL, state TEXT NOT NULL,"
+    " rank INTEGER NOT NULL, result TEXT, error TEXT, updated_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (chain, device, kind));"
+    "CREATE TABLE chain_events (seq INTEGER PRIMARY KEY AUTOINCREMENT, chain INTEGER NOT NULL, time_ms INTEGER NOT NULL,"
+    " device TEXT, step TEXT NOT NULL, state TEXT NOT NULL, message TEXT NOT NULL);"
+    "CREATE INDEX chain_events_chain ON chain_events (chain, seq);"
+    "CREATE TABLE contracts (chain INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, address BLOB NOT NULL,"
+    " abi TEXT NOT NULL, tx BLOB NOT NULL, height INTEGER NOT NULL, deployed_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (chain, name, version));",
+};
+
+rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir) {
+    char url[4200];
+    RDG_TRY(rdg_dir_make(data_dir, 0700));
+    if (snprintf(url, sizeof url, "sqlite:%s/baas.db", data_dir) >= (int)sizeof url)
+        return rdg_fail(RDG_E_TOO_LARGE, "the data directory's path is too long");
+    RDG_TRY(rdg_sql_open(url, &b->db));
+    return rdg_sql_migrate(b->db, "baas", migrations, sizeof migrations / sizeof migrations[0]);
+}
+
+rdg_err_t baas_int_row(void *ctx, const rdg_sql_row_t *r) {
+    *(int64_t *)ctx = rdg_sql_row_int(r, 0);
+    return RDG_OK;
+}

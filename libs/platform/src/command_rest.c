@@ -1,0 +1,97 @@
+#include "internal.h"
+#include <string.h>
+
+static rdg_err_t create(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    rdg_platform_t *p = ctx;
+    const json_t *body;
+    json_t *command;
+    bool created;
+    const char *device = rdg_service_arg(call, "name");
+    RDG_TRY(rdg_service_body(call, &body));
+    if (!devices_known(p, device)) return devices_absent(device);
+    RDG_TRY(command_create(p, device, body, &command, &created));
+    return rdg_service_reply(answer, created ? 202 : 200, command);
+}
+
+static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    uint64_t limit = 100;
+    json_t *commands;
+    RDG_TRY(rdg_service_query_u64(call, "limit", 1, 1000, &limit));
+    RDG_TRY(command_list(ctx, rdg_http_query(call->http, "device"), rdg_http_query(call->http, "state"),
+                         limit, &commands));
+    return rdg_service_reply(answer, 200, json_pack("{s:o}", "commands", commands));
+}
+
+/* Waits until a command changes after `generation`, or until the deadline. false: nothing will come any more.
+ */
+static bool wait_change(rdg_platform_t *p, uint64_t *generation, uint64_t deadline_ms) {
+    pthread_mutex_lock(&p->lock);
+    bool in_time = true;
+    while (p->generation == *generation && !p->stopping && in_time)
+        in_time = platform_wait(p, &p->changed, deadline_ms);
+    bool more = p->generation != *generation && !p->stopping;
+    *generation = p->generation;
+    pthread_mutex_unlock(&p->lock);
+    return more;
+}
+
+static uint64_t current_generation(rdg_platform_t *p) {
+    pthread_mutex_lock(&p->lock);
+    uint64_t g = p->generation;
+    pthread_mutex_unlock(&p->lock);
+    return g;
+}
+
+static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    rdg_platform_t *p = ctx;
+    uint64_t wait_ms = 0, deadline;
+    json_t *command;
+    RDG_TRY(rdg_service_query_u64(call, "wait_ms", 0, PLATFORM_WAIT_MAX_MS, &wait_ms));
+    deadline = rdg_mono_ms(rdg_clock_system()) + wait_ms;
+    for (;;) {
+        const char *state;
+        uint64_t generation = current_generation(p);
+        RDG_TRY(command_get(p, rdg_service_arg(call, "id"), &command));
+        RDG_TRY(rdg_json_get_str(command, "state", &state));
+        if (command_state_final(state) || wait_ms == 0 || !wait_change(p, &generation, deadline)) break;
+        json_decref(command);
+    }
+    return rdg_service_reply(answer, 200, command);
+}
+
+/* Every change of a command, in order, from `after` on: how another service follows its commands without
+ * asking again and again. Without `after`: the number from which to follow. */
+static rdg_err_t events(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    rdg_platform_t *p = ctx;
+    uint64_t after = UINT64_MAX, wait_ms = 0, limit = 500, next, deadline;
+    json_t *commands;
+    RDG_TRY(rdg_service_query_u64(call, "after", 0, INT64_MAX, &after));
+    RDG_TRY(rdg_service_query_u64(call, "wait_ms", 0, PLATFORM_WAIT_MAX_MS, &wait_ms));
+    RDG_TRY(rdg_service_query_u64(call, "limit", 1, 1000, &limit));
+    if (after == UINT64_MAX) {
+        RDG_TRY(command_last_change(p, &next));
+        return rdg_service_reply(answer, 200, json_pack("{s:[], s:I}", "commands", "next", (json_int_t)next));
+    }
+    deadline = rdg_mono_ms(rdg_clock_system()) + wait_ms;
+    for (;;) {
+        uint64_t generation = current_generation(p);
+        RDG_TRY(command_changes(p, after, limit, &commands, &next));
+        if (json_array_size(commands) > 0 || wait_ms == 0 || !wait_change(p, &generation, deadline)) break;
+        json_decref(commands);
+    }
+    return rdg_service_reply(answer, 200,
+                             json_pack("{s:o, s:I}", "commands", commands, "next", (json_int_t)next));
+}
+
+static rdg_err_t cancel(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    json_t *command;
+    RDG_TRY(command_cancel(ctx, rdg_service_arg(call, "id"), &command));
+    return rdg_service_reply(answer, 200, command);
+}
+
+const rdg_service_route_t command_routes[] = {
+    {"POST", "/api/v1/devices/{name}/commands", 0, create}, {"GET", "/api/v1/commands", 0, list},
+    {"GET", "/api/v1/commands/events", 0, events},          {"GET", "/api/v1/commands/{id}", 0, show},
+    {"POST", "/api/v1/commands/{id}/cancel", 0, cancel},
+};
+const size_t command_route_count = sizeof command_routes / sizeof command_routes[0];

@@ -1,0 +1,239 @@
+#include "internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "ridge/base/alloc.h"
+#include "ridge/base/file.h"
+#include "ridge/base/log.h"
+
+/* last_seen is written to disk that often at most: it is a courtesy, not a promise. */
+#define SAVE_SEEN_MS 60000
+
+static device_t *find(const rdg_platform_t *p, const char *name) {
+    return rdg_map_get(p->devices, rdg_bytes_str(name));
+}
+
+rdg_err_t devices_absent(const char *name) {
+    return rdg_fail(RDG_E_NOT_FOUND, "device '%.64s' does not exist: see ridge device list", name);
+}
+
+/* Call with the lock held. */
+static rdg_err_t put_locked(rdg_platform_t *p, const char *name, json_t *identity, uint64_t last_seen_ms) {
+    device_t *d = find(p, name);
+    if (d) {
+        json_decref(d->identity);
+        d->identity = identity;
+        return RDG_OK;
+    }
+    d = rdg_calloc(1, sizeof *d);
+    rdg_err_t err = d ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for a device");
+    if (d) {
+        snprintf(d->name, sizeof d->name, "%s", name);
+        d->identity = identity;
+        d->last_seen_ms = d->saved_ms = last_seen_ms;
+        err = rdg_map_put(p->devices, rdg_bytes_str(name), d, NULL);
+    }
+    if (err != RDG_OK) {
+        json_decref(identity);
+        rdg_free(d);
+        return rdg_fail_in(err, "device '%s'", name);
+    }
+    rdg_metric_set(p->m_devices, (int64_t)rdg_map_count(p->devices));
+    return RDG_OK;
+}
+
+rdg_err_t devices_put(rdg_platform_t *p, const char *name, json_t *identity) {
+    if (!identity) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a device");
+    pthread_mutex_lock(&p->lock);
+    rdg_err_t err = put_locked(p, name, identity, platform_now());
+    pthread_mutex_unlock(&p->lock);
+    return err;
+}
+
+static rdg_err_t load_row(void *ctx, const rdg_sql_row_t *r) {
+    json_t *drivers = NULL;
+    const char *text = rdg_sql_row_text(r, 4);
+    if (text) (void)rdg_json_parse(rdg_bytes_str(text), &drivers);
+    json_t *identity =
+        json_pack("{s:s, s:s?, s:s?, s:o, s:I}", "public_key", rdg_sql_row_text(r, 1), "arch",
+                  rdg_sql_row_text(r, 2), "agent_version", rdg_sql_row_text(r, 3), "drivers",
+                  drivers ? drivers : json_array(), "enrolled_ms", (json_int_t)rdg_sql_row_int(r, 5));
+    if (!identity) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the devices");
+    return put_locked(ctx, rdg_sql_row_text(r, 0), identity, (uint64_t)rdg_sql_row_int(r, 6));
+}
+
+rdg_err_t devices_load(rdg_platform_t *p) {
+    p->devices = rdg_map_new(PLATFORM_DEVICES_MAX);
+    if (!p->devices) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the devices");
+    return rdg_sql_query(
+        p->db,
+        "SELECT name, public_key, arch, agent_version, drivers, enrolled_ms, last_seen_ms FROM devices", NULL,
+        0, load_row, p);
+}
+
+static void device_free(device_t *d) {
+    if (!d) return;
+    json_decref(d->identity);
+    json_decref(d->telemetry);
+    rdg_free(d);
+}
+
+void devices_free(rdg_platform_t *p) {
+    size_t pos = 0;
+    void *d;
+    if (!p->devices) return;
+    while (rdg_map_next(p->devices, &pos, NULL, &d)) device_free(d);
+    rdg_map_free(p->devices);
+}
+
+bool devices_known(rdg_platform_t *p, const char *name) {
+    pthread_mutex_lock(&p->lock);
+    bool known = find(p, name) != NULL;
+    pthread_mutex_unlock(&p->lock);
+    return known;
+}
+
+bool devices_online(rdg_platform_t *p, const char *name) {
+    pthread_mutex_lock(&p->lock);
+    const device_t *d = find(p, name);
+    bool online = d && d->online;
+    pthread_mutex_unlock(&p->lock);
+    return online;
+}
+
+static void save_seen(rdg_platform_t *p, const char *name, uint64_t ms) {
+    (void)rdg_sql_exec(p->db, "UPDATE devices SET last_seen_ms = ? WHERE name = ?",
+                       RDG_SQL_PARAMS(rdg_sql_int((int64_t)ms), rdg_sql_text(name)), NULL);
+}
+
+/* Marks a sign of life and takes the last telemetry, if given. */
+static void touch(rdg_platform_t *p, const char *name, bool online, json_t *telemetry) {
+    uint64_t now = platform_now();
+    bool came = false, save = false;
+    pthread_mutex_lock(&p->lock);
+    device_t *d = find(p, name);
+    if (d) {
+        came = online && !d->online;
+        bool went = !online && d->online;
+        d->online = online;
+        d->last_seen_ms = now;
+        save = went || now - d->saved_ms > SAVE_SEEN_MS;
+        if (save) d->saved_ms = now;
+        if (telemetry) {
+            json_t *old = d->telemetry;
+            d->telemetry = telemetry;
+            telemetry = old;
+        }
+        if (came || went) {
+            rdg_metric_set(p->m_online, (int64_t)rdg_metric_value(p->m_online) + (came ? 1 : -1));
+            rdg_log(RDG_LOG_INFO, came ? "device.online" : "device.offline", RDG_STR("device", name));
+        }
+        if (came) p->kicked = true, pthread_cond_signal(&p->kick);
+    }
+    pthread_mutex_unlock(&p->lock);
+    json_decref(telemetry);
+    if (save) save_seen(p, name, now);
+}
+
+void devices_seen(rdg_platform_t *p, const char *name) {
+    touch(p, name, true, NULL);
+}
+
+void devices_status(rdg_platform_t *p, const char *name, bool online) {
+    touch(p, name, online, NULL);
+}
+
+void devices_telemetry(rdg_platform_t *p, const char *name, json_t *telemetry) {
+    touch(p, name, true, telemetry);
+}
+
+/* --- REST -------------------------------------------------------------------------------------- */
+
+/* Call with the lock held. Copies what is shared. */
+static json_t *describe(const device_t *d) {
+    json_t *o = json_deep_copy(d->identity);
+    const json_t *t = d->telemetry, *agent = json_object_get(t, "agent");
+    const json_t *chains = json_object_get(t, "chains"), *intake = json_object_get(t, "intake");
+    json_object_set_new(o, "name", json_string(d->name));
+    json_object_set_new(o, "state", json_string(d->online ? "online" : "offline"));
+    json_object_set_new(o, "last_seen_ms", json_integer((json_int_t)d->last_seen_ms));
+    const json_t *rss = json_object_get(agent, "rss_kib"), *version = json_object_get(agent, "version");
+    json_object_set_new(o, "agent_rss_kib", json_is_integer(rss) ? json_deep_copy(rss) : json_integer(0));
+    if (json_is_string(version)) json_object_set_new(o, "agent_version", json_deep_copy(version));
+    json_object_set_new(o, "chains", json_is_array(chains) ? json_deep_copy(chains) : json_array());
+    if (json_is_object(intake)) json_object_set_new(o, "intake", json_deep_copy(intake));
+    return o;
+}
+
+static int by_name(const void *a, const void *b) {
+    const device_t *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+static rdg_err_t list_devices(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    rdg_platform_t *p = ctx;
+    (void)call;
+    pthread_mutex_lock(&p->lock);
+    size_t count = rdg_map_count(p->devices), n = 0, pos = 0;
+    device_t **sorted = rdg_calloc(count ? count : 1, sizeof *sorted);
+    json_t *list = sorted ? json_array() : NULL;
+    for (void *d; sorted && n < count && rdg_map_next(p->devices, &pos, NULL, &d);) sorted[n++] = d;
+    if (sorted) qsort(sorted, n, sizeof *sorted, by_name);
+    for (size_t i = 0; i < n; ++i) json_array_append_new(list, describe(sorted[i]));
+    pthread_mutex_unlock(&p->lock);
+    rdg_free(sorted);
+    return rdg_service_reply(answer, 200, list ? json_pack("{s:o}", "devices", list) : NULL);
+}
+
+static rdg_err_t show_device(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    rdg_platform_t *p = ctx;
+    const char *name = rdg_service_arg(call, "name");
+    pthread_mutex_lock(&p->lock);
+    const device_t *d = find(p, name);
+    json_t *o = d ? describe(d) : NULL;
+    pthread_mutex_unlock(&p->lock);
+    return d ? rdg_service_reply(answer, 200, o) : devices_absent(name);
+}
+
+static rdg_err_t refuse_busy(rdg_platform_t *p, const char *name) {
+    rdg_err_t err = RDG_OK;
+    pthread_mutex_lock(&p->lock);
+    const device_t *d = find(p, name);
+    const json_t *first = d ? json_array_get(json_object_get(d->telemetry, "chains"), 0) : NULL;
+    if (!d) err = devices_absent(name);
+    if (first && json_string_value(json_object_get(first, "chain")))
+        err = rdg_fail(RDG_E_CONFLICT, "device '%s' still runs chain '%.64s': destroy the chain first", name,
+                       json_string_value(json_object_get(first, "chain")));
+    pthread_mutex_unlock(&p->lock);
+    return err;
+}
+
+static rdg_err_t delete_device(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    rdg_platform_t *p = ctx;
+    const char *name = rdg_service_arg(call, "name");
+    (void)answer;
+    if (!rdg_http_query(call->http, "force")) RDG_TRY(refuse_busy(p, name));
+    if (!devices_known(p, name)) return devices_absent(name);
+    RDG_TRY(command_drop_device(p, name));
+    RDG_TRY(
+        rdg_sql_exec(p->db, "DELETE FROM devices WHERE name = ?", RDG_SQL_PARAMS(rdg_sql_text(name)), NULL));
+    if (p->broker) (void)rdg_broker_remove_user(p->broker, name);
+    char topic[PLATFORM_TOPIC_MAX];
+    snprintf(topic, sizeof topic, "devices/%s/status", name);
+    (void)rdg_mqtt_publish(p->mqtt, topic, rdg_bytes(NULL, 0), true, NULL);
+    pthread_mutex_lock(&p->lock);
+    device_t *d = rdg_map_remove(p->devices, rdg_bytes_str(name));
+    if (d && d->online) rdg_metric_set(p->m_online, (int64_t)rdg_metric_value(p->m_online) - 1);
+    rdg_metric_set(p->m_devices, (int64_t)rdg_map_count(p->devices));
+    pthread_mutex_unlock(&p->lock);
+    device_free(d);
+    rdg_log(RDG_LOG_INFO, "device.deleted", RDG_STR("device", name));
+    return RDG_OK;
+}
+
+const rdg_service_route_t devices_routes[] = {
+    {"GET", "/api/v1/devices", 0, list_devices},
+    {"GET", "/api/v1/devices/{name}", 0, show_device},
+    {"DELETE", "/api/v1/devices/{name}", 0, delete_device},
+};
+const size_t devices_route_count = sizeof devices_routes / sizeof devices_routes[0];

@@ -1,0 +1,124 @@
+/* What the parts of the platform share. One lock guards what is in memory (devices, waiting requests,
+ * messages in flight); the database guards itself. Order: the database first; never call into it with the
+ * lock held. */
+#ifndef RIDGE_PLATFORM_INTERNAL_H
+#define RIDGE_PLATFORM_INTERNAL_H
+#include <pthread.h>
+#include "ridge/base/list.h"
+#include "ridge/base/map.h"
+#include "ridge/net/broker.h"
+#include "ridge/net/mqtt.h"
+#include "ridge/platform/platform.h"
+#include "ridge/sql/sql.h"
+
+#define PLATFORM_DEVICES_MAX 100000
+#define PLATFORM_COMMANDS_PER_DEVICE 1000
+#define PLATFORM_REQUESTS_MAX 1024
+#define PLATFORM_JSON_MAX (512u << 10)
+#define PLATFORM_TELEMETRY_MAX (64u << 10)
+#define PLATFORM_IN_FLIGHT 256
+#define PLATFORM_WAIT_MAX_MS 25000
+#define PLATFORM_ID_MAX 64
+#define PLATFORM_TOPIC_MAX 160
+
+typedef struct device {
+    char name[65];
+    bool online;
+    uint64_t last_seen_ms, saved_ms;
+    json_t *identity;  /* public_key, arch, agent_version, drivers, enrolled_ms */
+    json_t *telemetry; /* the last; NULL before the first */
+} device_t;
+
+struct rdg_platform {
+    rdg_sql_t *db;
+    rdg_broker_t *broker; /* NULL with a foreign one */
+    char *broker_url;
+    rdg_mqtt_t *mqtt;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;  /* a command changed: generation moved; or stopping */
+    pthread_cond_t kick;     /* the dispatcher has something to look at */
+    pthread_cond_t answered; /* a request was answered; or stopping */
+    uint64_t generation;
+    bool stopping, kicked, connected, lost;
+    pthread_t dispatcher;
+    bool dispatching;
+    rdg_map_t *devices; /* name -> device_t, owned */
+    rdg_list_t requests;
+    size_t request_count;
+    struct {
+        int message_id; /* 0: free */
+        char command[PLATFORM_ID_MAX + 1];
+    } in_flight[PLATFORM_IN_FLIGHT];
+    rdg_metric_t *m_online, *m_devices, *m_commands, *m_malformed, *m_requests;
+};
+
+static inline uint64_t platform_now(void) {
+    return rdg_wall_ms(rdg_clock_system());
+}
+/* Waits on cond until it is signalled or the monotonic clock reaches deadline_ms. false: deadline. */
+bool platform_wait(rdg_platform_t *p, pthread_cond_t *cond, uint64_t deadline_mono_ms);
+void platform_changed(rdg_platform_t *p); /* a command's row has changed */
+void platform_kick(rdg_platform_t *p);    /* the dispatcher should look */
+
+/* store.c */
+rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir);
+
+/* devices.c */
+rdg_err_t devices_load(rdg_platform_t *p);
+void devices_free(rdg_platform_t *p);
+rdg_err_t devices_put(rdg_platform_t *p, const char *name, json_t *identity); /* takes identity */
+bool devices_known(rdg_platform_t *p, const char *name);
+bool devices_online(rdg_platform_t *p, const char *name);
+void devices_seen(rdg_platform_t *p, const char *name);
+void devices_status(rdg_platform_t *p, const char *name, bool online);
+void devices_telemetry(rdg_platform_t *p, const char *name, json_t *telemetry); /* takes */
+rdg_err_t devices_absent(const char *name); /* the error that names an unknown device */
+extern const rdg_service_route_t devices_routes[];
+extern const size_t devices_route_count;
+
+/* enrol.c */
+extern const rdg_service_route_t enrol_routes[];
+extern const size_t enrol_route_count;
+
+/* command.c: the store and the states of commands */
+rdg_err_t command_create(rdg_platform_t *p, const char *device, const json_t *body, json_t **out,
+                         bool *created);
+rdg_err_t command_get(rdg_platform_t *p, const char *id, json_t **out);
+rdg_err_t command_cancel(rdg_platform_t *p, const char *id, json_t **out);
+rdg_err_t command_result(rdg_platform_t *p, const char *device, const json_t *result);
+rdg_err_t command_taken(rdg_platform_t *p, const char *id); /* the broker has it */
+rdg_err_t command_requeue(rdg_platform_t *p);               /* what the broker may have lost */
+rdg_err_t command_drop_device(rdg_platform_t *p, const char *device);
+bool command_state_final(const char *state);
+/* At most max queued commands that are wanted, oldest first, as rows {"id","device","message"}. */
+rdg_err_t command_queued(rdg_platform_t *p,
+                         bool (*wanted)(rdg_platform_t *p, const char *id, const char *device), size_t max,
+                         json_t **rows);
+rdg_err_t command_hand_over(rdg_platform_t *p, const char *id,
+                            bool *ok);       /* from now on it cannot be cancelled */
+rdg_err_t command_expire(rdg_platform_t *p); /* queued ones past their deadline */
+rdg_err_t command_prune(rdg_platform_t *p);
+rdg_err_t command_list(rdg_platform_t *p, const char *device, const char *state, uint64_t limit,
+                       json_t **out);
+rdg_err_t command_changes(rdg_platform_t *p, uint64_t after, uint64_t limit, json_t **out, uint64_t *next);
+rdg_err_t command_last_change(rdg_platform_t *p, uint64_t *out);
+
+/* command_rest.c */
+extern const rdg_service_route_t command_routes[];
+extern const size_t command_route_count;
+
+/* dispatch.c */
+rdg_err_t dispatch_start(rdg_platform_t *p);
+void dispatch_join(rdg_platform_t *p);
+void dispatch_published(rdg_platform_t *p, int message_id);
+void dispatch_connection(rdg_platform_t *p, bool up);
+
+/* request.c */
+void request_response(rdg_platform_t *p, const char *device, json_t *response); /* takes */
+extern const rdg_service_route_t request_routes[];
+extern const size_t request_route_count;
+
+/* link.c: the MQTT side */
+rdg_err_t link_start(rdg_platform_t *p, const rdg_platform_options_t *options);
+
+#endif

@@ -1,0 +1,103 @@
+#include "internal.h"
+#include <stdio.h>
+#include <string.h>
+#include "ridge/base/alloc.h"
+#include "ridge/base/file.h"
+#include "ridge/base/log.h"
+#include "ridge/base/random.h"
+
+/* "devices/<name>/<kind>"; false for any other shape. */
+static bool split_topic(const char *topic, char name[65], const char **kind) {
+    static const char prefix[] = "devices/";
+    if (strncmp(topic, prefix, sizeof prefix - 1) != 0) return false;
+    const char *start = topic + sizeof prefix - 1, *end = strchr(start, '/');
+    if (!end || end - start > 64 || end == start) return false;
+    memcpy(name, start, (size_t)(end - start));
+    name[end - start] = '\0';
+    *kind = end + 1;
+    return rdg_name_valid(name);
+}
+
+static void refuse(rdg_platform_t *p, const char *device, const char *kind, rdg_err_t err) {
+    rdg_metric_add(p->m_malformed, 1);
+    rdg_log(RDG_LOG_WARN, "device.message_refused", RDG_STR("device", device), RDG_STR("kind", kind),
+            RDG_STR("code", rdg_err_name(err)), RDG_STR("error", rdg_err_message(err)));
+}
+
+/* What the device sent is wrong: it is dropped. What failed on our side is left for another delivery. */
+static bool ours(rdg_err_t err) {
+    return err == RDG_E_IO || err == RDG_E_DISK_FULL || err == RDG_E_NO_MEMORY || err == RDG_E_BUSY ||
+           err == RDG_E_CORRUPT;
+}
+
+static rdg_err_t accept(rdg_platform_t *p, const char *device, const char *kind, rdg_bytes_t payload) {
+    json_t *message = NULL;
+    if (strcmp(kind, "telemetry") == 0 && payload.len > PLATFORM_TELEMETRY_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE, "telemetry of %zu bytes: at most %u", payload.len,
+                        PLATFORM_TELEMETRY_MAX);
+    RDG_TRY(rdg_json_parse(payload, &message));
+    if (!json_is_object(message)) {
+        json_decref(message);
+        return rdg_fail(RDG_E_INVALID, "the message is no JSON object");
+    }
+    rdg_err_t err = RDG_OK;
+    if (strcmp(kind, "telemetry") == 0) {
+        devices_telemetry(p, device, message);
+        return RDG_OK;
+    }
+    if (strcmp(kind, "response") == 0) {
+        request_response(p, device, message);
+        return RDG_OK;
+    }
+    if (strcmp(kind, "status") == 0)
+        devices_status(p, device, json_is_true(json_object_get(message, "online")));
+    else if (strcmp(kind, "result") == 0)
+        err = command_result(p, device, message);
+    json_decref(message);
+    return err;
+}
+
+static bool on_message(void *ctx, const char *topic, rdg_bytes_t payload) {
+    rdg_platform_t *p = ctx;
+    char device[65];
+    const char *kind;
+    if (!split_topic(topic, device, &kind) || !devices_known(p, device)) return true;
+    if (payload.len == 0) return true; /* a retained message being cleared */
+    rdg_err_t err = accept(p, device, kind, payload);
+    if (err == RDG_OK) return true;
+    refuse(p, device, kind, err);
+    return !ours(err);
+}
+
+static void on_connection(void *ctx, bool up, const char *why) {
+    rdg_log(up ? RDG_LOG_INFO : RDG_LOG_WARN, up ? "platform.broker_connected" : "platform.broker_lost",
+            RDG_STR("why", why ? why : ""));
+    dispatch_connection(ctx, up);
+}
+
+static void on_published(void *ctx, int message_id) {
+    dispatch_published(ctx, message_id);
+}
+
+rdg_err_t link_start(rdg_platform_t *p, const rdg_platform_options_t *options) {
+    static const char *const topics[] = {"devices/+/status", "devices/+/result", "devices/+/response",
+                                         "devices/+/telemetry"};
+    char password[65] = "";
+    if (p->broker) {
+        rdg_random_hex(rdg_random_system(), password, 32);
+        RDG_TRY(rdg_broker_set_user(p->broker, "cloud", password));
+    }
+    rdg_mqtt_options_t o = {.url = p->broker_url,
+                            .client_id = "ridge-cloud",
+                            .username = "cloud",
+                            .password = p->broker ? password : options->broker_password,
+                            .subscriptions = topics,
+                            .subscription_count = sizeof topics / sizeof topics[0],
+                            .message = on_message,
+                            .connection = on_connection,
+                            .published = on_published,
+                            .ctx = p};
+    rdg_err_t err = rdg_mqtt_start(&o, &p->mqtt);
+    rdg_secure_zero(password, sizeof password);
+    return err;
+}

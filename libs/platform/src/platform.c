@@ -1,0 +1,114 @@
+#include "internal.h"
+#include <time.h>
+#include "ridge/base/alloc.h"
+#include "ridge/base/file.h"
+
+bool platform_wait(rdg_platform_t *p, pthread_cond_t *cond, uint64_t deadline_mono_ms) {
+    struct timespec t = {(time_t)(deadline_mono_ms / 1000), (long)(deadline_mono_ms % 1000) * 1000000};
+    return pthread_cond_timedwait(cond, &p->lock, &t) == 0;
+}
+
+void platform_changed(rdg_platform_t *p) {
+    pthread_mutex_lock(&p->lock);
+    ++p->generation;
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void platform_kick(rdg_platform_t *p) {
+    pthread_mutex_lock(&p->lock);
+    p->kicked = true;
+    pthread_cond_signal(&p->kick);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void init_locks(rdg_platform_t *p) {
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->changed, &attr);
+    pthread_cond_init(&p->kick, &attr);
+    pthread_cond_init(&p->answered, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&p->lock, NULL);
+    rdg_list_init(&p->requests);
+}
+
+static void register_metrics(rdg_platform_t *p, rdg_metrics_t *m) {
+    if (!m) return;
+    p->m_devices = rdg_metrics_gauge(m, "ridge_platform_devices", "enrolled devices", NULL);
+    p->m_online = rdg_metrics_gauge(m, "ridge_platform_devices_online", "devices connected now", NULL);
+    p->m_commands = rdg_metrics_counter(m, "ridge_platform_commands_total", "commands accepted", NULL);
+    p->m_requests = rdg_metrics_counter(m, "ridge_platform_requests_total", "requests relayed", NULL);
+    p->m_malformed =
+        rdg_metrics_counter(m, "ridge_platform_malformed_total", "device messages refused", NULL);
+}
+
+static rdg_err_t start_broker(rdg_platform_t *p, const rdg_platform_options_t *o) {
+    if (o->broker_url) {
+        p->broker_url = rdg_strdup(o->broker_url);
+        return p->broker_url ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the broker's URL");
+    }
+    char dir[4096];
+    RDG_TRY(rdg_path_join(dir, sizeof dir, o->data_dir, "broker"));
+    RDG_TRY(rdg_dir_make(dir, 0700));
+    rdg_broker_options_t b = {.dir = dir, .program = o->broker_program, .port = o->broker_port};
+    RDG_TRY(rdg_fail_in(rdg_broker_start(&b, &p->broker), "the MQTT broker"));
+    p->broker_url = rdg_strdup(rdg_broker_url(p->broker));
+    return p->broker_url ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the broker's URL");
+}
+
+rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_t **out) {
+    rdg_platform_t *p = rdg_calloc(1, sizeof *p);
+    if (!p) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the platform");
+    init_locks(p);
+    register_metrics(p, options->metrics);
+    rdg_err_t err = platform_store_open(p, options->data_dir);
+    if (err == RDG_OK) err = devices_load(p);
+    if (err == RDG_OK) err = command_requeue(p);
+    if (err == RDG_OK) err = start_broker(p, options);
+    if (err == RDG_OK) err = link_start(p, options);
+    if (err == RDG_OK) err = dispatch_start(p);
+    if (err != RDG_OK) {
+        rdg_platform_close(p);
+        return err;
+    }
+    *out = p;
+    return RDG_OK;
+}
+
+rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service) {
+    RDG_TRY(rdg_service_add(service, enrol_routes, enrol_route_count, p));
+    RDG_TRY(rdg_service_add(service, devices_routes, devices_route_count, p));
+    RDG_TRY(rdg_service_add(service, command_routes, command_route_count, p));
+    return rdg_service_add(service, request_routes, request_route_count, p);
+}
+
+void rdg_platform_stop(rdg_platform_t *p) {
+    pthread_mutex_lock(&p->lock);
+    p->stopping = true;
+    pthread_cond_broadcast(&p->changed);
+    pthread_cond_broadcast(&p->answered);
+    pthread_cond_broadcast(&p->kick);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void rdg_platform_close(rdg_platform_t *p) {
+    if (!p) return;
+    rdg_platform_stop(p);
+    dispatch_join(p);
+    if (p->mqtt) rdg_mqtt_stop(p->mqtt);
+    if (p->broker) rdg_broker_stop(p->broker);
+    devices_free(p);
+    if (p->db) rdg_sql_close(p->db);
+    pthread_cond_destroy(&p->changed);
+    pthread_cond_destroy(&p->kick);
+    pthread_cond_destroy(&p->answered);
+    pthread_mutex_destroy(&p->lock);
+    rdg_free(p->broker_url);
+    rdg_free(p);
+}
+
+const char *rdg_platform_broker_url(const rdg_platform_t *p) {
+    return p->broker_url;
+}

@@ -1,0 +1,31 @@
+#include "internal.h"
+#include <stdio.h>
+#include "ridge/base/file.h"
+
+/* Times are Unix milliseconds. `change` numbers every change of a command, so that a reader can follow them.
+ */
+static const char *const migrations[] = {
+    "CREATE TABLE device_tokens (digest BLOB PRIMARY KEY, created_ms INTEGER NOT NULL, expires_ms INTEGER "
+    "NOT NULL,"
+    " used_ms INTEGER, device TEXT, public_key TEXT);"
+    "CREATE TABLE devices (name TEXT PRIMARY KEY, public_key TEXT NOT NULL, arch TEXT, agent_version TEXT,"
+    " drivers TEXT, enrolled_ms INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL);"
+    "CREATE TABLE commands (id TEXT PRIMARY KEY, device TEXT NOT NULL, type TEXT NOT NULL, params TEXT NOT "
+    "NULL,"
+    " state TEXT NOT NULL, handed INTEGER NOT NULL DEFAULT 0, step TEXT, progress INTEGER NOT NULL DEFAULT 0,"
+    " result TEXT, error TEXT, created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL,"
+    " deadline_ms INTEGER NOT NULL, traceparent TEXT, number INTEGER NOT NULL, change INTEGER NOT NULL);"
+    "CREATE INDEX commands_state ON commands (state, number);"
+    "CREATE INDEX commands_device ON commands (device, number);"
+    "CREATE UNIQUE INDEX commands_change ON commands (change);"
+    "CREATE UNIQUE INDEX commands_number ON commands (number);",
+};
+
+rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir) {
+    char url[4200];
+    RDG_TRY(rdg_dir_make(data_dir, 0700));
+    if (snprintf(url, sizeof url, "sqlite:%s/platform.db", data_dir) >= (int)sizeof url)
+        return rdg_fail(RDG_E_TOO_LARGE, "the data directory's path is too long");
+    RDG_TRY(rdg_sql_open(url, &p->db));
+    return rdg_sql_migrate(p->db, "platform", migrations, sizeof migrations / sizeof migrations[0]);
+}
