@@ -5,7 +5,8 @@
 #include "ridge/codec/hex.h"
 
 #define CHAIN_COLUMNS                                                                                        \
-    "number, name, state, consensus, driver, image, chain_id, params, genesis, memory_bytes, pids, created_ms,"        \
+    "number, name, state, consensus, driver, image, chain_id, params, genesis, memory_bytes, pids, "         \
+    "created_ms,"                                                                                            \
     " started_ms, running_ms, freed_bytes, error"
 
 #define GONE "(state IN ('destroyed', 'cancelled'))"
@@ -63,7 +64,9 @@ rdg_err_t chain_load(rdg_baas_t *b, const char *name, chain_t *out) {
                                   " ORDER BY " GONE ", number DESC LIMIT 1",
                                   RDG_SQL_PARAMS(rdg_sql_text(name)), load_row, out);
     if (err != RDG_OK) return err;
-    return out->number ? RDG_OK : rdg_fail(RDG_E_NOT_FOUND, "chain '%.64s' does not exist: see ridge chain list", name);
+    return out->number
+               ? RDG_OK
+               : rdg_fail(RDG_E_NOT_FOUND, "chain '%.64s' does not exist: see ridge chain list", name);
 }
 
 rdg_err_t chain_load_running(rdg_baas_t *b, const char *name, chain_t *out) {
@@ -97,13 +100,14 @@ rdg_err_t chain_each(rdg_baas_t *b, bool all, rdg_err_t (*fn)(void *ctx, chain_t
 }
 
 rdg_err_t chain_set_state(rdg_baas_t *b, chain_t *c, const char *state, const char *error) {
-    RDG_TRY(rdg_sql_exec(b->db,
-                         "UPDATE chains SET state = ?, error = ?, started_ms = ?, running_ms = ?, freed_bytes = ?"
-                         " WHERE number = ?",
-                         RDG_SQL_PARAMS(rdg_sql_text(state), rdg_sql_text(error), rdg_sql_int((int64_t)c->started_ms),
-                                        rdg_sql_int((int64_t)c->running_ms), rdg_sql_int((int64_t)c->freed_bytes),
-                                        rdg_sql_int(c->number)),
-                         NULL));
+    RDG_TRY(
+        rdg_sql_exec(b->db,
+                     "UPDATE chains SET state = ?, error = ?, started_ms = ?, running_ms = ?, freed_bytes = ?"
+                     " WHERE number = ?",
+                     RDG_SQL_PARAMS(rdg_sql_text(state), rdg_sql_text(error),
+                                    rdg_sql_int((int64_t)c->started_ms), rdg_sql_int((int64_t)c->running_ms),
+                                    rdg_sql_int((int64_t)c->freed_bytes), rdg_sql_int(c->number)),
+                     NULL));
     snprintf(c->state, sizeof c->state, "%s", state);
     return event_add(b, c->number, NULL, "chain", state, error ? error : "");
 }
@@ -160,10 +164,11 @@ static rdg_err_t step_row(void *ctx, const rdg_sql_row_t *r) {
 
 rdg_err_t steps_load(rdg_baas_t *b, const chain_t *c, steps_t *out) {
     memset(out, 0, sizeof *out);
-    rdg_err_t err = rdg_sql_query(b->db,
-                                  "SELECT device, kind, position, command, attempt, state, rank, result, error"
-                                  " FROM chain_steps WHERE chain = ? ORDER BY kind, position",
-                                  RDG_SQL_PARAMS(rdg_sql_int(c->number)), step_row, out);
+    rdg_err_t err =
+        rdg_sql_query(b->db,
+                      "SELECT device, kind, position, command, attempt, state, rank, result, error"
+                      " FROM chain_steps WHERE chain = ? ORDER BY kind, position",
+                      RDG_SQL_PARAMS(rdg_sql_int(c->number)), step_row, out);
     if (err != RDG_OK) steps_fini(out);
     return err;
 }
@@ -184,33 +189,37 @@ const step_t *steps_find(const steps_t *s, const char *device, step_kind_t kind)
 }
 
 /* Known before anything is sent, and the same whenever the step is sent again. */
-static void command_id(const chain_t *c, const char *device, step_kind_t kind, int64_t attempt, char out[33]) {
+static void command_id(const chain_t *c, const char *device, step_kind_t kind, int64_t attempt,
+                       char out[33]) {
     char text[256];
     rdg_hash_t digest;
-    int n = snprintf(text, sizeof text, "%lld/%llu/%s/%s/%lld", (long long)c->number, (unsigned long long)c->chain_id,
-                     device, step_name(kind), (long long)attempt);
+    int n = snprintf(text, sizeof text, "%lld/%llu/%s/%s/%lld", (long long)c->number,
+                     (unsigned long long)c->chain_id, device, step_name(kind), (long long)attempt);
     rdg_sm3(text, (size_t)n, &digest);
     rdg_hex_encode(digest.b, 16, out);
 }
 
-rdg_err_t step_insert(rdg_baas_t *b, const chain_t *c, const char *device, int64_t position, step_kind_t kind) {
+rdg_err_t step_insert(rdg_baas_t *b, const chain_t *c, const char *device, int64_t position,
+                      step_kind_t kind) {
     char id[33];
     command_id(c, device, kind, 1, id);
-    return rdg_sql_exec(b->db,
-                        "INSERT INTO chain_steps (chain, device, kind, position, command, attempt, state, rank,"
-                        " updated_ms) VALUES (?, ?, ?, ?, ?, 1, 'pending', 0, ?)",
-                        RDG_SQL_PARAMS(rdg_sql_int(c->number), rdg_sql_text(device), rdg_sql_int(kind),
-                                       rdg_sql_int(position), rdg_sql_text(id), rdg_sql_int((int64_t)baas_now())),
-                        NULL);
+    return rdg_sql_exec(
+        b->db,
+        "INSERT INTO chain_steps (chain, device, kind, position, command, attempt, state, rank,"
+        " updated_ms) VALUES (?, ?, ?, ?, ?, 1, 'pending', 0, ?)",
+        RDG_SQL_PARAMS(rdg_sql_int(c->number), rdg_sql_text(device), rdg_sql_int(kind), rdg_sql_int(position),
+                       rdg_sql_text(id), rdg_sql_int((int64_t)baas_now())),
+        NULL);
 }
 
 rdg_err_t step_again(rdg_baas_t *b, const chain_t *c, const step_t *s) {
     char id[33];
     command_id(c, s->device, s->kind, s->attempt + 1, id);
-    return rdg_sql_exec(b->db,
-                        "UPDATE chain_steps SET command = ?, attempt = attempt + 1, state = 'pending', rank = 0,"
-                        " result = NULL, error = NULL, updated_ms = ? WHERE chain = ? AND device = ? AND kind = ?",
-                        RDG_SQL_PARAMS(rdg_sql_text(id), rdg_sql_int((int64_t)baas_now()), rdg_sql_int(c->number),
-                                       rdg_sql_text(s->device), rdg_sql_int(s->kind)),
-                        NULL);
+    return rdg_sql_exec(
+        b->db,
+        "UPDATE chain_steps SET command = ?, attempt = attempt + 1, state = 'pending', rank = 0,"
+        " result = NULL, error = NULL, updated_ms = ? WHERE chain = ? AND device = ? AND kind = ?",
+        RDG_SQL_PARAMS(rdg_sql_text(id), rdg_sql_int((int64_t)baas_now()), rdg_sql_int(c->number),
+                       rdg_sql_text(s->device), rdg_sql_int(s->kind)),
+        NULL);
 }

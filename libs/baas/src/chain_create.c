@@ -28,13 +28,15 @@ static rdg_err_t check_devices(const asked_t *a) {
             return rdg_fail(RDG_E_INVALID, "devices[%zu] is no device name", i);
         for (k = 0; k < i; ++k)
             if (strcmp(name, json_string_value(json_array_get(a->devices, k))) == 0)
-                return rdg_fail(RDG_E_INVALID, "device '%s' is given twice: each device runs one node of a chain", name);
+                return rdg_fail(RDG_E_INVALID,
+                                "device '%s' is given twice: each device runs one node of a chain", name);
     }
     if (n < PBFT_MIN && !a->allow_no_tolerance)
-        return rdg_fail(RDG_E_INVALID,
-                        "%zu device%s 0 faults under PBFT (4 tolerate 1, 1 to 3 tolerate 0): add devices or pass "
-                        "--allow-no-fault-tolerance",
-                        n, n == 1 ? " tolerates" : "s tolerate");
+        return rdg_fail(
+            RDG_E_INVALID,
+            "%zu device%s 0 faults under PBFT (4 tolerate 1, 1 to 3 tolerate 0): add devices or pass "
+            "--allow-no-fault-tolerance",
+            n, n == 1 ? " tolerates" : "s tolerate");
     return RDG_OK;
 }
 
@@ -42,17 +44,21 @@ static rdg_err_t check_words(const asked_t *a) {
     static const char *const drivers[] = {"auto", "process", "oci"};
     bool known = false;
     if (!rdg_name_valid(a->name))
-        return rdg_fail(RDG_E_INVALID,
-                        "'%.64s' cannot be a chain's name: want 1 to 64 of [a-z0-9._-], first a letter or digit", a->name);
+        return rdg_fail(
+            RDG_E_INVALID,
+            "'%.64s' cannot be a chain's name: want 1 to 64 of [a-z0-9._-], first a letter or digit",
+            a->name);
     if (strcmp(a->consensus, "raft") == 0)
         return rdg_fail(RDG_E_UNSUPPORTED, "consensus 'raft' comes with a later version: use pbft");
     if (strcmp(a->consensus, "pbft") != 0)
         return rdg_fail(RDG_E_INVALID, "consensus '%.32s' is not known: use pbft", a->consensus);
     for (size_t i = 0; i < 3; ++i) known = known || strcmp(a->driver, drivers[i]) == 0;
-    if (!known) return rdg_fail(RDG_E_INVALID, "driver '%.32s' is not known: auto, process or oci", a->driver);
+    if (!known)
+        return rdg_fail(RDG_E_INVALID, "driver '%.32s' is not known: auto, process or oci", a->driver);
     if (a->image && (strcmp(a->driver, "process") == 0 || strlen(a->image) > 256))
-        return rdg_fail(RDG_E_INVALID, "image: at most 256 bytes, and not with driver process, which runs the agent's own "
-                                       "ridge-node");
+        return rdg_fail(RDG_E_INVALID,
+                        "image: at most 256 bytes, and not with driver process, which runs the agent's own "
+                        "ridge-node");
     if (a->params && !json_is_object(a->params)) return rdg_fail(RDG_E_INVALID, "params: want an object");
     if (a->memory_bytes < MEMORY_MIN || a->memory_bytes > INT64_MAX)
         return rdg_fail(RDG_E_INVALID, "memory_bytes: a node needs 64 MiB at least");
@@ -63,7 +69,8 @@ static rdg_err_t check_words(const asked_t *a) {
 static rdg_err_t read_request(const rdg_service_call_t *call, asked_t *a) {
     const json_t *body;
     json_t *devices;
-    *a = (asked_t){.consensus = "pbft", .driver = "auto", .memory_bytes = MEMORY_DEFAULT, .pids = PIDS_DEFAULT};
+    *a = (asked_t){
+        .consensus = "pbft", .driver = "auto", .memory_bytes = MEMORY_DEFAULT, .pids = PIDS_DEFAULT};
     RDG_TRY(rdg_service_body(call, &body));
     RDG_TRY(rdg_json_get_str(body, "name", &a->name));
     RDG_TRY(rdg_json_get_array(body, "devices", &devices));
@@ -95,7 +102,8 @@ static rdg_err_t check_online(rdg_baas_t *b, const asked_t *a) {
         if (!state)
             err = rdg_fail(RDG_E_NOT_FOUND, "device '%s' does not exist: see ridge device list", name);
         else if (strcmp(state, "online") != 0)
-            err = rdg_fail(RDG_E_UNAVAILABLE, "device '%s' is offline: start its agent, or leave it out", name);
+            err =
+                rdg_fail(RDG_E_UNAVAILABLE, "device '%s' is offline: start its agent, or leave it out", name);
     }
     json_decref(answer);
     return err;
@@ -104,22 +112,26 @@ static rdg_err_t check_online(rdg_baas_t *b, const asked_t *a) {
 static rdg_err_t insert_chain(rdg_baas_t *b, const asked_t *a, const char *params, chain_t *c) {
     int64_t count = 0;
     c->chain_id = 1 + rdg_random_below(rdg_random_system(), (1ull << 53) - 1);
-    RDG_TRY(rdg_sql_query(b->db, "SELECT COUNT(*) FROM chains WHERE state NOT IN ('destroyed', 'cancelled')", NULL, 0, baas_int_row, &count));
+    RDG_TRY(rdg_sql_query(b->db, "SELECT COUNT(*) FROM chains WHERE state NOT IN ('destroyed', 'cancelled')",
+                          NULL, 0, baas_int_row, &count));
     if (count >= RDG_BAAS_CHAINS_MAX)
         return rdg_fail(RDG_E_FULL, "there are %d chains already: destroy one first", RDG_BAAS_CHAINS_MAX);
     rdg_err_t err = rdg_sql_exec(
         b->db,
-        "INSERT INTO chains (name, state, consensus, driver, image, chain_id, params, memory_bytes, pids, created_ms)"
+        "INSERT INTO chains (name, state, consensus, driver, image, chain_id, params, memory_bytes, pids, "
+        "created_ms)"
         " VALUES (?, 'creating', ?, ?, ?, ?, ?, ?, ?, ?)",
-        RDG_SQL_PARAMS(rdg_sql_text(a->name), rdg_sql_text(a->consensus), rdg_sql_text(a->driver), rdg_sql_text(a->image),
-                       rdg_sql_int((int64_t)c->chain_id), rdg_sql_text(params), rdg_sql_int((int64_t)a->memory_bytes),
-                       rdg_sql_int((int64_t)a->pids), rdg_sql_int((int64_t)baas_now())),
+        RDG_SQL_PARAMS(rdg_sql_text(a->name), rdg_sql_text(a->consensus), rdg_sql_text(a->driver),
+                       rdg_sql_text(a->image), rdg_sql_int((int64_t)c->chain_id), rdg_sql_text(params),
+                       rdg_sql_int((int64_t)a->memory_bytes), rdg_sql_int((int64_t)a->pids),
+                       rdg_sql_int((int64_t)baas_now())),
         NULL);
     if (err == RDG_E_EXISTS || err == RDG_E_CONFLICT)
-        return rdg_fail(RDG_E_EXISTS, "chain '%s' exists already: choose another name, or destroy it first", a->name);
+        return rdg_fail(RDG_E_EXISTS, "chain '%s' exists already: choose another name, or destroy it first",
+                        a->name);
     RDG_TRY(err);
-    return rdg_sql_query(b->db, "SELECT MAX(number) FROM chains WHERE name = ?", RDG_SQL_PARAMS(rdg_sql_text(a->name)),
-                         baas_int_row, &c->number);
+    return rdg_sql_query(b->db, "SELECT MAX(number) FROM chains WHERE name = ?",
+                         RDG_SQL_PARAMS(rdg_sql_text(a->name)), baas_int_row, &c->number);
 }
 
 static rdg_err_t insert_all(rdg_baas_t *b, const asked_t *a, chain_t *c) {
@@ -152,7 +164,8 @@ rdg_err_t chain_create(void *ctx, const rdg_service_call_t *call, rdg_service_an
     RDG_TRY(store(b, &a));
     event_wake(b);
     work_kick(b, a.name);
-    rdg_log(RDG_LOG_INFO, "chain.creating", RDG_STR("chain", a.name), RDG_U64("devices", json_array_size(a.devices)));
+    rdg_log(RDG_LOG_INFO, "chain.creating", RDG_STR("chain", a.name),
+            RDG_U64("devices", json_array_size(a.devices)));
     RDG_TRY(chain_load(b, a.name, &c));
     rdg_err_t err = chain_describe(b, &c, &described);
     chain_fini(&c);

@@ -30,8 +30,8 @@ static const step_t *current_step(const steps_t *steps, const char *device) {
 
 static json_t *describe_device(const chain_t *c, const step_t *s, const json_t *devices) {
     static const char *const copied[] = {"height", "hash", "rss_kib", "peers", "pool", "rpc_url"};
-    json_t *o = json_pack("{s:s, s:s, s:s, s:I}", "device", s->device, "step", step_name(s->kind), "state", s->state,
-                          "attempt", (json_int_t)s->attempt);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:I}", "device", s->device, "step", step_name(s->kind), "state",
+                          s->state, "attempt", (json_int_t)s->attempt);
     if (!o) return NULL;
     json_object_set_new(o, "error", s->error ? json_pack("{s:s}", "message", s->error) : json_null());
     const json_t *t = telemetry_of(devices, s->device, c->name);
@@ -52,7 +52,8 @@ static rdg_err_t describe_with(rdg_baas_t *b, const chain_t *c, const json_t *de
     json_t *list = json_array();
     for (size_t i = 0; i < steps.count; ++i)
         if (steps.list[i].kind == STEP_PREPARE)
-            json_array_append_new(list, describe_device(c, current_step(&steps, steps.list[i].device), devices));
+            json_array_append_new(list,
+                                  describe_device(c, current_step(&steps, steps.list[i].device), devices));
     json_int_t height = 0;
     const char *hash = NULL;
     size_t i;
@@ -62,12 +63,13 @@ static rdg_err_t describe_with(rdg_baas_t *b, const chain_t *c, const json_t *de
         height = json_integer_value(json_object_get(d, "height"));
         hash = json_string_value(json_object_get(d, "hash"));
     }
-    *out = json_pack("{s:s, s:s, s:I, s:s, s:s, s:s?, s:o, s:I, s:s?, s:I, s:I, s:I, s:I, s:I, s:s?}", "name", c->name,
-                     "state", c->state, "chain_id", (json_int_t)c->chain_id, "consensus", c->consensus, "driver",
-                     c->driver, "image", c->image, "devices", list, "height", height, "hash", hash, "created_ms",
-                     (json_int_t)c->created_ms, "started_ms", (json_int_t)since(c, c->started_ms), "running_ms",
-                     (json_int_t)since(c, c->running_ms), "first_block_ms", (json_int_t)since(c, c->running_ms),
-                     "freed_bytes", (json_int_t)c->freed_bytes, "error", c->error);
+    *out = json_pack("{s:s, s:s, s:I, s:s, s:s, s:s?, s:o, s:I, s:s?, s:I, s:I, s:I, s:I, s:I, s:s?}", "name",
+                     c->name, "state", c->state, "chain_id", (json_int_t)c->chain_id, "consensus",
+                     c->consensus, "driver", c->driver, "image", c->image, "devices", list, "height", height,
+                     "hash", hash, "created_ms", (json_int_t)c->created_ms, "started_ms",
+                     (json_int_t)since(c, c->started_ms), "running_ms", (json_int_t)since(c, c->running_ms),
+                     "first_block_ms", (json_int_t)since(c, c->running_ms), "freed_bytes",
+                     (json_int_t)c->freed_bytes, "error", c->error);
     steps_fini(&steps);
     return *out ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for a chain");
 }
@@ -134,7 +136,8 @@ static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_ans
 typedef rdg_err_t (*change_fn)(rdg_baas_t *b, chain_t *c, const rdg_service_call_t *call);
 
 /* Loads the chain while nobody else works on it, changes it, and answers with what it is then. */
-static rdg_err_t change(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer, change_fn fn) {
+static rdg_err_t change(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer,
+                        change_fn fn) {
     rdg_baas_t *b = ctx;
     const char *name = rdg_service_arg(call, "name");
     chain_t c;
@@ -153,7 +156,9 @@ static rdg_err_t change(void *ctx, const rdg_service_call_t *call, rdg_service_a
 }
 
 static rdg_err_t refuse_gone(const chain_t *c) {
-    return chain_gone(c) ? rdg_fail(RDG_E_NOT_FOUND, "chain '%s' is %s: nothing is left of it", c->name, c->state) : RDG_OK;
+    return chain_gone(c)
+               ? rdg_fail(RDG_E_NOT_FOUND, "chain '%s' is %s: nothing is left of it", c->name, c->state)
+               : RDG_OK;
 }
 
 static rdg_err_t do_destroy(rdg_baas_t *b, chain_t *c, const rdg_service_call_t *call) {
@@ -161,11 +166,13 @@ static rdg_err_t do_destroy(rdg_baas_t *b, chain_t *c, const rdg_service_call_t 
     RDG_TRY(refuse_gone(c));
     if (chain_is(c, "destroying") || chain_is(c, "cancelling")) return RDG_OK;
     if (chain_is(c, "creating"))
-        return rdg_fail(RDG_E_CONFLICT, "chain '%s' is still being created: cancel it with 'ridge chain cancel %s'", c->name,
+        return rdg_fail(RDG_E_CONFLICT,
+                        "chain '%s' is still being created: cancel it with 'ridge chain cancel %s'", c->name,
                         c->name);
     if (!word || strcmp(word, c->name) != 0)
         return rdg_fail(RDG_E_CONFLICT,
-                        "chain '%s' has no verified archive, and destroying it deletes its ledger on every device: to do so "
+                        "chain '%s' has no verified archive, and destroying it deletes its ledger on every "
+                        "device: to do so "
                         "all the same, say so by its name: ridge chain destroy %s --discard %s",
                         c->name, c->name, c->name);
     return flow_begin_remove(b, c, "destroying");
@@ -181,8 +188,9 @@ static rdg_err_t do_cancel(rdg_baas_t *b, chain_t *c, const rdg_service_call_t *
     if (chain_is(c, "cancelling")) return RDG_OK;
     /* A chain that has sealed blocks has data: only destroy, by name, may delete that. */
     if (!chain_is(c, "creating") && !(chain_is(c, "failed") && c->running_ms == 0))
-        return rdg_fail(RDG_E_CONFLICT, "chain '%s' is %s: only a creation can be cancelled; see ridge chain destroy", c->name,
-                        c->state);
+        return rdg_fail(RDG_E_CONFLICT,
+                        "chain '%s' is %s: only a creation can be cancelled; see ridge chain destroy",
+                        c->name, c->state);
     return flow_begin_remove(b, c, "cancelling");
 }
 
@@ -190,7 +198,8 @@ static rdg_err_t cancel(void *ctx, const rdg_service_call_t *call, rdg_service_a
     return change(ctx, call, answer, do_cancel);
 }
 
-static rdg_err_t retry_steps(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const char *device, size_t *count) {
+static rdg_err_t retry_steps(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const char *device,
+                             size_t *count) {
     bool removing = !chain_is(c, "failed");
     for (size_t i = 0; i < steps->count; ++i) {
         const step_t *s = &steps->list[i];
@@ -211,7 +220,8 @@ static rdg_err_t retry_chain(rdg_baas_t *b, chain_t *c, const char *device) {
     if (err == RDG_OK) {
         err = retry_steps(b, c, &steps, device, &count);
         if (err == RDG_OK && count == 0 && device)
-            err = rdg_fail(RDG_E_CONFLICT, "nothing has failed on device '%.64s' of chain '%s'", device, c->name);
+            err = rdg_fail(RDG_E_CONFLICT, "nothing has failed on device '%.64s' of chain '%s'", device,
+                           c->name);
         if (err == RDG_OK && chain_is(c, "failed")) {
             c->started_ms = 0; /* the time allowed for the first block starts anew */
             err = chain_set_state(b, c, "creating", NULL);
@@ -238,11 +248,8 @@ static rdg_err_t retry(void *ctx, const rdg_service_call_t *call, rdg_service_an
 }
 
 const rdg_service_route_t chain_routes[] = {
-    {"POST", "/api/v1/chains", 0, chain_create},
-    {"GET", "/api/v1/chains", 0, list},
-    {"GET", "/api/v1/chains/{name}", 0, show},
-    {"DELETE", "/api/v1/chains/{name}", 0, destroy},
-    {"POST", "/api/v1/chains/{name}/retry", 0, retry},
-    {"POST", "/api/v1/chains/{name}/cancel", 0, cancel},
+    {"POST", "/api/v1/chains", 0, chain_create},       {"GET", "/api/v1/chains", 0, list},
+    {"GET", "/api/v1/chains/{name}", 0, show},         {"DELETE", "/api/v1/chains/{name}", 0, destroy},
+    {"POST", "/api/v1/chains/{name}/retry", 0, retry}, {"POST", "/api/v1/chains/{name}/cancel", 0, cancel},
 };
 const size_t chain_route_count = sizeof chain_routes / sizeof chain_routes[0];

@@ -9,7 +9,8 @@
 
 /* contract_store.c */
 /* *abi is returned owned. */
-rdg_err_t contract_find(rdg_baas_t *b, const chain_t *c, const char *name, rdg_address_t *address, json_t **abi);
+rdg_err_t contract_find(rdg_baas_t *b, const chain_t *c, const char *name, rdg_address_t *address,
+                        json_t **abi);
 rdg_err_t contract_check_new(rdg_baas_t *b, const chain_t *c, const char *name); /* EXISTS, FULL */
 rdg_err_t contract_add(rdg_baas_t *b, const chain_t *c, const char *name, const json_t *abi,
                        const rdg_address_t *address, const rdg_hash_t *tx, uint64_t height);
@@ -21,13 +22,15 @@ typedef struct sent_tx {
     uint64_t height, gas_used;
     json_t *receipt; /* as the node gave it; owned */
 } sent_tx_t;
-/* Signs with the chain's key, sends, and waits for the receipt. to NULL: creates a contract. REVERTED: the text holds the
- * reason, by the errors of abi (may be NULL). */
-rdg_err_t contract_transact(relay_t *r, const chain_t *c, const rdg_address_t *to, rdg_bytes_t data, const json_t *abi,
-                            sent_tx_t *out);
+/* Signs with the chain's key, sends, and waits for the receipt. to NULL: creates a contract. REVERTED: the
+ * text holds the reason, by the errors of abi (may be NULL). */
+rdg_err_t contract_transact(relay_t *r, const chain_t *c, const rdg_address_t *to, rdg_bytes_t data,
+                            const json_t *abi, sent_tx_t *out);
 void sent_tx_fini(sent_tx_t *t);
-/* The receipt's logs as [{"event","args","address"}]; a log that abi does not know as {"topics","data","address"}. */
+/* The receipt's logs as [{"event","args","address"}]; a log that abi does not know as
+ * {"topics","data","address"}. */
 rdg_err_t contract_events(const json_t *receipt, const json_t *abi, json_t **out);
-rdg_err_t contract_reverted(const json_t *abi, rdg_bytes_t data, const char *what); /* the error with its reason */
+rdg_err_t contract_reverted(const json_t *abi, rdg_bytes_t data,
+                            const char *what); /* the error with its reason */
 
 #endif

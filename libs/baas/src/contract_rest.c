@@ -47,21 +47,27 @@ static rdg_err_t read_deployment(const rdg_service_call_t *call, deployment_t *d
     /* Solidity's names have capitals; a name is one path segment. */
     size_t len = strlen(d->name);
     if (len == 0 || len > 64 ||
-        strspn(d->name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != len || d->name[0] == '.')
-        return rdg_fail(RDG_E_INVALID, "'%.64s' cannot be a contract's name: want 1 to 64 letters, digits or ._-", d->name);
+        strspn(d->name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != len ||
+        d->name[0] == '.')
+        return rdg_fail(RDG_E_INVALID,
+                        "'%.64s' cannot be a contract's name: want 1 to 64 letters, digits or ._-", d->name);
     return RDG_OK;
 }
 
 static rdg_err_t decode_bytecode(const deployment_t *d, rdg_buf_t *out) {
     size_t digits = strlen(d->bytecode);
     if (digits >= 2 && d->bytecode[0] == '0' && (d->bytecode[1] | 32) == 'x') digits -= 2;
-    if (digits == 0) return rdg_fail(RDG_E_INVALID, "bytecode is empty: an interface or abstract contract has none");
+    if (digits == 0)
+        return rdg_fail(RDG_E_INVALID, "bytecode is empty: an interface or abstract contract has none");
     if (digits > 2 * INITCODE_MAX)
-        return rdg_fail(RDG_E_TOO_LARGE, "bytecode has %zu bytes: at most %u (EIP-3860); split the contract, or compile it with "
-                                         "the optimizer",
-                        digits / 2, INITCODE_MAX);
+        return rdg_fail(
+            RDG_E_TOO_LARGE,
+            "bytecode has %zu bytes: at most %u (EIP-3860); split the contract, or compile it with "
+            "the optimizer",
+            digits / 2, INITCODE_MAX);
     if (strstr(d->bytecode, "__"))
-        return rdg_fail(RDG_E_INVALID, "bytecode has places for libraries that are not linked (__$…$__): link them first");
+        return rdg_fail(RDG_E_INVALID,
+                        "bytecode has places for libraries that are not linked (__$…$__): link them first");
     rdg_err_t err = rdg_hex_decode_buf(d->bytecode, strlen(d->bytecode), out);
     return err == RDG_OK ? RDG_OK : rdg_fail_in(RDG_E_INVALID, "bytecode is no hexadecimal");
 }
@@ -88,7 +94,8 @@ static rdg_err_t encode_creation(const deployment_t *d, rdg_buf_t *out) {
 }
 
 static rdg_err_t created_address(const json_t *receipt, rdg_address_t *out) {
-    return rdg_fail_in(rdg_json_get_hex(receipt, "contractAddress", out->b, sizeof out->b), "the deployment's receipt");
+    return rdg_fail_in(rdg_json_get_hex(receipt, "contractAddress", out->b, sizeof out->b),
+                       "the deployment's receipt");
 }
 
 static rdg_err_t deploy_on(rdg_baas_t *b, open_chain_t *o, const deployment_t *d, json_t **out) {
@@ -98,14 +105,16 @@ static rdg_err_t deploy_on(rdg_baas_t *b, open_chain_t *o, const deployment_t *d
     RDG_TRY(contract_check_new(b, &o->chain, d->name));
     rdg_buf_init(&code, INITCODE_MAX + CALLDATA_MAX);
     rdg_err_t err = encode_creation(d, &code);
-    if (err == RDG_OK) err = contract_transact(&o->relay, &o->chain, NULL, rdg_buf_view(&code), d->abi, &sent);
+    if (err == RDG_OK)
+        err = contract_transact(&o->relay, &o->chain, NULL, rdg_buf_view(&code), d->abi, &sent);
     rdg_buf_fini(&code);
     if (err == RDG_OK) err = created_address(sent.receipt, &address);
     if (err == RDG_OK) err = contract_add(b, &o->chain, d->name, d->abi, &address, &sent.id, sent.height);
     if (err == RDG_OK)
         *out = json_pack("{s:s, s:o, s:o, s:I, s:I, s:i}", "name", d->name, "address",
-                         rdg_json_hex(address.b, sizeof address.b), "tx", rdg_json_hex(sent.id.b, sizeof sent.id.b),
-                         "height", (json_int_t)sent.height, "gas_used", (json_int_t)sent.gas_used, "version", 1);
+                         rdg_json_hex(address.b, sizeof address.b), "tx",
+                         rdg_json_hex(sent.id.b, sizeof sent.id.b), "height", (json_int_t)sent.height,
+                         "gas_used", (json_int_t)sent.gas_used, "version", 1);
     sent_tx_fini(&sent);
     return err;
 }
@@ -117,7 +126,9 @@ static rdg_err_t deploy(void *ctx, const rdg_service_call_t *call, rdg_service_a
     RDG_TRY(read_deployment(call, &d));
     RDG_TRY(open_chain(ctx, rdg_service_arg(call, "name"), &o));
     rdg_err_t err = rdg_fail_in(deploy_on(ctx, &o, &d, &out), "contract '%s'", d.name);
-    if (err == RDG_OK) rdg_log(RDG_LOG_INFO, "contract.deployed", RDG_STR("chain", o.chain.name), RDG_STR("contract", d.name));
+    if (err == RDG_OK)
+        rdg_log(RDG_LOG_INFO, "contract.deployed", RDG_STR("chain", o.chain.name),
+                RDG_STR("contract", d.name));
     close_chain(&o);
     return err == RDG_OK ? rdg_service_reply(answer, 201, out) : err;
 }
@@ -204,8 +215,9 @@ static rdg_err_t send(void *ctx, const rdg_service_call_t *call, rdg_service_ans
         err = contract_events(sent.receipt, v.abi, &events);
         if (err == RDG_OK)
             err = rdg_service_reply(answer, 200,
-                                    json_pack("{s:o, s:I, s:s, s:I, s:o}", "tx", rdg_json_hex(sent.id.b, sizeof sent.id.b),
-                                              "height", (json_int_t)sent.height, "status", "success", "gas_used",
+                                    json_pack("{s:o, s:I, s:s, s:I, s:o}", "tx",
+                                              rdg_json_hex(sent.id.b, sizeof sent.id.b), "height",
+                                              (json_int_t)sent.height, "status", "success", "gas_used",
                                               (json_int_t)sent.gas_used, "events", events));
         sent_tx_fini(&sent);
     }
@@ -227,7 +239,8 @@ static rdg_err_t run_call(invocation_t *v, json_t **result) {
     rdg_err_t err = rdg_rpc_eth_call(&v->open.relay.rpc, &from, &v->address, rdg_buf_view(&v->data), &output);
     snprintf(what, sizeof what, "%s.%.64s", v->contract, v->method);
     if (err == RDG_E_REVERTED) err = contract_reverted(v->abi, rdg_buf_view(&output), what);
-    if (err == RDG_OK) err = rdg_abi_decode(json_object_get(v->entry, "outputs"), rdg_buf_view(&output), result);
+    if (err == RDG_OK)
+        err = rdg_abi_decode(json_object_get(v->entry, "outputs"), rdg_buf_view(&output), result);
     rdg_buf_fini(&output);
     return err;
 }

@@ -21,7 +21,8 @@ rdg_err_t contract_reverted(const json_t *abi, rdg_bytes_t data, const char *wha
     rdg_buf_init(&reason, 400);
     if (data.len == 0 || rdg_abi_decode_revert(abi, data, rdg_keccak256, &reason) != RDG_OK) {
         rdg_buf_clear(&reason);
-        (void)rdg_buf_str(&reason, data.len == 0 ? "the contract gave no reason" : "the reason cannot be read");
+        (void)rdg_buf_str(&reason,
+                          data.len == 0 ? "the contract gave no reason" : "the reason cannot be read");
     }
     const char *text = rdg_buf_cstr(&reason);
     rdg_err_t err = rdg_fail(RDG_E_REVERTED, "%s reverted: %s", what, text ? text : "out of memory");
@@ -35,14 +36,16 @@ static rdg_err_t send(relay_t *r, const rdg_tx_t *tx) {
     return err == RDG_E_DUPLICATE ? RDG_OK : err;
 }
 
-static rdg_err_t sign(relay_t *r, const chain_t *c, const rdg_address_t *to, rdg_bytes_t data, rdg_tx_t **out) {
+static rdg_err_t sign(relay_t *r, const chain_t *c, const rdg_address_t *to, rdg_bytes_t data,
+                      rdg_tx_t **out) {
     rdg_rpc_head_t head;
     rdg_sm2_key_t *key;
     uint64_t gas = GAS_DEFAULT;
     RDG_TRY(rdg_json_opt_u64(c->params, "tx_gas_limit", &gas));
     RDG_TRY(rdg_rpc_head(&r->rpc, &head));
     if (head.chain_id != c->chain_id)
-        return rdg_fail(RDG_E_WRONG_CHAIN, "the node that answers for chain '%s' runs another chain", c->name);
+        return rdg_fail(RDG_E_WRONG_CHAIN, "the node that answers for chain '%s' runs another chain",
+                        c->name);
     RDG_TRY(chain_key_load(r->b, c, &key));
     rdg_tx_fields_t fields = {.chain_id = c->chain_id,
                               .nonce = rdg_tx_random_nonce(rdg_random_system()),
@@ -71,8 +74,8 @@ static rdg_err_t check_status(const json_t *receipt, const json_t *abi, const rd
     return err;
 }
 
-rdg_err_t contract_transact(relay_t *r, const chain_t *c, const rdg_address_t *to, rdg_bytes_t data, const json_t *abi,
-                            sent_tx_t *out) {
+rdg_err_t contract_transact(relay_t *r, const chain_t *c, const rdg_address_t *to, rdg_bytes_t data,
+                            const json_t *abi, sent_tx_t *out) {
     rdg_tx_t *tx;
     memset(out, 0, sizeof *out);
     RDG_TRY(sign(r, c, to, data, &tx));
@@ -80,8 +83,10 @@ rdg_err_t contract_transact(relay_t *r, const chain_t *c, const rdg_address_t *t
     rdg_err_t err = send(r, tx);
     if (err == RDG_OK) err = rdg_rpc_wait(&r->rpc, tx, WAIT_MS, ASK_EVERY_MS, &out->receipt);
     rdg_tx_unref(tx);
-    if (err == RDG_OK) err = rdg_json_quantity_parse(json_object_get(out->receipt, "blockNumber"), &out->height);
-    if (err == RDG_OK) err = rdg_json_quantity_parse(json_object_get(out->receipt, "gasUsed"), &out->gas_used);
+    if (err == RDG_OK)
+        err = rdg_json_quantity_parse(json_object_get(out->receipt, "blockNumber"), &out->height);
+    if (err == RDG_OK)
+        err = rdg_json_quantity_parse(json_object_get(out->receipt, "gasUsed"), &out->gas_used);
     if (err == RDG_OK) err = check_status(out->receipt, abi, &out->id);
     if (err != RDG_OK) sent_tx_fini(out);
     return err;
@@ -101,7 +106,8 @@ static rdg_err_t decode_log(const json_t *log, const json_t *abi, json_t **out) 
     rdg_buf_init(&data, LOG_DATA_MAX);
     rdg_err_t err = hex ? rdg_hex_decode_buf(hex, strlen(hex), &data) : RDG_OK;
     if (err == RDG_OK)
-        err = rdg_abi_decode_log(abi, (const uint8_t(*)[32])topics, count, rdg_buf_view(&data), rdg_keccak256, out);
+        err = rdg_abi_decode_log(abi, (const uint8_t(*)[32])topics, count, rdg_buf_view(&data), rdg_keccak256,
+                                 out);
     rdg_buf_fini(&data);
     return err;
 }
@@ -114,7 +120,8 @@ rdg_err_t contract_events(const json_t *receipt, const json_t *abi, json_t **out
         if (decode_log(log, abi, &event) != RDG_OK)
             event = json_pack("{s:O?, s:O?}", "topics", json_object_get(log, "topics"), "data",
                               json_object_get(log, "data"));
-        if (event && json_object_get(log, "address")) json_object_set(event, "address", json_object_get(log, "address"));
+        if (event && json_object_get(log, "address"))
+            json_object_set(event, "address", json_object_get(log, "address"));
         json_array_append_new(list, event);
     }
     *out = list;

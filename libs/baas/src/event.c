@@ -7,13 +7,15 @@ rdg_err_t event_add(rdg_baas_t *b, int64_t chain, const char *device, const char
     RDG_TRY(rdg_sql_exec(b->db,
                          "INSERT INTO chain_events (chain, time_ms, device, step, state, message)"
                          " VALUES (?, ?, ?, ?, ?, ?)",
-                         RDG_SQL_PARAMS(rdg_sql_int(chain), rdg_sql_int((int64_t)baas_now()), rdg_sql_text(device),
-                                        rdg_sql_text(step), rdg_sql_text(state), rdg_sql_text(message)),
+                         RDG_SQL_PARAMS(rdg_sql_int(chain), rdg_sql_int((int64_t)baas_now()),
+                                        rdg_sql_text(device), rdg_sql_text(step), rdg_sql_text(state),
+                                        rdg_sql_text(message)),
                          NULL));
     return rdg_sql_exec(b->db,
                         "DELETE FROM chain_events WHERE chain = ? AND seq <= (SELECT seq FROM chain_events"
                         " WHERE chain = ? ORDER BY seq DESC LIMIT 1 OFFSET ?)",
-                        RDG_SQL_PARAMS(rdg_sql_int(chain), rdg_sql_int(chain), rdg_sql_int(EVENTS_KEPT)), NULL);
+                        RDG_SQL_PARAMS(rdg_sql_int(chain), rdg_sql_int(chain), rdg_sql_int(EVENTS_KEPT)),
+                        NULL);
 }
 
 void event_wake(rdg_baas_t *b) {
@@ -24,18 +26,21 @@ void event_wake(rdg_baas_t *b) {
 }
 
 static rdg_err_t event_row(void *ctx, const rdg_sql_row_t *r) {
-    json_t *e = json_pack("{s:I, s:I, s:s?, s:s, s:s, s:s}", "seq", (json_int_t)rdg_sql_row_int(r, 0), "time_ms",
-                          (json_int_t)rdg_sql_row_int(r, 1), "device", rdg_sql_row_text(r, 2), "step",
-                          rdg_sql_row_text(r, 3), "state", rdg_sql_row_text(r, 4), "message", rdg_sql_row_text(r, 5));
-    return e && json_array_append_new(ctx, e) == 0 ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the events");
+    json_t *e =
+        json_pack("{s:I, s:I, s:s?, s:s, s:s, s:s}", "seq", (json_int_t)rdg_sql_row_int(r, 0), "time_ms",
+                  (json_int_t)rdg_sql_row_int(r, 1), "device", rdg_sql_row_text(r, 2), "step",
+                  rdg_sql_row_text(r, 3), "state", rdg_sql_row_text(r, 4), "message", rdg_sql_row_text(r, 5));
+    return e && json_array_append_new(ctx, e) == 0 ? RDG_OK
+                                                   : rdg_fail(RDG_E_NO_MEMORY, "no memory for the events");
 }
 
 static rdg_err_t read_events(rdg_baas_t *b, int64_t chain, uint64_t after, json_t **out) {
     *out = json_array();
-    rdg_err_t err = rdg_sql_query(b->db,
-                                  "SELECT seq, time_ms, device, step, state, message FROM chain_events"
-                                  " WHERE chain = ? AND seq > ? ORDER BY seq LIMIT 1000",
-                                  RDG_SQL_PARAMS(rdg_sql_int(chain), rdg_sql_int((int64_t)after)), event_row, *out);
+    rdg_err_t err =
+        rdg_sql_query(b->db,
+                      "SELECT seq, time_ms, device, step, state, message FROM chain_events"
+                      " WHERE chain = ? AND seq > ? ORDER BY seq LIMIT 1000",
+                      RDG_SQL_PARAMS(rdg_sql_int(chain), rdg_sql_int((int64_t)after)), event_row, *out);
     if (err != RDG_OK) json_decref(*out);
     return err;
 }

@@ -14,8 +14,8 @@
 rdg_err_t flow_send(rdg_baas_t *b, const chain_t *c, const step_t *s, const char *type, json_t *params,
                     uint64_t deadline_ms) {
     char path[128];
-    json_t *body = json_pack("{s:s, s:s, s:o, s:I}", "id", s->command, "type", type, "params", params, "deadline_ms",
-                             (json_int_t)(baas_now() + deadline_ms));
+    json_t *body = json_pack("{s:s, s:s, s:o, s:I}", "id", s->command, "type", type, "params", params,
+                             "deadline_ms", (json_int_t)(baas_now() + deadline_ms));
     if (!body) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a command");
     snprintf(path, sizeof path, "/devices/%s/commands", s->device);
     json_t *command = NULL;
@@ -28,8 +28,8 @@ rdg_err_t flow_send(rdg_baas_t *b, const chain_t *c, const step_t *s, const char
     }
     if (err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT || err == RDG_E_BUSY) return err;
     /* The platform refuses it (the device is gone, the queue is full): that is this step's outcome. */
-    json_t *refused = json_pack("{s:s, s:s, s:{s:s, s:s}}", "id", s->command, "state", "failed", "error", "code",
-                                rdg_err_name(err), "message", rdg_err_message(err));
+    json_t *refused = json_pack("{s:s, s:s, s:{s:s, s:s}}", "id", s->command, "state", "failed", "error",
+                                "code", rdg_err_name(err), "message", rdg_err_message(err));
     if (!refused) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a command");
     (void)c;
     err = follow_apply(b, refused);
@@ -59,8 +59,9 @@ static rdg_err_t send_start(rdg_baas_t *b, const chain_t *c, const steps_t *step
     for (size_t i = 0; i < steps->count && err == RDG_OK; ++i) {
         const step_t *s = &steps->list[i];
         if (s->kind != STEP_START || s->rank != RANK_PENDING) continue;
-        json_t *params = json_pack("{s:s, s:O, s:O, s:I, s:I}", "chain", c->name, "genesis", c->genesis, "peers", peers,
-                                   "memory_bytes", (json_int_t)c->memory_bytes, "pids", (json_int_t)c->pids);
+        json_t *params =
+            json_pack("{s:s, s:O, s:O, s:I, s:I}", "chain", c->name, "genesis", c->genesis, "peers", peers,
+                      "memory_bytes", (json_int_t)c->memory_bytes, "pids", (json_int_t)c->pids);
         err = flow_send(b, c, s, "chain.start", params, START_DEADLINE_MS);
     }
     json_decref(peers);
@@ -97,7 +98,8 @@ static rdg_err_t fail_step(rdg_baas_t *b, chain_t *c, const step_t *s) {
     return fail_chain(b, c, why);
 }
 
-/* Genesis and the rows of the next step are stored together: after a crash the genesis is never composed anew. */
+/* Genesis and the rows of the next step are stored together: after a crash the genesis is never composed
+ * anew. */
 static rdg_err_t add_start_steps(rdg_baas_t *b, chain_t *c, void *arg) {
     const steps_t *steps = arg;
     json_t *genesis;
@@ -157,9 +159,11 @@ static rdg_err_t await_first_block(rdg_baas_t *b, chain_t *c, uint64_t *after_ms
     }
     if (waited > FIRST_BLOCK_MS && waited < UINT64_MAX / 2) {
         char why[RDG_ERROR_TEXT_MAX];
-        snprintf(why, sizeof why, "all nodes were started, but no block was sealed within %d s%s%s: see whether they reach "
-                                  "each other, then ridge chain retry %s",
-                 FIRST_BLOCK_MS / 1000, err == RDG_OK ? "" : ": ", err == RDG_OK ? "" : rdg_err_message(err), c->name);
+        snprintf(why, sizeof why,
+                 "all nodes were started, but no block was sealed within %d s%s%s: see whether they reach "
+                 "each other, then ridge chain retry %s",
+                 FIRST_BLOCK_MS / 1000, err == RDG_OK ? "" : ": ", err == RDG_OK ? "" : rdg_err_message(err),
+                 c->name);
         return fail_chain(b, c, why);
     }
     *after_ms = waited < 2000 ? 10 : 200;

@@ -6,8 +6,9 @@
 /* A device that is away for long still removes the chain when it returns. */
 #define REMOVE_DEADLINE_MS (29ull * 86400000)
 
-/* Every device of the chain: one that was sent nothing answers "0 bytes". A row is written before its command is sent,
- * so `pending` does not prove that the device has seen nothing. The caller has a transaction open. */
+/* Every device of the chain: one that was sent nothing answers "0 bytes". A row is written before its command
+ * is sent, so `pending` does not prove that the device has seen nothing. The caller has a transaction open.
+ */
 static rdg_err_t add_remove_steps(rdg_baas_t *b, const chain_t *c, const steps_t *steps) {
     for (size_t i = 0; i < steps->count; ++i) {
         const step_t *s = &steps->list[i];
@@ -32,7 +33,8 @@ rdg_err_t flow_begin_remove(rdg_baas_t *b, chain_t *c, const char *state) {
     return err;
 }
 
-/* Commands that no device has seen are withdrawn; it does not matter if one is not, the removal comes after it. */
+/* Commands that no device has seen are withdrawn; it does not matter if one is not, the removal comes after
+ * it. */
 static void withdraw(rdg_baas_t *b, const steps_t *steps) {
     for (size_t i = 0; i < steps->count; ++i) {
         const step_t *s = &steps->list[i];
@@ -45,9 +47,10 @@ static void withdraw(rdg_baas_t *b, const steps_t *steps) {
 
 static rdg_err_t forget(rdg_baas_t *b, chain_t *c) {
     RDG_TRY(rdg_sql_begin(b->db));
-    rdg_err_t err = rdg_sql_exec(b->db, "DELETE FROM contracts WHERE chain = ?", RDG_SQL_PARAMS(rdg_sql_int(c->number)),
-                                 NULL);
-    if (err == RDG_OK) err = chain_set_state(b, c, chain_is(c, "cancelling") ? "cancelled" : "destroyed", NULL);
+    rdg_err_t err = rdg_sql_exec(b->db, "DELETE FROM contracts WHERE chain = ?",
+                                 RDG_SQL_PARAMS(rdg_sql_int(c->number)), NULL);
+    if (err == RDG_OK)
+        err = chain_set_state(b, c, chain_is(c, "cancelling") ? "cancelled" : "destroyed", NULL);
     if (err == RDG_OK) err = rdg_sql_commit(b->db);
     if (err != RDG_OK) rdg_sql_rollback(b->db);
     event_wake(b);

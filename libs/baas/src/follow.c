@@ -96,8 +96,8 @@ static rdg_err_t ask(rdg_baas_t *b, bool first, json_t **answer) {
     if (first)
         snprintf(path, sizeof path, "/commands/events");
     else
-        snprintf(path, sizeof path, "/commands/events?after=%llu&wait_ms=%d", (unsigned long long)b->follow_after,
-                 BAAS_WAIT_MAX_MS);
+        snprintf(path, sizeof path, "/commands/events?after=%llu&wait_ms=%d",
+                 (unsigned long long)b->follow_after, BAAS_WAIT_MAX_MS);
     return remote_call(b, "GET", path, NULL, ASK_MS, answer);
 }
 

@@ -31,12 +31,15 @@ static rdg_err_t add_validator(const step_t *s, json_t *validators) {
     char hex[129];
     size_t i;
     json_t *other;
-    RDG_TRY(rdg_fail_in(rdg_json_get_hex(s->result, "public_key", raw, sizeof raw), "device '%s'", s->device));
-    RDG_TRY(rdg_fail_in(rdg_sm2_public_decode(rdg_bytes(raw, sizeof raw), &key), "device '%s': public_key", s->device));
+    RDG_TRY(
+        rdg_fail_in(rdg_json_get_hex(s->result, "public_key", raw, sizeof raw), "device '%s'", s->device));
+    RDG_TRY(rdg_fail_in(rdg_sm2_public_decode(rdg_bytes(raw, sizeof raw), &key), "device '%s': public_key",
+                        s->device));
     rdg_hex_encode(raw, sizeof raw, hex);
     json_array_foreach(validators, i, other) {
         if (strcmp(json_string_value(json_object_get(other, "key")), hex) == 0)
-            return rdg_fail(RDG_E_CONFLICT, "devices '%s' and '%s' gave the same node key: one is a copy of the other",
+            return rdg_fail(RDG_E_CONFLICT,
+                            "devices '%s' and '%s' gave the same node key: one is a copy of the other",
                             json_string_value(json_object_get(other, "name")), s->device);
     }
     json_array_append_new(validators, json_pack("{s:s, s:s}", "name", s->device, "key", hex));
@@ -47,7 +50,8 @@ static rdg_err_t check(json_t *genesis) {
     rdg_buf_t text;
     rdg_buf_init(&text, RDG_GENESIS_BYTES_MAX);
     rdg_genesis_t *parsed = rdg_calloc(1, sizeof *parsed);
-    rdg_err_t err = parsed ? rdg_json_dump(genesis, &text) : rdg_fail(RDG_E_NO_MEMORY, "no memory for a genesis");
+    rdg_err_t err =
+        parsed ? rdg_json_dump(genesis, &text) : rdg_fail(RDG_E_NO_MEMORY, "no memory for a genesis");
     if (err == RDG_OK) err = rdg_genesis_parse(rdg_buf_view(&text), parsed);
     rdg_free(parsed);
     rdg_buf_fini(&text);
@@ -70,10 +74,10 @@ rdg_err_t genesis_compose(rdg_baas_t *b, const chain_t *c, const steps_t *prepar
     rdg_sm2_key_public(key, &public);
     rdg_sm2_address(&public, &admin);
     rdg_sm2_key_free(key);
-    json_t *g = json_pack("{s:i, s:s, s:I, s:I, s:s, s:o, s:[o], s:O}", "version", 1, "name", c->name, "chain_id",
-                          (json_int_t)c->chain_id, "time_ms", (json_int_t)baas_now(), "consensus", c->consensus,
-                          "validators", validators, "admins", rdg_json_hex(admin.b, sizeof admin.b), "params",
-                          c->params);
+    json_t *g = json_pack("{s:i, s:s, s:I, s:I, s:s, s:o, s:[o], s:O}", "version", 1, "name", c->name,
+                          "chain_id", (json_int_t)c->chain_id, "time_ms", (json_int_t)baas_now(), "consensus",
+                          c->consensus, "validators", validators, "admins",
+                          rdg_json_hex(admin.b, sizeof admin.b), "params", c->params);
     if (!g) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a genesis");
     err = check(g);
     if (err != RDG_OK) {
@@ -94,13 +98,14 @@ rdg_err_t genesis_peers(const steps_t *prepared, json_t **peers) {
         rdg_err_t err = rdg_json_get_str(s->result, "p2p_host", &host);
         if (err == RDG_OK) err = rdg_json_get_u64(s->result, "p2p_port", &port);
         if (err == RDG_OK) err = rdg_json_get_str(s->result, "public_key", &key);
-        if (err == RDG_OK && (port == 0 || port > 65535)) err = rdg_fail(RDG_E_INVALID, "p2p_port is no port");
+        if (err == RDG_OK && (port == 0 || port > 65535))
+            err = rdg_fail(RDG_E_INVALID, "p2p_port is no port");
         if (err != RDG_OK) {
             json_decref(list);
             return rdg_fail_in(err, "device '%s'", s->device);
         }
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I}", "name", s->device, "public_key", key, "host", host,
-                                              "port", (json_int_t)port));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I}", "name", s->device, "public_key", key,
+                                              "host", host, "port", (json_int_t)port));
     }
     *peers = list;
     return RDG_OK;

@@ -19,7 +19,8 @@ static rdg_err_t send_all(rdg_baas_t *b, const steps_t *steps, const char *type,
                                       (json_int_t)(baas_now() + BIND_DEADLINE_MS)),
                             0, &command));
         json_array_append_new(list, json_pack("{s:s, s:O?, s:O?}", "device", s->device, "command",
-                                              json_object_get(command, "id"), "state", json_object_get(command, "state")));
+                                              json_object_get(command, "id"), "state",
+                                              json_object_get(command, "state")));
         json_decref(command);
     }
     return RDG_OK;
@@ -33,12 +34,14 @@ static rdg_err_t wait_all(rdg_baas_t *b, json_t *list) {
         char path[128];
         json_t *command = NULL;
         uint64_t now = baas_mono();
-        snprintf(path, sizeof path, "/commands/%s?wait_ms=%llu", json_string_value(json_object_get(entry, "command")),
+        snprintf(path, sizeof path, "/commands/%s?wait_ms=%llu",
+                 json_string_value(json_object_get(entry, "command")),
                  (unsigned long long)(now < end ? end - now : 0));
         RDG_TRY(remote_call(b, "GET", path, NULL, BIND_WAIT_MS + 5000, &command));
         static const char *const copied[] = {"state", "error"};
         for (size_t k = 0; k < 2; ++k)
-            if (json_object_get(command, copied[k])) json_object_set(entry, copied[k], json_object_get(command, copied[k]));
+            if (json_object_get(command, copied[k]))
+                json_object_set(entry, copied[k], json_object_get(command, copied[k]));
         json_t *account = json_object_get(json_object_get(command, "result"), "account");
         if (json_is_string(account)) json_object_set(entry, "account", account);
         json_decref(command);
@@ -70,7 +73,8 @@ static rdg_err_t bind(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     RDG_TRY(chain_load_running(ctx, rdg_service_arg(call, "name"), &c));
     rdg_err_t err = contract_find(ctx, &c, contract, &address, &abi);
     if (err == RDG_OK) {
-        json_t *params = json_pack("{s:s, s:o}", "chain", c.name, "contract", rdg_json_hex(address.b, sizeof address.b));
+        json_t *params =
+            json_pack("{s:s, s:o}", "chain", c.name, "contract", rdg_json_hex(address.b, sizeof address.b));
         err = run(ctx, &c, "intake.bind", params, answer);
         json_decref(params);
     }

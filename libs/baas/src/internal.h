@@ -1,5 +1,5 @@
-/* What the parts of baas share. The lock guards the queue of chains to work on and the clients that are idle; the
- * database guards itself. Neither waits for the network. */
+/* What the parts of baas share. The lock guards the queue of chains to work on and the clients that are idle;
+ * the database guards itself. Neither waits for the network. */
 #ifndef RIDGE_BAAS_INTERNAL_H
 #define RIDGE_BAAS_INTERNAL_H
 #include <pthread.h>
@@ -31,9 +31,14 @@ struct rdg_baas {
     uint64_t follow_after;
 };
 
-static inline uint64_t baas_now(void) { return rdg_wall_ms(rdg_clock_system()); }
-static inline uint64_t baas_mono(void) { return rdg_mono_ms(rdg_clock_system()); }
-bool baas_wait(rdg_baas_t *b, pthread_cond_t *cond, uint64_t deadline_mono_ms); /* lock held; false: deadline */
+static inline uint64_t baas_now(void) {
+    return rdg_wall_ms(rdg_clock_system());
+}
+static inline uint64_t baas_mono(void) {
+    return rdg_mono_ms(rdg_clock_system());
+}
+bool baas_wait(rdg_baas_t *b, pthread_cond_t *cond,
+               uint64_t deadline_mono_ms); /* lock held; false: deadline */
 bool baas_stopping(rdg_baas_t *b);
 
 /* store.c */
@@ -58,7 +63,8 @@ typedef struct chain {
     int64_t number;
     char name[BAAS_NAME_MAX + 1], state[16], consensus[16], driver[16];
     char *image; /* NULL: the agent's own node */
-    uint64_t chain_id, created_ms, started_ms, running_ms, memory_bytes, pids, freed_bytes; /* times: 0: not yet */
+    uint64_t chain_id, created_ms, started_ms, running_ms, memory_bytes, pids,
+        freed_bytes;          /* times: 0: not yet */
     json_t *params, *genesis; /* NULL before it was composed */
     char *error;
 } chain_t;
@@ -92,7 +98,8 @@ bool chain_is(const chain_t *c, const char *state);
 bool chain_gone(const chain_t *c); /* destroyed or cancelled: nothing is left but the record */
 rdg_err_t steps_load(rdg_baas_t *b, const chain_t *c, steps_t *out);
 void steps_fini(steps_t *s);
-rdg_err_t step_insert(rdg_baas_t *b, const chain_t *c, const char *device, int64_t position, step_kind_t kind);
+rdg_err_t step_insert(rdg_baas_t *b, const chain_t *c, const char *device, int64_t position,
+                      step_kind_t kind);
 /* A new attempt, with a new command. */
 rdg_err_t step_again(rdg_baas_t *b, const chain_t *c, const step_t *s);
 const step_t *steps_find(const steps_t *s, const char *device, step_kind_t kind);
@@ -131,10 +138,10 @@ typedef struct relay {
     rdg_rpc_t rpc; /* rpc.ctx is this */
     rdg_baas_t *b;
     const char *chain;
-    steps_t steps;      /* the devices; owned */
-    size_t at;          /* the device that answered last */
+    steps_t steps; /* the devices; owned */
+    size_t at;     /* the device that answered last */
     uint64_t timeout_ms;
-    json_t *error;      /* the node's JSON-RPC error of the last failed call; owned */
+    json_t *error; /* the node's JSON-RPC error of the last failed call; owned */
 } relay_t;
 rdg_err_t relay_init(relay_t *r, rdg_baas_t *b, const chain_t *c, uint64_t timeout_ms);
 void relay_fini(relay_t *r);

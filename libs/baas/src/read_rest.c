@@ -25,9 +25,9 @@ static json_int_t quantity(const json_t *o, const char *field) {
 
 /* What a list shows of a block. */
 static json_t *summary(const json_t *block) {
-    return json_pack("{s:I, s:O?, s:O?, s:I, s:I, s:I, s:I, s:I}", "height", quantity(block, "number"), "hash",
-                     json_object_get(block, "hash"), "parent", json_object_get(block, "parentHash"), "time_ms",
-                     quantity(block, "timestampMs"), "tx_count",
+    return json_pack("{s:I, s:O?, s:O?, s:I, s:I, s:I, s:I, s:I}", "height", quantity(block, "number"),
+                     "hash", json_object_get(block, "hash"), "parent", json_object_get(block, "parentHash"),
+                     "time_ms", quantity(block, "timestampMs"), "tx_count",
                      (json_int_t)json_array_size(json_object_get(block, "transactions")), "gas_used",
                      quantity(block, "gasUsed"), "proposer", quantity(block, "proposer"), "size_bytes",
                      quantity(block, "size"));
@@ -39,7 +39,8 @@ static rdg_err_t add_blocks(relay_t *r, uint64_t from, uint64_t limit, json_t *l
     uint64_t height = from < head.height ? from : head.height;
     for (uint64_t i = 0; i < limit; ++i, --height) {
         json_t *block = NULL;
-        RDG_TRY(rdg_rpc_call(&r->rpc, "eth_getBlockByNumber", json_pack("[o, b]", rdg_json_quantity(height), 0), &block));
+        RDG_TRY(rdg_rpc_call(&r->rpc, "eth_getBlockByNumber",
+                             json_pack("[o, b]", rdg_json_quantity(height), 0), &block));
         if (json_is_object(block)) json_array_append_new(list, summary(block));
         json_decref(block);
         if (height == 0) break;
@@ -73,9 +74,11 @@ static rdg_err_t block_params(const char *id, const char **method, json_t **para
         return RDG_OK;
     }
     if (strcmp(id, "latest") != 0 && rdg_parse_u64(id, &height) != RDG_OK)
-        return rdg_fail(RDG_E_INVALID, "'%.80s' is no block: give a height, 'latest', or a hash of 64 digits", id);
+        return rdg_fail(RDG_E_INVALID, "'%.80s' is no block: give a height, 'latest', or a hash of 64 digits",
+                        id);
     *method = "eth_getBlockByNumber";
-    *params = strcmp(id, "latest") == 0 ? json_pack("[s, b]", "latest", 1) : json_pack("[o, b]", rdg_json_quantity(height), 1);
+    *params = strcmp(id, "latest") == 0 ? json_pack("[s, b]", "latest", 1)
+                                        : json_pack("[o, b]", rdg_json_quantity(height), 1);
     return RDG_OK;
 }
 
@@ -105,7 +108,8 @@ static rdg_err_t find_tx(relay_t *r, const uint8_t id[32], json_t **out) {
     RDG_TRY(rdg_rpc_call(&r->rpc, "eth_getTransactionByHash", json_pack("[o]", rdg_json_hex(id, 32)), &tx));
     if (!json_is_object(tx)) {
         json_decref(tx);
-        return rdg_fail(RDG_E_NOT_FOUND, "chain '%s' has no such transaction: it may still wait, or have expired", r->chain);
+        return rdg_fail(RDG_E_NOT_FOUND,
+                        "chain '%s' has no such transaction: it may still wait, or have expired", r->chain);
     }
     rdg_err_t err =
         rdg_rpc_call(&r->rpc, "eth_getTransactionReceipt", json_pack("[o]", rdg_json_hex(id, 32)), &receipt);
@@ -130,7 +134,8 @@ static rdg_err_t show_tx(void *ctx, const rdg_service_call_t *call, rdg_service_
     return err == RDG_OK ? rdg_service_reply(answer, 200, out) : err;
 }
 
-/* A JSON-RPC request in, a JSON-RPC answer out, whatever the node says; only a node out of reach is an HTTP error. */
+/* A JSON-RPC request in, a JSON-RPC answer out, whatever the node says; only a node out of reach is an HTTP
+ * error. */
 static rdg_err_t relay_rpc(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     const json_t *body;
     const char *method;

@@ -12,7 +12,8 @@ static rdg_err_t device_error(relay_t *r, const char *device, const json_t *erro
     json_t *node = json_object_get(error, "data");
     if (json_is_object(node)) {
         json_t *answer = json_pack("{s:O}", "error", node);
-        rdg_err_t err = answer ? rdg_rpc_decode(answer, result) : rdg_fail(RDG_E_NO_MEMORY, "no memory for an answer");
+        rdg_err_t err =
+            answer ? rdg_rpc_decode(answer, result) : rdg_fail(RDG_E_NO_MEMORY, "no memory for an answer");
         json_decref(answer);
         r->error = json_incref(node);
         return err;
@@ -23,11 +24,13 @@ static rdg_err_t device_error(relay_t *r, const char *device, const json_t *erro
     return rdg_fail(err == RDG_OK ? RDG_E_INTERNAL : err, "device '%s': %s", device, message);
 }
 
-static rdg_err_t ask(relay_t *r, const char *device, const char *method, const json_t *params, json_t **result) {
+static rdg_err_t ask(relay_t *r, const char *device, const char *method, const json_t *params,
+                     json_t **result) {
     char path[128];
     json_t *answer = NULL;
-    json_t *body = json_pack("{s:s, s:{s:s, s:s, s:O}, s:I}", "method", "node.rpc", "params", "chain", r->chain, "method",
-                             method, "params", params, "timeout_ms", (json_int_t)r->timeout_ms);
+    json_t *body =
+        json_pack("{s:s, s:{s:s, s:s, s:O}, s:I}", "method", "node.rpc", "params", "chain", r->chain,
+                  "method", method, "params", params, "timeout_ms", (json_int_t)r->timeout_ms);
     if (!body) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a request");
     json_decref(r->error);
     r->error = NULL;

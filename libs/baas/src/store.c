@@ -2,11 +2,12 @@
 #include <stdio.h>
 #include "ridge/base/file.h"
 
-/* Times are Unix milliseconds. A chain's number is never used again, so that what belonged to a destroyed chain of the
- * same name cannot be taken for the new one's. */
+/* Times are Unix milliseconds. A chain's number is never used again, so that what belonged to a destroyed
+ * chain of the same name cannot be taken for the new one's. */
 static const char *const migrations[] = {
     "CREATE TABLE chains (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, state TEXT NOT NULL,"
-    " consensus TEXT NOT NULL, driver TEXT NOT NULL, image TEXT, chain_id INTEGER NOT NULL, params TEXT NOT NULL,"
+    " consensus TEXT NOT NULL, driver TEXT NOT NULL, image TEXT, chain_id INTEGER NOT NULL, params TEXT NOT "
+    "NULL,"
     " genesis TEXT, memory_bytes INTEGER NOT NULL, pids INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
     " started_ms INTEGER NOT NULL DEFAULT 0, running_ms INTEGER NOT NULL DEFAULT 0,"
     " freed_bytes INTEGER NOT NULL DEFAULT 0, error TEXT);"
@@ -15,10 +16,12 @@ static const char *const migrations[] = {
     " position INTEGER NOT NULL, command TEXT NOT NULL UNIQUE, attempt INTEGER NOT NULL, state TEXT NOT NULL,"
     " rank INTEGER NOT NULL, result TEXT, error TEXT, updated_ms INTEGER NOT NULL,"
     " PRIMARY KEY (chain, device, kind));"
-    "CREATE TABLE chain_events (seq INTEGER PRIMARY KEY AUTOINCREMENT, chain INTEGER NOT NULL, time_ms INTEGER NOT NULL,"
+    "CREATE TABLE chain_events (seq INTEGER PRIMARY KEY AUTOINCREMENT, chain INTEGER NOT NULL, time_ms "
+    "INTEGER NOT NULL,"
     " device TEXT, step TEXT NOT NULL, state TEXT NOT NULL, message TEXT NOT NULL);"
     "CREATE INDEX chain_events_chain ON chain_events (chain, seq);"
-    "CREATE TABLE contracts (chain INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, address BLOB NOT NULL,"
+    "CREATE TABLE contracts (chain INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, address "
+    "BLOB NOT NULL,"
     " abi TEXT NOT NULL, tx BLOB NOT NULL, height INTEGER NOT NULL, deployed_ms INTEGER NOT NULL,"
     " PRIMARY KEY (chain, name, version));",
 };

@@ -90,8 +90,8 @@ static void run_one(rdg_baas_t *b, work_t *w) {
     pthread_mutex_unlock(&b->lock);
     rdg_err_t err = flow_advance(b, w->chain, &after_ms);
     if (err != RDG_OK && !baas_stopping(b)) {
-        rdg_log(RDG_LOG_WARN, "chain.work_failed", RDG_STR("chain", w->chain), RDG_STR("code", rdg_err_name(err)),
-                RDG_STR("error", rdg_err_message(err)));
+        rdg_log(RDG_LOG_WARN, "chain.work_failed", RDG_STR("chain", w->chain),
+                RDG_STR("code", rdg_err_name(err)), RDG_STR("error", rdg_err_message(err)));
         after_ms = RETRY_AFTER_MS;
     }
     pthread_mutex_lock(&b->lock);

@@ -3,8 +3,9 @@
  * It reaches devices only through the platform's REST interface, also when both are in one process. It owns
  * `<data_dir>/baas.db` and `<data_dir>/keys/`.
  *
- * The life of a chain is a workflow with one row per device and step; the row holds the id of the step's command
- * before the command is sent, so that after a crash the same command is sent again and has one effect:
+ * The life of a chain is a workflow with one row per device and step; the row holds the id of the step's
+ * command before the command is sent, so that after a crash the same command is sent again and has one
+ * effect:
  *
  *   creating --all prepared: genesis composed--> (creating) --all started, first block sealed--> running
  *   creating --a device fails--> failed --retry--> creating
@@ -12,7 +13,8 @@
  *   running, failed --destroy, discard=NAME--> destroying --all removed--> destroyed
  *
  * Invariants
- * 1. Every step that has been sent on any device is followed by a remove of that device before a chain is destroyed.
+ * 1. Every step that has been sent on any device is followed by a remove of that device before a chain is
+ * destroyed.
  * 2. One worker, or one request that changes a chain, works on a chain at a time.
  * 3. Progress is an event with a growing number; events are stored with the change that they tell of.
  * 4. The chain's administrator key never leaves `keys/` (0600) and is deleted when the chain is destroyed.
