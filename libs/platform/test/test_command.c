@@ -1,0 +1,243 @@
+#include "kit.h"
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static void post(kit_t *k, const char *device, const char *body, char id[80]) {
+    char path[128];
+    json_t *a;
+    snprintf(path, sizeof path, "/devices/%s/commands", device);
+    CHECK_EQ(kit_call(k, "POST", path, body, &a), 202);
+    snprintf(id, 80, "%s", kit_text(a, "id"));
+    json_decref(a);
+}
+
+static void enrol(kit_t *k, fake_t *f, const char *name) {
+    char token[128];
+    fake_init(f, name);
+    kit_token(k, token);
+    CHECK_EQ(fake_enrol(k, f, token, NULL), 201);
+}
+
+TEST(command_reaches_its_device_and_its_result_comes_back) {
+    kit_t k;
+    fake_t f;
+    json_t *a;
+    char id[80], path[160];
+    kit_open(&k);
+    fake_init(&f, "dev-1");
+    f.finish = true;
+    fake_connect(&k, &f);
+    post(&k, "dev-1", "{\"type\":\"chain.prepare\",\"params\":{\"chain\":\"c\"}}", id);
+    snprintf(path, sizeof path, "/commands/%s?wait_ms=10000", id);
+    CHECK_EQ(kit_call(&k, "GET", path, NULL, &a), 200);
+    CHECK_STR(kit_text(a, "state"), "done");
+    CHECK_STR(kit_text(a, "step"), "keys");
+    CHECK_EQ(json_integer_value(json_object_get(json_object_get(a, "result"), "answer")), 42);
+    CHECK_EQ(json_integer_value(json_object_get(a, "progress")), 100);
+    json_decref(a);
+    fake_fini(&f);
+    kit_close(&k);
+}
+
+TEST(command_result_delivered_three_times_counts_once) {
+    kit_t k;
+    fake_t f;
+    json_t *a;
+    char id[80], path[128], text[256];
+    kit_open(&k);
+    fake_init(&f, "dev-1");
+    fake_connect(&k, &f);
+    post(&k, "dev-1", "{\"type\":\"chain.stop\",\"params\":{}}", id);
+    fake_wait_commands(&f, 1);
+    snprintf(text, sizeof text, "{\"id\":\"%s\",\"state\":\"done\",\"result\":{\"n\":1}}", id);
+    for (int i = 0; i < 3; ++i) fake_publish(&f, "result", text);
+    kit_wait_state(&k, id, "done");
+    snprintf(path, sizeof path, "/commands/%s", id);
+    CHECK_EQ(kit_call(&k, "GET", path, NULL, &a), 200);
+    json_int_t change = json_integer_value(json_object_get(a, "change"));
+    json_decref(a);
+    snprintf(text, sizeof text,
+             "{\"id\":\"%s\",\"state\":\"failed\",\"error\":{\"code\":\"IO\",\"message\":\"x\"}}", id);
+    fake_publish(&f, "result", text);
+    fake_publish(&f, "telemetry", "{\"time_ms\":1,\"agent\":{\"rss_kib\":77}}");
+    do { /* what came before the telemetry has been handled when it shows */
+        CHECK_EQ(kit_call(&k, "GET", "/devices/dev-1", NULL, &a), 200);
+        json_int_t rss = json_integer_value(json_object_get(a, "agent_rss_kib"));
+        json_decref(a);
+        if (rss == 77) break;
+    } while (true);
+    CHECK_EQ(kit_call(&k, "GET", path, NULL, &a), 200);
+    CHECK_STR(kit_text(a, "state"), "done");
+    CHECK_EQ(json_integer_value(json_object_get(a, "change")), change);
+    json_decref(a);
+    fake_fini(&f);
+    kit_close(&k);
+}
+
+TEST(command_with_the_same_id_is_the_same_command) {
+    kit_t k;
+    fake_t f;
+    char id[80];
+    json_t *a;
+    kit_open(&k);
+    enrol(&k, &f, "dev-1");
+    post(&k, "dev-1", "{\"id\":\"one\",\"type\":\"chain.stop\"}", id);
+    CHECK_STR(id, "one");
+    CHECK_EQ(
+        kit_call(&k, "POST", "/devices/dev-1/commands", "{\"id\":\"one\",\"type\":\"chain.stop\"}", NULL),
+        200);
+    CHECK_EQ(
+        kit_call(&k, "POST", "/devices/dev-1/commands", "{\"id\":\"one\",\"type\":\"chain.start\"}", NULL),
+        409);
+    CHECK_EQ(kit_call(&k, "GET", "/commands?device=dev-1", NULL, &a), 200);
+    CHECK_EQ(json_array_size(json_object_get(a, "commands")), 1);
+    json_decref(a);
+    fake_fini(&f);
+    kit_close(&k);
+}
+
+TEST(command_waits_on_disk_for_its_device_over_a_restart_of_the_cloud) {
+    kit_t k;
+    fake_t f;
+    char id[80];
+    kit_open(&k);
+    enrol(&k, &f, "dev-1");
+    post(&k, "dev-1", "{\"type\":\"chain.stop\"}", id);
+    kit_close(&k);
+    kit_open(&k);
+    kit_wait_state(&k, id, "queued");
+    f.finish = true;
+    fake_connect(&k, &f);
+    kit_wait_state(&k, id, "done");
+    CHECK_STR(f.last_command, id);
+    fake_fini(&f);
+    kit_close(&k);
+}
+
+TEST(command_handed_over_and_unanswered_is_repeated_after_a_restart) {
+    kit_t k;
+    fake_t f;
+    char id[80];
+    kit_open(&k);
+    fake_init(&f, "dev-1");
+    fake_connect(&k, &f);
+    post(&k, "dev-1", "{\"type\":\"chain.stop\"}", id);
+    fake_wait_commands(&f, 1);
+    kit_wait_state(&k, id, "sent");
+    fake_disconnect(&f);
+    kit_close(&k);
+    kit_open(&k);
+    f.finish = true;
+    fake_connect(&k, &f);
+    kit_wait_state(&k, id, "done");
+    CHECK(f.commands >= 2);
+    fake_fini(&f);
+    kit_close(&k);
+}
+
+TEST(command_survives_the_loss_of_the_broker) {
+    kit_t k;
+    fake_t f;
+    char id[80];
+    kit_open(&k);
+    fake_init(&f, "dev-1");
+    f.finish = true;
+    fake_connect(&k, &f);
+    kill(rdg_broker_pid(k.platform->broker), SIGKILL);
+    post(&k, "dev-1", "{\"type\":\"chain.stop\"}", id);
+    kit_wait_state(&k, id, "done");
+    fake_fini(&f);
+    kit_close(&k);
+}
+
+TEST(command_can_be_cancelled_until_it_is_handed_over) {
+    kit_t k;
+    fake_t f;
+    json_t *a;
+    char first[80], second[80], path[128];
+    kit_open(&k);
+    enrol(&k, &f, "dev-1");
+    post(&k, "dev-1", "{\"type\":\"chain.stop\"}", first);
+    snprintf(path, sizeof path, "/commands/%s/cancel", first);
+    CHECK_EQ(kit_call(&k, "POST", path, NULL, NULL), 200);
+    CHECK_EQ(kit_call(&k, "POST", path, NULL, NULL), 200);
+    post(&k, "dev-1", "{\"type\":\"chain.start\"}", second);
+    fake_connect(&k, &f);
+    fake_wait_commands(&f, 1);
+    CHECK_STR(f.last_command, second);
+    snprintf(path, sizeof path, "/commands/%s/cancel", second);
+    CHECK_EQ(kit_call(&k, "POST", path, NULL, &a), 409);
+    CHECK_STR(kit_error(a, "code"), "CONFLICT");
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "POST", "/commands/nothing/cancel", NULL, NULL), 404);
+    kit_wait_state(&k, first, "cancelled");
+    CHECK_EQ(f.commands, 1);
+    fake_fini(&f);
+    kit_close(&k);
+}
+
+TEST(command_past_its_deadline_expires_unsent) {
+    kit_t k;
+    fake_t f;
+    char id[80], body[128];
+    kit_open(&k);
+    enrol(&k, &f, "dev-1");
+    snprintf(body, sizeof body, "{\"type\":\"chain.stop\",\"deadline_ms\":%llu}",
+             (unsigned long long)(platform_now() + 60));
+    post(&k, "dev-1", body, id);
+    kit_wait_state(&k, id, "expired");
+    fake_fini(&f);
+    kit_close(&k);
+}
+
+TEST(command_changes_can_be_followed_in_order) {
+    kit_t k;
+    fake_t f;
+    json_t *a;
+    char id[80], path[128];
+    kit_open(&k);
+    fake_init(&f, "dev-1");
+    fake_connect(&k, &f);
+    CHECK_EQ(kit_call(&k, "GET", "/commands/events", NULL, &a), 200);
+    json_int_t next = json_integer_value(json_object_get(a, "next"));
+    json_decref(a);
+    f.finish = true;
+    post(&k, "dev-1", "{\"type\":\"chain.stop\"}", id);
+    bool done = false;
+    while (!done) {
+        snprintf(path, sizeof path, "/commands/events?after=%lld&wait_ms=10000", (long long)next);
+        CHECK_EQ(kit_call(&k, "GET", path, NULL, &a), 200);
+        const json_t *list = json_object_get(a, "commands");
+        CHECK(json_array_size(list) > 0);
+        CHECK_STR(kit_text(json_array_get(list, 0), "id"), id);
+        done = strcmp(kit_text(json_array_get(list, json_array_size(list) - 1), "state"), "done") == 0;
+        CHECK(json_integer_value(json_object_get(a, "next")) > next);
+        next = json_integer_value(json_object_get(a, "next"));
+        json_decref(a);
+    }
+    fake_fini(&f);
+    kit_close(&k);
+}
+
+TEST(command_refuses_what_is_none) {
+    static const char *const bad[] = {"{}",
+                                      "{\"type\":\"\"}",
+                                      "{\"type\":\"x\"}",
+                                      "{\"type\":\"Chain.Stop\"}",
+                                      "{\"type\":\"chain.stop\",\"params\":[]}",
+                                      "{\"type\":\"chain.stop\",\"id\":\"A B\"}",
+                                      "{\"type\":\"chain.stop\",\"deadline_ms\":1}",
+                                      "{\"type\":\"chain.stop\",\"deadline_ms\":99999999999999}",
+                                      "{\"type\":\"chain.stop\",\"deadline_ms\":-5}"};
+    kit_t k;
+    fake_t f;
+    kit_open(&k);
+    enrol(&k, &f, "dev-1");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i)
+        CHECK_EQ(kit_call(&k, "POST", "/devices/dev-1/commands", bad[i], NULL), 400);
+    CHECK_EQ(kit_call(&k, "POST", "/devices/nobody/commands", "{\"type\":\"chain.stop\"}", NULL), 404);
+    CHECK_EQ(kit_call(&k, "GET", "/commands/nobody", NULL, NULL), 404);
+    fake_fini(&f);
+    kit_close(&k);
+}
