@@ -1,0 +1,36 @@
+/* Takes apart what a client sent: the path, the digest, the Range header. Pure functions over hostile text.
+ */
+#ifndef RIDGE_REGISTRY_TARGET_H
+#define RIDGE_REGISTRY_TARGET_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TARGET_NAME_MAX 255
+#define TARGET_TAG_MAX 128
+#define TARGET_DIGEST_MAX (7 + 128) /* sha512 */
+
+typedef enum target_kind {
+    TARGET_NONE,
+    TARGET_ROOT,
+    TARGET_MANIFEST,
+    TARGET_BLOB,
+    TARGET_TAGS
+} target_kind_t;
+
+typedef struct target {
+    target_kind_t kind;
+    char name[TARGET_NAME_MAX + 1];
+    char reference[TARGET_DIGEST_MAX + 1]; /* tag or digest */
+    bool name_ok, is_digest, reference_ok; /* by the specification's grammar */
+} target_t;
+
+/* kind NONE: no path of the specification that is served here. */
+void target_parse(const char *path, target_t *out);
+bool target_digest_valid(const char *digest); /* sha256 or sha512 */
+
+typedef enum range_kind { RANGE_NONE, RANGE_PART, RANGE_UNSATISFIABLE } range_kind_t;
+/* RFC 9110, 14.2: a header that is not understood, or asks for several ranges, counts as absent (NONE). */
+range_kind_t target_range(const char *header, uint64_t size, uint64_t *first, uint64_t *length);
+
+#endif
