@@ -9,6 +9,7 @@
 #include "ridge/base/alloc.h"
 #include "ridge/base/clock.h"
 #include "ridge/base/config.h"
+#include "ridge/base/file.h"
 #include "ridge/base/map.h"
 #include "ridge/client/rpc.h"
 #include "ridge/codec/abi.h"
@@ -266,14 +267,52 @@ static void report(void) {
 static const rdg_option_t options[] = {
     {"rpc", RDG_OPT_STRING, NULL, "URLs of nodes, separated by commas", false, 0, 0},
     {"contract", RDG_OPT_STRING, NULL, "address of the Metering contract", false, 0, 0},
+    {"artifact", RDG_OPT_STRING, NULL, "instead: deploy the contract of this artefact", false, 0, 0},
     {"meters", RDG_OPT_U64, "200", "meters, each with a key of its own", false, 1, 100000},
     {"rate", RDG_OPT_U64, "500", "transactions a second", false, 1, 100000},
     {"seconds", RDG_OPT_U64, "10", "how long", false, 1, 3600},
 };
 
 static void split_urls(char *text) {
-    for (char *p = strtok(text, ","); p && load.url_count < NODES_MAX; p = strtok(NULL, ","))
-        load.urls[load.url_count++] = p;
+    while (*text && load.url_count < NODES_MAX) {
+        size_t len = strcspn(text, ",");
+        bool last = text[len] == '\0';
+        text[len] = '\0';
+        if (len > 0) load.urls[load.url_count++] = text;
+        text += last ? len : len + 1;
+    }
+}
+
+/* Deploys the contract of an artefact and takes its address. */
+static void deploy(const rdg_rpc_t *rpc, const char *path) {
+    rdg_buf_t text, code;
+    json_t *artifact = NULL, *receipt = NULL;
+    const char *hex = NULL;
+    rdg_sm2_key_t *key = NULL;
+    rdg_tx_t *tx = NULL;
+    rdg_buf_init(&text, 4u << 20);
+    rdg_buf_init(&code, 1u << 20);
+    rdg_err_t err = rdg_file_read(path, &text);
+    if (err == RDG_OK) err = rdg_json_parse(rdg_buf_view(&text), &artifact);
+    if (err == RDG_OK) err = rdg_json_get_str(artifact, "bytecode", &hex);
+    if (err == RDG_OK) err = rdg_hex_decode_buf(hex, strlen(hex), &code);
+    if (err == RDG_OK) err = rdg_sm2_key_generate(&key);
+    rdg_tx_fields_t f = {.chain_id = load.chain_id,
+                         .nonce = rdg_tx_random_nonce(rdg_random_system()),
+                         .valid_until = load.valid_until,
+                         .gas_limit = 10000000,
+                         .data = rdg_buf_view(&code)};
+    if (err == RDG_OK) err = rdg_tx_sign(&f, key, &tx);
+    if (err == RDG_OK) err = rdg_rpc_send(rpc, tx);
+    if (err == RDG_OK) err = rdg_rpc_wait(rpc, tx, 30000, 10, &receipt);
+    if (err == RDG_OK) err = rdg_json_get_hex(receipt, "contractAddress", load.contract.b, 20);
+    if (err != RDG_OK) die("cannot deploy the contract", err);
+    json_decref(receipt);
+    json_decref(artifact);
+    rdg_tx_unref(tx);
+    rdg_sm2_key_free(key);
+    rdg_buf_fini(&text);
+    rdg_buf_fini(&code);
 }
 
 int main(int argc, char **argv) {
@@ -286,12 +325,12 @@ int main(int argc, char **argv) {
                         "RIDGE_LOAD", options, sizeof options / sizeof options[0], argc, argv, &c);
     if (err == RDG_E_CANCELLED) return 0;
     if (err != RDG_OK) die("options", err);
-    if (!rdg_config_str(c, "rpc") || !rdg_config_str(c, "contract"))
-        die("--rpc and --contract are needed", RDG_E_INVALID);
+    const char *contract = rdg_config_str(c, "contract"), *artifact = rdg_config_str(c, "artifact");
+    if (!rdg_config_str(c, "rpc") || (!contract && !artifact))
+        die("--rpc and --contract or --artifact are needed", RDG_E_INVALID);
     char *urls = strdup(rdg_config_str(c, "rpc"));
     split_urls(urls);
-    const char *contract = rdg_config_str(c, "contract");
-    err = rdg_hex_decode(contract, strlen(contract), load.contract.b, 20);
+    if (contract) err = rdg_hex_decode(contract, strlen(contract), load.contract.b, 20);
     if (err == RDG_OK) err = rdg_rpc_http_new(load.urls[0], 30000, &rpc);
     if (err == RDG_OK) err = rdg_rpc_head(rpc, &head);
     if (err != RDG_OK) die("start", err);
@@ -301,6 +340,7 @@ int main(int argc, char **argv) {
     load.meter_count =
         (rdg_config_u64(c, "meters") + 2 * load.url_count - 1) / (2 * load.url_count) * 2 * load.url_count;
     load.chain_id = head.chain_id, load.valid_until = head.height + 90000;
+    if (!contract) deploy(rpc, artifact);
     make_meters();
     register_meters(rpc);
     sign_all();

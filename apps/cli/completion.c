@@ -2,13 +2,18 @@
 #include <stdio.h>
 #include <string.h>
 
-static void collect_nouns(void *seen, const command_t *c) {
-    char *list = seen;
-    char padded[64];
-    snprintf(padded, sizeof padded, " %s ", c->noun);
-    if (strstr(list, padded)) return;
-    size_t len = strlen(list);
-    snprintf(list + len, 1024 - len, "%s ", c->noun);
+#define NOUNS_MAX 16
+
+typedef struct nouns {
+    const char *list[NOUNS_MAX];
+    size_t count;
+} nouns_t;
+
+static void collect_noun(void *ctx, const command_t *c) {
+    nouns_t *n = ctx;
+    for (size_t i = 0; i < n->count; ++i)
+        if (strcmp(n->list[i], c->noun) == 0) return;
+    if (n->count < NOUNS_MAX) n->list[n->count++] = c->noun;
 }
 
 static void print_verb(void *noun, const command_t *c) {
@@ -23,18 +28,16 @@ static void print_case(void *ctx, const command_t *c) {
 }
 
 static rdg_err_t bash(cli_t *cli) {
-    char nouns[1024] = " ";
+    nouns_t nouns = {.count = 0};
     (void)cli;
-    cli_each(collect_nouns, nouns);
+    cli_each(collect_noun, &nouns);
     printf("# bash completion of ridge: source <(ridge completion bash)\n_ridge() {\n"
-           "  local cur=${COMP_WORDS[COMP_CWORD]} words=''\n"
-           "  case $COMP_CWORD in\n  1) words='%s' ;;\n  2) case ${COMP_WORDS[1]} in\n",
-           nouns);
-    char copy[1024];
-    snprintf(copy, sizeof copy, "%s", nouns);
-    for (char *noun = strtok(copy, " "); noun; noun = strtok(NULL, " ")) {
-        printf("    %s) words='", noun);
-        cli_each(print_verb, noun);
+           "  local cur=${COMP_WORDS[COMP_CWORD]} words=''\n  case $COMP_CWORD in\n  1) words='");
+    for (size_t i = 0; i < nouns.count; ++i) printf("%s ", nouns.list[i]);
+    printf("' ;;\n  2) case ${COMP_WORDS[1]} in\n");
+    for (size_t i = 0; i < nouns.count; ++i) {
+        printf("    %s) words='", nouns.list[i]);
+        cli_each(print_verb, (void *)(uintptr_t)nouns.list[i]);
         printf("' ;;\n");
     }
     printf("    esac ;;\n  *) case \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n");

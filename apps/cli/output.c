@@ -2,17 +2,18 @@
 #include "ridge/base/alloc.h"
 #include "ridge/base/clock.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#define OUTPUT_MAX (64u << 20)
 #define TEXTS 64
 #define TEXT_MAX 512
 #define COLUMNS_MAX 12
 
 void out_json(const json_t *v) {
-    char *text = json_dumps(v, JSON_INDENT(2) | JSON_ENCODE_ANY);
-    printf("%s\n", text ? text : "null");
-    free(text);
+    rdg_buf_t text;
+    rdg_buf_init(&text, OUTPUT_MAX);
+    if (rdg_json_dump_pretty(v, &text) == RDG_OK) printf("%s\n", rdg_buf_cstr(&text));
+    rdg_buf_fini(&text);
 }
 
 static const json_t *at_path(const json_t *o, const char *path) {
@@ -65,9 +66,9 @@ const char *out_text(const json_t *object, const char *path) {
     else if (json_is_array(v))
         format_array(v, out, TEXT_MAX);
     else {
-        char *text = json_dumps(v, JSON_COMPACT);
+        char *text = rdg_json_text(v);
         snprintf(out, TEXT_MAX, "%s", text ? text : "-");
-        free(text);
+        rdg_free(text);
     }
     return out;
 }

@@ -67,7 +67,7 @@ typedef struct sync {
     uint64_t peer_height[RDG_P2P_PEERS_MAX];
     uint64_t avoid_until_ms[RDG_P2P_PEERS_MAX];
     bool serving[RDG_P2P_PEERS_MAX];
-    uint64_t stalled_since_ms, last_height;
+    uint64_t behind_since_ms, last_height;
 } sync_t;
 
 struct rdg_node {

@@ -214,7 +214,9 @@ void sync_tick(rdg_node_t *n) {
         n->sync.avoid_until_ms[n->sync.peer] = now + AVOID_MS;
         n->sync.active = false;
     }
-    if (height != n->sync.last_height) n->sync.last_height = height, n->sync.stalled_since_ms = now;
-    /* Agreement brings the next block by itself; only who stands still while others are ahead fetches. */
-    if (now - n->sync.stalled_since_ms >= STALL_MS) sync_start(n);
+    bool ahead = best_peer(n, height, now) != SIZE_MAX;
+    /* Agreement brings the next block by itself; only who stays behind without moving fetches. */
+    if (!ahead || height != n->sync.last_height) n->sync.behind_since_ms = now;
+    n->sync.last_height = height;
+    if (ahead && now - n->sync.behind_since_ms >= STALL_MS) sync_start(n);
 }

@@ -31,10 +31,10 @@
 extern "C" {
 #endif
 
-#define RDG_CONSENSUS_WINDOW 16                     /* heights in flight */
-#define RDG_CONSENSUS_PROPOSAL_MAX (8u << 20)       /* bytes of one proposal */
+#define RDG_CONSENSUS_WINDOW 16               /* heights in flight */
+#define RDG_CONSENSUS_PROPOSAL_MAX (8u << 20) /* bytes of one proposal */
 #define RDG_CONSENSUS_MESSAGE_MAX (RDG_CONSENSUS_PROPOSAL_MAX + 65536)
-#define RDG_CONSENSUS_ALL 0xffffffffu               /* send to every other validator */
+#define RDG_CONSENSUS_ALL 0xffffffffu /* send to every other validator */
 
 /* What the core needs of its host, called synchronously from step() and check(); must be thread-safe. */
 typedef struct rdg_consensus_host {
@@ -49,22 +49,22 @@ typedef struct rdg_consensus_host {
 
 typedef struct rdg_consensus_config {
     rdg_validator_set_t validators;
-    uint32_t self;                  /* index, or count for an observer, who never votes */
-    uint64_t retransmit_ms;         /* own messages of an undecided height are sent again this often */
-    uint64_t view_timeout_ms;       /* used by view change */
-    uint64_t checkpoint_interval;   /* heights; 1: every block has a checkpoint certificate */
+    uint32_t self;                /* index, or count for an observer, who never votes */
+    uint64_t retransmit_ms;       /* own messages of an undecided height are sent again this often */
+    uint64_t view_timeout_ms;     /* used by view change */
+    uint64_t checkpoint_interval; /* heights; 1: every block has a checkpoint certificate */
     rdg_consensus_host_t host;
 } rdg_consensus_config_t;
 
 typedef enum rdg_consensus_event_kind {
-    RDG_EVENT_START,     /* first event: height and digest of the last durable block, records written before */
-    RDG_EVENT_MESSAGE,   /* a message that passed rdg_consensus_check */
-    RDG_EVENT_PAYLOAD,   /* the host's answer to WANT_PROPOSAL: the proposal's bytes */
-    RDG_EVENT_WORK,      /* the host has transactions to propose */
+    RDG_EVENT_START,   /* first event: height and digest of the last durable block, records written before */
+    RDG_EVENT_MESSAGE, /* a message that passed rdg_consensus_check */
+    RDG_EVENT_PAYLOAD, /* the host's answer to WANT_PROPOSAL: the proposal's bytes */
+    RDG_EVENT_WORK,    /* the host has transactions to propose */
     RDG_EVENT_VALIDATED, /* the host's answer to VALIDATE: ok or not */
     RDG_EVENT_EXECUTED,  /* block `height` is executed and durable; digest is its executed header's */
-    RDG_EVENT_SYNCED,    /* the host imported sealed blocks up to `height` (digest: last block hash) by itself */
-    RDG_EVENT_TICK       /* the deadline asked for by the last TIMER has come */
+    RDG_EVENT_SYNCED, /* the host imported sealed blocks up to `height` (digest: last block hash) by itself */
+    RDG_EVENT_TICK    /* the deadline asked for by the last TIMER has come */
 } rdg_consensus_event_kind_t;
 
 typedef struct rdg_consensus_record {
@@ -73,13 +73,13 @@ typedef struct rdg_consensus_record {
 
 typedef struct rdg_consensus_event {
     rdg_consensus_event_kind_t kind;
-    uint32_t from;        /* MESSAGE: the peer that handed it over (any validator or observer index) */
-    uint64_t height;      /* START, PAYLOAD, VALIDATED, EXECUTED, SYNCED */
-    uint64_t view;        /* PAYLOAD, VALIDATED */
-    rdg_hash_t digest;    /* START (last block hash), VALIDATED, EXECUTED, SYNCED */
-    rdg_bytes_t bytes;    /* MESSAGE, PAYLOAD; borrowed during step */
-    bool ok;              /* VALIDATED */
-    bool amnesia;         /* START */
+    uint32_t from;     /* MESSAGE: the peer that handed it over (any validator or observer index) */
+    uint64_t height;   /* START, PAYLOAD, VALIDATED, EXECUTED, SYNCED */
+    uint64_t view;     /* PAYLOAD, VALIDATED */
+    rdg_hash_t digest; /* START (last block hash), VALIDATED, EXECUTED, SYNCED */
+    rdg_bytes_t bytes; /* MESSAGE, PAYLOAD; borrowed during step */
+    bool ok;           /* VALIDATED */
+    bool amnesia;      /* START */
     const rdg_consensus_record_t *records; /* START */
     size_t record_count;
 } rdg_consensus_event_t;
@@ -94,8 +94,8 @@ typedef enum rdg_consensus_action_kind {
     RDG_ACTION_CHECKPOINT,    /* height, digest, certificate: a quorum executed to this result */
     RDG_ACTION_TIMER,         /* at_ms: send TICK then (replaces the former one) */
     RDG_ACTION_BEHIND,        /* height: peer `to` has proved progress up to there; fetch sealed blocks */
-    RDG_ACTION_DIVERGED,      /* height, digest of the quorum: our execution differs; the core votes no more */
-    RDG_ACTION_EVIDENCE       /* bytes: two signed statements of one validator (`to`) that contradict */
+    RDG_ACTION_DIVERGED, /* height, digest of the quorum: our execution differs; the core votes no more */
+    RDG_ACTION_EVIDENCE  /* bytes: two signed statements of one validator (`to`) that contradict */
 } rdg_consensus_action_kind_t;
 
 typedef struct rdg_consensus_action {

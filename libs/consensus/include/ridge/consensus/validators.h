@@ -56,14 +56,17 @@ void rdg_statement_hash(uint64_t chain_id, const rdg_statement_t *s, rdg_hash_t 
 typedef struct rdg_certificate {
     rdg_statement_t statement;
     uint32_t count;
-    struct { uint32_t index; rdg_sm2_signature_t signature; } votes[RDG_VALIDATORS_MAX];
+    struct {
+        uint32_t index;
+        rdg_sm2_signature_t signature;
+    } votes[RDG_VALIDATORS_MAX];
 } rdg_certificate_t;
 
 rdg_err_t rdg_certificate_encode(const rdg_certificate_t *c, rdg_buf_t *out);
 rdg_err_t rdg_certificate_decode(rdg_bytes_t encoded, rdg_certificate_t *out); /* structure only; MALFORMED */
 /* Complete verification against the set, for phase/height/digest that the caller expects. */
-rdg_err_t rdg_certificate_verify(const rdg_certificate_t *c, const rdg_validator_set_t *set, rdg_phase_t phase,
-                                 uint64_t height, const rdg_hash_t *digest);
+rdg_err_t rdg_certificate_verify(const rdg_certificate_t *c, const rdg_validator_set_t *set,
+                                 rdg_phase_t phase, uint64_t height, const rdg_hash_t *digest);
 
 #ifdef __cplusplus
 }
