@@ -1,0 +1,92 @@
+/* Containers: one interface over the ways in which a device runs a workload.
+ *
+ * Drivers: `process` (a program as a plain process, any user), `oci` (own pull, overlayfs, runc or crun;
+ * root). A container is described by a spec that the caller keeps; what the driver must remember is in
+ * spec->state_dir, so that a caller that was restarted finds its containers again.
+ *
+ * Invariants
+ * 1. A container outlives its caller: nothing here ends it but stop and remove.
+ * 2. At most one instance of a container runs. start finds a running one (pid, start time and boot id in
+ *    state_dir/run; and, should the caller have died before that was written, the mark in the process's
+ *    environment or the runtime's own state) and leaves it alone.
+ * 3. A pid is never signalled before its start time was compared: a reused pid is not ours.
+ * 4. remove leaves no process, mount, directory of the driver or runtime state; absent is fine.
+ *
+ * Calls for one container come from one thread at a time; different containers are independent. */
+#ifndef RIDGE_CONTAINER_CONTAINER_H
+#define RIDGE_CONTAINER_CONTAINER_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "ridge/base/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RDG_CONTAINER_ARGS_MAX 64
+
+typedef struct rdg_container_spec {
+    const char *name;            /* rdg_name_valid; unique on the device */
+    const char *state_dir;       /* the driver's own, one per container */
+    const char *data_dir;        /* the workload's directory on the host */
+    const char *log_path;        /* standard output and error are appended */
+    const char *image;           /* NULL for drivers without images */
+    const char *const *args;     /* NULL-terminated, after the program or the image's entry point */
+    uint64_t memory_bytes, pids; /* 0: no limit; `process` sets none */
+} rdg_container_spec_t;
+
+typedef enum rdg_container_state {
+    RDG_CONTAINER_ABSENT, /* never started, or removed */
+    RDG_CONTAINER_RUNNING,
+    RDG_CONTAINER_EXITED
+} rdg_container_state_t;
+
+typedef struct rdg_container_status {
+    rdg_container_state_t state;
+    pid_t pid;       /* while running */
+    int exit_status; /* as of waitpid; -1 unknown (its parent was somebody else) */
+    uint64_t rss_kib;
+} rdg_container_status_t;
+
+/* step: "pull", "unpack"; done and total in bytes. */
+typedef void (*rdg_container_progress_fn)(void *ctx, const char *step, uint64_t done, uint64_t total);
+
+typedef struct rdg_container_driver {
+    const char *name;
+    /* Where data_dir is seen by the workload; NULL: at its own path. */
+    const char *data_mount;
+    /* Makes the image ready on this device; may take long. No effect when it is ready already. */
+    rdg_err_t (*prepare)(void *ctx, const char *image, rdg_container_progress_fn progress,
+                         void *progress_ctx);
+    rdg_err_t (*start)(void *ctx, const rdg_container_spec_t *spec);
+    /* SIGTERM, SIGKILL after grace_ms; returns when it is gone. Not running is fine. */
+    rdg_err_t (*stop)(void *ctx, const rdg_container_spec_t *spec, uint64_t grace_ms);
+    /* Stops at once if running. Adds the bytes freed to *freed if given. */
+    rdg_err_t (*remove)(void *ctx, const rdg_container_spec_t *spec, uint64_t *freed);
+    rdg_err_t (*status)(void *ctx, const rdg_container_spec_t *spec, rdg_container_status_t *out);
+    /* A descriptor that becomes readable when the running instance ends (pidfd); the caller closes it.
+     * NOT_FOUND when none runs. */
+    rdg_err_t (*watch)(void *ctx, const rdg_container_spec_t *spec, int *fd);
+    void (*free)(void *ctx);
+    void *ctx;
+} rdg_container_driver_t;
+
+/* program: path of the program to run, or a name found through PATH. Returns owned. */
+rdg_err_t rdg_container_process_new(const char *program, rdg_container_driver_t **out);
+
+typedef struct rdg_container_oci_options {
+    const char *root;         /* blobs, layers, runtime state */
+    const char *data_mount;   /* NULL: /var/lib/ridge-node */
+    const char *runtime;      /* NULL: runc, else crun, from PATH */
+    uint64_t image_bytes_max; /* all blobs of one image; 0: 4 GiB */
+} rdg_container_oci_options_t;
+/* UNSUPPORTED names what is missing: root, a runtime, overlayfs. Returns owned. */
+rdg_err_t rdg_container_oci_new(const rdg_container_oci_options_t *options, rdg_container_driver_t **out);
+
+void rdg_container_driver_free(rdg_container_driver_t *d); /* takes; NULL is fine; containers go on */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

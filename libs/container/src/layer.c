@@ -1,0 +1,257 @@
+#include "layer.h"
+#include "ridge/base/file.h"
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define COMPONENTS_MAX 128
+
+rdg_err_t layer_path(const char *root, const char *digest, char out[PATH_MAX]) {
+    if (!image_digest_valid(digest)) return rdg_fail(RDG_E_MALFORMED, "'%.80s' is no sha256 digest", digest);
+    int n = snprintf(out, PATH_MAX, "%s/layers/%.32s", root, digest + 7);
+    return n < PATH_MAX ? RDG_OK : rdg_fail(RDG_E_TOO_LARGE, "%s is too long for a directory", root);
+}
+
+/* A path of the archive, cut into components within buf. */
+typedef struct entry_path {
+    char buf[PATH_MAX];
+    char *parts[COMPONENTS_MAX];
+    size_t count;
+} entry_path_t;
+
+static rdg_err_t split(const char *path, entry_path_t *out) {
+    out->count = 0;
+    if (!path || path[0] == '/' || strlen(path) >= sizeof out->buf)
+        return rdg_fail(RDG_E_MALFORMED, "the layer has an absolute or too long path '%.100s'",
+                        path ? path : "");
+    strcpy(out->buf, path);
+    char *save = NULL;
+    for (char *p = strtok_r(out->buf, "/", &save); p; p = strtok_r(NULL, "/", &save)) {
+        if (strcmp(p, ".") == 0) continue;
+        if (strcmp(p, "..") == 0)
+            return rdg_fail(RDG_E_MALFORMED, "the layer's path '%.100s' climbs with '..'", path);
+        if (out->count == COMPONENTS_MAX)
+            return rdg_fail(RDG_E_MALFORMED, "the layer's path '%.100s' is deeper than %d", path,
+                            COMPONENTS_MAX);
+        out->parts[out->count++] = p;
+    }
+    return RDG_OK;
+}
+
+/* The directory that holds the last component, made where it is missing; symbolic links are not followed. */
+static rdg_err_t open_parent(int root, const entry_path_t *p, int *out) {
+    int dir = fcntl(root, F_DUPFD_CLOEXEC, 0);
+    for (size_t i = 0; dir >= 0 && i + 1 < p->count; ++i) {
+        int next = openat(dir, p->parts[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (next < 0 && errno == ENOENT && mkdirat(dir, p->parts[i], 0755) == 0)
+            next = openat(dir, p->parts[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (next < 0 && (errno == ELOOP || errno == ENOTDIR)) {
+            close(dir);
+            return rdg_fail(RDG_E_MALFORMED,
+                            "the layer has an entry below '%.100s', which is no directory of it",
+                            p->parts[i]);
+        }
+        int e = errno;
+        close(dir);
+        errno = e;
+        dir = next;
+    }
+    if (dir < 0)
+        return rdg_fail_errno(errno, "cannot unpack '%.100s'", p->count ? p->parts[p->count - 1] : ".");
+    *out = dir;
+    return RDG_OK;
+}
+
+/* A later entry of the same name replaces an earlier one, except a directory. */
+static void make_way(int dir, const char *name) {
+    (void)unlinkat(dir, name, 0);
+}
+
+static rdg_err_t whiteout(int dir, const char *name) {
+    static const char opaque[] = ".wh..opq";
+    if (strcmp(name, opaque) == 0) {
+        if (fsetxattr(dir, "trusted.overlay.opaque", "y", 1, 0) != 0)
+            return rdg_fail_errno(errno, "cannot mark a directory opaque");
+        return RDG_OK;
+    }
+    if (strncmp(name, ".wh.", 4) == 0) return RDG_OK; /* aufs's own book-keeping */
+    if (!name[0] || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return rdg_fail(RDG_E_MALFORMED, "the layer has a whiteout of nothing");
+    make_way(dir, name);
+    if (mknodat(dir, name, S_IFCHR, makedev(0, 0)) != 0)
+        return rdg_fail_errno(errno, "cannot make a whiteout");
+    return RDG_OK;
+}
+
+static rdg_err_t write_file(struct archive *a, struct archive_entry *e, int dir, const char *name,
+                            uint64_t *bytes) {
+    make_way(dir, name);
+    int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) return rdg_fail_errno(errno, "cannot unpack '%.100s'", name);
+    const void *block;
+    size_t len;
+    la_int64_t offset;
+    rdg_err_t err = RDG_OK;
+    int r;
+    while (err == RDG_OK && (r = archive_read_data_block(a, &block, &len, &offset)) == ARCHIVE_OK) {
+        *bytes += len;
+        if (*bytes > LAYER_BYTES_MAX || offset < 0 || (uint64_t)offset > LAYER_BYTES_MAX)
+            err = rdg_fail(RDG_E_TOO_LARGE, "the layer unpacks to more than %llu bytes", LAYER_BYTES_MAX);
+        else if (lseek(fd, (off_t)offset, SEEK_SET) < 0)
+            err = rdg_fail_errno(errno, "cannot unpack '%.100s'", name);
+        else
+            err = rdg_write_all(fd, rdg_bytes(block, len));
+    }
+    if (err == RDG_OK && r != ARCHIVE_EOF)
+        err =
+            rdg_fail(RDG_E_MALFORMED, "the layer is damaged at '%.100s': %s", name, archive_error_string(a));
+    if (err == RDG_OK && archive_entry_size_is_set(e) && ftruncate(fd, (off_t)archive_entry_size(e)) != 0)
+        err = rdg_fail_errno(errno, "cannot unpack '%.100s'", name);
+    close(fd);
+    return err;
+}
+
+/* How deep the directory of the link is decides how often its target may go up. */
+static rdg_err_t check_symlink(const entry_path_t *p, const char *target) {
+    size_t depth = target[0] == '/' ? 0 : p->count - 1;
+    for (const char *c = target; *c;) {
+        size_t len = strcspn(c, "/");
+        if (len == 2 && c[0] == '.' && c[1] == '.') {
+            if (depth-- == 0)
+                return rdg_fail(RDG_E_MALFORMED, "the layer's link '%.100s' points out of the root: '%.100s'",
+                                p->parts[p->count - 1], target);
+        } else if (len > 0 && !(len == 1 && c[0] == '.')) {
+            ++depth;
+        }
+        c += len;
+        c += *c == '/';
+    }
+    return RDG_OK;
+}
+
+static rdg_err_t hard_link(int root, int dir, const char *name, const char *target) {
+    entry_path_t path, *t = &path;
+    int from = -1;
+    struct stat st;
+    RDG_TRY(split(target, t));
+    if (t->count == 0) return rdg_fail(RDG_E_MALFORMED, "the layer links '%.100s' to its root", name);
+    RDG_TRY(open_parent(root, t, &from));
+    rdg_err_t err = RDG_OK;
+    if (fstatat(from, t->parts[t->count - 1], &st, AT_SYMLINK_NOFOLLOW) != 0 || S_ISDIR(st.st_mode))
+        err = rdg_fail(RDG_E_MALFORMED, "the layer links '%.100s' to '%.100s', which is no file of it", name,
+                       target);
+    if (err == RDG_OK) {
+        make_way(dir, name);
+        if (linkat(from, t->parts[t->count - 1], dir, name, 0) != 0)
+            err = rdg_fail_errno(errno, "cannot unpack the link '%.100s'", name);
+    }
+    close(from);
+    return err;
+}
+
+static rdg_err_t set_owner_and_mode(struct archive_entry *e, int dir, const char *name, bool is_link) {
+    uid_t uid = (uid_t)archive_entry_uid(e);
+    gid_t gid = (gid_t)archive_entry_gid(e);
+    if (geteuid() == 0 && fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
+        return rdg_fail_errno(errno, "cannot give '%.100s' its owner", name);
+    if (!is_link && fchmodat(dir, name, archive_entry_perm(e) & 07777, 0) != 0)
+        return rdg_fail_errno(errno, "cannot give '%.100s' its mode", name);
+    return RDG_OK;
+}
+
+static rdg_err_t unpack_into(struct archive *a, struct archive_entry *e, int root, int dir,
+                             const entry_path_t *p, uint64_t *bytes) {
+    const char *name = p->parts[p->count - 1], *link = archive_entry_hardlink(e);
+    if (strncmp(name, ".wh.", 4) == 0) return whiteout(dir, name + 4);
+    if (link) return hard_link(root, dir, name, link);
+    switch (archive_entry_filetype(e)) {
+    case AE_IFREG: RDG_TRY(write_file(a, e, dir, name, bytes)); break;
+    case AE_IFDIR:
+        if (mkdirat(dir, name, 0755) != 0) {
+            struct stat st;
+            if (errno != EEXIST || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+                return rdg_fail_errno(errno, "cannot unpack '%.100s'", name);
+            if (!S_ISDIR(st.st_mode)) {
+                make_way(dir, name);
+                if (mkdirat(dir, name, 0755) != 0)
+                    return rdg_fail_errno(errno, "cannot unpack '%.100s'", name);
+            }
+        }
+        break;
+    case AE_IFLNK: {
+        const char *target = archive_entry_symlink(e);
+        if (!target || !target[0])
+            return rdg_fail(RDG_E_MALFORMED, "the layer's link '%.100s' points nowhere", name);
+        RDG_TRY(check_symlink(p, target));
+        make_way(dir, name);
+        if (symlinkat(target, dir, name) != 0) return rdg_fail_errno(errno, "cannot unpack '%.100s'", name);
+        break;
+    }
+    default: return RDG_OK;
+    }
+    return set_owner_and_mode(e, dir, name, archive_entry_filetype(e) == AE_IFLNK);
+}
+
+static rdg_err_t unpack_entry(struct archive *a, struct archive_entry *e, int root, uint64_t *bytes) {
+    entry_path_t p;
+    int dir = -1;
+    RDG_TRY(split(archive_entry_pathname(e), &p));
+    if (p.count == 0) return RDG_OK;
+    RDG_TRY(open_parent(root, &p, &dir));
+    rdg_err_t err = unpack_into(a, e, root, dir, &p, bytes);
+    close(dir);
+    return err;
+}
+
+static rdg_err_t unpack_all(struct archive *a, int root) {
+    struct archive_entry *e;
+    uint64_t bytes = 0;
+    int r;
+    for (size_t n = 0; (r = archive_read_next_header(a, &e)) == ARCHIVE_OK || r == ARCHIVE_WARN; ++n) {
+        if (n == LAYER_ENTRIES_MAX)
+            return rdg_fail(RDG_E_TOO_LARGE, "the layer has more than %u entries", LAYER_ENTRIES_MAX);
+        RDG_TRY(unpack_entry(a, e, root, &bytes));
+    }
+    if (r == ARCHIVE_EOF) return RDG_OK;
+    return rdg_fail(RDG_E_MALFORMED, "the layer is no tar archive, or damaged: %s", archive_error_string(a));
+}
+
+rdg_err_t layer_unpack_file(const char *tar, const char *dir) {
+    struct archive *a = archive_read_new();
+    if (!a) return rdg_fail(RDG_E_NO_MEMORY, "no memory to unpack a layer");
+    archive_read_support_filter_gzip(a);
+    archive_read_support_filter_zstd(a);
+    archive_read_support_format_tar(a);
+    rdg_err_t err = RDG_OK;
+    int root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0) err = rdg_fail_errno(errno, "cannot open %s", dir);
+    if (err == RDG_OK && archive_read_open_filename(a, tar, 65536) != ARCHIVE_OK)
+        err = rdg_fail(RDG_E_MALFORMED, "%s is no tar archive: %s", tar, archive_error_string(a));
+    if (err == RDG_OK) err = unpack_all(a, root);
+    /* Whole and on the disk before its name says so. */
+    if (err == RDG_OK && syncfs(root) != 0) err = rdg_fail_errno(errno, "cannot make %s durable", dir);
+    if (root >= 0) close(root);
+    archive_read_free(a);
+    return err;
+}
+
+rdg_err_t layer_unpack(const char *root, const char *digest) {
+    char blob[PATH_MAX], dir[PATH_MAX], tmp[PATH_MAX + 8];
+    RDG_TRY(blob_path(root, digest, blob));
+    RDG_TRY(layer_path(root, digest, dir));
+    if (rdg_file_exists(dir)) return RDG_OK;
+    snprintf(tmp, sizeof tmp, "%s.tmp", dir);
+    RDG_TRY(rdg_tree_remove(tmp, NULL));
+    RDG_TRY(rdg_dir_make(tmp, 0755));
+    rdg_err_t err = rdg_fail_in(layer_unpack_file(blob, tmp), "layer %s", digest);
+    if (err == RDG_OK && rename(tmp, dir) != 0) err = rdg_fail_errno(errno, "cannot keep %s", dir);
+    if (err != RDG_OK) (void)rdg_tree_remove(tmp, NULL);
+    return err;
+}

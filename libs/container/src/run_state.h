@@ -1,0 +1,14 @@
+/* What a driver remembers of a container's instance, in <state_dir>/run: one line,
+ * "running <pid> <start ticks> <boot id>" or "exited <wait status>". Replaced atomically. */
+#ifndef RIDGE_CONTAINER_RUN_STATE_H
+#define RIDGE_CONTAINER_RUN_STATE_H
+#include "proc.h"
+#include "ridge/container/container.h"
+
+rdg_err_t container_run_save(const char *state_dir, const container_proc_t *p);
+rdg_err_t container_run_save_exit(const char *state_dir, int status);
+/* Tells what is so now: a process recorded as running that has ended is reaped and recorded as exited.
+ * *proc is set when the state is RUNNING. */
+rdg_err_t container_run_load(const char *state_dir, rdg_container_status_t *out, container_proc_t *proc);
+
+#endif
