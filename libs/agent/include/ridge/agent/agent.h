@@ -1,0 +1,51 @@
+/* The agent of an edge device: enrolment, commands over MQTT, workloads, intake of readings, telemetry, and a
+ * local HTTP interface. docs/device-protocol.md is the contract with the cloud and with local programs.
+ *
+ * Invariants
+ * 1. Workloads do not depend on the agent: they go on when it stops, and are found again when it starts.
+ * 2. Desired state is acted on without the cloud.
+ * 3. A command has one effect however often it is delivered, through any crash.
+ * 4. A reading answered with 202 is durable, and leaves the queue only after its transaction's receipt.
+ *
+ * Threads: one for the link, one for MQTT (two with a local broker), workload supervision, telemetry, intake,
+ * two for requests, two for HTTP, and up to 16 for commands while there are any. Stacks are small; the budget
+ * is 12 MiB. */
+#ifndef RIDGE_AGENT_AGENT_H
+#define RIDGE_AGENT_AGENT_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "ridge/base/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct rdg_agent rdg_agent_t;
+
+typedef struct rdg_agent_options {
+    const char *dir;
+    const char *cloud_url, *name;
+    const char *token;              /* NULL: enrolled before */
+    const char *driver;             /* "auto", "process", "oci": which may be used; NULL: auto */
+    const char *node_program;       /* of driver process */
+    const char *advertise_host;     /* where other nodes reach this device; NULL: 127.0.0.1 */
+    const char *http_host;          /* NULL: 127.0.0.1 */
+    uint16_t http_port;             /* 0: the system chooses; <dir>/agent.json tells */
+    const char *intake_broker;      /* "none", "spawn", or a URL; NULL: none */
+    uint64_t telemetry_interval_ms; /* 0: 5 s */
+    uint64_t queue_bytes;           /* 0: 64 MiB */
+} rdg_agent_options_t;
+
+/* Returns when workloads are supervised and the local interface answers, without waiting for the cloud.
+ * Copies. BUSY: another agent uses this directory. */
+rdg_err_t rdg_agent_start(const rdg_agent_options_t *options, rdg_agent_t **out);
+void rdg_agent_stop(rdg_agent_t *a); /* takes; NULL is fine */
+uint16_t rdg_agent_http_port(const rdg_agent_t *a);
+/* A descriptor that becomes readable when the agent cannot go on: enrolment refused for good. Borrowed. */
+int rdg_agent_failed_fd(const rdg_agent_t *a);
+rdg_err_t rdg_agent_failure(rdg_agent_t *a); /* with its text */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

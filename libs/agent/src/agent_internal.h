@@ -1,0 +1,74 @@
+/* The parts of an agent, and the few functions that the parts need of it. */
+#ifndef RIDGE_AGENT_INTERNAL_H
+#define RIDGE_AGENT_INTERNAL_H
+#include <pthread.h>
+#include "intake.h"
+#include "link.h"
+#include "ridge/agent/agent.h"
+#include "ridge/base/metrics.h"
+#include "ridge/net/broker.h"
+#include "ridge/net/http_server.h"
+#include "ridge/net/mqtt.h"
+#include "workloads.h"
+
+#define HELD_PORTS_MAX 64
+
+typedef struct requests requests_t;
+typedef struct telemetry telemetry_t;
+
+typedef struct held_ports {
+    char chain[COMMAND_CHAIN_MAX + 1];
+    int p2p, rpc; /* sockets that keep the ports ours until the node starts */
+} held_ports_t;
+
+struct rdg_agent {
+    char *dir, *cloud_url, *token, *name, *advertise_host;
+    uint64_t telemetry_interval_ms, started_ms;
+    int dir_lock, failed_fd;
+    identity_t identity;
+    rdg_container_driver_t *drivers[4];
+    const char *driver_names[5];
+    size_t driver_count;
+    rdg_metrics_t *metrics;
+    rdg_metric_t *m_commands, *m_requests;
+    journal_t *journal;
+    workloads_t *workloads;
+    intake_t *intake;
+    executor_t *executor;
+    link_t *link;
+    requests_t *requests;
+    telemetry_t *telemetry;
+    rdg_http_server_t *http;
+    rdg_broker_t *broker;
+    rdg_mqtt_t *intake_mqtt;
+    pthread_mutex_t lock; /* held ports, failure */
+    held_ports_t held[HELD_PORTS_MAX];
+    rdg_err_t failure;
+    char failure_text[RDG_ERROR_TEXT_MAX];
+};
+
+/* chain_commands.c: the executor's run. */
+rdg_err_t agent_run_command(void *agent, const command_t *c, executor_run_t *at, json_t **result);
+void agent_release_ports(rdg_agent_t *a, const char *chain); /* NULL: all */
+/* "http://127.0.0.1:<port>" */
+void agent_rpc_url(const chain_t *c, char out[64]);
+
+/* requests.c: node.rpc and agent.info, answered by two threads. */
+rdg_err_t requests_start(rdg_agent_t *a, requests_t **out);
+void requests_halt(requests_t *r); /* joins; requests may still be put in, and stay unanswered */
+void requests_free(requests_t *r);
+void requests_take(requests_t *r, rdg_bytes_t text); /* drops what does not fit or is no request */
+
+/* telemetry.c */
+rdg_err_t telemetry_start(rdg_agent_t *a, telemetry_t **out);
+void telemetry_halt(telemetry_t *t); /* joins */
+void telemetry_free(telemetry_t *t);
+void telemetry_kick(telemetry_t *t); /* something changed: tell it now; NULL is fine */
+uint64_t agent_rss_kib(void);
+
+/* local_api.c: the handler of the agent's HTTP server, and the message callback of the device's own broker.
+ */
+void local_api_handle(void *agent, const rdg_http_request_t *req, rdg_http_response_t *res);
+bool local_api_message(void *agent, const char *topic, rdg_bytes_t payload);
+
+#endif

@@ -1,0 +1,103 @@
+#include "chain.h"
+#include "ridge/base/file.h"
+#include "ridge/base/random.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PORT_LOW 20000u
+#define PORT_HIGH 32000u
+#define PORT_TRIES 200
+
+static const char *const desired_names[] = {"stopped", "running", "removed"};
+
+rdg_err_t chain_path(const char *dir, const char *name, const char *leaf, char out[CHAIN_PATH_MAX]) {
+    int n = snprintf(out, CHAIN_PATH_MAX, "%s/chains/%s%s%s", dir, name, leaf ? "/" : "", leaf ? leaf : "");
+    if (n < 0 || n >= CHAIN_PATH_MAX) return rdg_fail(RDG_E_TOO_LARGE, "%s is too long for a directory", dir);
+    return RDG_OK;
+}
+
+rdg_err_t chain_save(const char *dir, const chain_t *c) {
+    char path[CHAIN_PATH_MAX];
+    RDG_TRY(chain_path(dir, c->name, NULL, path));
+    RDG_TRY(rdg_dir_make(path, 0700));
+    RDG_TRY(chain_path(dir, c->name, "chain.json", path));
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I}", "chain", c->name, "desired",
+                          desired_names[c->desired], "driver", c->driver, "image", c->image, "p2p_port",
+                          (int)c->p2p_port, "rpc_port", (int)c->rpc_port, "memory_bytes",
+                          (json_int_t)c->memory_bytes, "pids", (json_int_t)c->pids);
+    rdg_buf_t text;
+    rdg_buf_init(&text, 8192);
+    rdg_err_t err = o ? rdg_json_dump_pretty(o, &text) : RDG_E_NO_MEMORY;
+    if (err == RDG_OK) err = rdg_file_replace(path, rdg_buf_view(&text), 0600);
+    rdg_buf_fini(&text);
+    json_decref(o);
+    return rdg_fail_in(err, "cannot keep the desired state of chain %s", c->name);
+}
+
+static rdg_err_t take(const json_t *o, chain_t *c) {
+    const char *desired = NULL, *driver = NULL, *image = "";
+    uint64_t p2p_port = 0, rpc_port = 0;
+    RDG_TRY(rdg_json_get_str(o, "desired", &desired));
+    RDG_TRY(rdg_json_get_str(o, "driver", &driver));
+    RDG_TRY(rdg_json_opt_str(o, "image", &image));
+    RDG_TRY(rdg_json_get_u64(o, "p2p_port", &p2p_port));
+    RDG_TRY(rdg_json_get_u64(o, "rpc_port", &rpc_port));
+    RDG_TRY(rdg_json_opt_u64(o, "memory_bytes", &c->memory_bytes));
+    RDG_TRY(rdg_json_opt_u64(o, "pids", &c->pids));
+    size_t d = 0;
+    while (d < 3 && strcmp(desired, desired_names[d]) != 0) ++d;
+    if (d == 3 || p2p_port > UINT16_MAX || rpc_port > UINT16_MAX || strlen(driver) >= sizeof c->driver ||
+        strlen(image) >= sizeof c->image)
+        return rdg_fail(RDG_E_CORRUPT, "a value is out of its range");
+    c->desired = (chain_desired_t)d;
+    c->p2p_port = (uint16_t)p2p_port;
+    c->rpc_port = (uint16_t)rpc_port;
+    snprintf(c->driver, sizeof c->driver, "%s", driver);
+    snprintf(c->image, sizeof c->image, "%s", image);
+    return RDG_OK;
+}
+
+rdg_err_t chain_load(const char *dir, const char *name, chain_t *out) {
+    char path[CHAIN_PATH_MAX];
+    json_t *o = NULL;
+    rdg_buf_t text;
+    memset(out, 0, sizeof *out);
+    snprintf(out->name, sizeof out->name, "%s", name);
+    RDG_TRY(chain_path(dir, name, "chain.json", path));
+    rdg_buf_init(&text, 8192);
+    rdg_err_t err = rdg_file_read(path, &text);
+    if (err == RDG_E_NOT_FOUND) {
+        rdg_buf_fini(&text);
+        return rdg_fail(RDG_E_NOT_FOUND, "chain %s is not on this device: prepare it first", name);
+    }
+    if (err == RDG_OK && (rdg_json_parse(rdg_buf_view(&text), &o) != RDG_OK || take(o, out) != RDG_OK))
+        err = rdg_fail(RDG_E_CORRUPT, "%s holds no desired state: %s", path, rdg_err_message(RDG_E_CORRUPT));
+    json_decref(o);
+    rdg_buf_fini(&text);
+    return err;
+}
+
+rdg_err_t port_reserve(const char *host, uint16_t *port, int *fd) {
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    if (inet_pton(AF_INET, host, &a.sin_addr) != 1)
+        return rdg_fail(RDG_E_INVALID, "'%s' is no IPv4 address to listen on", host);
+    for (int i = 0; i < PORT_TRIES; ++i) {
+        uint16_t candidate =
+            (uint16_t)(PORT_LOW + rdg_random_below(rdg_random_system(), PORT_HIGH - PORT_LOW));
+        a.sin_port = htons(candidate);
+        int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (s < 0) return rdg_fail_errno(errno, "cannot make a socket");
+        if (bind(s, (struct sockaddr *)&a, sizeof a) == 0) {
+            *port = candidate;
+            *fd = s;
+            return RDG_OK;
+        }
+        close(s);
+    }
+    return rdg_fail(RDG_E_PORT_IN_USE, "no free TCP port between %u and %u on %s", PORT_LOW, PORT_HIGH, host);
+}

@@ -1,0 +1,116 @@
+#include "identity.h"
+#include "ridge/base/alloc.h"
+#include "ridge/base/file.h"
+#include "ridge/client/cloud.h"
+#include "ridge/codec/hex.h"
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#define ENROL_TIMEOUT_MS 15000
+
+static rdg_err_t copy_str(const json_t *o, const char *field, char *out, size_t size) {
+    const char *s = NULL;
+    RDG_TRY(rdg_json_get_str(o, field, &s));
+    if (strlen(s) >= size) return rdg_fail(RDG_E_TOO_LARGE, "%s is longer than %zu bytes", field, size - 1);
+    memcpy(out, s, strlen(s) + 1);
+    return RDG_OK;
+}
+
+static rdg_err_t take_answer(const json_t *o, identity_t *i) {
+    json_t *mqtt = NULL;
+    RDG_TRY(copy_str(o, "device_id", i->device_id, sizeof i->device_id));
+    if (!rdg_name_valid(i->device_id)) return rdg_fail(RDG_E_INVALID, "device_id is no valid name");
+    RDG_TRY(rdg_json_get_object(o, "mqtt", &mqtt));
+    RDG_TRY(copy_str(mqtt, "url", i->mqtt_url, sizeof i->mqtt_url));
+    RDG_TRY(copy_str(mqtt, "username", i->mqtt_username, sizeof i->mqtt_username));
+    RDG_TRY(copy_str(mqtt, "password", i->mqtt_password, sizeof i->mqtt_password));
+    i->enrolled = true;
+    return RDG_OK;
+}
+
+rdg_err_t identity_load(const char *dir, identity_t *out) {
+    char path[PATH_MAX];
+    rdg_buf_t text;
+    json_t *o = NULL;
+    memset(out, 0, sizeof *out);
+    RDG_TRY(rdg_path_join(path, sizeof path, dir, "identity.key"));
+    RDG_TRY(rdg_sm2_key_load_or_generate(path, &out->key));
+    RDG_TRY(rdg_path_join(path, sizeof path, dir, "enrolment.json"));
+    rdg_buf_init(&text, 8192);
+    rdg_err_t err = rdg_file_read(path, &text);
+    if (err == RDG_OK && (err = rdg_json_parse(rdg_buf_view(&text), &o)) == RDG_OK) err = take_answer(o, out);
+    json_decref(o);
+    if (text.data) rdg_secure_zero(text.data, text.len);
+    rdg_buf_fini(&text);
+    if (err == RDG_E_NOT_FOUND) return RDG_OK;
+    if (err == RDG_OK) return RDG_OK;
+    identity_fini(out);
+    return rdg_fail(RDG_E_CORRUPT,
+                    "%s holds no enrolment: remove it and enrol again with the same token or a new one",
+                    path);
+}
+
+void identity_fini(identity_t *i) {
+    rdg_sm2_key_free(i->key);
+    rdg_secure_zero(i->mqtt_password, sizeof i->mqtt_password);
+    i->key = NULL;
+}
+
+static rdg_err_t make_request(const identity_t *i, const char *token, const char *name,
+                              const char *const *drivers, json_t **out) {
+    rdg_sm2_public_t pub;
+    rdg_sm2_signature_t sig;
+    char pub_hex[129], sig_hex[129], text[1024];
+    struct utsname host;
+    rdg_sm2_key_public(i->key, &pub);
+    rdg_hex_encode(pub.b, sizeof pub.b, pub_hex);
+    int n = snprintf(text, sizeof text, "ridge-enrol-v1\n%s\n%s\n%s", token, name, pub_hex);
+    if (n < 0 || n >= (int)sizeof text) return rdg_fail(RDG_E_INVALID, "the enrolment token is too long");
+    RDG_TRY(rdg_sm2_sign(i->key, text, (size_t)n, &sig));
+    rdg_secure_zero(text, sizeof text);
+    rdg_hex_encode(sig.b, sizeof sig.b, sig_hex);
+    json_t *list = json_array();
+    for (size_t d = 0; drivers[d]; ++d) json_array_append_new(list, json_string(drivers[d]));
+    uname(&host);
+    *out = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "token", token, "name", name, "public_key",
+                     pub_hex, "signature", sig_hex, "agent_version", RIDGE_VERSION, "arch", host.machine,
+                     "drivers", list);
+    return *out ? RDG_OK : rdg_fail(RDG_E_INVALID, "the token or the name of the device is no text");
+}
+
+static rdg_err_t save_answer(const char *dir, const json_t *answer) {
+    char path[PATH_MAX];
+    rdg_buf_t text;
+    RDG_TRY(rdg_path_join(path, sizeof path, dir, "enrolment.json"));
+    rdg_buf_init(&text, 8192);
+    rdg_err_t err = rdg_json_dump_pretty(answer, &text);
+    if (err == RDG_OK) err = rdg_file_replace(path, rdg_buf_view(&text), 0600);
+    if (text.data) rdg_secure_zero(text.data, text.len);
+    rdg_buf_fini(&text);
+    return err;
+}
+
+rdg_err_t identity_enrol(identity_t *i, const char *dir, const char *cloud_url, const char *token,
+                         const char *name, const char *const *drivers) {
+    json_t *request = NULL, *answer = NULL;
+    rdg_cloud_client_t *cloud = NULL;
+    RDG_TRY(make_request(i, token, name, drivers, &request));
+    rdg_err_t err = rdg_cloud_client_new(cloud_url, NULL, &cloud);
+    if (err != RDG_OK) {
+        json_decref(request);
+        return err;
+    }
+    err = rdg_cloud_call(cloud, "POST", "/enrol", request, ENROL_TIMEOUT_MS, &answer);
+    rdg_cloud_client_free(cloud);
+    if (err == RDG_OK) {
+        identity_t got = *i;
+        err = take_answer(answer, &got);
+        /* Saved before it is used: the cloud may answer a token only while it is ours. */
+        if (err == RDG_OK) err = save_answer(dir, answer);
+        if (err == RDG_OK) *i = got;
+    }
+    json_decref(answer);
+    return rdg_fail_in(err, "cannot enrol %s at %s", name, cloud_url);
+}

@@ -1,0 +1,139 @@
+#include "agent_internal.h"
+#include "ridge/base/alloc.h"
+#include "ridge/base/log.h"
+#include <stdio.h>
+#include <string.h>
+
+typedef struct parsed {
+    reading_t readings[READINGS_MAX];
+    size_t index_of[READINGS_MAX];
+    rdg_err_t refused[READINGS_MAX];
+    reading_fault_t faults[READINGS_MAX];
+    size_t count, fault_count;
+} parsed_t;
+
+static unsigned http_status(rdg_err_t err) {
+    switch (err) {
+    case RDG_E_INVALID:
+    case RDG_E_MALFORMED: return 400;
+    case RDG_E_NOT_FOUND: return 404;
+    case RDG_E_TOO_LARGE: return 413;
+    case RDG_E_FULL:
+    case RDG_E_DISK_FULL:
+    case RDG_E_NO_MEMORY: return 503;
+    default: return 500;
+    }
+}
+
+static void answer_json(rdg_http_response_t *res, unsigned status, json_t *o) {
+    rdg_buf_t text;
+    rdg_buf_init(&text, 1u << 20);
+    rdg_http_status(res, o && rdg_json_dump(o, &text) == RDG_OK ? status : 500);
+    (void)rdg_http_write(res, "application/json", rdg_buf_view(&text));
+    rdg_buf_fini(&text);
+    json_decref(o);
+}
+
+static void answer_error(rdg_http_response_t *res, rdg_err_t err) {
+    answer_json(
+        res, http_status(err),
+        json_pack("{s:{s:s, s:s}}", "error", "code", rdg_err_name(err), "message", rdg_err_message(err)));
+}
+
+static rdg_err_t take(rdg_agent_t *a, rdg_bytes_t text, parsed_t *p) {
+    const char *device = a->identity.enrolled ? a->identity.device_id : a->name;
+    RDG_TRY(readings_parse(text, device, p->readings, p->index_of, &p->count, p->faults, &p->fault_count));
+    return intake_take(a->intake, p->readings, p->count, p->refused);
+}
+
+static json_t *outcome(const parsed_t *p) {
+    json_t *refused = json_array();
+    size_t accepted = 0;
+    for (size_t k = 0; k < p->fault_count; ++k)
+        json_array_append_new(refused,
+                              json_pack("{s:I, s:s, s:s}", "index", (json_int_t)p->faults[k].index, "code",
+                                        rdg_err_name(p->faults[k].code), "message", p->faults[k].message));
+    for (size_t k = 0; k < p->count; ++k) {
+        if (p->refused[k] == RDG_OK) {
+            ++accepted;
+            continue;
+        }
+        const char *why = p->refused[k] == RDG_E_STALE
+                              ? "time is not later than that of the meter's last reading"
+                              : "this device has 4,096 meters already";
+        json_array_append_new(refused, json_pack("{s:I, s:s, s:s}", "index", (json_int_t)p->index_of[k],
+                                                 "code", rdg_err_name(p->refused[k]), "message", why));
+    }
+    return json_pack("{s:I, s:o}", "accepted", (json_int_t)accepted, "refused", refused);
+}
+
+static void post_readings(rdg_agent_t *a, const rdg_http_request_t *req, rdg_http_response_t *res) {
+    parsed_t *p = rdg_calloc(1, sizeof *p);
+    rdg_err_t err =
+        p ? take(a, rdg_http_body(req), p) : rdg_fail(RDG_E_NO_MEMORY, "no memory for the readings");
+    if (err == RDG_OK)
+        answer_json(res, 202, outcome(p));
+    else
+        answer_error(res, err);
+    rdg_free(p);
+}
+
+static void get_intake(rdg_agent_t *a, rdg_http_response_t *res) {
+    intake_stats_t s;
+    intake_stats(a->intake, &s);
+    answer_json(res, 200,
+                json_pack("{s:I, s:I, s:I, s:I, s:I, s:{s:f, s:f}, s:s, s:s}", "queued", (json_int_t)s.queued,
+                          "queued_bytes", (json_int_t)s.queued_bytes, "submitted", (json_int_t)s.submitted,
+                          "confirmed", (json_int_t)s.confirmed, "refused", (json_int_t)s.refused,
+                          "latency_ms", "p50", s.p50_ms, "p99", s.p99_ms, "chain", s.chain, "contract",
+                          s.contract));
+}
+
+static void get_health(rdg_agent_t *a, rdg_http_response_t *res) {
+    answer_json(res, 200,
+                json_pack("{s:s, s:s, s:s, s:b, s:I}", "status", "ok", "version", RIDGE_VERSION, "device",
+                          a->identity.enrolled ? a->identity.device_id : a->name, "connected",
+                          (int)link_connected(a->link), "rss_kib", (json_int_t)agent_rss_kib()));
+}
+
+static void get_metrics(rdg_agent_t *a, rdg_http_response_t *res) {
+    rdg_buf_t text;
+    rdg_buf_init(&text, 256u << 10);
+    if (rdg_metrics_expose(a->metrics, &text) != RDG_OK) rdg_http_status(res, 500);
+    (void)rdg_http_write(res, "text/plain; version=0.0.4", rdg_buf_view(&text));
+    rdg_buf_fini(&text);
+}
+
+void local_api_handle(void *agent, const rdg_http_request_t *req, rdg_http_response_t *res) {
+    rdg_agent_t *a = agent;
+    const char *path = rdg_http_path(req);
+    bool get = strcmp(rdg_http_method(req), "GET") == 0, post = strcmp(rdg_http_method(req), "POST") == 0;
+    if (strcmp(path, "/v1/readings") == 0 && post)
+        post_readings(a, req, res);
+    else if (strcmp(path, "/v1/intake") == 0 && get)
+        get_intake(a, res);
+    else if (strcmp(path, "/v1/health") == 0 && get)
+        get_health(a, res);
+    else if (strcmp(path, "/metrics") == 0 && get)
+        get_metrics(a, res);
+    else
+        answer_error(
+            res, rdg_fail(RDG_E_NOT_FOUND,
+                          "no %s %.80s here: POST /v1/readings, GET /v1/intake, /v1/health and /metrics are",
+                          rdg_http_method(req), path));
+}
+
+bool local_api_message(void *agent, const char *topic, rdg_bytes_t payload) {
+    rdg_agent_t *a = agent;
+    (void)topic;
+    parsed_t *p = rdg_calloc(1, sizeof *p);
+    rdg_err_t err = p ? take(a, payload, p) : RDG_E_NO_MEMORY;
+    if (err == RDG_OK && p->fault_count > 0)
+        rdg_log(RDG_LOG_WARN, "intake.message_faults", RDG_U64("readings", p->fault_count),
+                RDG_STR("first", p->faults[0].message));
+    else if (err != RDG_OK)
+        rdg_log_err("intake.message_refused", err);
+    rdg_free(p);
+    /* What can never be taken is acknowledged; what finds no room now is left with the broker. */
+    return err == RDG_OK || err == RDG_E_MALFORMED || err == RDG_E_TOO_LARGE || err == RDG_E_INVALID;
+}
