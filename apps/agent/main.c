@@ -1,0 +1,106 @@
+/* ridge-agent: runs the agent of one edge device (libs/agent). */
+#include "ridge/agent/agent.h"
+#include "ridge/base/config.h"
+#include "ridge/base/log.h"
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static const rdg_option_t options[] = {
+    {"dir", RDG_OPT_STRING, "/var/lib/ridge-agent", "directory of everything this device keeps", false, 0, 0},
+    {"cloud", RDG_OPT_STRING, NULL, "URL of the cloud, as https://cloud.example:7780; needed for enrolment",
+     false, 0, 0},
+    {"name", RDG_OPT_STRING, NULL, "name of this device: 1 to 64 of [a-z0-9._-]", false, 0, 0},
+    {"token", RDG_OPT_STRING, NULL, "one-time enrolment token", true, 0, 0},
+    {"driver", RDG_OPT_STRING, "auto", "how nodes run: auto, process or oci", false, 0, 0},
+    {"node-program", RDG_OPT_STRING, "ridge-node", "program of a chain node, for driver process", false, 0,
+     0},
+    {"advertise-host", RDG_OPT_STRING, "127.0.0.1", "address at which other nodes reach this device", false,
+     0, 0},
+    {"http-host", RDG_OPT_STRING, "127.0.0.1", "address of the local HTTP interface", false, 0, 0},
+    {"http-port", RDG_OPT_U64, "0", "its port; 0: the system chooses, DIR/agent.json tells", false, 0, 65535},
+    {"intake-broker", RDG_OPT_STRING, "none",
+     "MQTT broker for readings: none, spawn (a mosquitto of our own on loopback), or the URL of one", false,
+     0, 0},
+    {"telemetry-interval", RDG_OPT_MS, "5s", "between two reports to the cloud", false, 100, 86400000},
+    {"queue-bytes", RDG_OPT_SIZE, "64MiB", "disk space for readings that wait for their receipt", false,
+     1 << 16, 1ull << 40},
+    {"log-level", RDG_OPT_STRING, "info", "debug, info, warn or error", false, 0, 0},
+};
+
+/* Until SIGTERM or SIGINT (0), or until the agent cannot go on (1). */
+static int wait_for_end(rdg_agent_t *a, const sigset_t *signals) {
+    int sfd = signalfd(-1, signals, SFD_CLOEXEC);
+    struct pollfd p[2] = {{.fd = sfd, .events = POLLIN}, {.fd = rdg_agent_failed_fd(a), .events = POLLIN}};
+    while (poll(p, 2, -1) < 0) {
+    }
+    close(sfd);
+    if (!(p[1].revents & POLLIN)) return 0;
+    fprintf(stderr, "ridge-agent: %s\n", rdg_err_message(rdg_agent_failure(a)));
+    return 1;
+}
+
+static int run(const rdg_config_t *c, const sigset_t *signals) {
+    rdg_agent_options_t o = {
+        .dir = rdg_config_str(c, "dir"),
+        .cloud_url = rdg_config_str(c, "cloud"),
+        .name = rdg_config_str(c, "name"),
+        .token = rdg_config_str(c, "token"),
+        .driver = rdg_config_str(c, "driver"),
+        .node_program = rdg_config_str(c, "node-program"),
+        .advertise_host = rdg_config_str(c, "advertise-host"),
+        .http_host = rdg_config_str(c, "http-host"),
+        .http_port = (uint16_t)rdg_config_u64(c, "http-port"),
+        .intake_broker = rdg_config_str(c, "intake-broker"),
+        .telemetry_interval_ms = rdg_config_u64(c, "telemetry-interval"),
+        .queue_bytes = rdg_config_u64(c, "queue-bytes"),
+    };
+    rdg_agent_t *a = NULL;
+    rdg_err_t err = rdg_agent_start(&o, &a);
+    if (err != RDG_OK) {
+        rdg_log_err("agent.failed", err);
+        fprintf(stderr, "ridge-agent: %s\n", rdg_err_message(err));
+        return err == RDG_E_INVALID || err == RDG_E_CONFLICT ? 2 : 1;
+    }
+    rdg_log(RDG_LOG_INFO, "agent.started", RDG_STR("version", RIDGE_VERSION),
+            RDG_U64("http_port", rdg_agent_http_port(a)));
+    int status = wait_for_end(a, signals);
+    rdg_agent_stop(a);
+    rdg_log(RDG_LOG_INFO, "agent.stopped", RDG_I64("status", status));
+    return status;
+}
+
+int main(int argc, char **argv) {
+    rdg_config_t *c = NULL;
+    rdg_log_level_t level = RDG_LOG_INFO;
+    sigset_t signals;
+    /* Every thread with an arena of its own would keep what it once used; a small device has better uses. */
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, 64 << 10);
+    mallopt(M_TRIM_THRESHOLD, 128 << 10);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigprocmask(SIG_BLOCK, &signals, NULL); /* before any thread, so that all inherit it */
+    signal(SIGPIPE, SIG_IGN);
+    rdg_err_t err = rdg_config_load("ridge-agent", "Runs the agent of an edge device.", "RIDGE_AGENT",
+                                    options, sizeof options / sizeof options[0], argc, argv, &c);
+    if (err == RDG_E_CANCELLED) return 0;
+    if (err == RDG_OK) err = rdg_log_level_parse(rdg_config_str(c, "log-level"), &level);
+    if (err == RDG_OK && !rdg_config_str(c, "name"))
+        err = rdg_fail(RDG_E_INVALID, "the device has no name: give it one with --name");
+    if (err != RDG_OK) {
+        fprintf(stderr, "ridge-agent: %s\n", rdg_err_message(err));
+        rdg_config_free(c);
+        return 2;
+    }
+    rdg_log_set_level(level);
+    rdg_log_common("program", "ridge-agent");
+    rdg_log_common("device", rdg_config_str(c, "name"));
+    int status = run(c, &signals);
+    rdg_config_free(c);
+    return status;
+}
