@@ -1,0 +1,180 @@
+#include "cloud.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "admin_token.h"
+#include "ridge/baas/baas.h"
+#include "ridge/base/alloc.h"
+#include "ridge/base/file.h"
+#include "ridge/base/log.h"
+#include "ridge/base/random.h"
+#include "ridge/platform/platform.h"
+
+#define PATH_BYTES 4200
+#define PUBLIC_THREADS 32
+#define INTERNAL_THREADS 16
+#define BODY_MAX (4u << 20)
+
+struct cloud {
+    char data_dir[PATH_BYTES], url[300];
+    int lock_fd;
+    rdg_metrics_t *metrics;
+    rdg_service_t *service, *internal;
+    rdg_platform_t *platform;
+    rdg_baas_t *baas;
+};
+
+rdg_err_t cloud_parse_services(const char *text, bool *platform, bool *baas) {
+    char copy[128], *rest = copy;
+    *platform = *baas = false;
+    snprintf(copy, sizeof copy, "%s", text);
+    for (char *word; (word = strsep(&rest, ","));) {
+        if (strcmp(word, "platform") == 0)
+            *platform = true;
+        else if (strcmp(word, "baas") == 0)
+            *baas = true;
+        else
+            return rdg_fail(RDG_E_INVALID, "services: '%.32s' is not known: want platform, baas, or both",
+                            word);
+    }
+    return RDG_OK;
+}
+
+/* As root, the broker gives up its rights and must still reach its own directory inside this one. */
+static rdg_err_t prepare_dir(cloud_t *c) {
+    char path[PATH_BYTES];
+    RDG_TRY(rdg_dir_make(c->data_dir, 0700));
+    if (geteuid() == 0 && chmod(c->data_dir, 0711) != 0)
+        return rdg_fail_errno(errno, "cannot set the mode of %s", c->data_dir);
+    RDG_TRY(rdg_path_join(path, sizeof path, c->data_dir, "lock"));
+    c->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (c->lock_fd < 0) return rdg_fail_errno(errno, "cannot open %s", path);
+    if (flock(c->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        return rdg_fail(RDG_E_BUSY, "another ridge-cloud uses %s: stop it, or give another --data",
+                        c->data_dir);
+    return RDG_OK;
+}
+
+static rdg_err_t open_platform(cloud_t *c, const cloud_options_t *o) {
+    rdg_platform_options_t p = {.data_dir = c->data_dir,
+                                .broker_url = o->broker_url,
+                                .broker_program = o->broker_program,
+                                .broker_port = o->broker_port,
+                                .broker_password = o->broker_password,
+                                .metrics = c->metrics};
+    return rdg_platform_open(&p, &c->platform);
+}
+
+static rdg_err_t open_public(cloud_t *c, const cloud_options_t *o) {
+    rdg_hash_t admin;
+    rdg_service_options_t s = {.host = o->host,
+                               .port = o->port,
+                               .threads = PUBLIC_THREADS,
+                               .max_body = BODY_MAX,
+                               .metrics = c->metrics};
+    RDG_TRY(admin_token_digest(c->data_dir, &admin));
+    RDG_TRY(rdg_service_new(&s, &c->service));
+    RDG_TRY(rdg_service_allow_digest(c->service, "admin", &admin));
+    if (c->platform) RDG_TRY(rdg_platform_routes(c->platform, c->service));
+    if (c->baas) RDG_TRY(rdg_baas_routes(c->baas, c->service));
+    RDG_TRY(rdg_service_start(c->service));
+    const char *host = !o->host || strcmp(o->host, "0.0.0.0") == 0 ? "127.0.0.1" : o->host;
+    bool v6 = strchr(host, ':') != NULL;
+    snprintf(c->url, sizeof c->url, "http://%s%s%s:%u", v6 ? "[" : "", host, v6 ? "]" : "",
+             rdg_service_port(c->service));
+    return RDG_OK;
+}
+
+/* The token lives as long as this process and is known to nobody else. */
+static rdg_err_t start_baas(cloud_t *c, const cloud_options_t *o) {
+    if (!c->platform) return rdg_baas_start(c->baas, o->platform_url, o->platform_token);
+    char token[65], url[64];
+    rdg_service_options_t s = {
+        .threads = INTERNAL_THREADS, .max_body = BODY_MAX, .rate_per_s = 1000000, .rate_burst = 1000000};
+    RDG_TRY(rdg_service_new(&s, &c->internal));
+    RDG_TRY(rdg_platform_routes(c->platform, c->internal));
+    rdg_random_hex(rdg_random_system(), token, 32);
+    RDG_TRY(rdg_service_allow(c->internal, "baas", token));
+    RDG_TRY(rdg_service_start(c->internal));
+    snprintf(url, sizeof url, "http://127.0.0.1:%u", rdg_service_port(c->internal));
+    rdg_err_t err = rdg_baas_start(c->baas, url, token);
+    rdg_secure_zero(token, sizeof token);
+    return err;
+}
+
+static rdg_err_t write_about(const cloud_t *c) {
+    char path[PATH_BYTES];
+    RDG_TRY(rdg_path_join(path, sizeof path, c->data_dir, "cloud.json"));
+    json_t *about = json_pack("{s:s, s:s?, s:s, s:i}", "url", c->url, "broker_url", cloud_broker_url(c),
+                              "version", RIDGE_VERSION, "pid", (int)getpid());
+    rdg_buf_t text;
+    rdg_buf_init(&text, 4096);
+    rdg_err_t err =
+        about ? rdg_json_dump_pretty(about, &text) : rdg_fail(RDG_E_NO_MEMORY, "no memory for cloud.json");
+    json_decref(about);
+    if (err == RDG_OK) err = rdg_file_replace(path, rdg_buf_view(&text), 0644);
+    rdg_buf_fini(&text);
+    return err;
+}
+
+static rdg_err_t start(cloud_t *c, const cloud_options_t *o) {
+    if (o->baas && !o->platform && (!o->platform_url || !o->platform_token))
+        return rdg_fail(RDG_E_INVALID,
+                        "services=baas without platform needs --platform-url and RIDGE_CLOUD_PLATFORM_TOKEN");
+    RDG_TRY(prepare_dir(c));
+    c->metrics = rdg_metrics_new();
+    if (!c->metrics) return rdg_fail(RDG_E_NO_MEMORY, "no memory for metrics");
+    if (o->platform) RDG_TRY(open_platform(c, o));
+    if (o->baas) RDG_TRY(rdg_baas_open(c->data_dir, &c->baas));
+    RDG_TRY(open_public(c, o));
+    if (o->baas) RDG_TRY(start_baas(c, o));
+    return write_about(c);
+}
+
+rdg_err_t cloud_start(const cloud_options_t *options, cloud_t **out) {
+    cloud_t *c = rdg_calloc(1, sizeof *c);
+    if (!c) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the cloud");
+    c->lock_fd = -1;
+    snprintf(c->data_dir, sizeof c->data_dir, "%s", options->data_dir);
+    rdg_err_t err = start(c, options);
+    if (err != RDG_OK) {
+        cloud_stop(c);
+        return err;
+    }
+    rdg_log(RDG_LOG_INFO, "cloud.started", RDG_STR("url", c->url), RDG_STR("data", c->data_dir));
+    *out = c;
+    return RDG_OK;
+}
+
+void cloud_stop(cloud_t *c) {
+    char path[PATH_BYTES];
+    if (!c) return;
+    if (c->url[0] && rdg_path_join(path, sizeof path, c->data_dir, "cloud.json") == RDG_OK)
+        (void)unlink(path);
+    /* First everybody who waits is woken, then the listeners end, then what they stand on. */
+    if (c->baas) rdg_baas_stop(c->baas);
+    if (c->platform) rdg_platform_stop(c->platform);
+    rdg_service_free(c->service);
+    rdg_service_free(c->internal);
+    rdg_baas_close(c->baas);
+    rdg_platform_close(c->platform);
+    rdg_metrics_free(c->metrics);
+    if (c->lock_fd >= 0) close(c->lock_fd);
+    rdg_free(c);
+}
+
+const char *cloud_url(const cloud_t *c) {
+    return c->url;
+}
+
+const char *cloud_broker_url(const cloud_t *c) {
+    return c->platform ? rdg_platform_broker_url(c->platform) : NULL;
+}
+
+const rdg_service_t *cloud_service(const cloud_t *c) {
+    return c->service;
+}

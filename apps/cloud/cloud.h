@@ -1,0 +1,28 @@
+/* ridge-cloud put together: the public service with all routes, and behind it a second listener on loopback
+ * with the platform's routes alone, for the chain service. So handlers that wait for the platform can never
+ * occupy the threads that the platform needs to answer them. */
+#ifndef RIDGE_CLOUD_CLOUD_H
+#define RIDGE_CLOUD_CLOUD_H
+#include "ridge/service/service.h"
+
+typedef struct cloud cloud_t;
+
+typedef struct cloud_options {
+    const char *data_dir, *host;
+    uint16_t port, broker_port;
+    const char *broker_url, *broker_program, *broker_password; /* may be NULL */
+    bool platform, baas;                                       /* which services run here */
+    const char *platform_url, *platform_token; /* baas without platform: where the platform is; may be NULL */
+} cloud_options_t;
+
+/* "platform,baas" and the like. INVALID names what is possible. */
+rdg_err_t cloud_parse_services(const char *text, bool *platform, bool *baas);
+/* Writes <data_dir>/cloud.json with the address when everything answers. BUSY: another cloud uses data_dir.
+ */
+rdg_err_t cloud_start(const cloud_options_t *options, cloud_t **out);
+void cloud_stop(cloud_t *c); /* clean, the broker included; NULL is fine */
+const char *cloud_url(const cloud_t *c);
+const char *cloud_broker_url(const cloud_t *c); /* NULL without platform */
+const rdg_service_t *cloud_service(const cloud_t *c);
+
+#endif

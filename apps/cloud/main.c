@@ -1,0 +1,86 @@
+/* ridge-cloud: enrolment, commands and chains over REST (docs/rest-api.md). */
+#include <stdio.h>
+#include <sys/stat.h>
+#include "cloud.h"
+#include "ridge/base/config.h"
+#include "ridge/base/log.h"
+#include "ridge/net/loop.h"
+
+enum { EXIT_CONFIG = 2, EXIT_DATA = 3, EXIT_PORT = 4 };
+
+static const rdg_option_t options[] = {
+    {"data", RDG_OPT_STRING, "/var/lib/ridge-cloud",
+     "directory of databases, keys, broker and administrator's token", false, 0, 0},
+    {"host", RDG_OPT_STRING, "127.0.0.1", "address of the REST interface", false, 0, 0},
+    {"port", RDG_OPT_U64, "7780", "its port; 0: the system chooses, see cloud.json in the data directory",
+     false, 0, 65535},
+    {"services", RDG_OPT_STRING, "platform,baas", "services that run in this process", false, 0, 0},
+    {"broker-url", RDG_OPT_STRING, NULL,
+     "a broker that is there already (mqtt://host:port); default: an own mosquitto", false, 0, 0},
+    {"broker-password", RDG_OPT_STRING, NULL, "of user cloud at that broker", true, 0, 0},
+    {"broker-program", RDG_OPT_STRING, NULL, "mosquitto's path; default: from PATH and /usr/sbin", false, 0,
+     0},
+    {"broker-port", RDG_OPT_U64, "0", "of the own mosquitto; 0: the system chooses once", false, 0, 65535},
+    {"platform-url", RDG_OPT_STRING, NULL, "where the platform is, when it does not run in this process",
+     false, 0, 0},
+    {"platform-token", RDG_OPT_STRING, NULL, "access token there", true, 0, 0},
+    {"log-level", RDG_OPT_STRING, "info", "debug, info, warn or error", false, 0, 0},
+};
+
+static int exit_code(rdg_err_t err) {
+    switch (err) {
+    case RDG_E_CORRUPT:
+    case RDG_E_BUSY: return EXIT_DATA;
+    case RDG_E_PORT_IN_USE: return EXIT_PORT;
+    case RDG_E_INVALID:
+    case RDG_E_MALFORMED:
+    case RDG_E_NOT_FOUND:
+    case RDG_E_FORBIDDEN:
+    case RDG_E_UNSUPPORTED: return EXIT_CONFIG;
+    default: return 1;
+    }
+}
+
+static rdg_err_t run(const rdg_config_t *config) {
+    cloud_options_t o = {.data_dir = rdg_config_str(config, "data"),
+                         .host = rdg_config_str(config, "host"),
+                         .port = (uint16_t)rdg_config_u64(config, "port"),
+                         .broker_port = (uint16_t)rdg_config_u64(config, "broker-port"),
+                         .broker_url = rdg_config_str(config, "broker-url"),
+                         .broker_program = rdg_config_str(config, "broker-program"),
+                         .broker_password = rdg_config_str(config, "broker-password"),
+                         .platform_url = rdg_config_str(config, "platform-url"),
+                         .platform_token = rdg_config_str(config, "platform-token")};
+    cloud_t *cloud = NULL;
+    rdg_loop_t *loop;
+    RDG_TRY(cloud_parse_services(rdg_config_str(config, "services"), &o.platform, &o.baas));
+    RDG_TRY(rdg_loop_new(&loop));
+    rdg_err_t err = rdg_loop_handle_signals(loop);
+    if (err == RDG_OK) err = cloud_start(&o, &cloud);
+    if (err == RDG_OK) err = rdg_loop_run(loop);
+    if (cloud) rdg_log0(RDG_LOG_INFO, "cloud.stopping");
+    cloud_stop(cloud);
+    rdg_loop_free(loop);
+    return err;
+}
+
+int main(int argc, char **argv) {
+    rdg_config_t *config = NULL;
+    rdg_log_level_t level = RDG_LOG_INFO;
+    rdg_err_t err = rdg_config_load("ridge-cloud", "Runs the cloud's services.", "RIDGE_CLOUD", options,
+                                    sizeof options / sizeof options[0], argc, argv, &config);
+    if (err == RDG_E_CANCELLED) return 0;
+    if (err == RDG_OK) err = rdg_log_level_parse(rdg_config_str(config, "log-level"), &level);
+    if (err == RDG_OK) {
+        umask(077);
+        rdg_log_set_level(level);
+        rdg_log_common("program", "ridge-cloud");
+        err = run(config);
+    }
+    if (err != RDG_OK) {
+        if (config) rdg_log_err("cloud.failed", err);
+        fprintf(stderr, "ridge-cloud: %s\n", rdg_err_message(err));
+    }
+    rdg_config_free(config);
+    return err == RDG_OK ? 0 : exit_code(err);
+}
