@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "crc32c.h"
 #include "ridge/base/alloc.h"
+#include "ridge/base/config.h"
 #include "ridge/base/file.h"
 
 enum { HEAD_BYTES = 28, TRAILER_BYTES = 4, PATH_SIZE = 1024 };
@@ -121,17 +122,24 @@ static rdg_err_t open_file(blockfile_t *b, uint32_t file, bool fresh) {
     return fresh ? rdg_dir_sync(b->dir) : RDG_OK;
 }
 
+/* The number in "NNNNNN.blk", or 0. */
+static uint64_t file_number(const char *name) {
+    char digits[16];
+    uint64_t number = 0;
+    size_t len = strlen(name);
+    if (len < 5 || len - 4 >= sizeof digits || strcmp(name + len - 4, ".blk") != 0) return 0;
+    memcpy(digits, name, len - 4);
+    digits[len - 4] = 0;
+    return rdg_parse_u64(digits, &number) == RDG_OK ? number : 0;
+}
+
 /* Files behind the last one that counts hold only the tail of a crash. */
 static rdg_err_t remove_later_files(const blockfile_t *b) {
     DIR *d = opendir(b->dir);
     if (!d) return rdg_fail_errno(errno, "%s", b->dir);
     for (struct dirent *e; (e = readdir(d));) {
+        if (file_number(e->d_name) <= b->file) continue;
         char path[PATH_SIZE + 256];
-        uint32_t file = 0;
-        int used = 0;
-        if (sscanf(e->d_name, "%" SCNu32 ".blk%n", &file, &used) != 1 || used == 0 || e->d_name[used])
-            continue;
-        if (file <= b->file) continue;
         snprintf(path, sizeof path, "%s/%s", b->dir, e->d_name);
         unlink(path);
     }
