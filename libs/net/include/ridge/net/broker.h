@@ -1,21 +1,22 @@
 /* A stock mosquitto 2.0, configured, started and supervised by the program that needs a broker.
  *
- * Everything is in dir: mosquitto.conf, passwords (mosquitto's $7$ PBKDF2-SHA512 form), acl, port, mosquitto.db
- * (sessions and retained messages), mosquitto.log. It listens on 127.0.0.1 and, when dir is short enough for one, on
- * the Unix socket dir/mqtt.sock.
+ * Everything is in dir: mosquitto.conf, passwords (mosquitto's $7$ PBKDF2-SHA512 form), acl, port,
+ * mosquitto.db (sessions and retained messages), mosquitto.log. It listens on 127.0.0.1 and, when dir is
+ * short enough for one, on the Unix socket dir/mqtt.sock.
  *
- * 1. The port is chosen by the system at the first start and kept in dir/port. If another program holds it at a later
- *    start, a new one is chosen and "broker.port_changed" is logged: rdg_broker_url tells the truth. A port that the
- *    caller asked for is never replaced: PORT_IN_USE.
- * 2. It is restarted with back-off (0.1 s to 10 s) when it dies, on the same port, and dies with this program.
+ * 1. The port is chosen by the system at the first start and kept in dir/port. If another program holds it at
+ * a later start, a new one is chosen and "broker.port_changed" is logged: rdg_broker_url tells the truth. A
+ * port that the caller asked for is never replaced: PORT_IN_USE.
+ * 2. It is restarted with back-off (0.1 s to 10 s) when it dies, on the same port, and dies with this
+ * program.
  * 3. ACL: each user reads and writes only devices/<user>/#; the user "cloud" reads and writes everything.
- * 4. Sessions are saved to disk after every change, so that a killed broker comes back with them. It acknowledges first
- *    and saves right after: what it acknowledged in its last milliseconds may be lost, so callers repeat what has not
- *    had its effect.
- * 5. Started by root it runs as the user mosquitto, which then owns the files in dir; if that user is missing or cannot
- *    reach dir, it runs as root and "broker.runs_as_root" is logged.
- * Passwords are machine-made random ones, so the hash uses mosquitto's own low iteration count: the broker checks them
- * in its only thread. The log is cut off when it exceeds RDG_BROKER_LOG_MAX. Thread-safe. */
+ * 4. Sessions are saved to disk after every change, so that a killed broker comes back with them. It
+ * acknowledges first and saves right after: what it acknowledged in its last milliseconds may be lost, so
+ * callers repeat what has not had its effect.
+ * 5. Started by root it runs as the user mosquitto, which then owns the files in dir; if that user is missing
+ * or cannot reach dir, it runs as root and "broker.runs_as_root" is logged. Passwords are machine-made random
+ * ones, so the hash uses mosquitto's own low iteration count: the broker checks them in its only thread. The
+ * log is cut off when it exceeds RDG_BROKER_LOG_MAX. Thread-safe. */
 #ifndef RIDGE_NET_BROKER_H
 #define RIDGE_NET_BROKER_H
 #include <stdint.h>
@@ -38,12 +39,13 @@ typedef struct rdg_broker_options {
     int anonymous;       /* 1: no passwords, no ACL unless given (a device's own loopback broker) */
 } rdg_broker_options_t;
 
-/* Returns when it accepts connections. NOT_FOUND: no mosquitto; PORT_IN_USE; UNAVAILABLE: it ended or did not answer,
- * with the last line of its log. */
+/* Returns when it accepts connections. NOT_FOUND: no mosquitto; PORT_IN_USE; UNAVAILABLE: it ended or did not
+ * answer, with the last line of its log. */
 rdg_err_t rdg_broker_start(const rdg_broker_options_t *options, rdg_broker_t **out);
 const char *rdg_broker_url(const rdg_broker_t *b); /* mqtt://127.0.0.1:PORT; borrowed */
-/* Adds or replaces. Durable, and in force when it returns: the running broker has accepted the password (TIMEOUT: it
- * will at its next start). INVALID: the name does not obey rdg_name_valid, or the password is empty or longer than 128. */
+/* Adds or replaces. Durable, and in force when it returns: the running broker has accepted the password
+ * (TIMEOUT: it will at its next start). INVALID: the name does not obey rdg_name_valid, or the password is
+ * empty or longer than 128. */
 rdg_err_t rdg_broker_set_user(rdg_broker_t *b, const char *user, const char *password);
 /* NOT_FOUND. The user's connections are cut. */
 rdg_err_t rdg_broker_remove_user(rdg_broker_t *b, const char *user);

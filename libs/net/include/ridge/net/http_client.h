@@ -1,20 +1,20 @@
-/* HTTP/1.1 client, synchronous; RFC 9110, 9112. A client keeps its connection alive between requests and belongs to
- * one thread at a time.
+/* HTTP/1.1 client, synchronous; RFC 9110, 9112. A client keeps its connection alive between requests and
+ * belongs to one thread at a time.
  *
- * http:// is spoken by a small client of our own over a socket (src/http_plain.c), https:// by libcurl, which is
- * opened with dlopen at the first https:// call. Why two: measured on Debian 12, a release program that uses this
- * header, http_server.h and mqtt.h has 6.5 MB resident after 1,000 calls and 500 messages (libmicrohttpd with gnutls
- * 2.8 MB of it, libmosquitto with libssl and libcrypto 2.0 MB, our own heap 0.2 MB), and 10.5 MB once libcurl with its
- * thirty shared libraries is in. The agent may have 12 MB in all, and speaks plain HTTP only: to its node on loopback,
- * and to the cloud inside TLCP.
+ * http:// is spoken by a small client of our own over a socket (src/http_plain.c), https:// by libcurl, which
+ * is opened with dlopen at the first https:// call. Why two: measured on Debian 12, a release program that
+ * uses this header, http_server.h and mqtt.h has 6.5 MB resident after 1,000 calls and 500 messages
+ * (libmicrohttpd with gnutls 2.8 MB of it, libmosquitto with libssl and libcrypto 2.0 MB, our own heap 0.2
+ * MB), and 10.5 MB once libcurl with its thirty shared libraries is in. The agent may have 12 MB in all, and
+ * speaks plain HTTP only: to its node on loopback, and to the cloud inside TLCP.
  *
  * 1. Redirects are not followed: the answer has the status and the location.
- * 2. A request is sent again, once, only when a kept-alive connection turns out to be closed before the first byte of
- *    the answer.
- * 3. Answers that break the rules on message length (both Content-Length and Transfer-Encoding, two lengths, folded
- *    headers, unknown codings) are refused as PROTOCOL and never guessed at.
- * Limits: max_body; 64 KiB of answer headers; URLs of 8 KiB. Not done: proxies, cookies, authentication schemes,
- * compression, HTTP/2. Resolving a name is bounded by resolv.conf and not by timeout_ms. */
+ * 2. A request is sent again, once, only when a kept-alive connection turns out to be closed before the first
+ * byte of the answer.
+ * 3. Answers that break the rules on message length (both Content-Length and Transfer-Encoding, two lengths,
+ * folded headers, unknown codings) are refused as PROTOCOL and never guessed at. Limits: max_body; 64 KiB of
+ * answer headers; URLs of 8 KiB. Not done: proxies, cookies, authentication schemes, compression, HTTP/2.
+ * Resolving a name is bounded by resolv.conf and not by timeout_ms. */
 #ifndef RIDGE_NET_HTTP_CLIENT_H
 #define RIDGE_NET_HTTP_CLIENT_H
 #include "ridge/base/buf.h"
@@ -32,8 +32,8 @@ typedef struct rdg_http_call {
     rdg_bytes_t body;
     uint64_t timeout_ms; /* whole request; 0: 30 s */
     size_t max_body;     /* 0: 16 MiB, or no limit if there is a sink */
-    /* If set, body bytes of a 2xx answer go here instead of into the answer; an error stops the transfer and is what
-     * the call returns. */
+    /* If set, body bytes of a 2xx answer go here instead of into the answer; an error stops the transfer and
+     * is what the call returns. */
     rdg_err_t (*sink)(void *ctx, rdg_bytes_t chunk);
     void *sink_ctx;
 } rdg_http_call_t;
@@ -47,9 +47,9 @@ typedef struct rdg_http_answer {
 
 rdg_err_t rdg_http_client_new(rdg_http_client_t **out);
 void rdg_http_client_free(rdg_http_client_t *c); /* NULL is fine */
-/* RDG_OK for any HTTP status. INVALID (URL, header), UNAVAILABLE (cannot connect), TIMEOUT, TOO_LARGE, PROTOCOL,
- * CLOSED (the connection broke in the middle), UNSUPPORTED (https:// without libcurl); the text names the address.
- * After a failure *out holds nothing to free; finishing it all the same does no harm. */
+/* RDG_OK for any HTTP status. INVALID (URL, header), UNAVAILABLE (cannot connect), TIMEOUT, TOO_LARGE,
+ * PROTOCOL, CLOSED (the connection broke in the middle), UNSUPPORTED (https:// without libcurl); the text
+ * names the address. After a failure *out holds nothing to free; finishing it all the same does no harm. */
 rdg_err_t rdg_http_call(rdg_http_client_t *c, const rdg_http_call_t *call, rdg_http_answer_t *out);
 void rdg_http_answer_fini(rdg_http_answer_t *a);
 

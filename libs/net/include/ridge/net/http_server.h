@@ -1,17 +1,18 @@
-/* HTTP/1.1 server (libmicrohttpd: one epoll thread for all connections, a pool of threads for handlers); RFC 9110, 9112.
+/* HTTP/1.1 server (libmicrohttpd: one epoll thread for all connections, a pool of threads for handlers); RFC
+ * 9110, 9112.
  *
- * The handler fills the response and returns; it may block for a bounded time. Up to `threads` handlers run at once;
- * further requests wait for one of them to return, connections and keep-alive go on meanwhile. Request and response
- * belong to the handler's call and are gone after it.
+ * The handler fills the response and returns; it may block for a bounded time. Up to `threads` handlers run
+ * at once; further requests wait for one of them to return, connections and keep-alive go on meanwhile.
+ * Request and response belong to the handler's call and are gone after it.
  *
  * 1. The body, up to max_body bytes, has been read whole before the handler runs.
- * 2. A handler that sets nothing answers 200 with an empty body; one that runs out of memory while it fills the
- *    response answers 500.
+ * 2. A handler that sets nothing answers 200 with an empty body; one that runs out of memory while it fills
+ * the response answers 500.
  * 3. HEAD is passed to the handler like GET; what it writes is measured and not sent.
- * Limits, and what the server answers by itself: body beyond max_body: 413 and the connection is closed; request line
- * and headers beyond some 30 KiB: 414 or 431; no HTTP: 400 or the connection is closed; idle_s without a byte: closed;
- * beyond max_connections: not accepted until one ends. Its own 413 and 500 have the JSON error body of docs/rest-api.md.
- * Not done: TLS, HTTP/2, streaming uploads, WebSocket. */
+ * Limits, and what the server answers by itself: body beyond max_body: 413 and the connection is closed;
+ * request line and headers beyond some 30 KiB: 414 or 431; no HTTP: 400 or the connection is closed; idle_s
+ * without a byte: closed; beyond max_connections: not accepted until one ends. Its own 413 and 500 have the
+ * JSON error body of docs/rest-api.md. Not done: TLS, HTTP/2, streaming uploads, WebSocket. */
 #ifndef RIDGE_NET_HTTP_SERVER_H
 #define RIDGE_NET_HTTP_SERVER_H
 #include "ridge/base/buf.h"
@@ -38,13 +39,14 @@ typedef struct rdg_http_server_options {
 typedef void (*rdg_http_handler_t)(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res);
 
 /* PORT_IN_USE names the address and how to choose another. */
-rdg_err_t rdg_http_server_start(const rdg_http_server_options_t *options, rdg_http_handler_t handler, void *ctx,
-                                rdg_http_server_t **out);
+rdg_err_t rdg_http_server_start(const rdg_http_server_options_t *options, rdg_http_handler_t handler,
+                                void *ctx, rdg_http_server_t **out);
 uint16_t rdg_http_server_port(const rdg_http_server_t *s);
 void rdg_http_server_stop(rdg_http_server_t *s); /* waits for running handlers; frees; NULL is fine */
 
 const char *rdg_http_method(const rdg_http_request_t *r);
-/* Decoded, without the query; not normalised ("..", "//" stay). A %00 or broken escape stays as it was sent. */
+/* Decoded, without the query; not normalised ("..", "//" stay). A %00 or broken escape stays as it was sent.
+ */
 const char *rdg_http_path(const rdg_http_request_t *r);
 const char *rdg_http_header(const rdg_http_request_t *r, const char *name); /* NULL if absent; any case */
 const char *rdg_http_query(const rdg_http_request_t *r, const char *name);  /* decoded; NULL if absent */
@@ -54,9 +56,12 @@ const char *rdg_http_remote(const rdg_http_request_t *r); /* address of the clie
 void rdg_http_status(rdg_http_response_t *r, unsigned status); /* default 200 */
 /* Copies. INVALID: a byte that may not stand in a header; FULL beyond RDG_HTTP_RESPONSE_HEADERS_MAX. */
 rdg_err_t rdg_http_set_header(rdg_http_response_t *r, const char *name, const char *value);
-rdg_err_t rdg_http_write(rdg_http_response_t *r, const char *content_type, rdg_bytes_t body); /* appends; copies */
-/* The body is a range of a file, sent with sendfile in place of what was written; takes fd, also on failure. */
-rdg_err_t rdg_http_send_file(rdg_http_response_t *r, const char *content_type, int fd, uint64_t offset, uint64_t size);
+rdg_err_t rdg_http_write(rdg_http_response_t *r, const char *content_type,
+                         rdg_bytes_t body); /* appends; copies */
+/* The body is a range of a file, sent with sendfile in place of what was written; takes fd, also on failure.
+ */
+rdg_err_t rdg_http_send_file(rdg_http_response_t *r, const char *content_type, int fd, uint64_t offset,
+                             uint64_t size);
 
 #ifdef __cplusplus
 }

@@ -2,10 +2,10 @@
  *
  * 1. Everything but post and stop belongs to the thread that runs the loop.
  * 2. Functions posted by one thread run in the order of posting, each exactly once, on the loop's thread.
- * 3. rdg_loop_free waits for blocking work that has started, closes every timer, stream and listener that is left
- *    without calling its callbacks, and drops posted functions that have not run: whoever owns their arguments
- *    frees the loop first.
- * Limits: RDG_LOOP_POSTS_MAX posted functions waiting, RDG_LOOP_WORK_MAX pieces of work in flight; beyond: FULL. */
+ * 3. rdg_loop_free waits for blocking work that has started, closes every timer, stream and listener that is
+ * left without calling its callbacks, and drops posted functions that have not run: whoever owns their
+ * arguments frees the loop first. Limits: RDG_LOOP_POSTS_MAX posted functions waiting, RDG_LOOP_WORK_MAX
+ * pieces of work in flight; beyond: FULL. */
 #ifndef RIDGE_NET_LOOP_H
 #define RIDGE_NET_LOOP_H
 #include <stdint.h>
@@ -22,9 +22,9 @@ typedef struct rdg_loop rdg_loop_t;
 typedef struct rdg_timer rdg_timer_t;
 
 rdg_err_t rdg_loop_new(rdg_loop_t **out);
-void rdg_loop_free(rdg_loop_t *l);       /* the loop must not be running; NULL is fine */
-rdg_err_t rdg_loop_run(rdg_loop_t *l);   /* until rdg_loop_stop; one that came before makes it return at once */
-void rdg_loop_stop(rdg_loop_t *l);       /* thread-safe, any number of times */
+void rdg_loop_free(rdg_loop_t *l);     /* the loop must not be running; NULL is fine */
+rdg_err_t rdg_loop_run(rdg_loop_t *l); /* until rdg_loop_stop; one that came before makes it return at once */
+void rdg_loop_stop(rdg_loop_t *l);     /* thread-safe, any number of times */
 uint64_t rdg_loop_now_ms(rdg_loop_t *l); /* monotonic, as of now (not of the turn's begin) */
 /* Thread-safe: fn(arg) runs on the loop's thread. NO_MEMORY, FULL. */
 rdg_err_t rdg_loop_post(rdg_loop_t *l, void (*fn)(void *arg), void *arg);

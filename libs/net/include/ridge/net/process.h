@@ -1,13 +1,15 @@
 /* Child processes: start, watch, stop.
  *
  * 1. The child has no file descriptor but 0 (/dev/null), 1 and 2; no signal is blocked or ignored in it.
- * 2. With die_with_parent the kernel kills it (SIGKILL) when this program dies, however that happens. Linux binds this
- *    to the thread that forks; children are therefore started by one thread of their own, which lives as long as the
- *    program.
- * 3. Secrets go through the environment or files, never through argv: every user of the machine can read that.
- * 4. A child that has ended is reaped by the next alive, wait or stop; free does not wait and does not stop it, but
- *    one that ends later is reaped by a later call of this header for another child (no zombie stays for long).
- * Thread-safe per object, except free. Not for programs that reap children otherwise (SIGCHLD ignored, waitpid(-1)). */
+ * 2. With die_with_parent the kernel kills it (SIGKILL) when this program dies, however that happens. Linux
+ * binds this to the thread that forks; children are therefore started by one thread of their own, which lives
+ * as long as the program.
+ * 3. Secrets go through the environment or files, never through argv: every user of the machine can read
+ * that.
+ * 4. A child that has ended is reaped by the next alive, wait or stop; free does not wait and does not stop
+ * it, but one that ends later is reaped by a later call of this header for another child (no zombie stays for
+ * long). Thread-safe per object, except free. Not for programs that reap children otherwise (SIGCHLD ignored,
+ * waitpid(-1)). */
 #ifndef RIDGE_NET_PROCESS_H
 #define RIDGE_NET_PROCESS_H
 #include <stdbool.h>
@@ -39,8 +41,9 @@ rdg_err_t rdg_process_wait(rdg_process_t *p, uint64_t timeout_ms, int *exit_stat
 /* SIGTERM, then SIGKILL after grace_ms; waits for the end. Ended already: nothing. */
 rdg_err_t rdg_process_stop(rdg_process_t *p, uint64_t grace_ms);
 void rdg_process_free(rdg_process_t *p); /* NULL is fine */
-/* Runs to the end; stdout and stderr together, up to max - 1 bytes and a NUL, go to output (the rest is read and
- * dropped; output may be NULL with max 0). IO names the exit status and the last line of output; TIMEOUT: killed. */
+/* Runs to the end; stdout and stderr together, up to max - 1 bytes and a NUL, go to output (the rest is read
+ * and dropped; output may be NULL with max 0). IO names the exit status and the last line of output; TIMEOUT:
+ * killed. */
 rdg_err_t rdg_process_run(const char *const *argv, uint64_t timeout_ms, char *output, size_t max);
 /* "exit status 3", "signal 9 (Killed)": for messages. */
 void rdg_process_describe(int exit_status, char *out, size_t size);
