@@ -95,6 +95,8 @@ static void on_wake(uv_async_t *wake) {
 rdg_err_t rdg_loop_new(rdg_loop_t **out) {
     rdg_loop_t *l = rdg_calloc(1, sizeof *l);
     if (!l) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an event loop");
+    /* libuv writes to sockets without MSG_NOSIGNAL: a peer that hangs up would end the process. */
+    signal(SIGPIPE, SIG_IGN);
     int status = uv_loop_init(&l->uv);
     if (status < 0) {
         rdg_free(l);
@@ -184,7 +186,6 @@ static void on_signal(uv_signal_t *signal, int number) {
 rdg_err_t rdg_loop_handle_signals(rdg_loop_t *l) {
     static const int numbers[2] = {SIGINT, SIGTERM};
     if (l->signals_used) return RDG_OK;
-    signal(SIGPIPE, SIG_IGN);
     for (int i = 0; i < 2; ++i) {
         RDG_ASSERT(uv_signal_init(&l->uv, &l->signals[i]) == 0);
         l->signals[i].data = l;

@@ -30,7 +30,8 @@ void http_raw(http_fixture_t *f, rdg_bytes_t request, char *answer, size_t size)
     int fd;
     CHECK_OK(socket_connect("127.0.0.1", rdg_http_server_port(f->server), deadline, &fd));
     (void)socket_send(fd, request, deadline);
-    (void)shutdown(fd, request.len > 4 && memcmp(request.data, "GET / HT", 8) != 0 ? SHUT_WR : -1);
+    bool is_get = request.len >= 8 && memcmp(request.data, "GET / HT", 8) == 0;
+    (void)shutdown(fd, request.len > 4 && !is_get ? SHUT_WR : -1);
     while (got > 0 && len + 1 < size &&
            socket_recv(fd, answer + len, size - 1 - len, deadline, &got) == RDG_OK)
         len += got;

@@ -119,8 +119,11 @@ TEST(process_stop_asks_first_and_then_kills) {
     CHECK_EQ(mkfifo(ready, 0600), 0);
     snprintf(command, sizeof command, "trap '' TERM; echo > %s; while :; do sleep 1; done", ready);
     CHECK_OK(rdg_process_start(&(rdg_process_options_t){.argv = SHELL(command), .new_session = true}, &p));
-    close(open(ready, O_RDONLY));
+    int reader = open(ready, O_RDONLY);
+    char newline;
+    CHECK_EQ(read(reader, &newline, 1), 1); /* closed any earlier, the shell's echo would end it by SIGPIPE */
     CHECK_OK(rdg_process_stop(p, 50));
+    close(reader);
     CHECK(!rdg_process_alive(p, &status));
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     rdg_process_free(p);

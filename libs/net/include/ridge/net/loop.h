@@ -21,6 +21,7 @@ extern "C" {
 typedef struct rdg_loop rdg_loop_t;
 typedef struct rdg_timer rdg_timer_t;
 
+/* From the first loop on, the process ignores SIGPIPE. */
 rdg_err_t rdg_loop_new(rdg_loop_t **out);
 void rdg_loop_free(rdg_loop_t *l);     /* the loop must not be running; NULL is fine */
 rdg_err_t rdg_loop_run(rdg_loop_t *l); /* until rdg_loop_stop; one that came before makes it return at once */
@@ -28,7 +29,7 @@ void rdg_loop_stop(rdg_loop_t *l);     /* thread-safe, any number of times */
 uint64_t rdg_loop_now_ms(rdg_loop_t *l); /* monotonic, as of now (not of the turn's begin) */
 /* Thread-safe: fn(arg) runs on the loop's thread. NO_MEMORY, FULL. */
 rdg_err_t rdg_loop_post(rdg_loop_t *l, void (*fn)(void *arg), void *arg);
-/* Stops the loop on SIGINT and SIGTERM; SIGPIPE is ignored. */
+/* Stops the loop on SIGINT and SIGTERM. */
 rdg_err_t rdg_loop_handle_signals(rdg_loop_t *l);
 
 rdg_err_t rdg_timer_new(rdg_loop_t *l, void (*fn)(void *arg), void *arg, rdg_timer_t **out);
