@@ -25,9 +25,21 @@ static void print_event(const json_t *event, uint64_t start_ms) {
             out_text(event, "step"), out_text(event, "state"), message ? message : "");
 }
 
-/* Follows the chain's events until its state is one of the two; FAILED states end it with an error. */
-static rdg_err_t follow(cli_t *cli, const char *name, const char *goal, json_t **chain) {
-    uint64_t after = 0, start_ms = 0, deadline = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+/* What happened before this command is not shown again. */
+static rdg_err_t last_event(cli_t *cli, const char *name, uint64_t *after) {
+    json_t *answer = NULL, *event;
+    size_t i;
+    *after = 0;
+    RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/chains/%s/events?after=0", name));
+    json_array_foreach(json_object_get(answer, "events"), i, event) *after =
+        (uint64_t)json_integer_value(json_object_get(event, "seq"));
+    json_decref(answer);
+    return RDG_OK;
+}
+
+/* Shows the chain's events until its state is the goal; a failed or cancelled chain ends it with an error. */
+static rdg_err_t follow(cli_t *cli, const char *name, const char *goal, uint64_t after, json_t **chain) {
+    uint64_t start_ms = 0, deadline = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
     for (;;) {
         json_t *answer = NULL, *event;
         size_t i;
@@ -65,12 +77,12 @@ static void print_chain(const json_t *chain) {
                       "ERROR=error.message"));
 }
 
-static rdg_err_t finish(cli_t *cli, const char *name, const char *goal, json_t *chain) {
+static rdg_err_t finish(cli_t *cli, const char *name, const char *goal, uint64_t after, json_t *chain) {
     rdg_err_t err = RDG_OK;
     if (!cli_has(cli, "no-wait")) {
         json_decref(chain);
         chain = NULL;
-        err = follow(cli, name, goal, &chain);
+        err = follow(cli, name, goal, after, &chain);
     }
     if (chain && cli->json)
         out_json(chain);
@@ -98,7 +110,7 @@ static rdg_err_t create(cli_t *cli) {
     if (image) json_object_set_new(body, "image", json_string(image));
     if (values) json_object_set_new(body, "params", values);
     RDG_TRY(cli_call(cli, "POST", body, &answer, "/chains"));
-    return finish(cli, name, "running", answer);
+    return finish(cli, name, "running", 0, answer);
 }
 
 static rdg_err_t list(cli_t *cli) {
@@ -128,28 +140,34 @@ static rdg_err_t status(cli_t *cli) {
 
 static rdg_err_t destroy(cli_t *cli) {
     const char *name = cli->args[0], *discard = cli_flag(cli, "discard", NULL);
+    uint64_t after;
     json_t *answer = NULL;
     RDG_TRY(cli_component("chain", name));
     if (discard) RDG_TRY(cli_component("chain", discard));
+    RDG_TRY(last_event(cli, name, &after));
     RDG_TRY(cli_call(cli, "DELETE", NULL, &answer, "/chains/%s%s%s", name, discard ? "?discard=" : "",
                      discard ? discard : ""));
-    return finish(cli, name, "destroyed", answer);
+    return finish(cli, name, "destroyed", after, answer);
 }
 
 static rdg_err_t retry(cli_t *cli) {
     const char *device = cli_flag(cli, "device", NULL);
+    uint64_t after;
     json_t *answer = NULL;
     RDG_TRY(cli_component("chain", cli->args[0]));
+    RDG_TRY(last_event(cli, cli->args[0], &after));
     json_t *body = device ? json_pack("{s:s}", "device", device) : json_object();
     RDG_TRY(cli_call(cli, "POST", body, &answer, "/chains/%s/retry", cli->args[0]));
-    return finish(cli, cli->args[0], "running", answer);
+    return finish(cli, cli->args[0], "running", after, answer);
 }
 
 static rdg_err_t cancel(cli_t *cli) {
+    uint64_t after;
     json_t *answer = NULL;
     RDG_TRY(cli_component("chain", cli->args[0]));
+    RDG_TRY(last_event(cli, cli->args[0], &after));
     RDG_TRY(cli_call(cli, "POST", NULL, &answer, "/chains/%s/cancel", cli->args[0]));
-    return finish(cli, cli->args[0], "cancelled", answer);
+    return finish(cli, cli->args[0], "cancelled", after, answer);
 }
 
 #define NO_WAIT                                                                                              \

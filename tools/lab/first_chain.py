@@ -140,7 +140,7 @@ def intake_latency(lab, names):
 def play(lab, options, show):
     driver = choose_driver(options.driver)
     names = [f"dev-{i + 1}" for i in range(options.devices)]
-    extra = ["--image", os.path.join(labs.ROOT, "build", "image")] if driver == "oci" else []
+    extra = ["--images", os.path.join(labs.ROOT, "build", "image")] if driver == "oci" else []
     lab.start_cloud(extra)
     show(f"cloud is up at {lab.cloud.url}, data in {lab.cloud.dir}")
     lab.enrol(names, driver)
@@ -204,19 +204,22 @@ def stay(lab, show, result):
     show(f"Everything stays up. Try:  export RIDGE_HOME={lab.cloud.dir} PATH={lab.bin}:$PATH")
     show(f"  ridge chain status {CHAIN};  ridge block list {CHAIN};  ridge device list")
     show(f"  logs: {lab.dir}/*.log    API: {lab.cloud.url}/api/v1    end: Ctrl-C")
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    try:
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
+        show("stopping")
 
 
 def main():
     options = arguments()
     show = Show(options.json)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     lab = labs.Lab(keep=options.keep)
     failed = True
     try:
         result = play(lab, options, show)
         if not options.once:
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
             stay(lab, show, result)
         if options.once:
             destroy(lab, show, result)

@@ -196,7 +196,7 @@ class Agent(Program):
             if not self.alive():
                 raise LabError(f"ridge-agent {self.name} ended at its start; its log says:\n{self.log_tail()}")
             found = read_json(about)
-            return found and (found.get("http") or found.get("http_url") or found.get("url"))
+            return found and found.get("http_url")
 
         self.url = wait_for(f"the local address of {self.name}", 20, ready)
 
