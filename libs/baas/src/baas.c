@@ -62,6 +62,13 @@ static rdg_err_t kick_unfinished(void *ctx, chain_t *c) {
     return RDG_OK;
 }
 
+/* What happened to commands while this service was away is learned by sending them again under their ids: the platform
+ * answers with what it has. */
+static rdg_err_t resend_unfinished(rdg_baas_t *b) {
+    return rdg_sql_exec(b->db, "UPDATE chain_steps SET state = 'pending', rank = ? WHERE rank < ?",
+                        RDG_SQL_PARAMS(rdg_sql_int(RANK_PENDING), rdg_sql_int(RANK_FINAL)), NULL);
+}
+
 rdg_err_t rdg_baas_start(rdg_baas_t *b, const char *platform_url, const char *platform_token) {
     char *url = rdg_strdup(platform_url), *token = rdg_strdup(platform_token);
     if (!url || !token) {
@@ -75,6 +82,7 @@ rdg_err_t rdg_baas_start(rdg_baas_t *b, const char *platform_url, const char *pl
     b->started = true;
     pthread_mutex_unlock(&b->lock);
     RDG_TRY(follow_start(b));
+    RDG_TRY(resend_unfinished(b));
     RDG_TRY(work_start(b));
     return chain_each(b, false, kick_unfinished, b);
 }
