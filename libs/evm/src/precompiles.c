@@ -71,8 +71,8 @@ static const precompile_t precompiles[] = {
     {8, RDG_EVM_SHANGHAI, NULL, NULL},
     {9, RDG_EVM_SHANGHAI, NULL, NULL},
     {10, RDG_EVM_CANCUN, NULL, NULL},
-    {0x5201, RDG_EVM_SHANGHAI, sha256_gas, sm3_run},
-    {0x5202, RDG_EVM_SHANGHAI, sm2_verify_gas, sm2_verify_run},
+    {0x52444701, RDG_EVM_SHANGHAI, sha256_gas, sm3_run},
+    {0x52444702, RDG_EVM_SHANGHAI, sm2_verify_gas, sm2_verify_run},
 };
 
 static const precompile_t *find(const rdg_evm_t *vm, const rdg_address_t *a) {

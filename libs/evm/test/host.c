@@ -28,14 +28,24 @@ static bool zero(const void *p, size_t len) {
     return true;
 }
 
+/* Room for one more item in an array. */
+static void *grown(void *items, size_t count, size_t *room, size_t item_size) {
+    if (count < *room) return items;
+    *room = *room ? 2 * *room : 64;
+    items = rdg_realloc_array(items, *room, item_size);
+    RDG_ASSERT(items);
+    return items;
+}
+
 host_account_t *host_account(host_t *h, const rdg_address_t *a) {
     host_account_t *account = rdg_map_get(h->accounts, rdg_bytes(a->b, sizeof a->b));
     if (account) return account;
     account = rdg_arena_calloc(&h->arena, 1, sizeof *account);
-    RDG_ASSERT(account && h->account_count < sizeof h->account_list / sizeof *h->account_list);
+    RDG_ASSERT(account);
     account->address = *a;
     rdg_keccak256("", 0, account->code_hash.b);
     RDG_ASSERT(rdg_map_put(h->accounts, rdg_bytes(a->b, sizeof a->b), account, NULL) == RDG_OK);
+    h->account_list = grown(h->account_list, h->account_count, &h->account_size, sizeof(host_account_t *));
     h->account_list[h->account_count++] = account;
     return account;
 }
@@ -51,21 +61,13 @@ host_slot_t *host_slot(host_t *h, const rdg_address_t *a, const rdg_word_t *key)
     slot->address = *a;
     slot->key = *key;
     RDG_ASSERT(rdg_map_put(h->slots, rdg_bytes(id, sizeof id), slot, NULL) == RDG_OK);
-    if (h->slot_count == h->slot_size) {
-        h->slot_size = h->slot_size ? 2 * h->slot_size : 64;
-        h->slot_list = rdg_realloc_array(h->slot_list, h->slot_size, sizeof(host_slot_t *));
-        RDG_ASSERT(h->slot_list);
-    }
+    h->slot_list = grown(h->slot_list, h->slot_count, &h->slot_size, sizeof(host_slot_t *));
     h->slot_list[h->slot_count++] = slot;
     return slot;
 }
 
 static host_undo_t *journal_add(host_t *h) {
-    if (h->journal_len == h->journal_size) {
-        h->journal_size = h->journal_size ? 2 * h->journal_size : 256;
-        h->journal = rdg_realloc_array(h->journal, h->journal_size, sizeof *h->journal);
-        RDG_ASSERT(h->journal);
-    }
+    h->journal = grown(h->journal, h->journal_len, &h->journal_size, sizeof *h->journal);
     host_undo_t *u = &h->journal[h->journal_len++];
     memset(u, 0, sizeof *u);
     return u;
@@ -217,15 +219,16 @@ static rdg_err_t access_storage(void *ctx, const rdg_address_t *a, const rdg_wor
 static rdg_err_t selfdestruct(void *ctx, const rdg_address_t *a, const rdg_address_t *beneficiary) {
     host_account_t *account = changing_account(ctx, a);
     rdg_word_t value = account->balance;
-    if (account->created) account->destroyed = true;
+    bool removed = account->created || ((host_t *)ctx)->destroys_always;
+    if (removed) account->destroyed = true;
     if (!rdg_address_equal(a, beneficiary)) return transfer(ctx, a, beneficiary, &value);
-    if (account->created) account->balance = (rdg_word_t){{0}};
+    if (removed) account->balance = (rdg_word_t){{0}};
     return RDG_OK;
 }
 
 static rdg_err_t add_log(void *ctx, const rdg_evm_log_t *log) {
     host_t *h = ctx;
-    RDG_ASSERT(h->log_count < sizeof h->logs / sizeof *h->logs);
+    h->logs = grown(h->logs, h->log_count, &h->log_size, sizeof *h->logs);
     journal_add(h);
     h->logs[h->log_count] = *log;
     h->logs[h->log_count].data.data = rdg_arena_copy(&h->arena, log->data.data, log->data.len);
@@ -279,7 +282,9 @@ void host_init(host_t *h) {
 void host_fini(host_t *h) {
     rdg_map_free(h->accounts);
     rdg_map_free(h->slots);
+    rdg_free(h->account_list);
     rdg_free(h->slot_list);
+    rdg_free(h->logs);
     rdg_free(h->journal);
     rdg_arena_fini(&h->arena);
 }

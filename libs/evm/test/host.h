@@ -32,14 +32,15 @@ typedef struct host {
     rdg_evm_host_t vtable; /* a test may replace a function */
     rdg_arena_t arena;
     rdg_map_t *accounts, *slots;
-    host_account_t *account_list[4096];
-    size_t account_count;
+    host_account_t **account_list;
+    size_t account_count, account_size;
     host_slot_t **slot_list;
     size_t slot_count, slot_size;
     host_undo_t *journal;
     size_t journal_len, journal_size;
-    rdg_evm_log_t logs[4096];
-    size_t log_count;
+    rdg_evm_log_t *logs;
+    size_t log_count, log_size;
+    bool destroys_always;  /* before EIP-6780: SELFDESTRUCT removes every account */
     rdg_err_t fail_with;   /* storage reads answer this error, if set */
     rdg_address_t refused; /* may_call answers false for this one, if not zero */
 } host_t;

@@ -395,7 +395,7 @@ TEST(precompiles_compute_and_charge) {
     CHECK_EQ(world_call(w, world_sender(), address_of(4), abc, 100), RDG_EVM_SUCCESS);
     CHECK(w->result.output.len == 3 && memcmp(w->result.output.data, "abc", 3) == 0);
     CHECK_EQ(w->result.gas_left, 82);
-    CHECK_EQ(world_call(w, world_sender(), address_of(0x5201), abc, 100), RDG_EVM_SUCCESS);
+    CHECK_EQ(world_call(w, world_sender(), address_of(0x52444701), abc, 100), RDG_EVM_SUCCESS);
     CHECK_MEM(w->result.output.data, sm3_abc, 4);
     world_free(w);
 }
@@ -412,15 +412,15 @@ TEST(a_contract_can_verify_sm2) {
     memcpy(input, pub.b, 64);
     memcpy(input + 64, sig.b, 64);
     memcpy(input + 128, "reading", 7);
-    CHECK_EQ(world_call(w, world_sender(), address_of(0x5202), rdg_bytes(input, sizeof input), 5000),
+    CHECK_EQ(world_call(w, world_sender(), address_of(0x52444702), rdg_bytes(input, sizeof input), 5000),
              RDG_EVM_SUCCESS);
     CHECK_EQ(world_output_u64(w), 1);
     CHECK_EQ(world_gas_used(w, 5000), 3450 + 12 * 5);
     input[130] ^= 1;
-    CHECK_EQ(world_call(w, world_sender(), address_of(0x5202), rdg_bytes(input, sizeof input), 5000),
+    CHECK_EQ(world_call(w, world_sender(), address_of(0x52444702), rdg_bytes(input, sizeof input), 5000),
              RDG_EVM_SUCCESS);
     CHECK_EQ(world_output_u64(w), 0);
-    CHECK_EQ(world_call(w, world_sender(), address_of(0x5202), rdg_bytes(input, 127), 5000), RDG_EVM_SUCCESS);
+    CHECK_EQ(world_call(w, world_sender(), address_of(0x52444702), rdg_bytes(input, 127), 5000), RDG_EVM_SUCCESS);
     CHECK_EQ(world_output_u64(w), 0);
     rdg_sm2_key_free(key);
     world_free(w);

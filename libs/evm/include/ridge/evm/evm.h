@@ -16,11 +16,11 @@
  * 6. The host answers an error of its own (disk, corruption) through its `failed` return: execution stops at
  *    once with RDG_EVM_HOST_ERROR and the transaction must not be committed.
  *
- * Precompiles. Ethereum's: 1 ecrecover, 2 SHA-256, 3 RIPEMD-160, 4 identity, 5 modexp, 9 BLAKE2F work; 6 to 8
- * (alt_bn128) and, in Cancun, 10 (KZG) are not built yet: a call to them fails with RDG_EVM_PRECOMPILE_FAILED
- * and consumes the gas it was given. Ridge's own:
- *   0x5201 SM3: input of any length -> 32 bytes; gas 60 + 12 a word.
- *   0x5202 SM2 verify: public key X‖Y (64) ‖ signature r‖s (64) ‖ message -> one word, 1 if the signature
+ * Precompiles. Of Ethereum's, 2 (SHA-256) and 4 (identity) work; the others (1, 3, 5 to 9, and in Cancun 10)
+ * are not built yet: a call to them fails with RDG_EVM_PRECOMPILE_FAILED and consumes the gas it was given.
+ * Ridge's own, at "RDG" and a number:
+ *   0x52444701 SM3: input of any length -> 32 bytes; gas 60 + 12 a word.
+ *   0x52444702 SM2 verify: public key X‖Y (64) ‖ signature r‖s (64) ‖ message -> one word, 1 if the signature
  *          (canonical, default user id) is good, else 0; gas 3,450 + 12 a word of input.
  *
  * Execution starts by warming origin, coinbase and recipient (EIP-2929, 3651); the access list is the
