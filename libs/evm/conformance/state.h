@@ -1,7 +1,7 @@
 /* What a state test says about accounts, transactions and results, on the host of the unit tests. */
 #ifndef RIDGE_EVM_CONFORMANCE_STATE_H
 #define RIDGE_EVM_CONFORMANCE_STATE_H
-#include "../test/host.h"
+#include "host.h"
 #include "ridge/codec/json.h"
 #include "u256.h"
 

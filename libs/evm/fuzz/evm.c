@@ -2,7 +2,7 @@
  * the codes, the call data. Run twice, the machine must come to the same end; it may neither make gas nor
  * balance. */
 #include <stdlib.h>
-#include "../test/host.c"
+#include "host.c"
 
 #define GAS 400000u
 

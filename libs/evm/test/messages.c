@@ -420,7 +420,8 @@ TEST(a_contract_can_verify_sm2) {
     CHECK_EQ(world_call(w, world_sender(), address_of(0x52444702), rdg_bytes(input, sizeof input), 5000),
              RDG_EVM_SUCCESS);
     CHECK_EQ(world_output_u64(w), 0);
-    CHECK_EQ(world_call(w, world_sender(), address_of(0x52444702), rdg_bytes(input, 127), 5000), RDG_EVM_SUCCESS);
+    CHECK_EQ(world_call(w, world_sender(), address_of(0x52444702), rdg_bytes(input, 127), 5000),
+             RDG_EVM_SUCCESS);
     CHECK_EQ(world_output_u64(w), 0);
     rdg_sm2_key_free(key);
     world_free(w);
