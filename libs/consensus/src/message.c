@@ -81,7 +81,9 @@ rdg_err_t message_verify(const message_t *m, const rdg_consensus_config_t *confi
     if (m->kind == MESSAGE_STATUS) {
         rdg_certificate_t c;
         RDG_TRY(rdg_certificate_decode(m->certificate, &c));
-        return certificate_verify_with(&c, &config->validators, RDG_PHASE_COMMIT, &config->host);
+        rdg_phase_t phase =
+            c.statement.phase == RDG_PHASE_CHECKPOINT ? RDG_PHASE_CHECKPOINT : RDG_PHASE_COMMIT;
+        return certificate_verify_with(&c, &config->validators, phase, &config->host);
     }
     RDG_TRY(verify_vote(m, config));
     if (m->kind != RDG_PHASE_PRE_PREPARE) return RDG_OK;

@@ -1,8 +1,7 @@
 /* Messages of PBFT on the wire, RLP:
- *   vote    [kind, epoch, view, height, digest, index, signature]            kind = phase: 2, 3, 4
  *   propose [1, epoch, view, height, digest, index, signature, proposal]
- *   status  [16, certificate]                                                a COMMIT certificate: "I have
- * this block" */
+ *   vote    [kind, epoch, view, height, digest, index, signature]     kind = phase: 2, 3, 4
+ *   status  [16, certificate]    a COMMIT certificate: "I have this block", or a CHECKPOINT certificate */
 #ifndef RIDGE_CONSENSUS_MESSAGE_H
 #define RIDGE_CONSENSUS_MESSAGE_H
 #include "ridge/consensus/consensus.h"

@@ -63,3 +63,25 @@ rdg_err_t output_add(rdg_consensus_output_t *o, const rdg_consensus_action_t *a)
     o->actions[o->count++] = added;
     return RDG_OK;
 }
+
+static bool is_recorded(const rdg_consensus_output_t *o, rdg_bytes_t key, rdg_bytes_t bytes) {
+    for (size_t i = o->count; i-- > 0;) {
+        const rdg_consensus_action_t *a = &o->actions[i];
+        if (a->kind == RDG_ACTION_WRITE && rdg_bytes_equal(a->key, key))
+            return rdg_bytes_equal(a->bytes, bytes);
+    }
+    return false;
+}
+
+rdg_err_t output_send_recorded(rdg_consensus_output_t *o, rdg_bytes_t key, rdg_bytes_t bytes,
+                               uint64_t height) {
+    RDG_ASSERT(is_recorded(o, key, bytes));
+    return output_add(
+        o, &(rdg_consensus_action_t){
+               .kind = RDG_ACTION_SEND, .to = RDG_CONSENSUS_ALL, .height = height, .bytes = bytes});
+}
+
+void output_truncate(rdg_consensus_output_t *o, size_t count) {
+    RDG_ASSERT(count <= o->count);
+    o->count = count;
+}

@@ -1,20 +1,23 @@
 /* PBFT's state (see consensus.h for the contract; Castro & Liskov, OSDI 1999, section 4).
  *
- * One height is decided at a time; execution follows behind. A slot holds what is known of one undecided
- * height:
+ * One height is decided at a time; execution follows behind, by at most RDG_CONSENSUS_WINDOW heights. A slot
+ * holds what is known of one undecided height:
  *
- *   EMPTY ──pre-prepare of the leader──► PROPOSED ──the host finds it valid──► PREPARING ──quorum of
- * prepares──► COMMITTING ──quorum of commits──► (decided: the slot is cleared, its certificate is the block's
- * seal)
+ *   EMPTY ──► PROPOSED ──► PREPARING ──► COMMITTING ──► decided: the slot is cleared, the commits are the
+ * seal │  the leader's   the host finds   a quorum of    a quorum of │  pre-prepare    it valid prepares
+ * commits └── a restart may enter any state from the records
  *
- *   A quorum of commits decides from any state in which the proposal is known.
+ * A quorum of commits decides from any state in which the host has found the proposal valid: a leader may
+ * send other bytes under the same digest to one replica, and such bytes must never be handed on as the block.
  *
  * Invariants, checked after each step
- * 1. executed <= committed; checkpoint <= executed unless this replica fell behind or is an observer.
- * 2. Only slot committed+1 may be beyond PROPOSED.
- * 3. A slot in PREPARING or later has its pre-prepare and own prepare on record; in COMMITTING its own
- * commit, too.
- * 4. An own vote, once recorded for (phase, view, height), is the only one ever sent for it. */
+ * 1. executed <= committed <= executed + RDG_CONSENSUS_WINDOW.
+ * 2. Only slot committed+1 may be beyond PROPOSED, and a slot moves only along the arrows above.
+ * 3. A slot in PREPARING or later is valid and holds the own prepare for its digest; in COMMITTING the own
+ *    commit, too. All of these are on record.
+ * 4. An own vote, once recorded for (phase, view, height), is the only one ever sent for it.
+ * 5. Trouble of its own (memory, key) in the middle of a step stops the replica: `failed` answers every later
+ *    step. Nothing of the step is put out, so a restart from the records is safe. */
 #ifndef RIDGE_CONSENSUS_PBFT_H
 #define RIDGE_CONSENSUS_PBFT_H
 #include "core.h"
@@ -32,8 +35,9 @@ typedef struct vote {
 typedef struct slot {
     uint64_t height; /* 0: unused */
     slot_state_t state;
-    bool asked, refused; /* VALIDATE is with the host; the host said no */
-    uint64_t view, sent_ms;
+    bool asked, refused, valid; /* VALIDATE is with the host; the host said no; the host said yes */
+    uint32_t resent;            /* how often the leader has sent the proposal again */
+    uint64_t view, sent_ms, proposal_sent_ms, asked_ms;
     rdg_hash_t digest;
     vote_t proposed;   /* the leader's statement about it */
     uint8_t *proposal; /* the leader's whole message, owned */
@@ -41,6 +45,9 @@ typedef struct slot {
     vote_t prepares[RDG_VALIDATORS_MAX], commits[RDG_VALIDATORS_MAX];
 } slot_t;
 
+/* Proposals are kept for the height to decide and this many after it: the leader has one in flight, so a
+ * replica that lags more is better served with sealed blocks, and a leader cannot fill its memory. */
+#define PROPOSALS_AHEAD 2
 #define CHECKPOINT_SLOTS (2 * RDG_CONSENSUS_WINDOW)
 
 typedef struct checkpoint_slot {
@@ -50,25 +57,40 @@ typedef struct checkpoint_slot {
     vote_t votes[RDG_VALIDATORS_MAX];
 } checkpoint_slot_t;
 
+/* An encoded certificate that is kept to help laggards; owned. */
+typedef struct proof {
+    uint8_t *data;
+    size_t len;
+} proof_t;
+
 typedef struct pbft {
     rdg_consensus_t core;
     rdg_consensus_config_t config;
     uint32_t quorum;
-    bool started, diverged, voting;
-    uint64_t view, committed, executed, checkpoint, wanted, amnesia_until;
+    rdg_err_t failed;
+    bool started, diverged;
+    bool amnesia; /* its records are lost: no votes up to amnesia_until, which is not known before a quorum
+                     spoke */
+    uint64_t now_ms, view, committed, executed, checkpoint, wanted, amnesia_until;
+    uint64_t decided_ms, ticked_at; /* when, and at which height the last tick found us */
+    uint32_t idle_ticks;            /* ticks since then without a decision */
     rdg_hash_t committed_digest;
-    uint8_t *seal; /* encoded certificate of the last committed height, owned; for laggards */
-    size_t seal_len;
+    proof_t seal, checkpoint_proof; /* of the last committed height; of the last checkpoint */
     slot_t slots[RDG_CONSENSUS_WINDOW];
     checkpoint_slot_t checkpoints[CHECKPOINT_SLOTS];
     uint64_t seen[RDG_VALIDATORS_MAX], answered_ms[RDG_VALIDATORS_MAX], behind_told;
+    bool heard[RDG_VALIDATORS_MAX]; /* a vote came from that validator itself; used while amnesiac */
 } pbft_t;
 
 static inline bool pbft_is_member(const pbft_t *p) {
     return p->config.self < p->config.validators.count;
 }
 static inline bool pbft_may_vote(const pbft_t *p) {
-    return pbft_is_member(p) && p->voting && !p->diverged;
+    return pbft_is_member(p) && !p->amnesia && !p->diverged;
+}
+/* Execution may lag by the window; beyond it nothing is promised or decided. */
+static inline bool pbft_has_room(const pbft_t *p) {
+    return p->committed - p->executed < RDG_CONSENSUS_WINDOW;
 }
 static inline uint32_t pbft_leader(const pbft_t *p, uint64_t view) {
     return (uint32_t)(view % p->config.validators.count);
@@ -86,27 +108,51 @@ rdg_err_t pbft_accuse(vote_t *first, const message_t *m, rdg_consensus_output_t 
 rdg_err_t pbft_certificate(const pbft_t *p, const vote_t *votes, const rdg_statement_t *s, rdg_buf_t *out);
 
 /* pbft_send.c: what leaves the replica */
-/* Signs a vote, records it (WRITE) and sends it (SEND), in this order. */
+/* Signs a vote, records it (WRITE) and sends it (SEND), in this order; a vote that is on record is sent
+ * again. CONFLICT, and nothing is sent, if the vote on record is for another digest. */
 rdg_err_t pbft_vote(pbft_t *p, slot_t *s, rdg_phase_t phase, rdg_consensus_output_t *out);
-rdg_err_t pbft_record(uint64_t height, rdg_phase_t phase, rdg_bytes_t message, rdg_consensus_output_t *out);
-rdg_err_t pbft_forget(uint64_t height, rdg_consensus_output_t *out);
-rdg_err_t pbft_resend(pbft_t *p, uint64_t now_ms, rdg_consensus_output_t *out);
-rdg_err_t pbft_answer_laggard(pbft_t *p, uint32_t to, uint64_t now_ms, rdg_consensus_output_t *out);
+/* Records the proposal; the leader then sends it. */
+rdg_err_t pbft_record_proposal(pbft_t *p, slot_t *s, bool send, rdg_consensus_output_t *out);
+/* Drops the records of heights from..to. */
+rdg_err_t pbft_forget(uint64_t from, uint64_t to, rdg_consensus_output_t *out);
+rdg_err_t pbft_resend(pbft_t *p, rdg_consensus_output_t *out);
 rdg_err_t pbft_sign(pbft_t *p, rdg_phase_t phase, uint64_t view, uint64_t height, const rdg_hash_t *digest,
                     rdg_bytes_t proposal, message_t *m, rdg_buf_t *encoded);
+rdg_err_t pbft_keep_proof(proof_t *proof, rdg_bytes_t certificate);
+rdg_err_t pbft_send_proof(pbft_t *p, uint32_t to, const proof_t *proof, rdg_consensus_output_t *out);
 
 /* pbft_checkpoint.c */
 rdg_err_t pbft_executed(pbft_t *p, uint64_t height, const rdg_hash_t *digest, rdg_consensus_output_t *out);
 rdg_err_t pbft_checkpoint_vote(pbft_t *p, const message_t *m, rdg_consensus_output_t *out);
+rdg_err_t pbft_checkpoint_proof(pbft_t *p, const rdg_certificate_t *c, rdg_consensus_output_t *out);
 rdg_err_t pbft_resend_checkpoints(pbft_t *p, rdg_consensus_output_t *out);
 
 /* pbft_start.c */
-rdg_err_t pbft_start(pbft_t *p, uint64_t now_ms, const rdg_consensus_event_t *e, rdg_consensus_output_t *out);
+rdg_err_t pbft_start(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensus_output_t *out);
 
-/* pbft.c */
+/* pbft_decide.c: from a proposal to a decision */
 rdg_err_t pbft_advance(pbft_t *p, rdg_consensus_output_t *out);
-rdg_err_t pbft_want(pbft_t *p, rdg_consensus_output_t *out);
+rdg_err_t pbft_payload(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensus_output_t *out);
+rdg_err_t pbft_validated(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensus_output_t *out);
 /* Takes the leader's message into the slot; the bytes are copied. */
 rdg_err_t pbft_accept_proposal(slot_t *s, const message_t *m, rdg_bytes_t bytes);
+/* Puts a slot whose votes are on record into the state that they prove. */
+void pbft_resume(pbft_t *p, slot_t *s);
+
+/* pbft_message.c: what arrives */
+rdg_err_t pbft_message(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensus_output_t *out);
+
+/* pbft_lag.c: finding out that others are ahead, helping those who are behind, and coming back without
+ * records */
+rdg_err_t pbft_behind(pbft_t *p, uint32_t peer, uint64_t height, rdg_consensus_output_t *out);
+rdg_err_t pbft_check_window(pbft_t *p, uint32_t peer, rdg_consensus_output_t *out);
+rdg_err_t pbft_check_progress(pbft_t *p, rdg_consensus_output_t *out); /* on each tick */
+rdg_err_t pbft_answer_laggard(pbft_t *p, uint32_t to, uint64_t height, rdg_consensus_output_t *out);
+/* True at most once per retransmit_ms and validator: an answer costs more than its question. */
+bool pbft_may_answer(pbft_t *p, uint32_t to);
+rdg_err_t pbft_amnesia_begin(pbft_t *p, rdg_consensus_output_t *out);
+void pbft_amnesia_hear(pbft_t *p, uint32_t validator);
+rdg_err_t pbft_amnesia_end(pbft_t *p, rdg_consensus_output_t *out); /* if it is over */
+bool pbft_is_amnesia_key(rdg_bytes_t key);
 
 #endif

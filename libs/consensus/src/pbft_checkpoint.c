@@ -45,6 +45,7 @@ static rdg_err_t settle(pbft_t *p, checkpoint_slot_t *c, rdg_consensus_output_t 
                                                         .height = c->height,
                                                         .digest = *digest,
                                                         .certificate = rdg_buf_view(&certificate)});
+    if (err == RDG_OK) err = pbft_keep_proof(&p->checkpoint_proof, rdg_buf_view(&certificate));
     rdg_buf_fini(&certificate);
     if (err == RDG_OK) p->checkpoint = c->height;
     return err;
@@ -64,33 +65,58 @@ static rdg_err_t send_checkpoint(pbft_t *p, uint64_t height, const rdg_hash_t *d
     return err;
 }
 
+static rdg_err_t take_result(pbft_t *p, uint64_t height, const rdg_hash_t *digest,
+                             rdg_consensus_output_t *out) {
+    checkpoint_slot_t *c = height % p->config.checkpoint_interval == 0 ? slot_of(p, height) : NULL;
+    if (!c || c->own) return RDG_OK;
+    c->own = true;
+    c->own_digest = *digest;
+    if (pbft_may_vote(p)) {
+        message_t m;
+        RDG_TRY(send_checkpoint(p, height, digest, &m, out));
+        RDG_TRY(pbft_take_vote(c->votes, &m, out));
+    }
+    return settle(p, c, out);
+}
+
 rdg_err_t pbft_executed(pbft_t *p, uint64_t height, const rdg_hash_t *digest, rdg_consensus_output_t *out) {
     if (height > p->committed)
         return rdg_fail(RDG_E_INVALID, "height %llu is executed, only %llu is decided",
                         (unsigned long long)height, (unsigned long long)p->committed);
     if (height < p->executed) return RDG_OK;
+    RDG_TRY(pbft_forget(p->executed + 1, height, out));
     p->executed = height;
-    RDG_TRY(pbft_forget(height, out));
-    checkpoint_slot_t *c = height % p->config.checkpoint_interval == 0 ? slot_of(p, height) : NULL;
-    if (c && !c->own) {
-        c->own = true;
-        c->own_digest = *digest;
-        if (pbft_may_vote(p)) {
-            message_t m;
-            RDG_TRY(send_checkpoint(p, height, digest, &m, out));
-            RDG_TRY(pbft_take_vote(c->votes, &m, out));
-        }
-    }
-    return c ? settle(p, c, out) : RDG_OK;
+    RDG_TRY(take_result(p, height, digest, out));
+    return pbft_advance(p, out); /* there may be room again */
+}
+
+/* A vote that comes twice for a settled height is asked again by somebody who lacks the others' votes. */
+static rdg_err_t answer_late_vote(pbft_t *p, const message_t *m, rdg_consensus_output_t *out) {
+    checkpoint_slot_t *c = &p->checkpoints[m->statement.height % CHECKPOINT_SLOTS];
+    if (p->checkpoint_proof.len == 0) return RDG_OK;
+    if (c->height == m->statement.height && !c->votes[m->index].present)
+        return pbft_take_vote(c->votes, m, out);
+    return pbft_may_answer(p, m->index) ? pbft_send_proof(p, m->index, &p->checkpoint_proof, out) : RDG_OK;
 }
 
 rdg_err_t pbft_checkpoint_vote(pbft_t *p, const message_t *m, rdg_consensus_output_t *out) {
-    if (m->statement.view != 0 || m->statement.height % p->config.checkpoint_interval != 0)
-        return rdg_fail(RDG_E_PROTOCOL, "a checkpoint vote for height %llu, view %llu",
-                        (unsigned long long)m->statement.height, (unsigned long long)m->statement.view);
+    if (m->statement.height <= p->checkpoint) return answer_late_vote(p, m, out);
     checkpoint_slot_t *c = slot_of(p, m->statement.height);
     if (!c) return RDG_OK;
     RDG_TRY(pbft_take_vote(c->votes, m, out));
+    return settle(p, c, out);
+}
+
+rdg_err_t pbft_checkpoint_proof(pbft_t *p, const rdg_certificate_t *cert, rdg_consensus_output_t *out) {
+    checkpoint_slot_t *c = slot_of(p, cert->statement.height);
+    if (!c) return RDG_OK;
+    for (uint32_t i = 0; i < cert->count; ++i) {
+        message_t m = {.kind = RDG_PHASE_CHECKPOINT,
+                       .statement = cert->statement,
+                       .index = cert->votes[i].index,
+                       .signature = cert->votes[i].signature};
+        if (m.index != p->config.self) RDG_TRY(pbft_take_vote(c->votes, &m, out));
+    }
     return settle(p, c, out);
 }
 

@@ -9,16 +9,25 @@
  * 1. Durable before visible: every WRITE that a SEND relies on stands before it in the output. The host makes
  *    all WRITEs of an output stable (one synced batch) before it carries out any other action of it.
  * 2. The same state, time and event give the same output, byte for byte.
+ *    The output's queue asserts the order; the host must carry outputs out in the order of their steps.
  * 3. A core never signs two different digests for one (phase, epoch, view, height), over any crash, provided
  *    the host kept invariant 1 and gives every written record back at START. A replica without its records
- *    (START with amnesia=true) does not vote until it has caught up with a quorum.
- * 4. A COMMIT action for height h follows that for h-1, and carries a certificate that rdg_certificate_verify
- *    accepts. Execution is decoupled: the host reports EXECUTED later, which yields the checkpoint vote.
- * 5. Memory is bounded: at most RDG_CONSENSUS_WINDOW heights above the last executed are kept; messages
- *    beyond it only mark the sender as ahead (BEHIND action); each validator has one slot per phase, view
- *    and height, so no peer can grow anything.
+ *    (START with amnesia=true) does not vote until it has caught up with a quorum. A checkpoint vote has no
+ *    record: its digest is that of the durable executed block, which EXECUTED repeats after a restart.
+ * 4. A COMMIT action for height h follows the one for h-1 (or a START or SYNCED at h-1), and carries a
+ * certificate that rdg_certificate_verify accepts. Execution is decoupled: the host reports EXECUTED later,
+ * which yields the checkpoint vote.
+ * 5. Memory is bounded: nothing is decided more than RDG_CONSENSUS_WINDOW heights above the last executed
+ *    one; each validator has one slot per phase and height, for RDG_CONSENSUS_WINDOW heights; proposals are
+ *    kept for the next three heights only. Messages beyond only mark their sender as ahead (BEHIND action).
  * 6. Messages that arrive are hostile. rdg_consensus_check may run on any thread (it reads only immutable
  *    configuration): it decodes and verifies signatures. step() accepts only messages that passed it.
+ *
+ * What the host owes
+ *   - EXECUTED for each COMMIT, in order, and once more for the last block after START and SYNCED (the vote
+ *     for its checkpoint may not have left before).
+ *   - VALIDATED for each VALIDATE. Only bytes that the host found valid are ever committed.
+ *   - a COMMIT for a height that it has imported already is to be ignored.
  *
  * PBFT: Castro & Liskov, "Practical Byzantine Fault Tolerance" (OSDI 1999) and its thesis; what is bound and
  * checked is listed in docs/consensus.md. */
@@ -42,7 +51,8 @@ typedef struct rdg_consensus_host {
     rdg_err_t (*sign)(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out);
     rdg_err_t (*verify)(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
                         const rdg_sm2_signature_t *sig);
-    /* The block hash of a proposal's bytes; MALFORMED if it cannot be one. Cheap: no semantic check. */
+    /* The block hash of a proposal's bytes; MALFORMED if it cannot be one. Cheap: no semantic check. It may
+     * cover the header alone, provided that VALIDATE refuses a body that is not the header's. */
     rdg_err_t (*digest)(void *ctx, rdg_bytes_t proposal, rdg_hash_t *out);
     void *ctx;
 } rdg_consensus_host_t;
@@ -77,7 +87,8 @@ typedef struct rdg_consensus_event {
     uint64_t height;   /* START, PAYLOAD, VALIDATED, EXECUTED, SYNCED */
     uint64_t view;     /* PAYLOAD, VALIDATED */
     rdg_hash_t digest; /* START (last block hash), VALIDATED, EXECUTED, SYNCED */
-    rdg_bytes_t bytes; /* MESSAGE, PAYLOAD; borrowed during step */
+    rdg_bytes_t bytes; /* MESSAGE, PAYLOAD; START and SYNCED: the seal of that block, to prove it to
+                        * laggards, or empty; borrowed during step */
     bool ok;           /* VALIDATED */
     bool amnesia;      /* START */
     const rdg_consensus_record_t *records; /* START */
@@ -115,13 +126,17 @@ const rdg_consensus_action_t *rdg_consensus_output_at(const rdg_consensus_output
 
 typedef struct rdg_consensus rdg_consensus_t;
 
-/* Copies config. INVALID names what is wrong with it. */
+/* Copies config. INVALID names what is wrong with it; NO_MEMORY. */
 rdg_err_t rdg_pbft_new(const rdg_consensus_config_t *config, rdg_consensus_t **out);
 void rdg_consensus_free(rdg_consensus_t *c);
 
-/* Decodes and authenticates a message. BAD_SIGNATURE, MALFORMED, WRONG_CHAIN, TOO_LARGE. Thread-safe. */
+/* Decodes and authenticates a message. Thread-safe. MALFORMED, TOO_LARGE, STALE (another epoch), PROTOCOL (a
+ * digest that is not the proposal's), BAD_SIGNATURE (also one made for another chain). */
 rdg_err_t rdg_consensus_check(const rdg_consensus_t *c, rdg_bytes_t message);
-/* Appends actions to out. An error means that the event was refused and the state is unchanged. */
+/* Appends actions to out; an error appends none. STALE, PROTOCOL, INVALID, MALFORMED, TOO_LARGE: the event
+ * was refused and the state is unchanged. Any other error (NO_MEMORY, CRYPTO, CORRUPT, every error of START)
+ * is trouble of this node: the core has stopped, every later step gives the same, restart it from its
+ * records. */
 rdg_err_t rdg_consensus_step(rdg_consensus_t *c, uint64_t now_ms, const rdg_consensus_event_t *event,
                              rdg_consensus_output_t *out);
 
