@@ -1,4 +1,5 @@
 """Layers: includes and link dependencies point strictly downward."""
+import os
 import pathlib
 import re
 import shutil
@@ -33,17 +34,18 @@ def check_include(tree, layers, owner, name, path):
         if lib != owner and layers[lib] >= layers[owner]:
             return f"upward: {owner} is layer {layers[owner]}, {lib} is layer {layers[lib]}"
         return None
-    if ".." in path.split("/"):
-        return "reaches out of its folder: only public headers of other libraries may be used"
     return None
 
 
-def private_header_missing(tree, name, path):
-    """A quoted include that is not ours: it may be another library's private header."""
-    folder = str(pathlib.PurePosixPath(name).parent)
-    library = "/".join(name.split("/")[:2])
-    places = (folder, f"{library}/src", f"{library}/test", f"{library}/fuzz")
-    return not any(f"{place}/{path}" in tree.files for place in places)
+def check_private(tree, name, path):
+    """A problem with a quoted include that is not ours to give: it must be a file of the same library or program."""
+    home = "/".join(name.split("/")[:2])
+    folder = os.path.dirname(name)
+    for place in (folder, home, f"{home}/src", f"{home}/test", f"{home}/fuzz"):
+        target = os.path.normpath(f"{place}/{path}")
+        if target in tree.files:
+            return None if target.startswith(f"{home}/") else f"reaches out of {home}: use public headers"
+    return f"is no file of {home}: use <> for system headers, public headers for libraries"
 
 
 def find_includes(tree):
@@ -60,8 +62,7 @@ def find_includes(tree):
         for quote, path in INCLUDE.findall(tree.text(name)):
             problem = check_include(tree, layers, owner, name, path)
             if not problem and quote == '"' and not path.startswith("ridge/"):
-                if private_header_missing(tree, name, path):
-                    problem = f"is no header of {owner}: use <> for system headers, public headers for libraries"
+                problem = check_private(tree, name, path)
             if problem:
                 problems.append(f"{name}: #include {quote}{path}: {problem}")
     return problems
@@ -126,6 +127,9 @@ SOUND = {
     "libs/codec/src/c.c": '#include <stdio.h>\n#include "ridge/base/a.h"\n',
     "libs/codec/CMakeLists.txt": "ridge_library(codec DEPS base PKGS x)\n",
     "libs/codec/test/c.c": "TEST(a) {}\n",
+    "libs/codec/fuzz/c.c": '#include "../test/c.c"\n',
+    "apps/cli/cli.h": "",
+    "apps/cli/test/t.c": '#include "cli.h"\n',
 }
 CMAKE_BLIND = """cmake_minimum_required(VERSION 3.25)
 project(x LANGUAGES C)
@@ -141,9 +145,9 @@ CHECKS = [
           find_includes, SOUND,
           [({"libs/codec/src/up.c": '#include "ridge/net/n.h"\n'}, "upward: codec"),
            ({"libs/codec/src/up.c": '#include <ridge/net/n.h>\n'}, "upward: codec"),
-           ({"libs/codec/src/peek.c": '#include "private.h"\n'}, "is no header of codec"),
-           ({"libs/codec/src/peek.c": '#include "../../net/src/private.h"\n'}, "reaches out of its folder"),
-           ({"apps/cli/main.c": '#include "private.h"\n'}, "is no header of apps"),
+           ({"libs/codec/src/peek.c": '#include "private.h"\n'}, "is no file of libs/codec"),
+           ({"libs/codec/src/peek.c": '#include "../../net/src/private.h"\n'}, "reaches out of libs/codec"),
+           ({"apps/cli/main.c": '#include "private.h"\n'}, "is no file of apps/cli"),
            ({"libs/rogue/src/r.c": "int x;\n"}, "'rogue' is not in cmake/layers.txt")]),
     Check("links", "no library links one of its own layer or above", find_links, SOUND,
           [({"libs/codec/CMakeLists.txt": "ridge_library(codec DEPS base net)\n"}, "may not depend on net"),

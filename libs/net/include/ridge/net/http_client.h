@@ -10,11 +10,11 @@
  *
  * 1. Redirects are not followed: the answer has the status and the location.
  * 2. A request is sent again, once, only when a kept-alive connection turns out to be closed before the first
- * byte of the answer.
+ *    byte of the answer.
  * 3. Answers that break the rules on message length (both Content-Length and Transfer-Encoding, two lengths,
- * folded headers, unknown codings) are refused as PROTOCOL and never guessed at. Limits: max_body; 64 KiB of
- * answer headers; URLs of 8 KiB. Not done: proxies, cookies, authentication schemes, compression, HTTP/2.
- * Resolving a name is bounded by resolv.conf and not by timeout_ms. */
+ *    folded headers, unknown codings) are refused as PROTOCOL and never guessed at.
+ * Limits: max_body; 64 KiB of answer headers; URLs of 8 KiB. Not done: proxies, cookies, authentication
+ * schemes, compression, HTTP/2. Resolving a name is bounded by resolv.conf and not by timeout_ms. */
 #ifndef RIDGE_NET_HTTP_CLIENT_H
 #define RIDGE_NET_HTTP_CLIENT_H
 #include "ridge/base/buf.h"

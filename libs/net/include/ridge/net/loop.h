@@ -3,9 +3,10 @@
  * 1. Everything but post and stop belongs to the thread that runs the loop.
  * 2. Functions posted by one thread run in the order of posting, each exactly once, on the loop's thread.
  * 3. rdg_loop_free waits for blocking work that has started, closes every timer, stream and listener that is
- * left without calling its callbacks, and drops posted functions that have not run: whoever owns their
- * arguments frees the loop first. Limits: RDG_LOOP_POSTS_MAX posted functions waiting, RDG_LOOP_WORK_MAX
- * pieces of work in flight; beyond: FULL. */
+ *    left without calling its callbacks, and drops posted functions that have not run: whoever owns their
+ *    arguments frees the loop first.
+ * Limits: RDG_LOOP_POSTS_MAX posted functions waiting, RDG_LOOP_WORK_MAX pieces of work in flight; beyond:
+ * FULL. */
 #ifndef RIDGE_NET_LOOP_H
 #define RIDGE_NET_LOOP_H
 #include <stdint.h>
