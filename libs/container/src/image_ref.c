@@ -35,7 +35,7 @@ rdg_err_t image_ref_parse(const char *text, image_ref_t *out) {
         return bad(text);
     memcpy(host, text, (size_t)(slash - text));
     host[slash - text] = '\0';
-    strcpy(rest, slash + 1);
+    snprintf(rest, sizeof rest, "%s", slash + 1);
     /* Without a dot, a port or "localhost" it would be Docker Hub's short form, which we do not guess at. */
     if (strspn(host, HOST_CHARS) != strlen(host) || (!strpbrk(host, ".:") && strcmp(host, "localhost") != 0))
         return bad(text);
@@ -49,7 +49,7 @@ rdg_err_t image_ref_parse(const char *text, image_ref_t *out) {
            : strspn(reference, TAG_CHARS) != strlen(reference) || !reference[0] || strlen(reference) > 128)
         return bad(text);
     if (strlen(rest) >= sizeof out->name || !name_valid(rest)) return bad(text);
-    strcpy(out->name, rest);
-    strcpy(out->reference, reference);
+    memcpy(out->name, rest, strlen(rest) + 1);
+    snprintf(out->reference, sizeof out->reference, "%s", reference);
     return RDG_OK;
 }

@@ -31,7 +31,7 @@ static rdg_err_t split(const char *path, entry_path_t *out) {
     if (!path || path[0] == '/' || strlen(path) >= sizeof out->buf)
         return rdg_fail(RDG_E_MALFORMED, "the layer has an absolute or too long path '%.100s'",
                         path ? path : "");
-    strcpy(out->buf, path);
+    memcpy(out->buf, path, strlen(path) + 1);
     char *save = NULL;
     for (char *p = strtok_r(out->buf, "/", &save); p; p = strtok_r(NULL, "/", &save)) {
         if (strcmp(p, ".") == 0) continue;

@@ -1,9 +1,11 @@
 #include "proc.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/clock.h"
+#include "ridge/base/config.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -135,7 +137,9 @@ rdg_err_t container_proc_find_marked(const char *mark, container_proc_t *out) {
         return rdg_fail(RDG_E_IO, "cannot list /proc: is it mounted?");
     }
     for (struct dirent *e; err != RDG_OK && (e = readdir(proc));) {
-        pid_t pid = (pid_t)atol(e->d_name);
+        uint64_t number;
+        if (rdg_parse_u64(e->d_name, &number) != RDG_OK || number > INT_MAX) continue;
+        pid_t pid = (pid_t)number;
         char state;
         long session;
         uint64_t ticks;

@@ -23,7 +23,7 @@ static void token_digest(const char *token, rdg_hash_t *out) {
 static rdg_err_t make_token(rdg_platform_t *p, uint64_t expires_ms, json_t *list) {
     char token[sizeof TOKEN_PREFIX + 2 * TOKEN_RANDOM_BYTES];
     rdg_hash_t digest;
-    strcpy(token, TOKEN_PREFIX);
+    memcpy(token, TOKEN_PREFIX, sizeof TOKEN_PREFIX);
     rdg_random_hex(rdg_random_system(), token + strlen(TOKEN_PREFIX), TOKEN_RANDOM_BYTES);
     token_digest(token, &digest);
     RDG_TRY(
