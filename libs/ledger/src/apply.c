@@ -18,6 +18,7 @@ typedef struct work {
     bool has_logs;
     rdg_kv_batch_t *batch;
     block_entry_t entry;
+    view_t *view;
 } work_t;
 
 static rdg_err_t verify_seal(const rdg_ledger_t *l, const rdg_header_t *h, const rdg_hash_t *hash,
@@ -80,13 +81,21 @@ static rdg_err_t fill_batch(work_t *w) {
     return put_entry(w->batch, &w->entry);
 }
 
+/* All that needs memory comes before the first byte is written. */
+static rdg_err_t prepare(work_t *w) {
+    rdg_ledger_t *l = w->l;
+    RDG_TRY(
+        blockfile_plan(l->files, w->block->proposal, w->seal, rdg_buf_view(&w->receipts), &w->entry.place));
+    RDG_TRY(fill_batch(w));
+    return view_new(l, &w->entry, l->view->head.checkpoint_height, &w->view);
+}
+
 static rdg_err_t store(work_t *w) {
     rdg_ledger_t *l = w->l;
-    RDG_TRY(blockfile_append(l->files, w->entry.header.height, w->block->proposal, w->seal,
-                             rdg_buf_view(&w->receipts), &w->entry.place));
-    RDG_TRY(fill_batch(w));
+    RDG_TRY(blockfile_append(l->files, &w->entry.place, w->entry.header.height, w->block->proposal, w->seal,
+                             rdg_buf_view(&w->receipts)));
     RDG_TRY(rdg_kv_write(l->kv, w->batch, true));
-    return view_publish(l, &w->entry, l->view->head.checkpoint_height);
+    return view_publish(l, w->view);
 }
 
 static void work_free(work_t *w) {
@@ -94,13 +103,14 @@ static void work_free(work_t *w) {
     rdg_buf_fini(&w->receipts);
     rdg_free(w->leaves);
     rdg_kv_batch_free(w->batch);
+    view_put(w->view);
 }
 
 /* The tree in memory is ahead of the store after a failure: put it back, or let nothing further be applied.
  */
-static void give_up(rdg_ledger_t *l, rdg_err_t err, bool stored) {
+static void give_up(rdg_ledger_t *l, rdg_err_t err, bool writing) {
     bool of_storage = err == RDG_E_IO || err == RDG_E_DISK_FULL || err == RDG_E_CORRUPT;
-    if (!of_storage && !stored && tree_reload(l->tree) == RDG_OK) return;
+    if (!of_storage && !writing && tree_reload(l->tree) == RDG_OK) return;
     l->failed = err;
 }
 
@@ -109,13 +119,14 @@ static rdg_err_t apply_block(rdg_ledger_t *l, rdg_block_t *b, rdg_bytes_t seal, 
     state_init(&w.state, l->kv, l->view->snap);
     rdg_buf_init(&w.receipts, RDG_RECEIPTS_BYTES_MAX);
     rdg_err_t err = execute(&w);
-    bool stored = err == RDG_OK;
+    if (err == RDG_OK) err = prepare(&w);
+    bool writing = err == RDG_OK;
     if (err == RDG_OK) err = store(&w);
     if (err == RDG_OK) {
         *out = w.entry.executed;
         recent_add(l, b);
     } else {
-        give_up(l, err, stored);
+        give_up(l, err, writing);
     }
     work_free(&w);
     return err;
@@ -177,7 +188,7 @@ static rdg_err_t store_checkpoint(rdg_ledger_t *l, uint64_t height, rdg_bytes_t 
     /* Not synced: a certificate that a power cut takes is made or fetched again. */
     err = rdg_kv_write(l->kv, batch, false);
     rdg_kv_batch_free(batch);
-    return err == RDG_OK ? view_publish(l, &head, highest) : err;
+    return err == RDG_OK ? view_replace(l, &head, highest) : err;
 }
 
 rdg_err_t rdg_ledger_checkpoint(rdg_ledger_t *l, uint64_t height, rdg_bytes_t certificate) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "crc32c.h"
 #include "ridge/base/alloc.h"
+#include "ridge/base/assert.h"
 #include "ridge/base/config.h"
 #include "ridge/base/file.h"
 
@@ -212,26 +213,32 @@ static struct iovec part(rdg_bytes_t v) {
     return (struct iovec){(void *)(uintptr_t)v.data, v.len};
 }
 
-rdg_err_t blockfile_append(blockfile_t *b, uint64_t height, rdg_bytes_t proposal, rdg_bytes_t seal,
-                           rdg_bytes_t receipts, block_place_t *place) {
-    uint8_t head[HEAD_BYTES], trailer[TRAILER_BYTES];
+rdg_err_t blockfile_plan(blockfile_t *b, rdg_bytes_t proposal, rdg_bytes_t seal, rdg_bytes_t receipts,
+                         block_place_t *place) {
     if (b->failed)
         return rdg_fail(RDG_E_IO, "the block files refuse appends since one failed: reopen the ledger");
     if (proposal.len > UINT32_MAX || seal.len > UINT32_MAX || receipts.len > UINT32_MAX)
-        return rdg_fail(RDG_E_TOO_LARGE, "a part of block %" PRIu64 " has 4 GiB or more", height);
+        return rdg_fail(RDG_E_TOO_LARGE, "a part of a block has 4 GiB or more");
     if (b->fd < 0 || b->end >= BLOCKFILE_ROLL) RDG_TRY(open_file(b, b->file + 1, true));
     *place =
         (block_place_t){b->file, b->end, (uint32_t)proposal.len, (uint32_t)seal.len, (uint32_t)receipts.len};
+    return RDG_OK;
+}
+
+rdg_err_t blockfile_append(blockfile_t *b, const block_place_t *place, uint64_t height, rdg_bytes_t proposal,
+                           rdg_bytes_t seal, rdg_bytes_t receipts) {
+    uint8_t head[HEAD_BYTES], trailer[TRAILER_BYTES];
+    RDG_ASSERT(!b->failed && place->file == b->file && place->offset == b->end);
     encode_head(place, height, head);
     rdg_store_be32(trailer, crc32c(crc32c(crc32c(0, proposal), seal), receipts));
     struct iovec iov[5] = {
         {head, sizeof head}, part(proposal), part(seal), part(receipts), {trailer, sizeof trailer}};
     rdg_err_t err = write_record(b, iov, 5);
-    if (err != RDG_OK) {
-        b->failed = true;
-        if (ftruncate(b->fd, (off_t)b->end) != 0) return err; /* open() cuts it */
-        return err;
+    if (err == RDG_OK) {
+        b->end += block_record_size(place);
+        return RDG_OK;
     }
-    b->end += block_record_size(place);
-    return RDG_OK;
+    b->failed = true;
+    if (ftruncate(b->fd, (off_t)b->end) != 0) return err; /* open() cuts it */
+    return err;
 }

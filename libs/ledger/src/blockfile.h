@@ -28,9 +28,12 @@ typedef struct blockfile blockfile_t;
 /* last: place of the block `height`; file 0 when there is none yet. */
 rdg_err_t blockfile_open(const char *dir, const block_place_t *last, uint64_t height, blockfile_t **out);
 void blockfile_close(blockfile_t *b);
-/* On stable storage when it returns RDG_OK. */
-rdg_err_t blockfile_append(blockfile_t *b, uint64_t height, rdg_bytes_t proposal, rdg_bytes_t seal,
-                           rdg_bytes_t receipts, block_place_t *place);
+/* Where the next record will stand; starts a new file when the last one is full. Changes nothing else. */
+rdg_err_t blockfile_plan(blockfile_t *b, rdg_bytes_t proposal, rdg_bytes_t seal, rdg_bytes_t receipts,
+                         block_place_t *place);
+/* At the planned place; on stable storage when it returns RDG_OK. */
+rdg_err_t blockfile_append(blockfile_t *b, const block_place_t *place, uint64_t height, rdg_bytes_t proposal,
+                           rdg_bytes_t seal, rdg_bytes_t receipts);
 /* CORRUPT names the file and the offset. */
 rdg_err_t blockfile_read(const blockfile_t *b, const block_place_t *place, uint64_t height, rdg_buf_t *buf,
                          block_parts_t *out);

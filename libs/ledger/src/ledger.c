@@ -100,7 +100,7 @@ static rdg_err_t open_head(rdg_ledger_t *l, uint64_t height) {
     if (err != RDG_OK && err != RDG_E_NOT_FOUND) return err;
     RDG_TRY(rdg_path_join(path, sizeof path, l->dir, "blocks"));
     RDG_TRY(blockfile_open(path, &head.place, height, &l->files));
-    return view_publish(l, &head, checkpoint);
+    return view_replace(l, &head, checkpoint);
 }
 
 static rdg_err_t open_all(rdg_ledger_t *l, const rdg_ledger_options_t *options) {

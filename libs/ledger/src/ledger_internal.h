@@ -59,7 +59,11 @@ extern const char META_HEAD[], META_CHECKPOINT[], META_VERSION[];
 /* view.c. Holders of write_lock read l->view directly: only they replace it. */
 view_t *view_get(rdg_ledger_t *l); /* returns a reference */
 void view_put(view_t *v);
-rdg_err_t view_publish(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height);
+/* Made before the block is durable, published after: then only want of memory for a snapshot can fail. *out
+ * is to be put by the caller in every case. */
+rdg_err_t view_new(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height, view_t **out);
+rdg_err_t view_publish(rdg_ledger_t *l, view_t *v);
+rdg_err_t view_replace(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height);
 rdg_block_t *recent_find(rdg_ledger_t *l, const rdg_hash_t *hash,
                          rdg_bytes_t proposal);   /* a reference or NULL */
 void recent_add(rdg_ledger_t *l, rdg_block_t *b); /* takes a reference of its own */

@@ -17,8 +17,8 @@ void view_put(view_t *v) {
     rdg_free(v);
 }
 
-rdg_err_t view_publish(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height) {
-    view_t *v = rdg_calloc(1, sizeof *v);
+rdg_err_t view_new(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height, view_t **out) {
+    view_t *v = *out = rdg_calloc(1, sizeof *v);
     if (!v) return RDG_E_NO_MEMORY;
     rdg_ref_init(&v->ref);
     v->kv = l->kv;
@@ -29,18 +29,27 @@ rdg_err_t view_publish(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpo
                                   .hash = e->hash,
                                   .state_root = e->executed.state_root,
                                   .checkpoint_height = checkpoint_height};
-    rdg_err_t err = rdg_executed_hash(&e->executed, &v->head.executed);
-    if (err == RDG_OK && !(v->snap = rdg_kv_snapshot(l->kv))) err = RDG_E_NO_MEMORY;
-    if (err != RDG_OK) {
-        rdg_free(v);
-        return err;
-    }
+    return rdg_executed_hash(&e->executed, &v->head.executed);
+}
+
+rdg_err_t view_publish(rdg_ledger_t *l, view_t *v) {
+    v->snap = rdg_kv_snapshot(l->kv);
+    if (!v->snap) return RDG_E_NO_MEMORY;
+    rdg_ref_get(&v->ref);
     pthread_mutex_lock(&l->view_lock);
     view_t *old = l->view;
     l->view = v;
     pthread_mutex_unlock(&l->view_lock);
     view_put(old);
     return RDG_OK;
+}
+
+rdg_err_t view_replace(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height) {
+    view_t *v = NULL;
+    rdg_err_t err = view_new(l, e, checkpoint_height, &v);
+    if (err == RDG_OK) err = view_publish(l, v);
+    view_put(v);
+    return err;
 }
 
 /* proposal.data may be NULL: then the hash alone decides. */

@@ -355,3 +355,47 @@ TEST(ledger_proves_balances_under_the_state_root) {
     CHECK(!present);
     teardown(&f);
 }
+
+/* Whichever allocation fails: the head stays, nothing leaks, and the block applies once memory is back,
+ * unless it was the store's own write that failed: then nothing is applied until reopened. */
+TEST(ledger_apply_without_memory_leaves_it_as_it_was) {
+    rdg_genesis_t g;
+    rdg_executed_t executed;
+    rdg_address_t to = support_address(3);
+    rdg_buf_t proposal, seal;
+    long n = 0, retried = 0;
+    support_genesis(&g);
+    rdg_buf_init(&proposal, RDG_BLOCK_BYTES_MAX);
+    rdg_buf_init(&seal, 65536);
+    rdg_tx_t *txs[2] = {
+        support_tx((tx_spec_t){.nonce = 1, .to = &to, .value = 7}),
+        support_tx((tx_spec_t){.nonce = 2, .create = true, .data = rdg_bytes_str("\x5f\x5f\xf3")})};
+    for (rdg_err_t err = RDG_E_NO_MEMORY; err != RDG_OK;) {
+        rdg_ledger_t *l = NULL;
+        rdg_ledger_head_t before, after;
+        long live = rdg_alloc_live();
+        CHECK_OK(rdg_ledger_open(rdg_test_dir(), &g, &(rdg_ledger_options_t){.memory_store = true}, &l));
+        if (n == 0) support_proposal(l, txs, 2, &proposal), support_seal(rdg_buf_view(&proposal), &seal);
+        if (n++ == 0) live = -1;
+        rdg_ledger_head(l, &before);
+        rdg_alloc_fail_at(n);
+        err = rdg_ledger_apply(l, rdg_buf_view(&proposal), rdg_buf_view(&seal), false, &executed);
+        rdg_alloc_fail_at(0);
+        rdg_ledger_head(l, &after);
+        CHECK(err == RDG_OK || err == RDG_E_NO_MEMORY);
+        CHECK_EQ(after.height, err == RDG_OK ? 1 : 0);
+        if (err != RDG_OK) {
+            CHECK_MEM(&before, &after, sizeof before);
+            rdg_err_t again =
+                rdg_ledger_apply(l, rdg_buf_view(&proposal), rdg_buf_view(&seal), false, &executed);
+            CHECK(again == RDG_OK || again == RDG_E_NO_MEMORY);
+            retried += again == RDG_OK;
+        }
+        rdg_ledger_close(l);
+        if (live >= 0) CHECK_EQ(rdg_alloc_live(), live);
+    }
+    CHECK(n > 20 && retried > 15);
+    for (size_t i = 0; i < 2; ++i) rdg_tx_unref(txs[i]);
+    rdg_buf_fini(&proposal);
+    rdg_buf_fini(&seal);
+}
