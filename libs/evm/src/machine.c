@@ -35,6 +35,9 @@ rdg_evm_t *rdg_evm_new(void) {
     rdg_evm_t *vm = rdg_calloc(1, sizeof *vm);
     if (!vm) return NULL;
     rdg_buf_init(&vm->return_data, RDG_EVM_MEMORY_MAX);
+    /* Any digest of crypto's initialises libgcrypt, which two precompiles call by themselves. */
+    rdg_hash_t digest;
+    rdg_sm3("", 0, &digest);
     if (evm_code_cache_init(&vm->codes, RDG_EVM_CODE_CACHE_MAX) == RDG_OK) return vm;
     rdg_free(vm);
     return NULL;

@@ -1,6 +1,7 @@
 /* The machine's own precompiles. Each states its gas from the input; running then cannot fail for gas. */
 #include <string.h>
 #include "machine.h"
+#include "precompile.h"
 #include "ridge/crypto/hash.h"
 
 typedef uint64_t (*gas_fn_t)(rdg_bytes_t in);             /* UINT64_MAX: more than any gas */
@@ -63,13 +64,13 @@ static bool sm2_verify_run(rdg_bytes_t in, rdg_buf_t *out) {
 static const precompile_t precompiles[] = {
     {1, RDG_EVM_SHANGHAI, NULL, NULL},
     {2, RDG_EVM_SHANGHAI, sha256_gas, sha256_run},
-    {3, RDG_EVM_SHANGHAI, NULL, NULL},
+    {3, RDG_EVM_SHANGHAI, evm_ripemd160_gas, evm_ripemd160},
     {4, RDG_EVM_SHANGHAI, identity_gas, identity_run},
-    {5, RDG_EVM_SHANGHAI, NULL, NULL},
+    {5, RDG_EVM_SHANGHAI, evm_modexp_gas, evm_modexp},
     {6, RDG_EVM_SHANGHAI, NULL, NULL},
     {7, RDG_EVM_SHANGHAI, NULL, NULL},
     {8, RDG_EVM_SHANGHAI, NULL, NULL},
-    {9, RDG_EVM_SHANGHAI, NULL, NULL},
+    {9, RDG_EVM_SHANGHAI, evm_blake2f_gas, evm_blake2f},
     {10, RDG_EVM_CANCUN, NULL, NULL},
     {0x52444701, RDG_EVM_SHANGHAI, sha256_gas, sm3_run},
     {0x52444702, RDG_EVM_SHANGHAI, sm2_verify_gas, sm2_verify_run},

@@ -400,6 +400,54 @@ TEST(precompiles_compute_and_charge) {
     world_free(w);
 }
 
+TEST(ripemd_modexp_and_blake2f_give_the_values_of_their_eips) {
+    world_t *w = world_new();
+    static const uint8_t ripemd_abc[4] = {0x8e, 0xb2, 0x08, 0xf7};
+    CHECK_EQ(world_call(w, world_sender(), address_of(3), rdg_bytes("abc", 3), 1000), RDG_EVM_SUCCESS);
+    CHECK_MEM(w->result.output.data + 12, ripemd_abc, 4);
+    CHECK_EQ(w->result.gas_left, 1000 - 720);
+    /* 3 ^ 5 mod 100, in lengths of 1, 1 and 2. */
+    uint8_t power[100] = {[31] = 1, [63] = 1, [95] = 2, [96] = 3, [97] = 5, [99] = 100};
+    CHECK_EQ(world_call(w, world_sender(), address_of(5), rdg_bytes(power, sizeof power), 200),
+             RDG_EVM_SUCCESS);
+    CHECK(w->result.output.len == 2 && w->result.output.data[0] == 0 && w->result.output.data[1] == 43);
+    power[99] = 0; /* modulus 0 */
+    CHECK_EQ(world_call(w, world_sender(), address_of(5), rdg_bytes(power, sizeof power), 200),
+             RDG_EVM_SUCCESS);
+    CHECK(w->result.output.len == 2 && w->result.output.data[1] == 0);
+    memset(power, 0xff, 96); /* lengths of 2^256 - 1 */
+    CHECK_EQ(world_call(w, world_sender(), address_of(5), rdg_bytes(power, sizeof power), UINT64_MAX - 1),
+             RDG_EVM_PRECOMPILE_FAILED);
+    /* EIP-152, test vector 5: "abc" in 12 rounds. */
+    static const uint8_t blake_abc[8] = {0xba, 0x80, 0xa5, 0x3f, 0x98, 0x1c, 0x4d, 0x0d};
+    static const uint64_t state[8] = {0x6a09e667f2bdc948, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b,
+                                      0xa54ff53a5f1d36f1, 0x510e527fade682d1, 0x9b05688c2b3e6c1f,
+                                      0x1f83d9abfb41bd6b, 0x5be0cd19137e2179};
+    uint8_t input[213] = {[3] = 12, [68] = 'a', 'b', 'c', [196] = 3, [212] = 1};
+    for (size_t i = 0; i < 64; ++i) input[4 + i] = (uint8_t)(state[i / 8] >> (8 * (i % 8)));
+    CHECK_EQ(world_call(w, world_sender(), address_of(9), rdg_bytes(input, sizeof input), 12),
+             RDG_EVM_SUCCESS);
+    CHECK_EQ(w->result.output.len, 64);
+    CHECK_MEM(w->result.output.data, blake_abc, 8);
+    input[212] = 2;
+    CHECK_EQ(world_call(w, world_sender(), address_of(9), rdg_bytes(input, sizeof input), 12),
+             RDG_EVM_PRECOMPILE_FAILED);
+    CHECK_EQ(world_call(w, world_sender(), address_of(9), rdg_bytes(input, 212), 12),
+             RDG_EVM_PRECOMPILE_FAILED);
+    world_free(w);
+}
+
+TEST(a_precompile_that_is_not_built_fails_with_its_gas) {
+    world_t *w = world_new();
+    static const uint64_t missing[] = {1, 6, 7, 8, 10};
+    for (size_t i = 0; i < sizeof missing / sizeof *missing; ++i) {
+        CHECK_EQ(world_call(w, world_sender(), address_of(missing[i]), rdg_bytes(NULL, 0), 100000),
+                 RDG_EVM_PRECOMPILE_FAILED);
+        CHECK_EQ(w->result.gas_left, 0);
+    }
+    world_free(w);
+}
+
 TEST(a_contract_can_verify_sm2) {
     world_t *w = world_new();
     rdg_sm2_key_t *key;

@@ -16,8 +16,9 @@
  * 6. The host answers an error of its own (disk, corruption) through its `failed` return: execution stops at
  *    once with RDG_EVM_HOST_ERROR and the transaction must not be committed.
  *
- * Precompiles. Of Ethereum's, 2 (SHA-256) and 4 (identity) work; the others (1, 3, 5 to 9, and in Cancun 10)
- * are not built yet: a call to them fails with RDG_EVM_PRECOMPILE_FAILED and consumes the gas it was given.
+ * Precompiles. Of Ethereum's, 2 (SHA-256), 3 (RIPEMD-160), 4 (identity), 5 (modular power) and 9 (BLAKE2 F)
+ * work; the others (1 ecrecover, 6 to 8, and in Cancun 10) are not built yet: a call to them fails with
+ * RDG_EVM_PRECOMPILE_FAILED and consumes the gas it was given.
  * Ridge's own, at "RDG" and a number:
  *   0x52444701 SM3: input of any length -> 32 bytes; gas 60 + 12 a word.
  *   0x52444702 SM2 verify: public key X‖Y (64) ‖ signature r‖s (64) ‖ message -> one word, 1 if the signature
