@@ -92,7 +92,7 @@ static rdg_err_t choose_port(rdg_broker_t *b, uint16_t wanted, unsigned attempt)
 static rdg_err_t first_launch(rdg_broker_t *b, const rdg_broker_options_t *o, unsigned attempt) {
     rdg_process_t *p;
     RDG_TRY(choose_port(b, o->port, attempt));
-    RDG_TRY(broker_write_conf(&b->files, b->port, b->anonymous, o->acl));
+    RDG_TRY(broker_write_conf(&b->files, b->port, o));
     RDG_TRY(launch(b, &p));
     rdg_err_t err = await_ready(b, p);
     if (err == RDG_OK) err = broker_write_port(&b->files, b->port);

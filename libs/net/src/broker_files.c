@@ -82,19 +82,20 @@ static rdg_err_t write_file(const broker_files_t *f, const char *path, rdg_bytes
     return give(f, path);
 }
 
-static void conf_text(const broker_files_t *f, uint16_t port, bool anonymous, bool acl, rdg_buf_t *out) {
+static void conf_text(const broker_files_t *f, uint16_t port, const rdg_broker_options_t *o, bool acl,
+                      rdg_buf_t *out) {
     rdg_buf_printf(out, "listener %u 127.0.0.1\n", port);
     if (f->socket[0]) rdg_buf_printf(out, "listener 0 %s\n", f->socket);
-    rdg_buf_printf(out, "allow_anonymous %s\n", anonymous ? "true" : "false");
-    if (!anonymous) rdg_buf_printf(out, "password_file %s\n", f->passwords);
+    rdg_buf_printf(out, "allow_anonymous %s\n", o->anonymous ? "true" : "false");
+    if (!o->anonymous) rdg_buf_printf(out, "password_file %s\n", f->passwords);
     if (acl) rdg_buf_printf(out, "acl_file %s\n", f->acl);
     if (!f->user && geteuid() == 0) rdg_buf_str(out, "user root\n");
     rdg_buf_printf(out,
                    "persistence true\n"
                    "persistence_location %s/\n"
                    "persistence_file mosquitto.db\n"
-                   "autosave_on_changes true\n"
-                   "autosave_interval 1\n"
+                   "autosave_on_changes %s\n"
+                   "autosave_interval %u\n"
                    "persistent_client_expiration 90d\n"
                    "max_queued_messages 1000\n"
                    "message_size_limit 1048576\n"
@@ -103,19 +104,19 @@ static void conf_text(const broker_files_t *f, uint16_t port, bool anonymous, bo
                    "log_dest stderr\n"
                    "log_type error\nlog_type warning\nlog_type notice\n"
                    "log_timestamp_format %%Y-%%m-%%dT%%H:%%M:%%S\n",
-                   f->dir);
+                   f->dir, o->save_every_s ? "false" : "true", o->save_every_s ? o->save_every_s : 1);
 }
 
-rdg_err_t broker_write_conf(const broker_files_t *f, uint16_t port, bool anonymous, const char *acl) {
+rdg_err_t broker_write_conf(const broker_files_t *f, uint16_t port, const rdg_broker_options_t *o) {
     static const char own_rule[] = "user cloud\ntopic readwrite #\n\npattern readwrite devices/%u/#\n";
     rdg_buf_t text;
-    bool has_acl = acl || !anonymous;
-    if (has_acl) RDG_TRY(write_file(f, f->acl, rdg_bytes_str(acl ? acl : own_rule)));
-    if (!anonymous && !rdg_file_exists(f->passwords))
+    bool has_acl = o->acl || !o->anonymous;
+    if (has_acl) RDG_TRY(write_file(f, f->acl, rdg_bytes_str(o->acl ? o->acl : own_rule)));
+    if (!o->anonymous && !rdg_file_exists(f->passwords))
         RDG_TRY(write_file(f, f->passwords, rdg_bytes(NULL, 0)));
-    if (!anonymous) RDG_TRY(give(f, f->passwords));
+    if (!o->anonymous) RDG_TRY(give(f, f->passwords));
     rdg_buf_init(&text, 16384);
-    conf_text(f, port, anonymous, has_acl, &text);
+    conf_text(f, port, o, has_acl, &text);
     rdg_err_t err = rdg_buf_err(&text);
     if (err == RDG_OK) err = write_file(f, f->conf, rdg_buf_view(&text));
     rdg_buf_fini(&text);

@@ -16,7 +16,7 @@ typedef struct broker_files {
 } broker_files_t;
 
 rdg_err_t broker_files_init(broker_files_t *f, const char *dir);
-rdg_err_t broker_write_conf(const broker_files_t *f, uint16_t port, bool anonymous, const char *acl);
+rdg_err_t broker_write_conf(const broker_files_t *f, uint16_t port, const rdg_broker_options_t *o);
 /* password NULL: removes. NOT_FOUND when there is nothing to remove. */
 rdg_err_t broker_write_password(const broker_files_t *f, const char *user, const char *password);
 uint16_t broker_read_port(const broker_files_t *f); /* 0: none */

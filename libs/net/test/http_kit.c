@@ -24,14 +24,13 @@ const char *http_url(http_fixture_t *f, const char *path) {
     return f->url;
 }
 
-void http_raw(http_fixture_t *f, rdg_bytes_t request, char *answer, size_t size) {
+void http_raw(http_fixture_t *f, rdg_bytes_t request, bool end, char *answer, size_t size) {
     uint64_t deadline = rdg_mono_ms(rdg_clock_system()) + 10000;
     size_t len = 0, got = 1;
     int fd;
     CHECK_OK(socket_connect("127.0.0.1", rdg_http_server_port(f->server), deadline, &fd));
     (void)socket_send(fd, request, deadline);
-    bool is_get = request.len >= 8 && memcmp(request.data, "GET / HT", 8) == 0;
-    (void)shutdown(fd, request.len > 4 && !is_get ? SHUT_WR : -1);
+    if (end) (void)shutdown(fd, SHUT_WR);
     while (got > 0 && len + 1 < size &&
            socket_recv(fd, answer + len, size - 1 - len, deadline, &got) == RDG_OK)
         len += got;

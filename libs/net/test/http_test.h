@@ -15,8 +15,9 @@ void http_open(http_fixture_t *f, const rdg_http_server_options_t *options, rdg_
                void *ctx);
 void http_close(http_fixture_t *f); /* also checks that nothing is left on the heap */
 const char *http_url(http_fixture_t *f, const char *path);
-/* Sends the bytes as they are and reads until the server closes (or 10 s); NUL-terminated. */
-void http_raw(http_fixture_t *f, rdg_bytes_t request, char *answer, size_t size);
+/* Sends the bytes as they are (end: and says that no more will come) and reads until the server closes (or 10
+ * s); NUL-terminated. */
+void http_raw(http_fixture_t *f, rdg_bytes_t request, bool end, char *answer, size_t size);
 void check_headers(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res);
 
 /* A server that answers fixed bytes, each to one connection, and closes. */

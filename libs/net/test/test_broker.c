@@ -181,3 +181,29 @@ TEST(broker_files_are_not_for_everybody) {
     }
     rdg_broker_stop(b);
 }
+
+TEST(broker_that_saves_seldom_still_saves_when_it_is_stopped) {
+    char dir[256];
+    rdg_broker_t *b;
+    peer_t in = {0}, out = {0};
+    snprintf(dir, sizeof dir, "%s/b", rdg_test_dir());
+    rdg_broker_options_t o = {.dir = dir, .anonymous = 1, .save_every_s = 3600};
+    rdg_err_t err = rdg_broker_start(&o, &b);
+    if (err == RDG_E_NOT_FOUND) rdg_test_skip("mosquitto is not installed");
+    CHECK_OK(err);
+    peer_open(&in, b, "in", NULL, NULL, "a/#");
+    peer_await(&in, ups, 1);
+    peer_close(&in);
+    peer_open(&out, b, "out", NULL, NULL, NULL);
+    peer_await(&out, ups, 1);
+    peer_send(&out, "a/b", "kept");
+    peer_await(&out, published, 1);
+    peer_close(&out);
+    rdg_broker_stop(b);
+    CHECK_OK(rdg_broker_start(&o, &b));
+    peer_open(&in, b, "in", NULL, NULL, "a/#");
+    peer_await(&in, messages, 1);
+    CHECK_STR(in.last, "kept");
+    peer_close(&in);
+    rdg_broker_stop(b);
+}

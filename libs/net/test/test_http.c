@@ -104,7 +104,7 @@ TEST(http_chunked_body_beyond_the_limit_is_413) {
                         "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5dc\r\n");
     memset(request + head, 'x', 1500);
     memcpy(request + head + 1500, "\r\n0\r\n\r\n", 7);
-    http_raw(&f, rdg_bytes(request, (size_t)head + 1507), answer, sizeof answer);
+    http_raw(&f, rdg_bytes(request, (size_t)head + 1507), true, answer, sizeof answer);
     CHECK(strncmp(answer, "HTTP/1.1 413 ", 13) == 0);
     http_close(&f);
 }
@@ -133,7 +133,7 @@ TEST(http_headers_beyond_the_limit_are_refused) {
     int n = snprintf(request, 70000, "GET / HTTP/1.1\r\nHost: x\r\nX-Big: ");
     memset(request + n, 'a', 60000);
     memcpy(request + n + 60000, "\r\n\r\n", 4);
-    http_raw(&f, rdg_bytes(request, (size_t)n + 60004), answer, sizeof answer);
+    http_raw(&f, rdg_bytes(request, (size_t)n + 60004), true, answer, sizeof answer);
     CHECK(answer[0] == '\0' || strncmp(answer, "HTTP/1.1 431 ", 13) == 0 ||
           strncmp(answer, "HTTP/1.1 413 ", 13) == 0);
     rdg_free(request);
@@ -153,7 +153,7 @@ TEST(http_server_refuses_what_is_no_http_and_serves_on) {
     http_open(&f, &(rdg_http_server_options_t){.idle_s = 1}, echo, NULL);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i) {
         char answer[1024];
-        http_raw(&f, rdg_bytes_str(bad[i]), answer, sizeof answer);
+        http_raw(&f, rdg_bytes_str(bad[i]), true, answer, sizeof answer);
         if (answer[0] != '\0' && strncmp(answer, "HTTP/1.1 4", 10) != 0)
             rdg_test_fail(__FILE__, __LINE__, "request %zu was answered %.40s", i, answer);
     }
@@ -170,7 +170,7 @@ TEST(http_server_closes_an_idle_connection_and_the_client_comes_back) {
     http_open(&f, &(rdg_http_server_options_t){.idle_s = 1}, echo, NULL);
     char answer[256];
     uint64_t start = rdg_mono_ms(rdg_clock_system());
-    http_raw(&f, rdg_bytes_str("GET / HT"), answer, sizeof answer);
+    http_raw(&f, rdg_bytes_str("GET / HT"), false, answer, sizeof answer);
     uint64_t waited = rdg_mono_ms(rdg_clock_system()) - start;
     CHECK(waited >= 900 && waited < 10000);
     http_close(&f);

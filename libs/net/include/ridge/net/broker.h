@@ -32,11 +32,12 @@ extern "C" {
 
 typedef struct rdg_broker rdg_broker_t;
 typedef struct rdg_broker_options {
-    const char *dir;     /* made if absent */
-    const char *program; /* NULL: mosquitto, looked for in PATH and /usr/sbin */
-    uint16_t port;       /* 0: invariant 1 */
-    const char *acl;     /* NULL: invariant 3; else the ACL file's content */
-    int anonymous;       /* 1: no passwords, no ACL unless given (a device's own loopback broker) */
+    const char *dir;       /* made if absent */
+    const char *program;   /* NULL: mosquitto, looked for in PATH and /usr/sbin */
+    uint16_t port;         /* 0: invariant 1 */
+    const char *acl;       /* NULL: invariant 3; else the ACL file's content */
+    unsigned save_every_s; /* 0: invariant 4; else sessions are saved only that often, for throughput */
+    int anonymous;         /* 1: no passwords, no ACL unless given (a device's own loopback broker) */
 } rdg_broker_options_t;
 
 /* Returns when it accepts connections. NOT_FOUND: no mosquitto; PORT_IN_USE; UNAVAILABLE: it ended or did not
