@@ -67,7 +67,7 @@ function(ridge_library name)
     target_include_directories(test_${name} PRIVATE src test)
     target_link_libraries(test_${name} PRIVATE ridge_${name} ridge_testkit ridge_flags
                           ${private_pkgs} ${arg_LIBS})
-    set_property(GLOBAL APPEND PROPERTY RIDGE_TEST_PROGRAMS libs/${name}/test_${name})
+    set_property(GLOBAL APPEND PROPERTY RIDGE_TEST_PROGRAMS test_${name})
   endif()
 
   file(GLOB fuzzers CONFIGURE_DEPENDS fuzz/*.c)
