@@ -1,5 +1,5 @@
 #include "ridge/base/clock.h"
-#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static uint64_t read_us(clockid_t id) {
@@ -47,15 +47,23 @@ void rdg_clock_manual_advance(rdg_clock_manual_t *c, uint64_t ms) {
     c->mono_us += ms * 1000;
 }
 
+static void put_digits(char *out, unsigned v, int count) {
+    while (count > 0) out[--count] = (char)('0' + v % 10), v /= 10;
+}
+
 void rdg_time_format(uint64_t wall_ms, char out[25]) {
     /* 9999-12-31T23:59:59.999Z is the last moment that RFC 3339 can write. */
     const uint64_t last_ms = 253402300799999u;
     if (wall_ms > last_ms) wall_ms = last_ms;
-    char text[64];
     struct tm tm = {0};
     time_t seconds = (time_t)(wall_ms / 1000);
     gmtime_r(&seconds, &tm);
-    size_t len = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + len, sizeof text - len, ".%03uZ", (unsigned)(wall_ms % 1000));
-    snprintf(out, 25, "%.24s", text);
+    memcpy(out, "0000-00-00T00:00:00.000Z", 25);
+    put_digits(out, (unsigned)tm.tm_year + 1900, 4);
+    put_digits(out + 5, (unsigned)tm.tm_mon + 1, 2);
+    put_digits(out + 8, (unsigned)tm.tm_mday, 2);
+    put_digits(out + 11, (unsigned)tm.tm_hour, 2);
+    put_digits(out + 14, (unsigned)tm.tm_min, 2);
+    put_digits(out + 17, (unsigned)tm.tm_sec, 2);
+    put_digits(out + 20, (unsigned)(wall_ms % 1000), 3);
 }

@@ -38,11 +38,12 @@ static const char *fields_of(const char *line) {
 TEST(log_writes_one_json_line_of_typed_fields) {
     start_log();
     const uint8_t digest[] = {0xde, 0xad};
-    rdg_log(RDG_LOG_WARN, "pbft.view_change", RDG_U64("view", UINT64_MAX), RDG_I64("delta", -7),
+    rdg_log(RDG_LOG_WARN, "pbft.view_change", RDG_U64("view", UINT64_MAX), RDG_I64("delta", INT64_MIN),
             RDG_F64("load", 0.5), RDG_BOOL("leader", true), RDG_HEX("digest", digest, 2),
             RDG_STR("why", "timeout"), RDG_STR("none", NULL));
     CHECK_STR(fields_of(logged()),
-              "\"level\":\"warn\",\"event\":\"pbft.view_change\",\"view\":18446744073709551615,\"delta\":-7,"
+              "\"level\":\"warn\",\"event\":\"pbft.view_change\",\"view\":18446744073709551615,\"delta\":-"
+              "9223372036854775808,"
               "\"load\":0.5,\"leader\":true,\"digest\":\"dead\",\"why\":\"timeout\",\"none\":null}\n");
 }
 
