@@ -74,8 +74,8 @@ static rdg_err_t launch(const driver_process_t *d, const rdg_container_spec_t *s
     rdg_err_t err = rdg_process_start(&options, &child);
     rdg_free(env);
     if (err != RDG_OK) return rdg_fail_in(err, "cannot start %s", spec->name);
-    pid_t pid = rdg_process_pid(child);
-    rdg_process_free(child);
+    /* Not freed: that would reap a child that has ended already, and its exit status would be lost. */
+    pid_t pid = rdg_process_detach(child);
     container_proc_t proc;
     if (container_proc_identify(pid, &proc) != RDG_OK)
         return container_run_save_exit(spec->state_dir, container_proc_reap(pid));

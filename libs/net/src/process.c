@@ -206,6 +206,14 @@ void rdg_process_free(rdg_process_t *p) {
     rdg_free(p);
 }
 
+pid_t rdg_process_detach(rdg_process_t *p) {
+    pid_t pid = p->pid;
+    if (p->pidfd >= 0) close(p->pidfd);
+    pthread_mutex_destroy(&p->mutex);
+    rdg_free(p);
+    return pid;
+}
+
 void rdg_process_describe(int status, char *out, size_t size) {
     if (WIFSIGNALED(status))
         snprintf(out, size, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));

@@ -41,6 +41,9 @@ rdg_err_t rdg_process_wait(rdg_process_t *p, uint64_t timeout_ms, int *exit_stat
 /* SIGTERM, then SIGKILL after grace_ms; waits for the end. Ended already: nothing. */
 rdg_err_t rdg_process_stop(rdg_process_t *p, uint64_t grace_ms);
 void rdg_process_free(rdg_process_t *p); /* NULL is fine */
+/* Takes p and gives its pid: nothing here reaps the child any more, the caller does with waitpid. For a child
+ * that must outlive its object and whose exit status must not be lost. Not after alive, wait or stop. */
+pid_t rdg_process_detach(rdg_process_t *p);
 /* Runs to the end; stdout and stderr together, up to max - 1 bytes and a NUL, go to output (the rest is read
  * and dropped; output may be NULL with max 0). IO names the exit status and the last line of output; TIMEOUT:
  * killed. */
