@@ -1,0 +1,211 @@
+#include "kit.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "ridge/crypto/hash.h"
+
+#define ABI                                                                                                  \
+    "[{\"type\":\"constructor\",\"inputs\":[{\"name\":\"limit\",\"type\":\"uint8\"}]},"                      \
+    "{\"type\":\"function\",\"name\":\"put\",\"inputs\":[{\"name\":\"value\",\"type\":\"int64\"}],"          \
+    "\"outputs\":[]},"                                                                                       \
+    "{\"type\":\"function\",\"name\":\"get\",\"inputs\":[],\"outputs\":[{\"name\":\"value\",\"type\":"       \
+    "\"uint256\"}]},"                                                                                        \
+    "{\"type\":\"event\",\"name\":\"Put\",\"inputs\":[{\"name\":\"value\",\"type\":\"uint256\",\"indexed\":" \
+    "false}]},"                                                                                              \
+    "{\"type\":\"error\",\"name\":\"TooHigh\",\"inputs\":[{\"name\":\"value\",\"type\":\"uint256\"}]}]"
+
+#define WORD_42 "000000000000000000000000000000000000000000000000000000000000002a"
+
+static void open_with_contract(kit_t *k) {
+    json_t *a;
+    kit_open(k);
+    kit_create(k, 4);
+    json_decref(kit_wait_chain(k, "c", "running"));
+    k->p.height = 2;
+    CHECK_EQ(kit_call(k, "POST", "/chains/c/contracts",
+                      "{\"name\":\"Store\",\"abi\":" ABI ",\"bytecode\":\"0x6001\",\"args\":[42]}", &a),
+             201);
+    CHECK_STR(kit_text(a, "address"), "0x00112233445566778899aabbccddeeff00112233");
+    json_decref(a);
+}
+
+static void selector(const char *signature, char out[80]) {
+    uint8_t digest[32];
+    rdg_keccak256(signature, strlen(signature), digest);
+    out[0] = '0', out[1] = 'x', out[2] = '\0';
+    for (int i = 0; i < 32; ++i) snprintf(out + strlen(out), 3, "%02x", digest[i]);
+}
+
+TEST(contract_is_deployed_with_its_arguments_and_kept_with_its_abi) {
+    kit_t k;
+    json_t *a;
+    open_with_contract(&k);
+    CHECK_STR(kit_text(k.p.tx, "data"), "0x6001" WORD_42);
+    CHECK(json_is_true(json_object_get(k.p.tx, "create")));
+    CHECK_EQ(kit_call(&k, "GET", "/chains/c/contracts", NULL, &a), 200);
+    CHECK_EQ(json_array_size(json_object_get(a, "contracts")), 1);
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "GET", "/chains/c/contracts/Store", NULL, &a), 200);
+    CHECK_EQ(json_array_size(json_object_get(a, "abi")), 5);
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "GET", "/chains/c/contracts/None", NULL, NULL), 404);
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts",
+                      "{\"name\":\"Store\",\"abi\":" ABI ",\"bytecode\":\"0x6001\",\"args\":[42]}", &a),
+             409);
+    CHECK_STR(kit_error(a, "code"), "EXISTS");
+    json_decref(a);
+    kit_close(&k);
+}
+
+TEST(contract_send_answers_with_decoded_events) {
+    kit_t k;
+    json_t *a;
+    char topic[80], data[80];
+    open_with_contract(&k);
+    selector("Put(uint256)", topic);
+    k.p.receipt = json_pack("{s:[{s:s, s:[s], s:s}, {s:s, s:[s], s:s}]}", "logs", "address",
+                            "0x00112233445566778899aabbccddeeff00112233", "topics", topic, "data",
+                            "0x" WORD_42, "address", "0x01", "topics", "0x" WORD_42, "data", "0x");
+    CHECK_EQ(
+        kit_call(&k, "POST", "/chains/c/contracts/Store/send", "{\"method\":\"put\",\"args\":[\"42\"]}", &a),
+        200);
+    CHECK_STR(kit_text(a, "status"), "success");
+    CHECK_EQ(json_integer_value(json_object_get(a, "gas_used")), 21000);
+    const json_t *event = json_array_get(json_object_get(a, "events"), 0);
+    CHECK_STR(kit_text(event, "event"), "Put");
+    CHECK_EQ(json_array_size(json_object_get(a, "events")), 2); /* an unknown one is not lost */
+    json_decref(a);
+    selector("put(int64)", data);
+    data[10] = '\0';
+    char want[160];
+    snprintf(want, sizeof want, "%s" WORD_42, data);
+    CHECK_STR(kit_text(k.p.tx, "data"), want);
+    kit_close(&k);
+}
+
+TEST(contract_reverts_name_their_reason) {
+    kit_t k;
+    json_t *a;
+    char error[200];
+    open_with_contract(&k);
+    selector("TooHigh(uint256)", error);
+    snprintf(error + 10, sizeof error - 10, "%s", WORD_42);
+    k.p.receipt = json_pack("{s:s, s:s}", "status", "0x0", "output", error);
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/send", "{\"method\":\"put\",\"args\":[7]}", &a),
+             422);
+    CHECK_STR(kit_error(a, "code"), "REVERTED");
+    CHECK(strstr(kit_error(a, "message"), "TooHigh"));
+    CHECK(strstr(kit_error(a, "message"), "Store.put: transaction 0x"));
+    json_decref(a);
+    k.p.call_revert = error;
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/call", "{\"method\":\"get\"}", &a), 422);
+    CHECK(strstr(kit_error(a, "message"), "Store.get reverted: TooHigh"));
+    json_decref(a);
+    k.p.call_result = "0x" WORD_42;
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/call", "{\"method\":\"get\"}", &a), 200);
+    CHECK_EQ(atoi(json_is_string(json_object_get(json_object_get(a, "result"), "value"))
+                      ? json_string_value(json_object_get(json_object_get(a, "result"), "value"))
+                      : "42"),
+             42);
+    json_decref(a);
+    k.p.call_result = "0x12";
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/call", "{\"method\":\"get\"}", NULL), 400);
+    kit_close(&k);
+}
+
+TEST(contract_refuses_what_cannot_be_deployed_or_called) {
+    static const struct {
+        const char *path, *body, *says;
+        unsigned status;
+    } cases[] = {
+        {"/chains/c/contracts", "{\"name\":\"A\",\"abi\":[],\"bytecode\":\"0x60zz\"}", "no hexadecimal", 400},
+        {"/chains/c/contracts", "{\"name\":\"A\",\"abi\":[],\"bytecode\":\"0x600\"}", "no hexadecimal", 400},
+        {"/chains/c/contracts", "{\"name\":\"A\",\"abi\":[],\"bytecode\":\"0x\"}", "empty", 400},
+        {"/chains/c/contracts", "{\"name\":\"A\",\"abi\":[],\"bytecode\":\"0x60__$0123$__\"}", "link them",
+         400},
+        {"/chains/c/contracts", "{\"name\":\"A/b\",\"abi\":[],\"bytecode\":\"0x60\"}", "contract's name",
+         400},
+        {"/chains/c/contracts", "{\"name\":\"A\",\"bytecode\":\"0x60\"}", "abi", 400},
+        {"/chains/c/contracts", "{\"name\":\"A\",\"abi\":" ABI ",\"bytecode\":\"0x60\",\"args\":[256]}",
+         "limit", 400},
+        {"/chains/c/contracts", "{\"name\":\"A\",\"abi\":" ABI ",\"bytecode\":\"0x60\",\"args\":\"x\"}",
+         "args", 400},
+        {"/chains/c/contracts/Store/send", "{\"method\":\"put\",\"args\":[\"nine\"]}", "value", 400},
+        {"/chains/c/contracts/Store/send", "{\"method\":\"drop\",\"args\":[]}", "put", 404},
+        {"/chains/c/contracts/Store/send", "{\"args\":[]}", "method", 400},
+        {"/chains/c/contracts/None/send", "{\"method\":\"put\",\"args\":[1]}", "no contract 'None'", 404},
+        {"/chains/nothing/contracts/Store/send", "{\"method\":\"put\",\"args\":[1]}", "does not exist", 404}};
+    kit_t k;
+    json_t *a;
+    open_with_contract(&k);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+        CHECK_EQ(kit_call(&k, "POST", cases[i].path, cases[i].body, &a), cases[i].status);
+        if (!strstr(kit_error(a, "message"), cases[i].says))
+            CHECK_STR(kit_error(a, "message"), cases[i].says);
+        json_decref(a);
+    }
+    static char big[2 * (48 << 10) + 200];
+    strcpy(big, "{\"name\":\"A\",\"abi\":[],\"bytecode\":\"0x");
+    memset(big + strlen(big), '6', 2 * (48 << 10) + 2);
+    strcat(big, "\"}");
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts", big, &a), 413);
+    CHECK(strstr(kit_error(a, "message"), "EIP-3860"));
+    json_decref(a);
+    kit_close(&k);
+}
+
+TEST(ledger_is_read_through_whichever_device_is_there) {
+    kit_t k;
+    json_t *a;
+    open_with_contract(&k);
+    k.p.height = 12;
+    k.p.offline[0] = k.p.offline[1] = true;
+    CHECK_EQ(kit_call(&k, "GET", "/chains/c/blocks?limit=5", NULL, &a), 200);
+    CHECK_EQ(json_array_size(json_object_get(a, "blocks")), 5);
+    CHECK_EQ(json_integer_value(json_object_get(json_array_get(json_object_get(a, "blocks"), 4), "height")),
+             8);
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "GET", "/chains/c/blocks?from=1", NULL, &a), 200);
+    CHECK_EQ(json_array_size(json_object_get(a, "blocks")), 2);
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "GET", "/chains/c/blocks/3", NULL, &a), 200);
+    CHECK_EQ(json_integer_value(json_object_get(a, "tx_count")), 1);
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "GET", "/chains/c/blocks/99", NULL, NULL), 404);
+    CHECK_EQ(kit_call(&k, "GET", "/chains/c/blocks/x", NULL, NULL), 400);
+    CHECK_EQ(kit_call(&k, "GET", "/chains/c/blocks?limit=101", NULL, NULL), 400);
+    CHECK_EQ(kit_call(&k, "GET", "/chains/c/txs/0x12", NULL, NULL), 400);
+    CHECK_EQ(kit_call(&k, "GET", "/chains/c/txs/0x" WORD_42, NULL, &a), 200);
+    CHECK(json_is_object(json_object_get(a, "receipt")));
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/rpc", "{\"id\":\"q\",\"method\":\"ridge_status\"}", &a), 200);
+    CHECK_EQ(json_integer_value(json_object_get(json_object_get(a, "result"), "height")), 12);
+    CHECK_STR(kit_text(a, "id"), "q");
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/rpc", "{\"id\":1,\"method\":\"eth_nothing\",\"params\":[]}", &a),
+             200);
+    CHECK_EQ(json_integer_value(json_object_get(json_object_get(a, "error"), "code")), -32000);
+    json_decref(a);
+    for (int i = 0; i < 4; ++i) k.p.offline[i] = true;
+    CHECK_EQ(kit_call(&k, "GET", "/chains/c/blocks/3", NULL, &a), 503);
+    CHECK(strstr(kit_error(a, "message"), "no node of chain 'c' can be reached"));
+    json_decref(a);
+    kit_close(&k);
+}
+
+TEST(intake_is_bound_on_every_device) {
+    kit_t k;
+    json_t *a;
+    open_with_contract(&k);
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/intake", "{\"contract\":\"Store\"}", &a), 202);
+    const json_t *first = json_array_get(json_object_get(a, "devices"), 0);
+    CHECK_EQ(json_array_size(json_object_get(a, "devices")), 4);
+    CHECK_STR(kit_text(first, "state"), "done");
+    CHECK_STR(kit_text(first, "account"), "0x00000000000000000000000000000000000000aa");
+    json_decref(a);
+    CHECK_EQ(kit_commands(&k, "intake.bind"), 4);
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/intake", "{\"contract\":\"None\"}", NULL), 404);
+    CHECK_EQ(kit_call(&k, "DELETE", "/chains/c/intake", NULL, NULL), 202);
+    CHECK_EQ(kit_commands(&k, "intake.unbind"), 4);
+    kit_close(&k);
+}
