@@ -56,7 +56,7 @@ static bool sm2_verify_run(rdg_bytes_t in, rdg_buf_t *out) {
     if (in.len >= head) {
         memcpy(key.b, in.data, sizeof key.b);
         memcpy(signature.b, in.data + sizeof key.b, sizeof signature.b);
-        word[31] = rdg_sm2_verify(&key, in.data + head, in.len - head, &signature) == RDG_OK;
+        word[31] = rdg_sm2_verify_standard(&key, in.data + head, in.len - head, &signature) == RDG_OK;
     }
     return rdg_buf_append(out, word, sizeof word) == RDG_OK;
 }
