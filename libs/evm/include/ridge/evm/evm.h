@@ -22,7 +22,7 @@
  * Ridge's own, at "RDG" and a number:
  *   0x52444701 SM3: input of any length -> 32 bytes; gas 60 + 12 a word.
  *   0x52444702 SM2 verify: public key X‖Y (64) ‖ signature r‖s (64) ‖ message -> one word, 1 if the signature
- *          (canonical, default user id) is good, else 0; gas 3,450 + 12 a word of input.
+ *          (any s, default user id) is good, else 0; gas 3,450 + 12 a word of input.
  *
  * Execution starts by warming origin, coinbase and recipient (EIP-2929, 3651); the access list is the
  * caller's to warm before. The machine moves the message's value, and counts the nonces of contracts that
