@@ -138,14 +138,26 @@ rdg_err_t rdg_ledger_validate(rdg_ledger_t *l, rdg_pool_t *pool, rdg_bytes_t pro
     return err;
 }
 
+static rdg_err_t in_block(const rdg_tx_location_t *where) {
+    return rdg_fail(RDG_E_DUPLICATE, "the transaction is in block %" PRIu64 " already: ask for its receipt",
+                    where->height);
+}
+
 rdg_err_t rdg_ledger_admit(rdg_ledger_t *l, rdg_pool_t *pool, rdg_tx_t *tx) {
     rdg_tx_location_t where;
     RDG_TRY(rdg_pool_precheck(pool, tx));
     rdg_err_t err = rdg_ledger_find_tx(l, &tx->id, &where);
-    if (err == RDG_OK)
-        return rdg_fail(RDG_E_DUPLICATE,
-                        "the transaction is in block %" PRIu64 " already: ask for its receipt", where.height);
+    if (err == RDG_OK) return in_block(&where);
     if (err != RDG_E_NOT_FOUND) return err;
     RDG_TRY(rdg_tx_verify(tx));
-    return rdg_pool_add(pool, tx);
+    return rdg_ledger_admit_verified(l, pool, tx);
+}
+
+rdg_err_t rdg_ledger_admit_verified(rdg_ledger_t *l, rdg_pool_t *pool, rdg_tx_t *tx) {
+    rdg_tx_location_t where;
+    RDG_TRY(rdg_pool_add(pool, tx));
+    rdg_err_t err = rdg_ledger_find_tx(l, &tx->id, &where);
+    if (err == RDG_E_NOT_FOUND) return RDG_OK;
+    rdg_pool_committed(pool, &tx->id, 1, 0);
+    return err == RDG_OK ? in_block(&where) : err;
 }

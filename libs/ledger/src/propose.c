@@ -6,15 +6,18 @@
 enum { PROPOSAL_OVERHEAD = 512, TX_OVERHEAD = 4 };
 
 /* What was committed while it was on its way into the pool must not come again. */
-static size_t drop_committed(rdg_ledger_t *l, rdg_tx_t **txs, size_t count, rdg_err_t *err) {
+static size_t drop_committed(rdg_ledger_t *l, rdg_pool_t *pool, rdg_tx_t **txs, size_t count,
+                             rdg_err_t *err) {
     size_t kept = 0;
     for (size_t i = 0; i < count; ++i) {
         rdg_tx_location_t where;
         rdg_err_t found = *err == RDG_OK ? find_tx(l->kv, l->view->snap, &txs[i]->id, &where) : RDG_OK;
-        if (found == RDG_E_NOT_FOUND)
+        if (found == RDG_E_NOT_FOUND) {
             txs[kept++] = txs[i];
-        else
+        } else {
+            if (found == RDG_OK && *err == RDG_OK) rdg_pool_committed(pool, &txs[i]->id, 1, 0);
             rdg_tx_unref(txs[i]);
+        }
         if (found != RDG_OK && found != RDG_E_NOT_FOUND) *err = found;
     }
     return kept;
@@ -37,7 +40,7 @@ static rdg_err_t propose(rdg_ledger_t *l, rdg_pool_t *pool, rdg_header_t *h, boo
     size_t bytes = RDG_BLOCK_BYTES_MAX - PROPOSAL_OVERHEAD - max * TX_OVERHEAD;
     rdg_err_t err = RDG_OK;
     size_t count = rdg_pool_take(pool, h->height, max, bytes, h->gas_limit, txs);
-    count = drop_committed(l, txs, count, &err);
+    count = drop_committed(l, pool, txs, count, &err);
     h->tx_count = (uint32_t)count;
     if (err == RDG_OK && count == 0 && !allow_empty)
         err = rdg_fail(RDG_E_NOT_FOUND, "no transaction waits for a block");
