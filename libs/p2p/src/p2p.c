@@ -9,6 +9,7 @@
 
 #define UNAUTHENTICATED_MAX 64
 #define UNAUTHENTICATED_FRAME_MAX 256
+#define SMALL_FRAME 4096 /* up to this size head and payload leave in one write */
 #define HANDSHAKE_MS 5000
 #define PING_MS 5000
 #define SILENCE_MS 20000
@@ -27,7 +28,7 @@ typedef struct link {
     rdg_p2p_t *p2p;
     rdg_stream_t *stream;
     link_state_t state;
-    bool dialled;
+    bool dialled, dropped;
     size_t peer; /* known from GREETED on, or from the start if we dialled */
     hello_t own, theirs;
     rdg_buf_t in;
@@ -48,7 +49,8 @@ struct rdg_p2p {
     rdg_timer_t *timer;
     peer_t *peers;
     rdg_list_t links;
-    size_t unauthenticated, dials;
+    size_t strangers; /* accepted links that are not authenticated yet */
+    size_t dials;
     bool stopping;
 };
 
@@ -64,11 +66,14 @@ static uint64_t now_ms(const rdg_p2p_t *p) {
 }
 
 static rdg_err_t link_write(link_t *l, uint8_t type, rdg_bytes_t payload) {
-    uint8_t head[FRAME_HEAD];
+    uint8_t small[SMALL_FRAME];
     if (rdg_stream_queued(l->stream) + payload.len + FRAME_HEAD > RDG_P2P_QUEUE_MAX) return RDG_E_FULL;
-    frame_head(head, type, payload.len);
-    RDG_TRY(rdg_stream_write(l->stream, rdg_bytes(head, sizeof head)));
-    if (payload.len == 0) return RDG_OK;
+    frame_head(small, type, payload.len);
+    if (payload.len <= sizeof small - FRAME_HEAD) {
+        if (payload.len > 0) memcpy(small + FRAME_HEAD, payload.data, payload.len);
+        return rdg_stream_write(l->stream, rdg_bytes(small, FRAME_HEAD + payload.len));
+    }
+    RDG_TRY(rdg_stream_write(l->stream, rdg_bytes(small, FRAME_HEAD)));
     rdg_err_t err = rdg_stream_write(l->stream, payload);
     /* Half a frame must never be followed by another one. */
     if (err != RDG_OK) rdg_stream_close(l->stream);
@@ -133,7 +138,7 @@ static rdg_err_t on_auth(link_t *l, rdg_bytes_t bytes) {
     if (err != RDG_OK) return rdg_fail_in(err, "handshake of %s", p->peers[l->peer].config.name);
     peer_t *peer = &p->peers[l->peer];
     l->state = LINK_READY;
-    --p->unauthenticated;
+    if (!l->dialled) --p->strangers;
     link_t *old = peer->link;
     peer->link = l;
     peer->backoff_ms = 0;
@@ -189,7 +194,7 @@ static void on_closed(void *ctx, rdg_stream_t *s, rdg_err_t why) {
     link_t *l = ctx;
     rdg_p2p_t *p = l->p2p;
     (void)s;
-    if (p && l->state != LINK_READY) --p->unauthenticated;
+    if (p && !l->dialled && l->state != LINK_READY) --p->strangers;
     if (p && l->dialled && p->peers[l->peer].link != l) peer_retry_later(p, &p->peers[l->peer]);
     if (p && l->state == LINK_READY && p->peers[l->peer].link == l) {
         peer_t *peer = &p->peers[l->peer];
@@ -204,10 +209,23 @@ static void on_closed(void *ctx, rdg_stream_t *s, rdg_err_t why) {
 
 static const rdg_stream_events_t link_events = {on_data, on_closed, NULL};
 
+/* Of too many strangers the one goes that has had the most time: a peer needs milliseconds, and whoever holds
+ * connections open keeps no peer out. */
+static void drop_oldest_stranger(rdg_p2p_t *p) {
+    RDG_LIST_EACH(it, &p->links) {
+        link_t *l = RDG_LIST_ENTRY(it, link_t, node);
+        if (l->dialled || l->state == LINK_READY || l->dropped) continue;
+        l->dropped = true;
+        link_fail(l, rdg_fail(RDG_E_FULL, "%zu connections have not authenticated yet", p->strangers));
+        return;
+    }
+}
+
 static void link_open(rdg_p2p_t *p, rdg_stream_t *s, bool dialled, size_t peer) {
-    link_t *l = p->unauthenticated < UNAUTHENTICATED_MAX ? rdg_calloc(1, sizeof *l) : NULL;
+    if (!dialled && p->strangers >= UNAUTHENTICATED_MAX) drop_oldest_stranger(p);
+    link_t *l = p->strangers < 2 * UNAUTHENTICATED_MAX ? rdg_calloc(1, sizeof *l) : NULL;
     if (!l) {
-        rdg_log(RDG_LOG_WARN, "p2p.link_dropped", RDG_U64("unauthenticated", p->unauthenticated));
+        rdg_log(RDG_LOG_WARN, "p2p.link_dropped", RDG_U64("unauthenticated", p->strangers));
         rdg_stream_close(s);
         if (dialled) peer_retry_later(p, &p->peers[peer]);
         return;
@@ -218,7 +236,7 @@ static void link_open(rdg_p2p_t *p, rdg_stream_t *s, bool dialled, size_t peer) 
     l->own = (hello_t){.chain_id = p->options.chain_id, .genesis = p->options.genesis, .key = p->key};
     rdg_random_fill(p->options.random, l->own.nonce, sizeof l->own.nonce);
     rdg_list_append(&p->links, &l->node);
-    ++p->unauthenticated;
+    if (!dialled) ++p->strangers;
     rdg_stream_set_events(s, &link_events, l);
     uint8_t hello[HELLO_BYTES];
     hello_encode(&l->own, hello);

@@ -10,7 +10,8 @@
  * nonce ‖ peer's nonce), role 1 for the side that dialled, 2 for the other It authenticates the ends, not the
  * bytes after it: the stream under it becomes TLCP in its issue.
  *
- * Limits: 256 bytes before authentication, which must be complete within 5 s; 64 unauthenticated links;
+ * Limits: 256 bytes before authentication, which must be complete within 5 s; 64 unauthenticated
+ * links that others opened (then the oldest goes);
  * frames of at most max_frame; RDG_P2P_QUEUE_MAX bytes wait for a slow peer, then send answers FULL and the
  * message is dropped (all users of it retransmit). A link silent for 20 s is closed (pings every 5 s).
  * Dialling backs off from 50 ms to 2 s with jitter. Everything runs on the loop's thread. */
