@@ -1,7 +1,7 @@
 #include "internal.h"
 #include <string.h>
 
-#define ANSWER_MAX (64u << 20)
+#define ANSWER_MAX (32u << 20)
 #define BODY_MAX (4u << 20)
 
 static void answer_text(rdg_http_response_t *res, unsigned status, const char *type, const char *text) {

@@ -40,6 +40,12 @@ static json_t *envelope(const json_t *id) {
     return o;
 }
 
+/* A message may quote what the caller sent, cut in the middle of a character: no JSON string then. */
+static json_t *message_json(const char *message, rdg_err_t code) {
+    json_t *text = json_string(message);
+    return text ? text : json_string(rdg_err_text(code));
+}
+
 /* output: revert data, or NULL; taken. Ethereum's tools look for revert data in error.data itself, so that is
  * a string then, and code 3 as in their nodes. */
 static json_t *error_answer(const json_t *id, int number, rdg_err_t code, const char *message,
@@ -47,7 +53,7 @@ static json_t *error_answer(const json_t *id, int number, rdg_err_t code, const 
     json_t *answer = envelope(id), *error = json_object();
     bool reverted = code == RDG_E_REVERTED && output;
     json_object_set_new(error, "code", json_integer(reverted ? 3 : number));
-    json_object_set_new(error, "message", json_string(message));
+    json_object_set_new(error, "message", message_json(message, code));
     if (reverted)
         json_object_set(error, "data", output);
     else
@@ -93,31 +99,48 @@ static json_t *answer_one(rdg_node_rpc_t *rpc, const json_t *request) {
     return NULL;
 }
 
-static json_t *answer_batch(rdg_node_rpc_t *rpc, const json_t *batch) {
-    json_t *answers = json_array(), *request;
-    size_t i, count = json_array_size(batch);
-    if (count == 0 || count > RDG_RPC_CALLS_MAX) {
-        json_decref(answers);
-        return error_answer(NULL, CODE_REQUEST, RDG_E_TOO_LARGE, "a batch holds 1 to 100 requests", NULL);
-    }
+/* Takes answer, which may be NULL. */
+static rdg_err_t write_answer(json_t *answer, rdg_buf_t *out) {
+    rdg_err_t err = answer ? rdg_json_dump(answer, out) : RDG_OK;
+    json_decref(answer);
+    return err;
+}
+
+static rdg_err_t write_error(int number, rdg_err_t code, const char *message, rdg_buf_t *out) {
+    return write_answer(error_answer(NULL, number, code, message, NULL), out);
+}
+
+/* Each answer is written and freed before the next is made: a batch costs the memory of its largest. */
+static rdg_err_t answer_batch(rdg_node_rpc_t *rpc, const json_t *batch, rdg_buf_t *out) {
+    json_t *request;
+    size_t i, count = json_array_size(batch), written = 0;
+    if (count == 0 || count > RDG_RPC_CALLS_MAX)
+        return write_error(CODE_REQUEST, RDG_E_TOO_LARGE, "a batch holds 1 to 100 requests", out);
     json_array_foreach(batch, i, request) {
         json_t *answer = answer_one(rpc, request);
-        if (answer) json_array_append_new(answers, answer);
+        if (!answer) continue;
+        rdg_buf_u8(out, written++ == 0 ? '[' : ',');
+        RDG_TRY(write_answer(answer, out));
     }
-    return answers;
+    return written > 0 ? rdg_buf_u8(out, ']') : RDG_OK;
 }
 
 rdg_err_t rdg_node_rpc_handle(rdg_node_rpc_t *rpc, rdg_bytes_t body, rdg_buf_t *out) {
-    json_t *request = NULL, *answer;
-    if (rdg_json_parse(body, &request) != RDG_OK)
-        answer = error_answer(NULL, CODE_PARSE, RDG_E_MALFORMED, rdg_err_message(RDG_E_MALFORMED), NULL);
-    else if (json_is_array(request))
-        answer = answer_batch(rpc, request);
+    json_t *request = NULL;
+    size_t start = out->len;
+    rdg_err_t err = rdg_json_parse(body, &request);
+    if (err != RDG_OK) return write_error(CODE_PARSE, err, rdg_err_message(err), out);
+    if (json_is_array(request))
+        err = answer_batch(rpc, request, out);
     else
-        answer = answer_one(rpc, request);
+        err = write_answer(answer_one(rpc, request), out);
     json_decref(request);
-    bool nothing = !answer || (json_is_array(answer) && json_array_size(answer) == 0);
-    rdg_err_t err = nothing ? RDG_OK : rdg_json_dump(answer, out);
-    json_decref(answer);
-    return err;
+    if (err != RDG_E_TOO_LARGE) return err;
+    size_t limit = out->max;
+    rdg_buf_clear(out);
+    out->len = start;
+    char text[128];
+    snprintf(text, sizeof text, "the answer is larger than the limit of %zu bytes: ask in smaller parts",
+             limit);
+    return write_error(CODE_SERVER, RDG_E_TOO_LARGE, text, out);
 }

@@ -74,13 +74,12 @@ static rdg_err_t get_tx(rdg_node_rpc_t *rpc, const json_t *params, json_t **resu
     rdg_tx_location_t where;
     rdg_block_t *block = NULL;
     RDG_TRY(param_hash(params, 0, "transaction hash", &id));
+    /* The pool first: a transaction leaves it only when it is in the ledger. */
+    rdg_tx_t *pending = rdg_pool_find(rpc->options.pool, &id);
     rdg_err_t err = rdg_ledger_find_tx(rpc->options.ledger, &id, &where);
-    if (err == RDG_E_NOT_FOUND) {
-        rdg_tx_t *pending = rdg_pool_find(rpc->options.pool, &id);
-        *result = pending ? format_tx(pending, NULL, 0, 0) : json_null();
-        rdg_tx_unref(pending);
-        return RDG_OK;
-    }
+    if (err == RDG_E_NOT_FOUND) *result = pending ? format_tx(pending, NULL, 0, 0) : json_null();
+    rdg_tx_unref(pending);
+    if (err == RDG_E_NOT_FOUND) return RDG_OK;
     if (err == RDG_OK) err = rdg_ledger_block(rpc->options.ledger, where.height, &block);
     if (err == RDG_OK) *result = format_tx(block->txs[where.index], &block->hash, where.height, where.index);
     rdg_block_unref(block);

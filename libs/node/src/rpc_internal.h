@@ -6,6 +6,7 @@
 
 #define LOG_BLOCKS_MAX 10000
 #define LOGS_MAX 10000
+#define LOG_BYTES_MAX (8u << 20)
 
 struct rdg_node_rpc {
     rdg_node_rpc_options_t options;

@@ -51,9 +51,20 @@ static rdg_err_t read_range(rdg_node_rpc_t *rpc, const json_t *o, filter_t *out)
     return RDG_OK;
 }
 
+typedef struct hits {
+    json_t *list;
+    size_t bytes;
+} hits_t;
+
 static rdg_err_t on_hit(void *ctx, const rdg_log_hit_t *h) {
+    hits_t *hits = ctx;
+    hits->bytes += h->log->data.len;
+    if (hits->bytes > LOG_BYTES_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE, "more than %u bytes of log data: ask for fewer blocks at a time",
+                        LOG_BYTES_MAX);
     json_t *log = format_log(h->log, &h->block_hash, &h->tx_id, h->height, h->tx_index, h->log_index);
-    return json_array_append_new(ctx, log) == 0 ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for logs");
+    return json_array_append_new(hits->list, log) == 0 ? RDG_OK
+                                                       : rdg_fail(RDG_E_NO_MEMORY, "no memory for logs");
 }
 
 static rdg_err_t search(rdg_node_rpc_t *rpc, const json_t *o, filter_t *filter, json_t **result) {
@@ -64,12 +75,12 @@ static rdg_err_t search(rdg_node_rpc_t *rpc, const json_t *o, filter_t *filter, 
     if (json_array_size(topics) > 4) return rdg_fail(RDG_E_INVALID, "topics: at most 4");
     for (size_t i = 0; i < json_array_size(topics); ++i)
         RDG_TRY(read_topic(json_array_get(topics, i), i, filter));
-    json_t *list = json_array();
-    rdg_err_t err = rdg_ledger_logs(rpc->options.ledger, &filter->f, LOGS_MAX, on_hit, list);
+    hits_t hits = {.list = json_array()};
+    rdg_err_t err = rdg_ledger_logs(rpc->options.ledger, &filter->f, LOGS_MAX, on_hit, &hits);
     if (err == RDG_OK)
-        *result = list;
+        *result = hits.list;
     else
-        json_decref(list);
+        json_decref(hits.list);
     return err;
 }
 

@@ -2,7 +2,8 @@
  *
  * It needs the ledger, the pool and two functions of the node; it knows nothing of threads or sockets.
  * handle() may be called from several threads at once. Batches of at most RDG_RPC_CALLS_MAX; answers carry
- * error.data.code, the name of the rdg_err_t. Limits of eth_getLogs: 10,000 blocks, 10,000 logs. */
+ * error.data.code, the name of the rdg_err_t. Limits of eth_getLogs: 10,000 blocks, 10,000 logs, 8 MiB
+ * of log data. An answer (of a batch: all of them) that passes the limit of its buffer becomes the error TOO_LARGE. */
 #ifndef RIDGE_NODE_RPC_H
 #define RIDGE_NODE_RPC_H
 #include "ridge/codec/json.h"
@@ -29,7 +30,7 @@ typedef struct rdg_node_rpc_options {
 rdg_err_t rdg_node_rpc_new(const rdg_node_rpc_options_t *options, rdg_node_rpc_t **out);
 void rdg_node_rpc_free(rdg_node_rpc_t *rpc); /* NULL is fine */
 /* One request or a batch; the answer (never empty unless all were notifications) is appended. Fails only for
- * want of memory or when the answer passes the limit of `answer`. */
+ * want of memory. */
 rdg_err_t rdg_node_rpc_handle(rdg_node_rpc_t *rpc, rdg_bytes_t body, rdg_buf_t *answer);
 
 #ifdef __cplusplus
