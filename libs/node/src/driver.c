@@ -85,9 +85,11 @@ static void push(rdg_node_t *n, job_kind_t kind, const rdg_consensus_action_t *a
         job->verified = kind == JOB_APPLY && was_validated(n, &a->digest);
     }
     rdg_err_t err = lane_push(n, job);
-    if (err != RDG_OK)
-        rdg_log(RDG_LOG_ERROR, "node.lane_refused", RDG_U64("height", a->height),
-                RDG_STR("code", rdg_err_name(err)));
+    if (err == RDG_OK) return;
+    rdg_log(RDG_LOG_ERROR, "node.lane_refused", RDG_U64("height", a->height),
+            RDG_STR("code", rdg_err_name(err)));
+    /* The core gives a decided block once: without it no later one can be applied. */
+    if (kind == JOB_APPLY) node_halt(n, err, "a decided block could not be queued: restart this node");
 }
 
 static void act(rdg_node_t *n, const rdg_consensus_action_t *a) {
@@ -128,8 +130,8 @@ static bool halted(const rdg_node_t *n) {
     return n->seen.halted;
 }
 
-void driver_step(rdg_node_t *n, const rdg_consensus_event_t *event) {
-    if (halted(n) || n->closing) return;
+rdg_err_t driver_step(rdg_node_t *n, const rdg_consensus_event_t *event) {
+    if (halted(n) || n->closing) return RDG_OK;
     RDG_ASSERT(!n->stepping);
     n->stepping = true;
     rdg_consensus_output_clear(n->output);
@@ -138,14 +140,15 @@ void driver_step(rdg_node_t *n, const rdg_consensus_event_t *event) {
         rdg_metric_add(n->m_refused, 1);
         rdg_log(RDG_LOG_DEBUG, "node.event_refused", RDG_U64("kind", event->kind),
                 RDG_U64("height", event->height), RDG_STR("why", rdg_err_message(err)));
-    } else if ((err = write_records(n)) != RDG_OK) {
-        node_halt(n, err, rdg_err_message(err));
     } else {
-        for (size_t i = 0; i < rdg_consensus_output_count(n->output); ++i)
+        rdg_err_t failed = write_records(n);
+        if (failed != RDG_OK) node_halt(n, failed, rdg_err_message(failed));
+        for (size_t i = 0; !halted(n) && i < rdg_consensus_output_count(n->output); ++i)
             act(n, rdg_consensus_output_at(n->output, i));
     }
     n->stepping = false;
     driver_try_propose(n);
+    return err;
 }
 
 void driver_message(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
@@ -157,7 +160,7 @@ void driver_message(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
         return;
     }
     uint32_t from = rdg_validators_find(&n->genesis.validators, &n->peers[peer].key);
-    driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_MESSAGE, .from = from, .bytes = bytes});
+    (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_MESSAGE, .from = from, .bytes = bytes});
     status_refresh(n);
 }
 
@@ -204,7 +207,7 @@ static void on_propose_timer(void *arg) {
 }
 
 static void on_core_timer(void *arg) {
-    driver_step(arg, &(rdg_consensus_event_t){.kind = RDG_EVENT_TICK});
+    (void)driver_step(arg, &(rdg_consensus_event_t){.kind = RDG_EVENT_TICK});
 }
 
 /* --- start
@@ -264,19 +267,18 @@ void driver_start(rdg_node_t *n) {
     rdg_arena_init(&records.arena, 256u << 20);
     rdg_ledger_head(n->ledger, &head);
     rdg_err_t err = load_records(n, &records);
-    if (err != RDG_OK)
-        node_halt(n, err, rdg_err_message(err));
-    else
-        driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_START,
-                                                .height = head.height,
-                                                .digest = head.hash,
-                                                .records = records.list,
-                                                .record_count = records.count});
+    if (err == RDG_OK)
+        err = driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_START,
+                                                      .height = head.height,
+                                                      .digest = head.hash,
+                                                      .records = records.list,
+                                                      .record_count = records.count});
+    if (err != RDG_OK) node_halt(n, err, rdg_err_message(err));
     rdg_arena_fini(&records.arena);
     /* The checkpoint vote of the last block may not have left before the stop. */
     if (err == RDG_OK && head.height > head.checkpoint_height)
-        driver_step(n, &(rdg_consensus_event_t){
-                           .kind = RDG_EVENT_EXECUTED, .height = head.height, .digest = head.executed});
+        (void)driver_step(n, &(rdg_consensus_event_t){
+                                 .kind = RDG_EVENT_EXECUTED, .height = head.height, .digest = head.executed});
 }
 
 void driver_close(rdg_node_t *n) {

@@ -1,11 +1,11 @@
 #include "internal.h"
 #include "ridge/base/alloc.h"
-#include "ridge/base/log.h"
-#include "ridge/codec/hex.h"
 #include <string.h>
 
 #define FLUSH_MS 4
 #define FLUSH_BYTES (64u << 10)
+#define FRESH_BYTES_MAX (512u << 10)
+#define TXS_BYTES_MAX (1u << 20) /* of one message */
 #define VERIFY_BATCH 256
 #define RESEND_MAX 256
 #define RESEND_TICKS 4
@@ -23,9 +23,14 @@ static void on_flush(void *arg) {
     flush(arg);
 }
 
-static void spread(rdg_node_t *n, const rdg_tx_t *tx) {
-    rdg_buf_u32(&n->gossip.out, (uint32_t)tx->raw.len);
-    rdg_buf_append(&n->gossip.out, tx->raw.data, tx->raw.len);
+/* All of it or nothing: half an entry would spoil the whole message. */
+static void put_tx(rdg_buf_t *out, const rdg_tx_t *tx) {
+    if (rdg_buf_reserve(out, 4 + tx->raw.len) != RDG_OK) return;
+    rdg_buf_u32(out, (uint32_t)tx->raw.len);
+    rdg_buf_append(out, tx->raw.data, tx->raw.len);
+}
+
+static void spread(rdg_node_t *n) {
     if (n->gossip.out.len >= FLUSH_BYTES) {
         flush(n);
     } else if (!n->gossip.flush_armed) {
@@ -38,53 +43,44 @@ static void spread(rdg_node_t *n, const rdg_tx_t *tx) {
  * ----------------------------------------------------------------------------------------------------------
  */
 
-typedef struct submitted {
-    rdg_node_t *n;
-    rdg_tx_t *tx;
-} submitted_t;
-
-static void on_submitted(void *arg) {
-    submitted_t *s = arg;
-    if (!s->n->closing) {
-        spread(s->n, s->tx);
-        driver_try_propose(s->n);
-    }
-    rdg_tx_unref(s->tx);
-    rdg_free(s);
+static void on_fresh(void *arg) {
+    rdg_node_t *n = arg;
+    pthread_mutex_lock(&n->gossip.lock);
+    rdg_buf_append(&n->gossip.out, n->gossip.fresh.data, n->gossip.fresh.len);
+    rdg_buf_clear(&n->gossip.fresh);
+    pthread_mutex_unlock(&n->gossip.lock);
+    spread(n);
+    driver_try_propose(n);
 }
 
-static rdg_err_t refuse_known(rdg_node_t *n, const rdg_tx_t *tx) {
-    rdg_tx_location_t where;
-    rdg_err_t err = rdg_ledger_find_tx(n->ledger, &tx->id, &where);
-    if (err == RDG_E_NOT_FOUND) return RDG_OK;
-    if (err != RDG_OK) return err;
-    char id[65];
-    rdg_hex_encode(tx->id.b, sizeof tx->id.b, id);
-    return rdg_fail(RDG_E_DUPLICATE, "transaction 0x%s is already in block %llu: ask for its receipt", id,
-                    (unsigned long long)where.height);
+/* It is in the pool already: what the loop is too busy to take now, the resend tick spreads. */
+static void hand_to_loop(rdg_node_t *n, const rdg_tx_t *tx) {
+    pthread_mutex_lock(&n->gossip.lock);
+    bool first = n->gossip.fresh.len == 0;
+    put_tx(&n->gossip.fresh, tx);
+    if (first && rdg_loop_post(n->loop, on_fresh, n) != RDG_OK) rdg_buf_clear(&n->gossip.fresh);
+    pthread_mutex_unlock(&n->gossip.lock);
 }
 
-static rdg_err_t admit(rdg_node_t *n, rdg_tx_t *tx) {
-    RDG_TRY(rdg_pool_precheck(n->pool, tx));
-    RDG_TRY(refuse_known(n, tx));
-    RDG_TRY(rdg_tx_verify(tx));
-    return rdg_pool_add(n->pool, tx);
+static rdg_err_t refuse_halted(rdg_node_t *n) {
+    rdg_err_t err = RDG_OK;
+    pthread_mutex_lock(&n->lock);
+    if (n->seen.halted)
+        err = rdg_fail(RDG_E_UNAVAILABLE,
+                       "this node is halted and takes no transactions (%.300s): mend that and restart it, or "
+                       "send to another node of the chain",
+                       n->seen.halted_why);
+    pthread_mutex_unlock(&n->lock);
+    return err;
 }
 
 rdg_err_t gossip_submit(rdg_node_t *n, rdg_bytes_t wire, rdg_hash_t *id) {
     rdg_tx_t *tx = NULL;
+    RDG_TRY(refuse_halted(n));
     RDG_TRY(rdg_tx_decode(wire, &tx));
     *id = tx->id;
-    rdg_err_t err = admit(n, tx);
-    submitted_t *s = err == RDG_OK ? rdg_alloc(sizeof *s) : NULL;
-    if (s) {
-        *s = (submitted_t){n, rdg_tx_ref(tx)};
-        /* It is pooled either way: if the loop is too busy to spread it now, the resend tick does. */
-        if (rdg_loop_post(n->loop, on_submitted, s) != RDG_OK) {
-            rdg_tx_unref(s->tx);
-            rdg_free(s);
-        }
-    }
+    rdg_err_t err = rdg_ledger_admit(n->ledger, n->pool, tx);
+    if (err == RDG_OK) hand_to_loop(n, tx);
     rdg_tx_unref(tx);
     return err;
 }
@@ -118,7 +114,7 @@ static void on_verify(void *arg) {
     rdg_sm2_verify_batch(b->checks, kept, b->results);
     for (size_t i = 0; i < kept; ++i) {
         if (b->results[i] == RDG_OK)
-            (void)rdg_pool_add(b->n->pool, b->txs[i]);
+            (void)rdg_ledger_admit_verified(b->n->ledger, b->n->pool, b->txs[i]);
         else
             rdg_metric_add(b->n->m_refused, 1);
         rdg_tx_unref(b->txs[i]);
@@ -143,7 +139,9 @@ static void verify_next(rdg_node_t *n) {
     if (!b) return;
     b->n = n, b->count = 0;
     while (b->count < VERIFY_BATCH && n->gossip.count > 0) {
-        b->txs[b->count++] = n->gossip.unverified[n->gossip.head];
+        rdg_tx_t *tx = n->gossip.unverified[n->gossip.head];
+        b->txs[b->count++] = tx;
+        n->gossip.bytes -= tx->raw.len;
         n->gossip.head = (n->gossip.head + 1) % RDG_NODE_VERIFY_MAX;
         --n->gossip.count;
     }
@@ -154,30 +152,35 @@ static void verify_next(rdg_node_t *n) {
     rdg_free(b);
 }
 
-static void receive_one(rdg_node_t *n, rdg_bytes_t wire) {
-    rdg_tx_t *tx = NULL;
-    if (rdg_tx_decode(wire, &tx) != RDG_OK) {
-        rdg_metric_add(n->m_refused, 1);
-        return;
-    }
-    if (n->gossip.count == RDG_NODE_VERIFY_MAX || rdg_pool_precheck(n->pool, tx) != RDG_OK) {
-        if (n->gossip.count == RDG_NODE_VERIFY_MAX) rdg_metric_add(n->m_dropped, 1);
+static bool is_full(const gossip_t *g, size_t bytes) {
+    return g->count == RDG_NODE_VERIFY_MAX || g->bytes + bytes > RDG_NODE_VERIFY_BYTES;
+}
+
+static void receive_one(rdg_node_t *n, rdg_tx_t *tx) {
+    bool full = is_full(&n->gossip, tx->raw.len);
+    if (full || rdg_pool_precheck(n->pool, tx) != RDG_OK) {
+        if (full) rdg_metric_add(n->m_dropped, 1);
         rdg_tx_unref(tx);
         return;
     }
+    n->gossip.bytes += tx->raw.len;
     n->gossip.unverified[(n->gossip.head + n->gossip.count++) % RDG_NODE_VERIFY_MAX] = tx;
 }
 
+/* An honest peer sends what it has decoded itself and in messages of a bounded size: whatever else comes would
+ * only keep the loop busy, so the rest of such a message is not looked at. */
 void gossip_receive(rdg_node_t *n, rdg_bytes_t bytes) {
     rdg_reader_t r;
+    bool good = bytes.len <= TXS_BYTES_MAX;
     rdg_reader_init(&r, bytes);
-    while (rdg_reader_left(&r) > 0) {
+    while (good && rdg_reader_left(&r) > 0) {
+        rdg_tx_t *tx = NULL;
         uint32_t len = rdg_read_u32(&r);
         rdg_bytes_t wire = rdg_read_bytes(&r, len);
-        if (!rdg_reader_ok(&r)) break;
-        receive_one(n, wire);
+        good = rdg_reader_ok(&r) && rdg_tx_decode(wire, &tx) == RDG_OK;
+        if (good) receive_one(n, tx);
     }
-    if (!rdg_reader_ok(&r)) rdg_metric_add(n->m_refused, 1);
+    if (!good) rdg_metric_add(n->m_refused, 1);
     verify_next(n);
 }
 
@@ -191,14 +194,20 @@ void gossip_tick(rdg_node_t *n) {
         n->gossip.oldest_ticks = 0;
     if (count > 0) n->gossip.oldest = txs[0]->id;
     if (n->gossip.oldest_ticks >= RESEND_TICKS) {
-        for (size_t i = 0; i < count; ++i) spread(n, txs[i]);
+        for (size_t i = 0; i < count; ++i) {
+            put_tx(&n->gossip.out, txs[i]);
+            spread(n);
+        }
         n->gossip.oldest_ticks = 0;
     }
     for (size_t i = 0; i < count; ++i) rdg_tx_unref(txs[i]);
+    verify_next(n);
 }
 
 rdg_err_t gossip_open(rdg_node_t *n) {
-    rdg_buf_init(&n->gossip.out, FLUSH_BYTES * 8);
+    rdg_buf_init(&n->gossip.out, TXS_BYTES_MAX);
+    rdg_buf_init(&n->gossip.fresh, FRESH_BYTES_MAX);
+    pthread_mutex_init(&n->gossip.lock, NULL);
     n->gossip.unverified = rdg_calloc(RDG_NODE_VERIFY_MAX, sizeof *n->gossip.unverified);
     if (!n->gossip.unverified) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the gossip queue");
     return rdg_timer_new(n->loop, on_flush, n, &n->gossip.flush);
@@ -212,4 +221,6 @@ void gossip_close(rdg_node_t *n) {
     }
     rdg_free(n->gossip.unverified);
     rdg_buf_fini(&n->gossip.out);
+    rdg_buf_fini(&n->gossip.fresh);
+    pthread_mutex_destroy(&n->gossip.lock);
 }

@@ -35,7 +35,6 @@ typedef struct job {
     rdg_err_t err;
     char why[RDG_ERROR_TEXT_MAX];
     rdg_hash_t executed; /* JOB_APPLY */
-    size_t imported;     /* JOB_IMPORT */
 } job_t;
 
 typedef struct lane {
@@ -51,19 +50,21 @@ typedef struct proposing {
 } proposing_t;
 
 typedef struct gossip {
-    rdg_buf_t out; /* transactions waiting for the next flush */
+    pthread_mutex_t lock; /* guards fresh */
+    rdg_buf_t fresh;      /* transactions that HTTP threads took since the loop last looked */
+    rdg_buf_t out;        /* transactions waiting for the next flush */
     rdg_timer_t *flush;
     bool flush_armed, verifying;
     rdg_tx_t **unverified; /* ring of RDG_NODE_VERIFY_MAX */
-    size_t head, count;
+    size_t head, count, bytes;
     rdg_hash_t oldest; /* of the pool at the last resend tick */
     unsigned oldest_ticks;
 } gossip_t;
 
 typedef struct sync {
-    bool active;
+    bool active, importing; /* importing: the peer has answered, its blocks are on the lane */
     size_t peer;
-    uint64_t target, asked_ms;
+    uint64_t target, from, asked_ms;
     uint64_t peer_height[RDG_P2P_PEERS_MAX];
     uint64_t avoid_until_ms[RDG_P2P_PEERS_MAX];
     bool serving[RDG_P2P_PEERS_MAX];
@@ -84,7 +85,7 @@ struct rdg_node {
     bool stepping;
     rdg_p2p_t *p2p;
     rdg_p2p_peer_t *peers;
-    size_t peer_count;
+    size_t peer_count, self_peer;       /* index of this node's own entry, SIZE_MAX for none */
     size_t peer_of[RDG_VALIDATORS_MAX]; /* validator index to peer index, SIZE_MAX for none */
     rdg_http_server_t *http;
     rdg_node_rpc_t *rpc;
@@ -99,7 +100,9 @@ struct rdg_node {
     int exit_status;
     bool closing;
 
-    pthread_mutex_t lock; /* guards the snapshot that HTTP threads read */
+    /* Guards the snapshot that HTTP threads read. Only the loop's thread writes it, so that the loop reads it
+     * without the lock. */
+    pthread_mutex_t lock;
     struct {
         rdg_consensus_status_t consensus;
         bool linked[RDG_P2P_PEERS_MAX], syncing, halted;
@@ -114,7 +117,8 @@ struct rdg_node {
 /* driver.c: the consensus core and its actions */
 rdg_err_t driver_open(rdg_node_t *n);
 void driver_start(rdg_node_t *n);
-void driver_step(rdg_node_t *n, const rdg_consensus_event_t *event);
+/* The core's refusal of the event, if any; the node's own troubles halt it. */
+rdg_err_t driver_step(rdg_node_t *n, const rdg_consensus_event_t *event);
 void driver_message(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
 void driver_try_propose(rdg_node_t *n);
 void driver_note_validated(rdg_node_t *n, const rdg_hash_t *digest);
@@ -125,7 +129,7 @@ job_t *lane_job(rdg_node_t *n, job_kind_t kind, rdg_bytes_t bytes, rdg_bytes_t s
 rdg_err_t lane_push(rdg_node_t *n, job_t *job); /* takes job, also on failure */
 void lane_close(rdg_node_t *n);
 /* Any thread: the transactions of a durable block leave the pool. */
-void lane_forget(rdg_node_t *n, rdg_bytes_t proposal);
+void lane_forget(rdg_node_t *n, uint64_t height);
 void node_halt(rdg_node_t *n, rdg_err_t err, const char *why);
 
 /* gossip.c: transactions in and out */
@@ -145,7 +149,7 @@ void sync_imported(rdg_node_t *n, const job_t *job);
 void sync_announce(rdg_node_t *n, size_t peer); /* SIZE_MAX: to all */
 void sync_tick(rdg_node_t *n);
 /* Applies the blocks of a BLOCKS message; runs on a worker. */
-rdg_err_t sync_import(rdg_node_t *n, rdg_bytes_t bytes, size_t *imported);
+rdg_err_t sync_import(rdg_node_t *n, rdg_bytes_t bytes);
 
 /* peers.c */
 rdg_err_t peers_load(rdg_node_t *n);

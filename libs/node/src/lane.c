@@ -36,7 +36,7 @@ static rdg_err_t run_apply(job_t *job) {
     uint64_t start = rdg_mono_us(rdg_clock_system());
     RDG_TRY(rdg_ledger_apply(n->ledger, rdg_buf_view(&job->bytes), rdg_buf_view(&job->seal), job->verified,
                              &executed));
-    lane_forget(n, rdg_buf_view(&job->bytes));
+    lane_forget(n, job->height);
     rdg_metric_observe(n->m_apply_ms, (double)(rdg_mono_us(rdg_clock_system()) - start) / 1000.0);
     return rdg_executed_hash(&executed, &job->executed);
 }
@@ -52,7 +52,7 @@ static rdg_err_t run_job(job_t *job) {
     case JOB_VALIDATE: return rdg_ledger_validate(n->ledger, n->pool, rdg_buf_view(&job->bytes), wall);
     case JOB_APPLY: return run_apply(job);
     case JOB_CHECKPOINT: return rdg_ledger_checkpoint(n->ledger, job->height, rdg_buf_view(&job->seal));
-    case JOB_IMPORT: return sync_import(n, rdg_buf_view(&job->bytes), &job->imported);
+    case JOB_IMPORT: return sync_import(n, rdg_buf_view(&job->bytes));
     }
     return RDG_E_INTERNAL;
 }
@@ -63,8 +63,8 @@ static void on_work(void *arg) {
     if (job->err != RDG_OK) snprintf(job->why, sizeof job->why, "%s", rdg_err_message(job->err));
 }
 
-static bool is_storage_failure(rdg_err_t err) {
-    return err == RDG_E_IO || err == RDG_E_DISK_FULL || err == RDG_E_CORRUPT || err == RDG_E_NO_MEMORY;
+static bool is_fatal(rdg_err_t err) {
+    return err == RDG_E_IO || err == RDG_E_DISK_FULL || err == RDG_E_CORRUPT || err == RDG_E_DIVERGED;
 }
 
 void node_halt(rdg_node_t *n, rdg_err_t err, const char *why) {
@@ -92,10 +92,10 @@ static void done_propose(rdg_node_t *n, job_t *job) {
     driver_note_validated(n, &digest);
     n->proposing.wanted = false;
     n->proposing.last_ms = rdg_loop_now_ms(n->loop);
-    driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_PAYLOAD,
-                                            .height = job->height,
-                                            .view = job->view,
-                                            .bytes = rdg_buf_view(&job->bytes)});
+    (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_PAYLOAD,
+                                                  .height = job->height,
+                                                  .view = job->view,
+                                                  .bytes = rdg_buf_view(&job->bytes)});
 }
 
 static void done_validate(rdg_node_t *n, job_t *job) {
@@ -105,16 +105,16 @@ static void done_validate(rdg_node_t *n, job_t *job) {
         rdg_log(RDG_LOG_WARN, "node.proposal_refused", RDG_U64("height", job->height),
                 RDG_U64("view", job->view), RDG_STR("code", rdg_err_name(job->err)),
                 RDG_STR("why", job->why));
-    driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_VALIDATED,
-                                            .height = job->height,
-                                            .view = job->view,
-                                            .digest = job->digest,
-                                            .ok = job->err == RDG_OK});
+    (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_VALIDATED,
+                                                  .height = job->height,
+                                                  .view = job->view,
+                                                  .digest = job->digest,
+                                                  .ok = job->err == RDG_OK});
 }
 
-void lane_forget(rdg_node_t *n, rdg_bytes_t proposal) {
+void lane_forget(rdg_node_t *n, uint64_t height) {
     rdg_block_t *block = NULL;
-    if (rdg_block_decode(proposal, &block) != RDG_OK) return;
+    if (rdg_ledger_block(n->ledger, height, &block) != RDG_OK) return;
     rdg_hash_t *ids = rdg_alloc((block->header.tx_count + 1) * sizeof *ids);
     if (ids) {
         for (uint32_t i = 0; i < block->header.tx_count; ++i) ids[i] = block->txs[i]->id;
@@ -135,8 +135,8 @@ static void done_apply(rdg_node_t *n, job_t *job) {
     rdg_metric_add(n->m_blocks, 1);
     rdg_metric_set(n->m_height, (int64_t)job->height);
     rdg_log(RDG_LOG_DEBUG, "node.block", RDG_U64("height", job->height), RDG_HEX("hash", job->digest.b, 32));
-    driver_step(n, &(rdg_consensus_event_t){
-                       .kind = RDG_EVENT_EXECUTED, .height = job->height, .digest = job->executed});
+    (void)driver_step(n, &(rdg_consensus_event_t){
+                             .kind = RDG_EVENT_EXECUTED, .height = job->height, .digest = job->executed});
 }
 
 static void lane_next(rdg_node_t *n);
@@ -146,7 +146,7 @@ static void on_done(void *arg) {
     rdg_node_t *n = job->owner;
     n->lane.running = false;
     if (!n->closing) {
-        if (job->err != RDG_OK && is_storage_failure(job->err)) node_halt(n, job->err, job->why);
+        if (job->err != RDG_OK && is_fatal(job->err)) node_halt(n, job->err, job->why);
         switch (job->kind) {
         case JOB_PROPOSE: done_propose(n, job); break;
         case JOB_VALIDATE: done_validate(n, job); break;
@@ -162,7 +162,10 @@ static void on_done(void *arg) {
         driver_try_propose(n);
     }
     job_free(job);
-    lane_next(n);
+    if (n->seen.halted)
+        lane_close(n); /* nothing may be applied on top of a failure */
+    else
+        lane_next(n);
 }
 
 static void lane_next(rdg_node_t *n) {

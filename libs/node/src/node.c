@@ -7,13 +7,17 @@
 #include <sys/statvfs.h>
 
 #define TICK_MS 500
-#define SPACE_TO_RESTART (64ull << 20)
+#define SPACE_TO_RESTART (64ull << 20) /* or a tenth of a smaller file system */
 
 static void on_message(void *ctx, size_t peer, uint8_t type, rdg_bytes_t bytes) {
     rdg_node_t *n = ctx;
     switch (type) {
-    case MSG_CONSENSUS: driver_message(n, peer, bytes); break;
-    case MSG_TXS: gossip_receive(n, bytes); break;
+    case MSG_CONSENSUS:
+        if (!n->seen.halted) driver_message(n, peer, bytes);
+        break;
+    case MSG_TXS:
+        if (!n->seen.halted) gossip_receive(n, bytes);
+        break;
     case MSG_STATUS: sync_status(n, peer, bytes); break;
     case MSG_BLOCKS_GET: sync_serve(n, peer, bytes); break;
     case MSG_BLOCKS: sync_blocks(n, peer, bytes); break;
@@ -25,7 +29,7 @@ static void on_link(void *ctx, size_t peer, bool up) {
     rdg_node_t *n = ctx;
     if (up) {
         sync_announce(n, peer);
-        driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_TICK});
+        (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_TICK});
     }
     status_refresh(n);
 }
@@ -35,7 +39,10 @@ static void on_link(void *ctx, size_t peer, bool up) {
 static void watch_halt(rdg_node_t *n) {
     struct statvfs fs;
     if (!n->seen.halted || strncmp(n->seen.halted_why, "DISK_FULL", 9) != 0) return;
-    if (statvfs(n->dir, &fs) != 0 || (uint64_t)fs.f_bavail * fs.f_frsize < SPACE_TO_RESTART) return;
+    if (statvfs(n->dir, &fs) != 0) return;
+    uint64_t tenth = (uint64_t)fs.f_blocks * fs.f_frsize / 10;
+    uint64_t wanted = tenth < SPACE_TO_RESTART ? tenth : SPACE_TO_RESTART;
+    if ((uint64_t)fs.f_bavail * fs.f_frsize < wanted) return;
     rdg_log(RDG_LOG_WARN, "node.restart", RDG_STR("why", "there is room on the disk again"));
     n->exit_status = RDG_NODE_EXIT_RESTART;
     rdg_loop_stop(n->loop);
@@ -48,6 +55,7 @@ static void on_tick(void *arg) {
     sync_announce(n, SIZE_MAX);
     watch_halt(n);
     status_refresh(n);
+    driver_try_propose(n);
 }
 
 static rdg_err_t submit(void *ctx, rdg_bytes_t wire, rdg_hash_t *id) {
@@ -86,7 +94,11 @@ static rdg_err_t open_ledger(rdg_node_t *n) {
     RDG_TRY(rdg_path_join(path, sizeof path, n->dir, "data"));
     RDG_TRY(rdg_ledger_open(path, &n->genesis, &options, &n->ledger));
     rdg_pool_limits_t limits = {n->options.pool_count, n->options.pool_bytes, n->options.pool_per_sender};
-    return rdg_pool_new(&limits, n->genesis.validators.chain_id, n->genesis.params.tx_gas_limit, &n->pool);
+    RDG_TRY(rdg_pool_new(&limits, n->genesis.validators.chain_id, n->genesis.params.tx_gas_limit, &n->pool));
+    rdg_ledger_head_t head;
+    rdg_ledger_head(n->ledger, &head);
+    rdg_pool_committed(n->pool, NULL, 0, head.height);
+    return RDG_OK;
 }
 
 static rdg_err_t open_mesh(rdg_node_t *n) {
@@ -178,7 +190,7 @@ void rdg_node_close(rdg_node_t *n) {
     rdg_node_rpc_free(n->rpc);
     lane_close(n);
     rdg_p2p_stop(n->p2p);
-    if (n->loop) gossip_close(n);
+    gossip_close(n);
     if (n->tick) rdg_timer_free(n->tick);
     driver_close(n);
     rdg_loop_free(n->loop); /* waits for the workers' jobs */

@@ -32,13 +32,23 @@ static rdg_err_t parse_peers(rdg_node_t *n, const json_t *list) {
         return rdg_fail(RDG_E_TOO_LARGE, "%zu peers, at most %d", count, RDG_P2P_PEERS_MAX);
     n->peers = rdg_calloc(count + 1, sizeof *n->peers);
     if (!n->peers) return RDG_E_NO_MEMORY;
-    for (size_t i = 0; i < count; ++i)
+    for (size_t i = 0; i < count; ++i) {
         RDG_TRY(rdg_fail_in(parse_peer(json_array_get(list, i), &n->peers[i]), "peer %zu", i));
+        for (size_t j = 0; j < i; ++j)
+            if (memcmp(n->peers[i].key.b, n->peers[j].key.b, 64) == 0)
+                return rdg_fail(RDG_E_INVALID, "peer %zu (%s) has the public key of peer %zu (%s)", i,
+                                n->peers[i].name, j, n->peers[j].name);
+    }
     n->peer_count = count;
     return RDG_OK;
 }
 
 static void map_validators(rdg_node_t *n) {
+    rdg_sm2_public_t own;
+    rdg_sm2_key_public(n->key, &own);
+    n->self_peer = SIZE_MAX;
+    for (size_t i = 0; i < n->peer_count; ++i)
+        if (memcmp(n->peers[i].key.b, own.b, sizeof own.b) == 0) n->self_peer = i;
     for (uint32_t v = 0; v < n->genesis.validators.count; ++v) {
         n->peer_of[v] = SIZE_MAX;
         for (size_t i = 0; i < n->peer_count; ++i)

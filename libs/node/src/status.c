@@ -28,8 +28,7 @@ static uint64_t resident_kib(void) {
 static json_t *peers_json(rdg_node_t *n) {
     json_t *list = json_array();
     for (size_t i = 0; i < n->peer_count; ++i) {
-        if (memcmp(n->peers[i].key.b, n->genesis.validators.keys[n->self % RDG_VALIDATORS_MAX].b, 64) == 0)
-            continue;
+        if (i == n->self_peer) continue;
         json_array_append_new(list, json_pack("{s:s, s:b, s:I}", "name", n->peers[i].name, "connected",
                                               (int)n->seen.linked[i], "height",
                                               (json_int_t)n->seen.peer_height[i]));

@@ -33,6 +33,8 @@ static void ask(rdg_node_t *n, size_t peer, uint64_t from) {
     rdg_store_be64(message, from);
     rdg_store_be32(message + 8, BLOCKS_MAX);
     n->sync.active = true;
+    n->sync.importing = false;
+    n->sync.from = from;
     n->sync.peer = peer;
     n->sync.asked_ms = rdg_loop_now_ms(n->loop);
     if (rdg_p2p_send(n->p2p, peer, MSG_BLOCKS_GET, rdg_bytes(message, sizeof message)) != RDG_OK)
@@ -108,8 +110,12 @@ static void on_serve(void *arg) {
     uint64_t last = head_height(s->n);
     for (uint32_t i = 0; i < s->count && s->from + i <= last && s->out.len < BLOCKS_BYTES; ++i) {
         size_t before = s->out.len;
-        if (serve_one(s, s->from + i) == RDG_OK) continue;
+        rdg_err_t err = serve_one(s, s->from + i);
+        if (err == RDG_OK) continue;
         s->out.len = before;
+        if (err != RDG_E_TOO_LARGE)
+            rdg_log(RDG_LOG_ERROR, "sync.serve_failed", RDG_U64("height", s->from + i),
+                    RDG_STR("code", rdg_err_name(err)), RDG_STR("why", rdg_err_message(err)));
         break;
     }
 }
@@ -153,28 +159,26 @@ static rdg_err_t import_one(rdg_node_t *n, rdg_bytes_t proposal, rdg_bytes_t sea
     rdg_ledger_head(n->ledger, &head);
     if (header.height <= head.height) return RDG_OK;
     RDG_TRY(rdg_ledger_apply(n->ledger, proposal, seal, false, &executed));
-    lane_forget(n, proposal);
+    lane_forget(n, header.height);
     return checkpoint.len > 0 ? rdg_ledger_checkpoint(n->ledger, header.height, checkpoint) : RDG_OK;
 }
 
-rdg_err_t sync_import(rdg_node_t *n, rdg_bytes_t bytes, size_t *imported) {
+rdg_err_t sync_import(rdg_node_t *n, rdg_bytes_t bytes) {
     rdg_reader_t r;
     rdg_reader_init(&r, bytes);
-    *imported = 0;
     while (rdg_reader_left(&r) > 0) {
         rdg_bytes_t proposal = read_part(&r), seal = read_part(&r), checkpoint = read_part(&r);
         if (!rdg_reader_ok(&r)) return rdg_fail(RDG_E_MALFORMED, "a cut message of blocks");
         RDG_TRY(import_one(n, proposal, seal, checkpoint));
-        ++*imported;
     }
     return RDG_OK;
 }
 
 void sync_blocks(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
-    if (!n->sync.active || peer != n->sync.peer) return;
+    if (!n->sync.active || n->sync.importing || peer != n->sync.peer) return; /* nobody asked */
     job_t *job = lane_job(n, JOB_IMPORT, bytes, rdg_bytes(NULL, 0));
     if (job) job->peer = peer;
-    n->sync.asked_ms = UINT64_MAX; /* answered: the lane decides how long it takes now */
+    n->sync.importing = true; /* the lane decides how long it takes now */
     if (lane_push(n, job) != RDG_OK) n->sync.active = false;
 }
 
@@ -184,21 +188,23 @@ void sync_imported(rdg_node_t *n, const job_t *job) {
     rdg_ledger_head(n->ledger, &head);
     n->sync.active = false;
     rdg_metric_set(n->m_height, (int64_t)head.height);
-    if (job->err != RDG_OK || job->imported == 0) {
+    /* Counted by the ledger's own height: a peer may also send blocks that are long known. */
+    bool advanced = head.height >= n->sync.from;
+    if (job->err != RDG_OK || !advanced) {
         n->sync.avoid_until_ms[job->peer] = now + AVOID_MS;
-        if (job->imported == 0) n->sync.peer_height[job->peer] = 0;
+        if (!advanced) n->sync.peer_height[job->peer] = 0;
         if (job->err != RDG_OK)
             rdg_log(RDG_LOG_WARN, "sync.refused", RDG_STR("peer", n->peers[job->peer].name),
                     RDG_STR("code", rdg_err_name(job->err)), RDG_STR("why", job->why));
     }
-    if (job->imported > 0) {
-        driver_step(n, &(rdg_consensus_event_t){
-                           .kind = RDG_EVENT_SYNCED, .height = head.height, .digest = head.hash});
-        driver_step(n, &(rdg_consensus_event_t){
-                           .kind = RDG_EVENT_EXECUTED, .height = head.height, .digest = head.executed});
+    if (advanced) {
+        (void)driver_step(n, &(rdg_consensus_event_t){
+                                 .kind = RDG_EVENT_SYNCED, .height = head.height, .digest = head.hash});
+        (void)driver_step(n, &(rdg_consensus_event_t){
+                                 .kind = RDG_EVENT_EXECUTED, .height = head.height, .digest = head.executed});
     }
     if (head.height < n->sync.target) {
-        if (job->err == RDG_OK && job->imported > 0 && rdg_p2p_connected(n->p2p, job->peer))
+        if (job->err == RDG_OK && advanced && rdg_p2p_connected(n->p2p, job->peer))
             ask(n, job->peer, head.height + 1);
         else
             sync_start(n);
@@ -210,7 +216,7 @@ void sync_imported(rdg_node_t *n, const job_t *job) {
 
 void sync_tick(rdg_node_t *n) {
     uint64_t now = rdg_loop_now_ms(n->loop), height = head_height(n);
-    if (n->sync.active && n->sync.asked_ms != UINT64_MAX && now - n->sync.asked_ms > ANSWER_MS) {
+    if (n->sync.active && !n->sync.importing && now - n->sync.asked_ms > ANSWER_MS) {
         n->sync.avoid_until_ms[n->sync.peer] = now + AVOID_MS;
         n->sync.active = false;
     }

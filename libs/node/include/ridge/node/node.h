@@ -10,10 +10,11 @@
  * 1. All records that a consensus output asks to write are on stable storage before any of its messages is
  * sent.
  * 2. The core hears EXECUTED only of blocks that are durable (ledger.h, invariant 1).
- * 3. After a storage failure the node halts: it votes and applies no more, goes on answering reads, and says
- * why in ridge_status ("halted"). When the cause was a full disk and there is room again it exits with status
+ * 3. After a storage failure the node halts: it votes and applies no more, takes no transactions,
+ * goes on answering reads, and says why in ridge_status ("halted"). When the cause was a full disk and there is room again it exits with status
  * 5, to be started again by its supervisor.
  * 4. Every queue towards the core is bounded: RDG_NODE_LANE_MAX jobs, RDG_NODE_VERIFY_MAX unverified
+ * (RDG_NODE_VERIFY_BYTES)
  * transactions; what does not fit is dropped and counted, and comes again by retransmission. */
 #ifndef RIDGE_NODE_NODE_H
 #define RIDGE_NODE_NODE_H
@@ -27,6 +28,7 @@ extern "C" {
 
 #define RDG_NODE_LANE_MAX 256
 #define RDG_NODE_VERIFY_MAX 8192
+#define RDG_NODE_VERIFY_BYTES (8u << 20)
 #define RDG_NODE_EXIT_RESTART 5
 
 typedef struct rdg_node rdg_node_t;
