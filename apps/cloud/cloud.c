@@ -13,6 +13,7 @@
 #include "ridge/base/log.h"
 #include "ridge/base/random.h"
 #include "ridge/platform/platform.h"
+#include "ridge/registry/registry.h"
 
 #define PATH_BYTES 4200
 #define PUBLIC_THREADS 32
@@ -26,6 +27,7 @@ struct cloud {
     rdg_service_t *service, *internal;
     rdg_platform_t *platform;
     rdg_baas_t *baas;
+    rdg_registry_t *registry;
 };
 
 rdg_err_t cloud_parse_services(const char *text, bool *platform, bool *baas) {
@@ -81,6 +83,7 @@ static rdg_err_t open_public(cloud_t *c, const cloud_options_t *o) {
     RDG_TRY(rdg_service_allow_digest(c->service, "admin", &admin));
     if (c->platform) RDG_TRY(rdg_platform_routes(c->platform, c->service));
     if (c->baas) RDG_TRY(rdg_baas_routes(c->baas, c->service));
+    if (c->registry) RDG_TRY(rdg_service_mount(c->service, "/v2", rdg_registry_handle, c->registry));
     RDG_TRY(rdg_service_start(c->service));
     const char *host = !o->host || strcmp(o->host, "0.0.0.0") == 0 ? "127.0.0.1" : o->host;
     bool v6 = strchr(host, ':') != NULL;
@@ -121,6 +124,30 @@ static rdg_err_t write_about(const cloud_t *c) {
     return err;
 }
 
+/* The layout's first image becomes the chains' default: as devices name it, with this cloud as its registry. */
+static rdg_err_t offer_image(cloud_t *c, const char *dir) {
+    char path[PATH_BYTES], reference[512];
+    rdg_buf_t text;
+    json_t *index = NULL;
+    RDG_TRY(rdg_path_join(path, sizeof path, dir, "index.json"));
+    rdg_buf_init(&text, RDG_REGISTRY_MANIFEST_MAX);
+    rdg_err_t err = rdg_file_read(path, &text);
+    if (err == RDG_OK) err = rdg_json_parse(rdg_buf_view(&text), &index);
+    rdg_buf_fini(&text);
+    RDG_TRY(rdg_fail_in(err, "--image %s is no OCI image layout", dir));
+    const json_t *first = json_array_get(json_object_get(index, "manifests"), 0);
+    const char *name = json_string_value(
+        json_object_get(json_object_get(first, "annotations"), "org.opencontainers.image.ref.name"));
+    if (name)
+        snprintf(reference, sizeof reference, "%s/%s", c->url + strlen("http://"), name);
+    else
+        err = rdg_fail(RDG_E_INVALID, "%s names no image: build one with deploy/image/build", path);
+    json_decref(index);
+    if (err != RDG_OK) return err;
+    rdg_log(RDG_LOG_INFO, "cloud.image", RDG_STR("reference", reference));
+    return rdg_baas_set_image(c->baas, reference);
+}
+
 static rdg_err_t start(cloud_t *c, const cloud_options_t *o) {
     if (o->baas && !o->platform && (!o->platform_url || !o->platform_token))
         return rdg_fail(RDG_E_INVALID,
@@ -130,7 +157,9 @@ static rdg_err_t start(cloud_t *c, const cloud_options_t *o) {
     if (!c->metrics) return rdg_fail(RDG_E_NO_MEMORY, "no memory for metrics");
     if (o->platform) RDG_TRY(open_platform(c, o));
     if (o->baas) RDG_TRY(rdg_baas_open(c->data_dir, &c->baas));
+    if (o->image_dir) RDG_TRY(rdg_registry_new(o->image_dir, &c->registry));
     RDG_TRY(open_public(c, o));
+    if (o->image_dir && o->baas) RDG_TRY(offer_image(c, o->image_dir));
     if (o->baas) RDG_TRY(start_baas(c, o));
     return write_about(c);
 }
@@ -162,6 +191,7 @@ void cloud_stop(cloud_t *c) {
     rdg_service_free(c->internal);
     rdg_baas_close(c->baas);
     rdg_platform_close(c->platform);
+    rdg_registry_free(c->registry);
     rdg_metrics_free(c->metrics);
     if (c->lock_fd >= 0) close(c->lock_fd);
     rdg_free(c);

@@ -11,7 +11,8 @@ typedef struct cloud_options {
     const char *data_dir, *host;
     uint16_t port, broker_port;
     const char *broker_url, *broker_program, *broker_password; /* may be NULL */
-    bool platform, baas;                                       /* which services run here */
+    const char *image_dir;                     /* an OCI image layout, served at /v2; NULL: none */
+    bool platform, baas;                       /* which services run here */
     const char *platform_url, *platform_token; /* baas without platform: where the platform is; may be NULL */
 } cloud_options_t;
 

@@ -6,6 +6,7 @@
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
 #include "ridge/client/cloud.h"
+#include "ridge/net/http_client.h"
 #include "ridge/test.h"
 
 static cloud_options_t plain(void) {
@@ -85,5 +86,36 @@ TEST(cloud_starts_while_a_foreign_broker_is_away) {
     CHECK_OK(cloud_start(&o, &c));
     read_text("admin.token", token, sizeof token);
     CHECK_OK(ask_devices(c, token));
+    cloud_stop(c);
+}
+
+TEST(cloud_serves_the_image_that_it_was_given) {
+    static const char index[] =
+        "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"application/"
+        "vnd.oci.image.manifest.v1+json\",\"digest\":\"sha256:"
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\",\"size\":0,"
+        "\"annotations\":{\"org.opencontainers.image.ref.name\":\"ridge-node:1\"}}]}";
+    cloud_options_t o = plain();
+    cloud_t *c = NULL;
+    char dir[512], path[600], url[400];
+    CHECK_OK(rdg_path_join(dir, sizeof dir, rdg_test_dir(), "image"));
+    o.image_dir = dir;
+    CHECK_ERR(cloud_start(&o, &c), RDG_E_NOT_FOUND);
+    CHECK_OK(rdg_dir_make(dir, 0755));
+    CHECK_OK(rdg_path_join(path, sizeof path, dir, "index.json"));
+    CHECK_OK(rdg_file_replace(path, rdg_bytes_str("{}"), 0644));
+    CHECK_ERR(cloud_start(&o, &c), RDG_E_INVALID);
+    CHECK_OK(rdg_file_replace(path, rdg_bytes_str(index), 0644));
+    CHECK_OK(cloud_start(&o, &c));
+    rdg_http_client_t *http;
+    rdg_http_answer_t got;
+    snprintf(url, sizeof url, "%s/v2/ridge-node/tags/list", cloud_url(c));
+    rdg_http_call_t call = {.method = "GET", .url = url};
+    CHECK_OK(rdg_http_client_new(&http));
+    CHECK_OK(rdg_http_call(http, &call, &got));
+    CHECK_EQ(got.status, 200);
+    CHECK(strstr(rdg_buf_cstr(&got.body), "\"1\""));
+    rdg_http_answer_fini(&got);
+    rdg_http_client_free(http);
     cloud_stop(c);
 }

@@ -1,7 +1,6 @@
 /* Every route stands in docs/openapi.yaml, and everything there is a route. The file is read line by line: a
  * path is a key at indentation 2 below `paths:`, a method one at 4. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "cloud.h"
 #include "ridge/base/file.h"
@@ -50,9 +49,9 @@ static void read_openapi(void) {
     char path[128] = "";
     rdg_buf_init(&text, 1 << 20);
     CHECK_OK(rdg_file_read(RIDGE_SOURCE_DIR "/docs/openapi.yaml", &text));
-    char *rest = strdup(rdg_buf_cstr(&text)), *all = rest;
+    char *rest = rdg_strdup(rdg_buf_cstr(&text)), *all = rest;
     for (char *line; (line = strsep(&rest, "\n"));) read_line(line, &in_paths, path);
-    free(all);
+    rdg_free(all);
     rdg_buf_fini(&text);
 }
 

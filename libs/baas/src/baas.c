@@ -57,6 +57,17 @@ rdg_err_t rdg_baas_routes(rdg_baas_t *b, rdg_service_t *service) {
     return rdg_service_add(service, intake_routes, intake_route_count, b);
 }
 
+rdg_err_t rdg_baas_set_image(rdg_baas_t *b, const char *reference) {
+    char *copy = rdg_strdup(reference);
+    if (reference && !copy) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the chain service");
+    pthread_mutex_lock(&b->lock);
+    char *old = b->image;
+    b->image = copy;
+    pthread_mutex_unlock(&b->lock);
+    rdg_free(old);
+    return RDG_OK;
+}
+
 static rdg_err_t kick_unfinished(void *ctx, chain_t *c) {
     if (!chain_is(c, "running") && !chain_is(c, "failed")) work_kick(ctx, c->name);
     return RDG_OK;
@@ -108,6 +119,7 @@ void rdg_baas_close(rdg_baas_t *b) {
     if (b->platform_token) rdg_secure_zero(b->platform_token, strlen(b->platform_token));
     rdg_free(b->platform_token);
     rdg_free(b->platform_url);
+    rdg_free(b->image);
     rdg_free(b->keys_dir);
     rdg_free(b);
 }

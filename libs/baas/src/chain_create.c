@@ -160,6 +160,7 @@ rdg_err_t chain_create(void *ctx, const rdg_service_call_t *call, rdg_service_an
     chain_t c;
     json_t *described;
     RDG_TRY(read_request(call, &a));
+    if (!a.image && strcmp(a.driver, "process") != 0) a.image = b->image;
     RDG_TRY(check_online(b, &a));
     RDG_TRY(store(b, &a));
     event_wake(b);

@@ -83,8 +83,8 @@ static rdg_err_t check_args(const json_t *args) {
 
 static rdg_err_t encode_creation(const deployment_t *d, rdg_buf_t *out) {
     const json_t *entry = NULL;
-    json_t *none = json_array();
     RDG_TRY(check_args(d->args));
+    json_t *none = json_array();
     const json_t *args = d->args && !json_is_null(d->args) ? d->args : none;
     rdg_err_t err = decode_bytecode(d, out);
     if (err == RDG_OK) err = rdg_abi_find(d->abi, "constructor", NULL, arg_count(args), &entry);

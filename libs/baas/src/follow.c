@@ -49,6 +49,21 @@ static rdg_err_t read_news(const json_t *command, news_t *n) {
     return RDG_OK;
 }
 
+static rdg_err_t count_row(void *ctx, const rdg_sql_row_t *r) {
+    *(bool *)ctx = rdg_sql_row_int(r, 0) != 0;
+    return RDG_OK;
+}
+
+/* Is `step` what the device's last event told already? Progress within a part of a step is no news. */
+static rdg_err_t is_told(rdg_baas_t *b, const owner_t *o, const char *step, bool *told) {
+    *told = false;
+    return rdg_sql_query(
+        b->db,
+        "SELECT step = ? AND state = 'running' FROM chain_events WHERE chain = ? AND device = ?"
+        " ORDER BY seq DESC LIMIT 1",
+        RDG_SQL_PARAMS(rdg_sql_text(step), rdg_sql_int(o->chain), rdg_sql_text(o->device)), count_row, told);
+}
+
 /* A step only moves up, so news in any order and any number end in the same state. */
 static rdg_err_t store_news(rdg_baas_t *b, const owner_t *o, const news_t *n, bool *moved) {
     size_t rows = 0;
@@ -62,8 +77,11 @@ static rdg_err_t store_news(rdg_baas_t *b, const owner_t *o, const news_t *n, bo
     *moved = rows > 0;
     if (!*moved && n->rank != RANK_RUNNING) return RDG_OK;
     char step[160];
+    bool told;
     bool part = n->rank == RANK_RUNNING && n->step;
     snprintf(step, sizeof step, "%s%s%s", step_name(o->kind), part ? "." : "", part ? n->step : "");
+    RDG_TRY(is_told(b, o, step, &told));
+    if (told && !*moved) return RDG_OK;
     return event_add(b, o->chain, o->device, step, n->state, n->message ? n->message : "");
 }
 

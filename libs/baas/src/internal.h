@@ -16,7 +16,7 @@
 
 struct rdg_baas {
     rdg_sql_t *db;
-    char *keys_dir, *platform_url, *platform_token;
+    char *keys_dir, *platform_url, *platform_token, *image;
     pthread_mutex_t lock;
     pthread_cond_t work;   /* a chain became due or free; or stopping */
     pthread_cond_t events; /* an event was stored; or stopping */
