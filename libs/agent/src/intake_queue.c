@@ -1,7 +1,7 @@
 #include "intake_queue.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
-#include "ridge/base/log.h"
+#include "ridge/codec/hex.h"
 #include "record_log.h"
 #include "thread.h"
 #include <dirent.h>
@@ -112,12 +112,12 @@ static rdg_err_t list_segments(const char *dir, uint64_t *firsts, size_t *count)
     DIR *d = opendir(dir);
     if (!d) return rdg_fail_errno(errno, "cannot list %s", dir);
     for (struct dirent *e; (e = readdir(d));) {
-        unsigned long long first;
-        char end;
-        if (sscanf(e->d_name, "seg-%16llx.lo%c", &first, &end) != 2 || end != 'g' ||
-            *count == QUEUE_SEGMENTS_MAX)
+        uint8_t first[8];
+        if (strlen(e->d_name) != 24 || strncmp(e->d_name, "seg-", 4) != 0 ||
+            strcmp(e->d_name + 20, ".log") != 0 ||
+            rdg_hex_decode(e->d_name + 4, 16, first, sizeof first) != RDG_OK || *count == QUEUE_SEGMENTS_MAX)
             continue;
-        firsts[(*count)++] = first;
+        firsts[(*count)++] = rdg_load_be64(first);
     }
     closedir(d);
     qsort(firsts, *count, sizeof *firsts, by_number);

@@ -1,10 +1,12 @@
 #include "agent_internal.h"
 #include "ridge/base/alloc.h"
+#include "ridge/base/config.h"
 #include "ridge/base/log.h"
 #include "ridge/client/rpc.h"
 #include "thread.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NODE_TIMEOUT_MS 1000u
 #define BURST_MS 100u /* changes within it are told together */
@@ -18,12 +20,15 @@ struct telemetry {
 };
 
 uint64_t agent_rss_kib(void) {
-    unsigned long long pages = 0;
+    char line[128];
+    uint64_t pages = 0;
     FILE *f = fopen("/proc/self/statm", "re");
-    if (!f) return 0;
-    if (fscanf(f, "%*u %llu", &pages) != 1) pages = 0;
-    fclose(f);
-    return pages * 4;
+    const char *got = f ? fgets(line, sizeof line, f) : NULL;
+    if (f) fclose(f);
+    char *save = NULL;
+    const char *resident = got && strtok_r(line, " ", &save) ? strtok_r(NULL, " ", &save) : NULL;
+    if (!resident || rdg_parse_u64(resident, &pages) != RDG_OK) return 0;
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 }
 
 static void add_node_status(const chain_t *c, json_t *o) {

@@ -5,6 +5,7 @@
 #include "bundle.h"
 #include "image.h"
 #include "ridge/base/alloc.h"
+#include "ridge/base/config.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
 #include "ridge/codec/hex.h"
@@ -50,6 +51,16 @@ static rdg_err_t paths_of(const rdg_container_spec_t *spec, paths_t *p) {
     return RDG_OK;
 }
 
+static pid_t read_pid(const char *path) {
+    rdg_buf_t text;
+    uint64_t pid = 0;
+    rdg_buf_init(&text, 32);
+    const char *digits = rdg_file_read(path, &text) == RDG_OK ? rdg_buf_cstr(&text) : NULL;
+    if (!digits || rdg_parse_u64(digits, &pid) != RDG_OK || pid > INT32_MAX) pid = 0;
+    rdg_buf_fini(&text);
+    return (pid_t)pid;
+}
+
 /* --- finding ---------------------------------------------------------------------------------------- */
 
 static bool in_our_cgroup(pid_t pid, const char *id) {
@@ -68,14 +79,8 @@ static rdg_err_t find(const rdg_container_spec_t *spec, const paths_t *p, rdg_co
                       container_proc_t *proc) {
     RDG_TRY(container_run_load(spec->state_dir, out, proc));
     if (out->state == RDG_CONTAINER_RUNNING) return RDG_OK;
-    long pid = 0;
-    FILE *f = fopen(p->pid, "re");
-    if (!f) return RDG_OK;
-    bool read = fscanf(f, "%ld", &pid) == 1;
-    fclose(f);
-    if (!read || pid <= 1 || !in_our_cgroup((pid_t)pid, p->id) ||
-        container_proc_identify((pid_t)pid, proc) != RDG_OK)
-        return RDG_OK;
+    pid_t pid = read_pid(p->pid);
+    if (pid <= 1 || !in_our_cgroup(pid, p->id) || container_proc_identify(pid, proc) != RDG_OK) return RDG_OK;
     out->state = RDG_CONTAINER_RUNNING;
     out->pid = proc->pid;
     out->rss_kib = container_proc_rss_kib(proc->pid);
@@ -127,12 +132,16 @@ static rdg_err_t runtime_run(const driver_oci_t *d, const rdg_container_spec_t *
 
 /* --- the root file system --------------------------------------------------------------------------- */
 
+/* Field 5 of a line of mountinfo is the mount point. */
 static bool mounted(const char *path) {
-    char real[PATH_MAX], line[PATH_MAX * 2], where[PATH_MAX];
+    char real[PATH_MAX], line[PATH_MAX * 2];
     bool found = false;
     FILE *f = realpath(path, real) ? fopen("/proc/self/mountinfo", "re") : NULL;
-    while (f && !found && fgets(line, sizeof line, f))
-        found = sscanf(line, "%*s %*s %*s %*s %4095s", where) == 1 && strcmp(where, real) == 0;
+    while (f && !found && fgets(line, sizeof line, f)) {
+        char *save = NULL, *field = strtok_r(line, " ", &save);
+        for (int i = 1; field && i < 5; ++i) field = strtok_r(NULL, " ", &save);
+        found = field && strcmp(field, real) == 0;
+    }
     if (f) fclose(f);
     return found;
 }
@@ -192,13 +201,10 @@ static rdg_err_t launch(driver_oci_t *d, const rdg_container_spec_t *spec, const
     json_decref(config);
     if (err == RDG_OK) err = runtime_run(d, spec, p);
     RDG_TRY(err);
-    long pid = 0;
-    FILE *f = fopen(p->pid, "re");
-    bool read = f && fscanf(f, "%ld", &pid) == 1;
-    if (f) fclose(f);
-    if (!read) return rdg_fail(RDG_E_INTERNAL, "%s wrote no pid for %s", d->runtime, spec->name);
-    if (container_proc_identify((pid_t)pid, &proc) != RDG_OK)
-        return container_run_save_exit(spec->state_dir, container_proc_reap((pid_t)pid));
+    pid_t pid = read_pid(p->pid);
+    if (pid <= 1) return rdg_fail(RDG_E_INTERNAL, "%s wrote no pid for %s", d->runtime, spec->name);
+    if (container_proc_identify(pid, &proc) != RDG_OK)
+        return container_run_save_exit(spec->state_dir, container_proc_reap(pid));
     return container_run_save(spec->state_dir, &proc);
 }
 

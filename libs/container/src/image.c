@@ -31,7 +31,7 @@ static rdg_err_t take_descriptor(const json_t *d, char digest[IMAGE_DIGEST_TEXT]
     RDG_TRY(rdg_json_get_str(d, "digest", &text));
     RDG_TRY(rdg_json_get_u64(d, "size", size));
     if (!image_digest_valid(text)) return rdg_fail(RDG_E_UNSUPPORTED, "'%.80s' is no sha256 digest", text);
-    snprintf(digest, IMAGE_DIGEST_TEXT, "%s", text);
+    memcpy(digest, text, strlen(text) + 1);
     return RDG_OK;
 }
 

@@ -35,7 +35,7 @@ rdg_err_t image_ref_parse(const char *text, image_ref_t *out) {
         return bad(text);
     memcpy(host, text, (size_t)(slash - text));
     host[slash - text] = '\0';
-    snprintf(rest, sizeof rest, "%s", slash + 1);
+    memcpy(rest, slash + 1, strlen(slash + 1) + 1);
     /* Without a dot, a port or "localhost" it would be Docker Hub's short form, which we do not guess at. */
     if (strspn(host, HOST_CHARS) != strlen(host) || (!strpbrk(host, ".:") && strcmp(host, "localhost") != 0))
         return bad(text);
@@ -50,6 +50,6 @@ rdg_err_t image_ref_parse(const char *text, image_ref_t *out) {
         return bad(text);
     if (strlen(rest) >= sizeof out->name || !name_valid(rest)) return bad(text);
     memcpy(out->name, rest, strlen(rest) + 1);
-    snprintf(out->reference, sizeof out->reference, "%s", reference);
+    memcpy(out->reference, reference, strlen(reference) + 1);
     return RDG_OK;
 }

@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -34,14 +33,23 @@ static rdg_err_t read_stat(pid_t pid, char *state, long *session, uint64_t *star
     snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
     if (read_small(path, text, sizeof text) <= 0) return RDG_E_NOT_FOUND;
     /* The name in parentheses may hold anything, also a ')': fields are counted from the last one. */
-    const char *p = strrchr(text, ')');
+    char *p = strrchr(text, ')');
     if (!p) return RDG_E_NOT_FOUND;
-    unsigned long long ticks = 0;
-    if (sscanf(p + 1, " %c %*d %*d %ld %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-               state, session, &ticks) != 3)
-        return RDG_E_NOT_FOUND;
-    *start_ticks = ticks;
-    return RDG_OK;
+    char *save = NULL;
+    int field = 2; /* the name */
+    uint64_t sid = 0;
+    bool ok = false;
+    for (char *t = strtok_r(p + 1, " ", &save); t; t = strtok_r(NULL, " ", &save)) {
+        ++field;
+        if (field == 3) *state = t[0];
+        if (field == 6 && rdg_parse_u64(t, &sid) != RDG_OK) break;
+        if (field == 22) {
+            ok = rdg_parse_u64(t, start_ticks) == RDG_OK;
+            break;
+        }
+    }
+    *session = (long)sid;
+    return ok ? RDG_OK : RDG_E_NOT_FOUND;
 }
 
 rdg_err_t container_proc_identify(pid_t pid, container_proc_t *out) {
@@ -84,9 +92,12 @@ bool container_proc_ended(int pidfd, uint64_t timeout_ms) {
 
 uint64_t container_proc_rss_kib(pid_t pid) {
     char path[64], text[128];
-    unsigned long long pages = 0;
+    uint64_t pages = 0;
     snprintf(path, sizeof path, "/proc/%ld/statm", (long)pid);
-    if (read_small(path, text, sizeof text) <= 0 || sscanf(text, "%*u %llu", &pages) != 1) return 0;
+    char *save = NULL;
+    if (read_small(path, text, sizeof text) <= 0 || !strtok_r(text, " ", &save)) return 0;
+    const char *resident = strtok_r(NULL, " ", &save);
+    if (!resident || rdg_parse_u64(resident, &pages) != RDG_OK) return 0;
     return pages * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 }
 
@@ -137,8 +148,8 @@ rdg_err_t container_proc_find_marked(const char *mark, container_proc_t *out) {
         return rdg_fail(RDG_E_IO, "cannot list /proc: is it mounted?");
     }
     for (struct dirent *e; err != RDG_OK && (e = readdir(proc));) {
-        uint64_t number;
-        if (rdg_parse_u64(e->d_name, &number) != RDG_OK || number > INT_MAX) continue;
+        uint64_t number = 0;
+        if (rdg_parse_u64(e->d_name, &number) != RDG_OK || number > INT32_MAX) continue;
         pid_t pid = (pid_t)number;
         char state;
         long session;

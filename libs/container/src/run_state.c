@@ -1,4 +1,5 @@
 #include "run_state.h"
+#include "ridge/base/config.h"
 #include "ridge/base/file.h"
 #include <limits.h>
 #include <stdio.h>
@@ -24,41 +25,69 @@ rdg_err_t container_run_save_exit(const char *state_dir, int status) {
     return save_text(state_dir, text);
 }
 
+typedef struct record {
+    bool running;
+    uint64_t pid, ticks;
+    int status;
+    char boot[40];
+} record_t;
+
+static bool parse(char *line, record_t *out) {
+    char *save = NULL;
+    const char *word = strtok_r(line, " \n", &save), *a = strtok_r(NULL, " \n", &save);
+    const char *b = strtok_r(NULL, " \n", &save), *c = strtok_r(NULL, " \n", &save);
+    uint64_t status = 0;
+    if (!word || !a) return false;
+    out->running = strcmp(word, "running") == 0;
+    if (out->running) {
+        if (!b || !c || rdg_parse_u64(a, &out->pid) != RDG_OK || rdg_parse_u64(b, &out->ticks) != RDG_OK)
+            return false;
+        snprintf(out->boot, sizeof out->boot, "%s", c);
+        return out->pid > 1 && out->pid <= INT32_MAX;
+    }
+    bool unknown = strcmp(a, "-1") == 0;
+    if (strcmp(word, "exited") != 0 ||
+        (!unknown && (rdg_parse_u64(a, &status) != RDG_OK || status > INT32_MAX)))
+        return false;
+    out->status = unknown ? -1 : (int)status;
+    return true;
+}
+
+/* A process recorded as running that has ended is reaped and recorded as exited. */
+static rdg_err_t judge(const char *state_dir, const record_t *r, rdg_container_status_t *out,
+                       container_proc_t *proc) {
+    char boot[40];
+    out->state = RDG_CONTAINER_EXITED;
+    out->exit_status = r->status;
+    if (!r->running) return RDG_OK;
+    container_boot_id(boot);
+    *proc = (container_proc_t){(pid_t)r->pid, r->ticks};
+    bool same_boot = strcmp(boot, r->boot) == 0;
+    if (same_boot && container_proc_alive(proc)) {
+        out->state = RDG_CONTAINER_RUNNING;
+        out->exit_status = -1;
+        out->pid = proc->pid;
+        out->rss_kib = container_proc_rss_kib(proc->pid);
+        return RDG_OK;
+    }
+    out->exit_status = same_boot ? container_proc_reap(proc->pid) : -1;
+    return container_run_save_exit(state_dir, out->exit_status);
+}
+
 rdg_err_t container_run_load(const char *state_dir, rdg_container_status_t *out, container_proc_t *proc) {
-    char path[PATH_MAX], boot[40], recorded_boot[40];
+    char path[PATH_MAX], line[256];
+    rdg_buf_t text;
+    record_t r = {.status = -1};
     memset(out, 0, sizeof *out);
     out->exit_status = -1;
     RDG_TRY(rdg_path_join(path, sizeof path, state_dir, "run"));
-    rdg_buf_t text;
-    rdg_buf_init(&text, 256);
+    rdg_buf_init(&text, sizeof line - 1);
     rdg_err_t err = rdg_file_read(path, &text);
-    const char *line = err == RDG_OK ? rdg_buf_cstr(&text) : NULL;
-    long pid = 0;
-    unsigned long long ticks = 0;
-    int status = -1;
-    if (err == RDG_E_NOT_FOUND) {
-        err = RDG_OK;
-    } else if (!line) {
-        err = rdg_fail_in(err == RDG_OK ? RDG_E_NO_MEMORY : err, "cannot read the state of a container");
-    } else if (sscanf(line, "running %ld %llu %39s", &pid, &ticks, recorded_boot) == 3) {
-        container_boot_id(boot);
-        *proc = (container_proc_t){(pid_t)pid, ticks};
-        bool same_boot = strcmp(boot, recorded_boot) == 0;
-        if (same_boot && container_proc_alive(proc)) {
-            out->state = RDG_CONTAINER_RUNNING;
-            out->pid = proc->pid;
-            out->rss_kib = container_proc_rss_kib(proc->pid);
-        } else {
-            out->state = RDG_CONTAINER_EXITED;
-            out->exit_status = same_boot ? container_proc_reap(proc->pid) : -1;
-            err = container_run_save_exit(state_dir, out->exit_status);
-        }
-    } else if (sscanf(line, "exited %d", &status) == 1) {
-        out->state = RDG_CONTAINER_EXITED;
-        out->exit_status = status;
-    } else {
-        err = rdg_fail(RDG_E_CORRUPT, "%s holds no state of a container: remove it to go on", path);
-    }
+    if (err == RDG_OK) snprintf(line, sizeof line, "%.*s", (int)text.len, (const char *)text.data);
     rdg_buf_fini(&text);
-    return err;
+    if (err == RDG_E_NOT_FOUND) return RDG_OK;
+    RDG_TRY(rdg_fail_in(err, "cannot read the state of a container"));
+    if (!parse(line, &r))
+        return rdg_fail(RDG_E_CORRUPT, "%s holds no state of a container: remove it to go on", path);
+    return judge(state_dir, &r, out, proc);
 }
