@@ -183,18 +183,17 @@ static rdg_err_t rejected(intake_t *i, size_t at, const char *why) {
     return refuse_one(i, number, why);
 }
 
-static void reject_reason(intake_t *i, const stored_tx_t *t, const json_t *receipt, char *why, size_t size) {
-    rdg_buf_t output;
-    const char *reason = NULL;
-    (void)rdg_json_opt_str(receipt, "revertReason", &reason);
-    if (reason) {
-        snprintf(why, size, "%s", reason);
-        return;
-    }
-    rdg_buf_init(&output, 4096);
-    rdg_err_t err = rdg_rpc_eth_call(i->rpc, &t->tx->from, &t->tx->to, t->tx->data, &output);
-    snprintf(why, size, "%s", err == RDG_OK ? "the transaction failed" : rdg_err_message(err));
-    rdg_buf_fini(&output);
+/* The receipt carries what the contract said. */
+static void reject_reason(const json_t *receipt, char *why, size_t size) {
+    const char *hex = json_string_value(json_object_get(receipt, "output"));
+    rdg_buf_t data, text;
+    rdg_buf_init(&data, 4096);
+    rdg_buf_init(&text, 4096);
+    bool said = hex && rdg_hex_decode_buf(hex, strlen(hex), &data) == RDG_OK &&
+                metering_revert_reason(rdg_buf_view(&data), &text) == RDG_OK && text.len > 0;
+    snprintf(why, size, "%s", said ? rdg_buf_cstr(&text) : "the transaction failed without a reason");
+    rdg_buf_fini(&data);
+    rdg_buf_fini(&text);
 }
 
 static rdg_err_t look_for_receipts(intake_t *i, uint64_t height) {
@@ -222,7 +221,7 @@ static rdg_err_t look_for_receipts(intake_t *i, uint64_t height) {
             status == 1) {
             err = confirmed(i, f);
         } else {
-            reject_reason(i, s->flight[f], receipts[f], why, sizeof why);
+            reject_reason(receipts[f], why, sizeof why);
             err = rejected(i, f, why);
         }
         json_decref(receipts[f]);

@@ -1,4 +1,5 @@
 #include "metering.h"
+#include "ridge/codec/abi.h"
 #include "ridge/crypto/hash.h"
 #include <string.h>
 
@@ -52,4 +53,22 @@ rdg_err_t metering_submit(const uint8_t meter[METER_BYTES], const uint64_t *time
     put_u64(out, count);
     for (size_t i = 0; i < count; ++i) put_i64(out, values[i]);
     return rdg_buf_err(out);
+}
+
+#define ERROR1(name, a, at)                                                                                  \
+    "{\"type\":\"error\",\"name\":\"" name "\",\"inputs\":[{\"name\":\"" a "\",\"type\":\"" at "\"}"
+#define INPUT(a, at) ",{\"name\":\"" a "\",\"type\":\"" at "\"}"
+
+static const char errors_abi[] = "[" ERROR1("MeterOwned", "meter", "bytes32")
+    INPUT("owner", "address") "]}," ERROR1("UnknownMeter", "meter",
+                                           "bytes32") "]}," ERROR1("NotAuthorised", "meter", "bytes32")
+        INPUT("sender", "address") "]}," ERROR1("NotNewer", "meter", "bytes32") INPUT("lastTime", "uint64")
+            INPUT("time", "uint64") "]}]";
+
+rdg_err_t metering_revert_reason(rdg_bytes_t revert_data, rdg_buf_t *out) {
+    json_t *abi = NULL;
+    RDG_TRY(rdg_json_parse(rdg_bytes_str(errors_abi), &abi));
+    rdg_err_t err = rdg_abi_decode_revert(abi, revert_data, rdg_keccak256, out);
+    json_decref(abi);
+    return err;
 }

@@ -13,5 +13,7 @@ rdg_err_t metering_register(const uint8_t meter[METER_BYTES], rdg_buf_t *out);
 /* submit(meter, times, values); count <= METERING_BATCH_MAX. */
 rdg_err_t metering_submit(const uint8_t meter[METER_BYTES], const uint64_t *times, const int64_t *values,
                           size_t count, rdg_buf_t *out);
+/* What the contract said when it reverted, as a sentence; appended to out. */
+rdg_err_t metering_revert_reason(rdg_bytes_t revert_data, rdg_buf_t *out);
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define VALUE_PLACES 6
-#define DIGITS_MAX 18 /* of what is left after zeros in front: fits uint64 with room */
+#define DIGITS_MAX 19 /* of what is left after zeros in front: fits uint64 */
 
 /* mantissa × 10^exponent, from the text of a decimal. */
 static bool scan_decimal(const char *p, bool *negative, uint64_t *mantissa, long *exponent) {

@@ -108,6 +108,17 @@ static rdg_err_t take_tx(fake_node_t *n, const char *hex, json_t **result) {
     return err;
 }
 
+/* NotNewer(bytes32,uint64,uint64), as the contract says it. */
+static json_t *revert_data(void) {
+    uint8_t data[100] = {0}, digest[32];
+    static const char signature[] = "NotNewer(bytes32,uint64,uint64)";
+    rdg_keccak256(signature, sizeof signature - 1, digest);
+    memcpy(data, digest, 4);
+    data[67] = 200;
+    data[99] = 100;
+    return rdg_json_hex(data, sizeof data);
+}
+
 static rdg_err_t call(fake_node_t *n, const char *method, const json_t *params, json_t **result) {
     const char *first = json_string_value(json_array_get(params, 0));
     rdg_hash_t id;
@@ -122,9 +133,9 @@ static rdg_err_t call(fake_node_t *n, const char *method, const json_t *params, 
         rdg_hex_decode(first, strlen(first), id.b, 32) == RDG_OK) {
         const fake_tx_t *t = find_tx(n, &id);
         *result = t && t->included ? json_pack("{s:s}", "status", t->success ? "0x1" : "0x0") : json_null();
+        if (t && t->included && !t->success) json_object_set_new(*result, "output", revert_data());
         return RDG_OK;
     }
-    if (strcmp(method, "eth_call") == 0) return rdg_fail(RDG_E_REVERTED, "execution reverted: NotNewer");
     return rdg_fail(RDG_E_UNSUPPORTED, "no method %s", method);
 }
 
