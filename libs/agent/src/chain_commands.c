@@ -91,13 +91,15 @@ typedef struct image_progress {
     unsigned last;
 } image_progress_t;
 
-static void image_progressed(void *ctx, const char *step, uint64_t done, uint64_t total) {
+static bool image_progressed(void *ctx, const char *step, uint64_t done, uint64_t total) {
     image_progress_t *p = ctx;
     (void)step;
     unsigned percent = total ? (unsigned)(done >= total ? 99 : done * 100 / total) : 0;
-    if (percent < p->last + 5) return;
-    p->last = percent;
-    executor_progress(p->at, "image", percent);
+    if (percent >= p->last + 5) {
+        p->last = percent;
+        executor_progress(p->at, "image", percent);
+    }
+    return !executor_stopping(p->at);
 }
 
 static rdg_err_t prepared(rdg_agent_t *a, const chain_t *chain, const rdg_sm2_key_t *key, json_t **result) {

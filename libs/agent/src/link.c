@@ -114,7 +114,7 @@ static bool enrol(link_t *l) {
         }
         rdg_err_t err = identity_enrol(o->identity, o->dir, o->cloud_url, o->token, o->name, o->drivers);
         if (err == RDG_OK) {
-            rdg_log(RDG_LOG_INFO, "enrol.done", RDG_STR("device", o->identity->device_id));
+            rdg_log0(RDG_LOG_INFO, "enrol.done");
             break;
         }
         if (err == RDG_E_UNAUTHENTICATED || err == RDG_E_EXISTS || err == RDG_E_INVALID ||

@@ -32,7 +32,7 @@ static rdg_err_t make_dirs(const char *root) {
 typedef struct fetch {
     int fd;
     uint64_t have, size;
-    void (*progress)(void *ctx, uint64_t bytes);
+    bool (*progress)(void *ctx, uint64_t bytes);
     void *ctx;
 } fetch_t;
 
@@ -43,7 +43,8 @@ static rdg_err_t sink(void *ctx, rdg_bytes_t chunk) {
                         (unsigned long long)f->size);
     RDG_TRY(rdg_write_all(f->fd, chunk));
     f->have += chunk.len;
-    if (f->progress) f->progress(f->ctx, f->have);
+    if (f->progress && !f->progress(f->ctx, f->have))
+        return rdg_fail(RDG_E_CANCELLED, "the preparation was cancelled");
     return RDG_OK;
 }
 
@@ -112,7 +113,7 @@ static rdg_err_t settle(const char *root, int fd, const char *part, const char *
 }
 
 rdg_err_t blob_fetch(const char *root, rdg_http_client_t *http, const char *url, const char *digest,
-                     uint64_t size, void (*progress)(void *ctx, uint64_t bytes), void *ctx) {
+                     uint64_t size, bool (*progress)(void *ctx, uint64_t bytes), void *ctx) {
     char path[PATH_MAX], part[PATH_MAX + 8];
     struct stat st;
     RDG_TRY(blob_path(root, digest, path));
@@ -131,7 +132,8 @@ rdg_err_t blob_fetch(const char *root, rdg_http_client_t *http, const char *url,
         uint64_t before = f.have;
         err = fetch_once(&f, http, url);
         /* A connection that broke after some progress is gone on with. */
-        if (err != RDG_OK && err != RDG_E_TOO_LARGE && err != RDG_E_NOT_FOUND && f.have > before)
+        if (err != RDG_OK && err != RDG_E_TOO_LARGE && err != RDG_E_NOT_FOUND && err != RDG_E_CANCELLED &&
+            f.have > before)
             err = RDG_OK;
     }
     if (err == RDG_OK && f.have < size)

@@ -13,7 +13,7 @@ bool blob_present(const char *root, const char *digest);
 /* Fetches url (a blob of exactly `size` bytes with this digest) unless it is present; resumes with a range
  * request. CORRUPT: the bytes have another digest (what was fetched is thrown away). */
 rdg_err_t blob_fetch(const char *root, rdg_http_client_t *http, const char *url, const char *digest,
-                     uint64_t size, void (*progress)(void *ctx, uint64_t bytes), void *ctx);
+                     uint64_t size, bool (*progress)(void *ctx, uint64_t bytes), void *ctx);
 /* Stores bytes that are at hand, after comparing. */
 rdg_err_t blob_put(const char *root, const char *digest, rdg_bytes_t content);
 rdg_err_t blob_read(const char *root, const char *digest, rdg_buf_t *out);

@@ -146,9 +146,9 @@ typedef struct pull {
     uint64_t before, total;
 } pull_t;
 
-static void pulled(void *ctx, uint64_t bytes) {
+static bool pulled(void *ctx, uint64_t bytes) {
     pull_t *p = ctx;
-    if (p->fn) p->fn(p->ctx, "pull", p->before + bytes, p->total);
+    return !p->fn || p->fn(p->ctx, "pull", p->before + bytes, p->total);
 }
 
 static rdg_err_t fetch(const char *root, rdg_http_client_t *http, const image_ref_t *ref, const char *digest,
@@ -171,7 +171,8 @@ static rdg_err_t fetch_all(const char *root, rdg_http_client_t *http, const imag
             continue;
         }
         RDG_TRY(fetch(root, http, ref, image->layers[i], image->sizes[i], p));
-        if (p->fn) p->fn(p->ctx, "unpack", p->before, p->total);
+        if (p->fn && !p->fn(p->ctx, "unpack", p->before, p->total))
+            return rdg_fail(RDG_E_CANCELLED, "the preparation was cancelled");
         RDG_TRY(layer_unpack(root, image->layers[i]));
         /* Small devices: what is unpacked is not kept a second time. */
         RDG_TRY(blob_path(root, image->layers[i], blob));

@@ -1,7 +1,6 @@
 #include "layer.h"
+#include "archive_api.h"
 #include "ridge/base/file.h"
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +11,14 @@
 #include <unistd.h>
 
 #define COMPONENTS_MAX 128
+
+typedef struct unpack {
+    archive_api_t api;
+    struct archive *a;
+    struct archive_entry *e; /* the present one */
+    int root;
+    uint64_t bytes;
+} unpack_t;
 
 rdg_err_t layer_path(const char *root, const char *digest, char out[PATH_MAX]) {
     if (!image_digest_valid(digest)) return rdg_fail(RDG_E_MALFORMED, "'%.80s' is no sha256 digest", digest);
@@ -90,8 +97,7 @@ static rdg_err_t whiteout(int dir, const char *name) {
     return RDG_OK;
 }
 
-static rdg_err_t write_file(struct archive *a, struct archive_entry *e, int dir, const char *name,
-                            uint64_t *bytes) {
+static rdg_err_t write_file(unpack_t *u, int dir, const char *name) {
     make_way(dir, name);
     int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) return rdg_fail_errno(errno, "cannot unpack '%.100s'", name);
@@ -100,9 +106,9 @@ static rdg_err_t write_file(struct archive *a, struct archive_entry *e, int dir,
     la_int64_t offset;
     rdg_err_t err = RDG_OK;
     int r;
-    while (err == RDG_OK && (r = archive_read_data_block(a, &block, &len, &offset)) == ARCHIVE_OK) {
-        *bytes += len;
-        if (*bytes > LAYER_BYTES_MAX || offset < 0 || (uint64_t)offset > LAYER_BYTES_MAX)
+    while (err == RDG_OK && (r = u->api.archive_read_data_block(u->a, &block, &len, &offset)) == ARCHIVE_OK) {
+        u->bytes += len;
+        if (u->bytes > LAYER_BYTES_MAX || offset < 0 || (uint64_t)offset > LAYER_BYTES_MAX)
             err = rdg_fail(RDG_E_TOO_LARGE, "the layer unpacks to more than %llu bytes", LAYER_BYTES_MAX);
         else if (lseek(fd, (off_t)offset, SEEK_SET) < 0)
             err = rdg_fail_errno(errno, "cannot unpack '%.100s'", name);
@@ -110,9 +116,10 @@ static rdg_err_t write_file(struct archive *a, struct archive_entry *e, int dir,
             err = rdg_write_all(fd, rdg_bytes(block, len));
     }
     if (err == RDG_OK && r != ARCHIVE_EOF)
-        err =
-            rdg_fail(RDG_E_MALFORMED, "the layer is damaged at '%.100s': %s", name, archive_error_string(a));
-    if (err == RDG_OK && archive_entry_size_is_set(e) && ftruncate(fd, (off_t)archive_entry_size(e)) != 0)
+        err = rdg_fail(RDG_E_MALFORMED, "the layer is damaged at '%.100s': %s", name,
+                       u->api.archive_error_string(u->a));
+    if (err == RDG_OK && u->api.archive_entry_size_is_set(u->e) &&
+        ftruncate(fd, (off_t)u->api.archive_entry_size(u->e)) != 0)
         err = rdg_fail_errno(errno, "cannot unpack '%.100s'", name);
     close(fd);
     return err;
@@ -156,23 +163,22 @@ static rdg_err_t hard_link(int root, int dir, const char *name, const char *targ
     return err;
 }
 
-static rdg_err_t set_owner_and_mode(struct archive_entry *e, int dir, const char *name, bool is_link) {
-    uid_t uid = (uid_t)archive_entry_uid(e);
-    gid_t gid = (gid_t)archive_entry_gid(e);
+static rdg_err_t set_owner_and_mode(const unpack_t *u, int dir, const char *name, bool is_link) {
+    uid_t uid = (uid_t)u->api.archive_entry_uid(u->e);
+    gid_t gid = (gid_t)u->api.archive_entry_gid(u->e);
     if (geteuid() == 0 && fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
         return rdg_fail_errno(errno, "cannot give '%.100s' its owner", name);
-    if (!is_link && fchmodat(dir, name, archive_entry_perm(e) & 07777, 0) != 0)
+    if (!is_link && fchmodat(dir, name, u->api.archive_entry_perm(u->e) & 07777, 0) != 0)
         return rdg_fail_errno(errno, "cannot give '%.100s' its mode", name);
     return RDG_OK;
 }
 
-static rdg_err_t unpack_into(struct archive *a, struct archive_entry *e, int root, int dir,
-                             const entry_path_t *p, uint64_t *bytes) {
-    const char *name = p->parts[p->count - 1], *link = archive_entry_hardlink(e);
+static rdg_err_t unpack_into(unpack_t *u, int dir, const entry_path_t *p) {
+    const char *name = p->parts[p->count - 1], *link = u->api.archive_entry_hardlink(u->e);
     if (strncmp(name, ".wh.", 4) == 0) return whiteout(dir, name + 4);
-    if (link) return hard_link(root, dir, name, link);
-    switch (archive_entry_filetype(e)) {
-    case AE_IFREG: RDG_TRY(write_file(a, e, dir, name, bytes)); break;
+    if (link) return hard_link(u->root, dir, name, link);
+    switch (u->api.archive_entry_filetype(u->e)) {
+    case AE_IFREG: RDG_TRY(write_file(u, dir, name)); break;
     case AE_IFDIR:
         if (mkdirat(dir, name, 0755) != 0) {
             struct stat st;
@@ -186,7 +192,7 @@ static rdg_err_t unpack_into(struct archive *a, struct archive_entry *e, int roo
         }
         break;
     case AE_IFLNK: {
-        const char *target = archive_entry_symlink(e);
+        const char *target = u->api.archive_entry_symlink(u->e);
         if (!target || !target[0])
             return rdg_fail(RDG_E_MALFORMED, "the layer's link '%.100s' points nowhere", name);
         RDG_TRY(check_symlink(p, target));
@@ -196,49 +202,56 @@ static rdg_err_t unpack_into(struct archive *a, struct archive_entry *e, int roo
     }
     default: return RDG_OK;
     }
-    return set_owner_and_mode(e, dir, name, archive_entry_filetype(e) == AE_IFLNK);
+    return set_owner_and_mode(u, dir, name, u->api.archive_entry_filetype(u->e) == AE_IFLNK);
 }
 
-static rdg_err_t unpack_entry(struct archive *a, struct archive_entry *e, int root, uint64_t *bytes) {
+static rdg_err_t unpack_entry(unpack_t *u) {
     entry_path_t p;
     int dir = -1;
-    RDG_TRY(split(archive_entry_pathname(e), &p));
+    RDG_TRY(split(u->api.archive_entry_pathname(u->e), &p));
     if (p.count == 0) return RDG_OK;
-    RDG_TRY(open_parent(root, &p, &dir));
-    rdg_err_t err = unpack_into(a, e, root, dir, &p, bytes);
+    RDG_TRY(open_parent(u->root, &p, &dir));
+    rdg_err_t err = unpack_into(u, dir, &p);
     close(dir);
     return err;
 }
 
-static rdg_err_t unpack_all(struct archive *a, int root) {
-    struct archive_entry *e;
-    uint64_t bytes = 0;
+static rdg_err_t unpack_all(unpack_t *u) {
     int r;
-    for (size_t n = 0; (r = archive_read_next_header(a, &e)) == ARCHIVE_OK || r == ARCHIVE_WARN; ++n) {
+    for (size_t n = 0; (r = u->api.archive_read_next_header(u->a, &u->e)) == ARCHIVE_OK || r == ARCHIVE_WARN;
+         ++n) {
         if (n == LAYER_ENTRIES_MAX)
             return rdg_fail(RDG_E_TOO_LARGE, "the layer has more than %u entries", LAYER_ENTRIES_MAX);
-        RDG_TRY(unpack_entry(a, e, root, &bytes));
+        RDG_TRY(unpack_entry(u));
     }
     if (r == ARCHIVE_EOF) return RDG_OK;
-    return rdg_fail(RDG_E_MALFORMED, "the layer is no tar archive, or damaged: %s", archive_error_string(a));
+    return rdg_fail(RDG_E_MALFORMED, "the layer is no tar archive, or damaged: %s",
+                    u->api.archive_error_string(u->a));
+}
+
+static rdg_err_t unpack_opened(unpack_t *u, const char *tar) {
+    u->a = u->api.archive_read_new();
+    if (!u->a) return rdg_fail(RDG_E_NO_MEMORY, "no memory to unpack a layer");
+    u->api.archive_read_support_filter_gzip(u->a);
+    u->api.archive_read_support_filter_zstd(u->a);
+    u->api.archive_read_support_format_tar(u->a);
+    rdg_err_t err = RDG_OK;
+    if (u->api.archive_read_open_filename(u->a, tar, 65536) != ARCHIVE_OK)
+        err = rdg_fail(RDG_E_MALFORMED, "%s is no tar archive: %s", tar, u->api.archive_error_string(u->a));
+    if (err == RDG_OK) err = unpack_all(u);
+    u->api.archive_read_free(u->a);
+    return err;
 }
 
 rdg_err_t layer_unpack_file(const char *tar, const char *dir) {
-    struct archive *a = archive_read_new();
-    if (!a) return rdg_fail(RDG_E_NO_MEMORY, "no memory to unpack a layer");
-    archive_read_support_filter_gzip(a);
-    archive_read_support_filter_zstd(a);
-    archive_read_support_format_tar(a);
-    rdg_err_t err = RDG_OK;
-    int root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0) err = rdg_fail_errno(errno, "cannot open %s", dir);
-    if (err == RDG_OK && archive_read_open_filename(a, tar, 65536) != ARCHIVE_OK)
-        err = rdg_fail(RDG_E_MALFORMED, "%s is no tar archive: %s", tar, archive_error_string(a));
-    if (err == RDG_OK) err = unpack_all(a, root);
+    unpack_t u = {.root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (u.root < 0) return rdg_fail_errno(errno, "cannot open %s", dir);
+    rdg_err_t err = archive_api_open(&u.api);
+    if (err == RDG_OK) err = unpack_opened(&u, tar);
     /* Whole and on the disk before its name says so. */
-    if (err == RDG_OK && syncfs(root) != 0) err = rdg_fail_errno(errno, "cannot make %s durable", dir);
-    if (root >= 0) close(root);
-    archive_read_free(a);
+    if (err == RDG_OK && syncfs(u.root) != 0) err = rdg_fail_errno(errno, "cannot make %s durable", dir);
+    archive_api_close(&u.api);
+    close(u.root);
     return err;
 }
 

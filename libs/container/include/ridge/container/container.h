@@ -49,8 +49,9 @@ typedef struct rdg_container_status {
     uint64_t rss_kib;
 } rdg_container_status_t;
 
-/* step: "pull", "unpack"; done and total in bytes. */
-typedef void (*rdg_container_progress_fn)(void *ctx, const char *step, uint64_t done, uint64_t total);
+/* step: "pull", "unpack"; done and total in bytes. False ends the preparation with CANCELLED; it goes on from there the
+ * next time. */
+typedef bool (*rdg_container_progress_fn)(void *ctx, const char *step, uint64_t done, uint64_t total);
 
 typedef struct rdg_container_driver {
     const char *name;
