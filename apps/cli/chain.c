@@ -17,12 +17,41 @@ static rdg_err_t split_devices(const char *text, json_t **out) {
     return json_array_size(list) > 0 ? RDG_OK : rdg_fail(RDG_E_INVALID, "--devices wants names: a,b,c,d");
 }
 
-static void print_event(const json_t *event, uint64_t start_ms) {
-    json_int_t at = json_integer_value(json_object_get(event, "time_ms"));
-    double seconds = at > (json_int_t)start_ms ? (double)(at - (json_int_t)start_ms) / 1000.0 : 0;
-    const char *message = json_string_value(json_object_get(event, "message"));
-    fprintf(stderr, "%7.2fs  %-16s %-10s %-8s %s\n", seconds, out_text(event, "device"),
-            out_text(event, "step"), out_text(event, "state"), message ? message : "");
+#define STEPS_MAX 16
+
+/* How many devices have finished each step, to show progress as a count. */
+typedef struct progress {
+    uint64_t start_ms;
+    size_t devices, step_count;
+    struct {
+        char name[32];
+        size_t done;
+    } steps[STEPS_MAX];
+} progress_t;
+
+static size_t count_done(progress_t *p, const char *step) {
+    size_t i = 0;
+    while (i < p->step_count && strcmp(p->steps[i].name, step) != 0) ++i;
+    if (i == STEPS_MAX) return 0;
+    if (i == p->step_count) snprintf(p->steps[p->step_count++].name, sizeof p->steps[i].name, "%s", step);
+    return ++p->steps[i].done;
+}
+
+/* One line for what is finished or failed; what is only on its way is left to `chain status`. */
+static void print_event(progress_t *p, const json_t *event) {
+    uint64_t at = (uint64_t)json_integer_value(json_object_get(event, "time_ms"));
+    const char *device = out_text(event, "device"), *step = out_text(event, "step"),
+               *state = out_text(event, "state");
+    const char *message = out_text(event, "message");
+    bool whole = strcmp(device, "-") == 0, done = strcmp(state, "done") == 0;
+    char count[32] = "";
+    if (p->start_ms == 0) p->start_ms = at;
+    if (!whole && !done && strcmp(state, "failed") != 0) return;
+    if (!whole && done) snprintf(count, sizeof count, "%zu/%zu", count_done(p, step), p->devices);
+    fprintf(stderr, "%7.2fs  %-12s %-11s %-6s %s%s%s\n",
+            at > p->start_ms ? (double)(at - p->start_ms) / 1000.0 : 0.0, step, state, count,
+            whole ? "" : device, whole || strcmp(message, "-") == 0 ? "" : ": ",
+            strcmp(message, "-") == 0 ? "" : message);
 }
 
 /* What happened before this command is not shown again. */
@@ -39,7 +68,12 @@ static rdg_err_t last_event(cli_t *cli, const char *name, uint64_t *after) {
 
 /* Shows the chain's events until its state is the goal; a failed or cancelled chain ends it with an error. */
 static rdg_err_t follow(cli_t *cli, const char *name, const char *goal, uint64_t after, json_t **chain) {
-    uint64_t start_ms = 0, deadline = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+    progress_t progress = {.start_ms = 0};
+    uint64_t deadline = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+    RDG_TRY(cli_call(cli, "GET", NULL, chain, "/chains/%s", name));
+    progress.devices = json_array_size(json_object_get(*chain, "devices"));
+    json_decref(*chain);
+    *chain = NULL;
     for (;;) {
         json_t *answer = NULL, *event;
         size_t i;
@@ -47,8 +81,7 @@ static rdg_err_t follow(cli_t *cli, const char *name, const char *goal, uint64_t
                          (unsigned long long)after));
         json_array_foreach(json_object_get(answer, "events"), i, event) {
             after = (uint64_t)json_integer_value(json_object_get(event, "seq"));
-            if (start_ms == 0) start_ms = (uint64_t)json_integer_value(json_object_get(event, "time_ms"));
-            print_event(event, start_ms);
+            print_event(&progress, event);
         }
         json_decref(answer);
         RDG_TRY(cli_call(cli, "GET", NULL, chain, "/chains/%s", name));
