@@ -140,7 +140,7 @@ def intake_latency(lab, names):
 def play(lab, options, show):
     driver = choose_driver(options.driver)
     names = [f"dev-{i + 1}" for i in range(options.devices)]
-    extra = ["--images", os.path.join(labs.ROOT, "build", "image")] if driver == "oci" else []
+    extra = ["--image", os.path.join(labs.ROOT, "build", "image")] if driver == "oci" else []
     lab.start_cloud(extra)
     show(f"cloud is up at {lab.cloud.url}, data in {lab.cloud.dir}")
     lab.enrol(names, driver)
