@@ -51,6 +51,7 @@ static rdg_err_t forget(rdg_baas_t *b, chain_t *c) {
                                  RDG_SQL_PARAMS(rdg_sql_int(c->number)), NULL);
     if (err == RDG_OK)
         err = chain_set_state(b, c, chain_is(c, "cancelling") ? "cancelled" : "destroyed", NULL);
+    if (err == RDG_OK) err = baas_store_prune(b);
     if (err == RDG_OK) err = rdg_sql_commit(b->db);
     if (err != RDG_OK) rdg_sql_rollback(b->db);
     event_wake(b);

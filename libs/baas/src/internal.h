@@ -43,6 +43,7 @@ bool baas_stopping(rdg_baas_t *b);
 
 /* store.c */
 rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir);
+rdg_err_t baas_store_prune(rdg_baas_t *b);                 /* forgets the oldest chains that are gone */
 rdg_err_t baas_int_row(void *ctx, const rdg_sql_row_t *r); /* column 0 into an int64_t */
 
 /* remote.c: the platform */

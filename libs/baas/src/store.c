@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include "ridge/base/file.h"
 
+#define GONE "(state IN ('destroyed', 'cancelled'))"
+
 /* Times are Unix milliseconds. A chain's number is never used again, so that what belonged to a destroyed
  * chain of the same name cannot be taken for the new one's. */
 static const char *const migrations[] = {
@@ -33,6 +35,19 @@ rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir) {
         return rdg_fail(RDG_E_TOO_LARGE, "the data directory's path is too long");
     RDG_TRY(rdg_sql_open(url, &b->db));
     return rdg_sql_migrate(b->db, "baas", migrations, sizeof migrations / sizeof migrations[0]);
+}
+
+rdg_err_t baas_store_prune(rdg_baas_t *b) {
+    static const char *const statements[] = {
+        "DELETE FROM chains WHERE " GONE " AND number NOT IN (SELECT number FROM chains WHERE " GONE
+        " ORDER BY number DESC LIMIT 1000)",
+        "DELETE FROM chain_steps WHERE chain NOT IN (SELECT number FROM chains)",
+        "DELETE FROM chain_events WHERE chain NOT IN (SELECT number FROM chains)",
+        "DELETE FROM contracts WHERE chain NOT IN (SELECT number FROM chains)",
+    };
+    for (size_t i = 0; i < sizeof statements / sizeof statements[0]; ++i)
+        RDG_TRY(rdg_sql_exec(b->db, statements[i], NULL, 0, NULL));
+    return RDG_OK;
 }
 
 rdg_err_t baas_int_row(void *ctx, const rdg_sql_row_t *r) {

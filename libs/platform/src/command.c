@@ -10,6 +10,7 @@
 #define KEEP_FINISHED_MS (30ll * 86400000)
 #define KEEP_FINISHED 100000
 #define DEADLINE_DEFAULT_MS 600000
+#define PROGRESS_EVERY_MS 200
 #define DEADLINE_MAX_MS (30ull * 86400000)
 #define UNFINISHED "state IN ('queued', 'sent', 'running')"
 #define NEXT_CHANGE "(SELECT COALESCE(MAX(change), 0) + 1 FROM commands)"
@@ -343,23 +344,25 @@ static rdg_err_t read_report(const json_t *message, report_t *r) {
     return read_error(message, r);
 }
 
+/* Progress within a step is for people: it is stored five times a second at most, what else happens always. */
 static rdg_err_t store_report(rdg_platform_t *p, const char *device, const report_t *r) {
     size_t rows = 0;
+    int64_t now = (int64_t)platform_now();
     RDG_TRY(rdg_sql_exec(
         p->db,
         "UPDATE commands SET state = ?, step = COALESCE(?, step), progress = ?, result = ?, error = ?,"
-        " updated_ms = ?, change = " NEXT_CHANGE " WHERE id = ? AND device = ? AND " UNFINISHED,
+        " updated_ms = ?, change = " NEXT_CHANGE " WHERE id = ? AND device = ? AND " UNFINISHED
+        " AND NOT (state = 'running' AND ? = 'running' AND step IS ? AND updated_ms > ? AND updated_ms <= ?)",
         RDG_SQL_PARAMS(rdg_sql_text(r->state), rdg_sql_text(r->step),
                        rdg_sql_int(strcmp(r->state, "done") == 0 ? 100 : (int64_t)r->progress),
-                       rdg_sql_text(r->result), rdg_sql_text(r->error), rdg_sql_int((int64_t)platform_now()),
-                       rdg_sql_text(r->id), rdg_sql_text(device)),
+                       rdg_sql_text(r->result), rdg_sql_text(r->error), rdg_sql_int(now), rdg_sql_text(r->id),
+                       rdg_sql_text(device), rdg_sql_text(r->state), rdg_sql_text(r->step),
+                       rdg_sql_int(now - PROGRESS_EVERY_MS), rdg_sql_int(now)),
         &rows));
-    if (rows > 0)
-        rdg_log(RDG_LOG_INFO, "command.result", RDG_STR("device", device), RDG_STR("command", r->id),
-                RDG_STR("state", r->state), RDG_STR("step", r->step ? r->step : ""));
-    else
-        rdg_log(RDG_LOG_DEBUG, "command.result_ignored", RDG_STR("device", device), RDG_STR("command", r->id),
-                RDG_STR("state", r->state));
+    bool final = command_state_final(r->state);
+    rdg_log(rows > 0 && final ? RDG_LOG_INFO : RDG_LOG_DEBUG,
+            rows > 0 ? "command.result" : "command.result_ignored", RDG_STR("device", device),
+            RDG_STR("command", r->id), RDG_STR("state", r->state), RDG_STR("step", r->step ? r->step : ""));
     return changed_if(p, RDG_OK, rows);
 }
 

@@ -134,7 +134,10 @@ unsigned fake_enrol(kit_t *k, fake_t *f, const char *token, json_t **answer) {
 void fake_publish(fake_t *f, const char *kind, const char *payload) {
     char topic[160];
     snprintf(topic, sizeof topic, "devices/%s/%s", f->name, kind);
-    (void)rdg_mqtt_publish(f->mqtt, topic, rdg_bytes_str(payload), strcmp(kind, "status") == 0, NULL);
+    pthread_mutex_lock(&f->lock);
+    rdg_mqtt_t *mqtt = f->mqtt;
+    pthread_mutex_unlock(&f->lock);
+    if (mqtt) (void)rdg_mqtt_publish(mqtt, topic, rdg_bytes_str(payload), strcmp(kind, "status") == 0, NULL);
 }
 
 static void answer_command(fake_t *f, const json_t *m) {
@@ -208,7 +211,13 @@ void fake_connect(kit_t *k, fake_t *f) {
                             .message = on_message,
                             .connection = on_connection,
                             .ctx = f};
-    CHECK_OK(rdg_mqtt_start(&o, &f->mqtt));
+    rdg_mqtt_t *mqtt;
+    CHECK_OK(rdg_mqtt_start(&o, &mqtt));
+    pthread_mutex_lock(&f->lock);
+    f->mqtt = mqtt;
+    bool up = f->connected; /* before it could be used: then what on_connection says is said here */
+    pthread_mutex_unlock(&f->lock);
+    if (up) fake_publish(f, "status", "{\"online\":true}");
     kit_wait_online(k, f->name, true);
 }
 

@@ -19,7 +19,7 @@
  * 3. Progress is an event with a growing number; events are stored with the change that they tell of.
  * 4. The chain's administrator key never leaves `keys/` (0600) and is deleted when the chain is destroyed.
  *
- * Limits: RDG_BAAS_CHAINS_MAX chains, 64 devices a chain, 1,000 events kept a chain, 48 KiB of initcode.
+ * Limits: RDG_BAAS_CHAINS_MAX chains, 64 devices a chain, 1,000 events kept a chain, the last 1,000 chains that are gone, 48 KiB of initcode.
  * Threads: functions from one thread; routes run on the service's threads. */
 #ifndef RIDGE_BAAS_BAAS_H
 #define RIDGE_BAAS_BAAS_H
