@@ -65,6 +65,23 @@ static rdg_err_t reserve_ports(rdg_agent_t *a, chain_t *c) {
 
 /* --- chain.prepare ------------------------------------------------------------------------------ */
 
+/* A reference without a registry means the cloud's own; none at all, its node of this version. */
+static rdg_err_t full_reference(const rdg_agent_t *a, const char *image, char *out, size_t size) {
+    size_t len = strlen(a->cloud_url);
+    while (len > 0 && a->cloud_url[len - 1] == '/') --len;
+    int n;
+    if (strchr(image, '/'))
+        n = snprintf(out, size, "%s", image);
+    else if (len == 0)
+        return rdg_fail(RDG_E_INVALID, "image '%.100s' names no registry, and this agent knows no cloud",
+                        image);
+    else
+        n = snprintf(out, size, "%.*s/%s", (int)len, a->cloud_url,
+                     image[0] ? image : "ridge-node:" RIDGE_VERSION);
+    if (n >= 0 && (size_t)n < size) return RDG_OK;
+    return rdg_fail(RDG_E_TOO_LARGE, "the image reference is longer than %zu bytes", size - 1);
+}
+
 static rdg_err_t choose_driver(rdg_agent_t *a, const command_t *c, chain_t *chain) {
     const char *driver = "auto", *image = "";
     rdg_container_driver_t *d = NULL;
@@ -75,14 +92,8 @@ static rdg_err_t choose_driver(rdg_agent_t *a, const command_t *c, chain_t *chai
     else if (strcmp(driver, "auto") == 0 && workloads_driver(a->workloads, "process", &d) == RDG_OK)
         driver = "process";
     RDG_TRY(workloads_driver(a->workloads, driver, &d));
-    if (strcmp(d->name, "oci") == 0 && !image[0])
-        return rdg_fail(RDG_E_INVALID,
-                        "driver oci needs an image: name one, as 127.0.0.1:5000/ridge/node:latest");
-    if (strlen(image) >= sizeof chain->image)
-        return rdg_fail(RDG_E_TOO_LARGE, "the image reference is longer than %zu bytes",
-                        sizeof chain->image - 1);
+    if (strcmp(d->name, "oci") == 0) RDG_TRY(full_reference(a, image, chain->image, sizeof chain->image));
     snprintf(chain->driver, sizeof chain->driver, "%s", d->name);
-    snprintf(chain->image, sizeof chain->image, "%s", image);
     return RDG_OK;
 }
 

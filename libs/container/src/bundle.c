@@ -51,7 +51,7 @@ static json_t *make_mounts(const rdg_container_spec_t *spec, const char *data_mo
 
 static json_t *make_linux(const rdg_container_spec_t *spec, const char *id) {
     char cgroup[160];
-    snprintf(cgroup, sizeof cgroup, "/ridge/%s", id);
+    snprintf(cgroup, sizeof cgroup, "/%s", id);
     json_t *resources = json_pack("{s:[{s:b, s:s}]}", "devices", "allow", 0, "access", "rwm");
     if (spec->memory_bytes > 0)
         json_object_set_new(resources, "memory", json_pack("{s:I}", "limit", (json_int_t)spec->memory_bytes));

@@ -29,17 +29,29 @@ static rdg_err_t bad(const char *text) {
 
 rdg_err_t image_ref_parse(const char *text, image_ref_t *out) {
     char host[256], rest[420];
-    const char *slash = strchr(text, '/');
+    const char *whole = text, *scheme = NULL;
     memset(out, 0, sizeof *out);
+    if (strncmp(text, "http://", 7) == 0) {
+        scheme = "http";
+        text += 7;
+    } else if (strncmp(text, "https://", 8) == 0) {
+        scheme = "https";
+        text += 8;
+    }
+    const char *slash = strchr(text, '/');
     if (!slash || slash == text || (size_t)(slash - text) >= sizeof host || strlen(slash + 1) >= sizeof rest)
-        return bad(text);
+        return bad(whole);
     memcpy(host, text, (size_t)(slash - text));
     host[slash - text] = '\0';
     memcpy(rest, slash + 1, strlen(slash + 1) + 1);
     /* Without a dot, a port or "localhost" it would be Docker Hub's short form, which we do not guess at. */
     if (strspn(host, HOST_CHARS) != strlen(host) || (!strpbrk(host, ".:") && strcmp(host, "localhost") != 0))
-        return bad(text);
-    snprintf(out->base, sizeof out->base, "%s://%s", is_loopback(host) ? "http" : "https", host);
+        return bad(whole);
+    snprintf(out->base, sizeof out->base, "%s://%s",
+             scheme              ? scheme
+             : is_loopback(host) ? "http"
+                                 : "https",
+             host);
     char *at = strchr(rest, '@'), *colon;
     if (at) *at = '\0';
     if ((colon = strrchr(rest, ':'))) *colon = '\0';
@@ -47,8 +59,8 @@ rdg_err_t image_ref_parse(const char *text, image_ref_t *out) {
     out->by_digest = at != NULL;
     if (at ? !image_digest_valid(reference)
            : strspn(reference, TAG_CHARS) != strlen(reference) || !reference[0] || strlen(reference) > 128)
-        return bad(text);
-    if (strlen(rest) >= sizeof out->name || !name_valid(rest)) return bad(text);
+        return bad(whole);
+    if (strlen(rest) >= sizeof out->name || !name_valid(rest)) return bad(whole);
     memcpy(out->name, rest, strlen(rest) + 1);
     memcpy(out->reference, reference, strlen(reference) + 1);
     return RDG_OK;

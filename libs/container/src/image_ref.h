@@ -1,4 +1,5 @@
-/* Image references: "host[:port]/name[:tag][@digest]". Plain HTTP only towards loopback addresses. */
+/* Image references: "[http[s]://]host[:port]/name[:tag][@digest]". Without a scheme: plain HTTP towards loopback
+ * addresses, HTTPS towards all others. */
 #ifndef RIDGE_CONTAINER_IMAGE_REF_H
 #define RIDGE_CONTAINER_IMAGE_REF_H
 #include <stdbool.h>
