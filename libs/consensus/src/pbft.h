@@ -116,6 +116,8 @@ rdg_err_t pbft_record_proposal(pbft_t *p, slot_t *s, bool send, rdg_consensus_ou
 /* Drops the records of heights from..to. */
 rdg_err_t pbft_forget(uint64_t from, uint64_t to, rdg_consensus_output_t *out);
 rdg_err_t pbft_resend(pbft_t *p, rdg_consensus_output_t *out);
+/* All that this replica has said of the undecided height, at once and to one validator. */
+rdg_err_t pbft_resend_to(pbft_t *p, uint32_t to, rdg_consensus_output_t *out);
 rdg_err_t pbft_sign(pbft_t *p, rdg_phase_t phase, uint64_t view, uint64_t height, const rdg_hash_t *digest,
                     rdg_bytes_t proposal, message_t *m, rdg_buf_t *encoded);
 rdg_err_t pbft_keep_proof(proof_t *proof, rdg_bytes_t certificate);

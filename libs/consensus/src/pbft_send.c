@@ -66,13 +66,13 @@ static rdg_err_t encode_own(const pbft_t *p, const slot_t *s, rdg_phase_t phase,
     return message_encode(&m, out);
 }
 
-static rdg_err_t resend_vote(pbft_t *p, const slot_t *s, rdg_phase_t phase, const vote_t *own,
+static rdg_err_t resend_vote(pbft_t *p, const slot_t *s, rdg_phase_t phase, const vote_t *own, uint32_t to,
                              rdg_consensus_output_t *out) {
     rdg_buf_t bytes;
     if (!own->present) return RDG_OK;
     rdg_buf_init(&bytes, 4096);
     rdg_err_t err = encode_own(p, s, phase, own, &bytes);
-    if (err == RDG_OK) err = send(RDG_CONSENSUS_ALL, rdg_buf_view(&bytes), s->height, out);
+    if (err == RDG_OK) err = send(to, rdg_buf_view(&bytes), s->height, out);
     rdg_buf_fini(&bytes);
     return err;
 }
@@ -87,7 +87,7 @@ rdg_err_t pbft_vote(pbft_t *p, slot_t *s, rdg_phase_t phase, rdg_consensus_outpu
         if (own->view != s->view || !rdg_hash_equal(&own->digest, &s->digest))
             return rdg_fail(RDG_E_CONFLICT, "height %llu has another vote of this node on record",
                             (unsigned long long)s->height);
-        return resend_vote(p, s, phase, own, out);
+        return resend_vote(p, s, phase, own, RDG_CONSENSUS_ALL, out);
     }
     rdg_buf_init(&bytes, 4096);
     rdg_err_t err = pbft_sign(p, phase, s->view, s->height, &s->digest, rdg_bytes(NULL, 0), &m, &bytes);
@@ -132,8 +132,19 @@ rdg_err_t pbft_resend(pbft_t *p, rdg_consensus_output_t *out) {
     RDG_TRY(resend_proposal(p, s, out));
     if (p->now_ms - s->sent_ms < RESEND_AFTER_MS) return RDG_OK;
     s->sent_ms = p->now_ms;
-    RDG_TRY(resend_vote(p, s, RDG_PHASE_PREPARE, &s->prepares[p->config.self], out));
-    return resend_vote(p, s, RDG_PHASE_COMMIT, &s->commits[p->config.self], out);
+    RDG_TRY(resend_vote(p, s, RDG_PHASE_PREPARE, &s->prepares[p->config.self], RDG_CONSENSUS_ALL, out));
+    return resend_vote(p, s, RDG_PHASE_COMMIT, &s->commits[p->config.self], RDG_CONSENSUS_ALL, out);
+}
+
+rdg_err_t pbft_resend_to(pbft_t *p, uint32_t to, rdg_consensus_output_t *out) {
+    slot_t *s = pbft_slot(p, p->committed + 1);
+    if (!pbft_may_vote(p) || s->state == SLOT_EMPTY || to >= p->config.validators.count ||
+        to == p->config.self)
+        return RDG_OK;
+    if (pbft_leader(p, s->view) == p->config.self && s->state >= SLOT_PREPARING)
+        RDG_TRY(send(to, rdg_bytes(s->proposal, s->proposal_len), s->height, out));
+    RDG_TRY(resend_vote(p, s, RDG_PHASE_PREPARE, &s->prepares[p->config.self], to, out));
+    return resend_vote(p, s, RDG_PHASE_COMMIT, &s->commits[p->config.self], to, out);
 }
 
 rdg_err_t pbft_keep_proof(proof_t *proof, rdg_bytes_t certificate) {

@@ -29,7 +29,8 @@ static void on_link(void *ctx, size_t peer, bool up) {
     rdg_node_t *n = ctx;
     if (up) {
         sync_announce(n, peer);
-        (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_TICK});
+        uint32_t validator = rdg_validators_find(&n->genesis.validators, &n->peers[peer].key);
+        (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_LINKED, .from = validator});
     }
     status_refresh(n);
 }

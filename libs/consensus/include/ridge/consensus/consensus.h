@@ -74,7 +74,8 @@ typedef enum rdg_consensus_event_kind {
     RDG_EVENT_VALIDATED, /* the host's answer to VALIDATE: ok or not */
     RDG_EVENT_EXECUTED,  /* block `height` is executed and durable; digest is its executed header's */
     RDG_EVENT_SYNCED, /* the host imported sealed blocks up to `height` (digest: last block hash) by itself */
-    RDG_EVENT_TICK    /* the deadline asked for by the last TIMER has come */
+    RDG_EVENT_TICK,   /* the deadline asked for by the last TIMER has come */
+    RDG_EVENT_LINKED /* validator `from` can be reached from now on, and may have missed what was sent before */
 } rdg_consensus_event_kind_t;
 
 typedef struct rdg_consensus_record {
