@@ -64,8 +64,12 @@ static rdg_err_t events(void *ctx, const rdg_service_call_t *call, rdg_service_a
         if (json_array_size(list) > 0) break;
         pthread_mutex_lock(&b->lock);
         bool in_time = wait_ms > 0;
+        uint64_t until = deadline, soon = baas_mono() + BAAS_IMPATIENT_MS;
+        if (b->patient >= BAAS_PATIENT && until > soon) until = soon;
+        ++b->patient;
         while (b->event_generation == generation && !b->stopping && in_time)
-            in_time = baas_wait(b, &b->events, deadline);
+            in_time = baas_wait(b, &b->events, until);
+        --b->patient;
         bool more = b->event_generation != generation && !b->stopping;
         pthread_mutex_unlock(&b->lock);
         if (!more) break;

@@ -12,6 +12,9 @@
 #define BAAS_WORKERS 4
 #define BAAS_CLIENTS_IDLE 8
 #define BAAS_WAIT_MAX_MS 25000
+/* Who waits occupies a thread of the service: beyond so many at once, each waits for a moment only. */
+#define BAAS_PATIENT 12
+#define BAAS_IMPATIENT_MS 250
 #define BAAS_NAME_MAX 64
 
 struct rdg_baas {
@@ -22,6 +25,7 @@ struct rdg_baas {
     pthread_cond_t events; /* an event was stored; or stopping */
     bool stopping, started;
     uint64_t event_generation;
+    unsigned patient; /* handlers that wait for an event */
     rdg_list_t queue; /* work_t */
     rdg_cloud_client_t *idle[BAAS_CLIENTS_IDLE];
     size_t idle_count;

@@ -234,3 +234,49 @@ TEST(chain_with_nonsense_in_its_parameters_fails_and_says_so) {
     json_decref(kit_wait_chain(&k, "c", "cancelled"));
     kit_close(&k);
 }
+
+typedef struct watcher {
+    pthread_t thread;
+    uint16_t port;
+    unsigned status;
+} watcher_t;
+
+static void *watch(void *arg) {
+    watcher_t *w = arg;
+    char url[128];
+    rdg_http_client_t *http;
+    rdg_http_answer_t got;
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/api/v1/chains/c/events?after=1000000", w->port);
+    const char *headers[] = {"Authorization: Bearer secret"};
+    rdg_http_call_t call = {.method = "GET", .url = url, .headers = headers, .header_count = 1};
+    if (rdg_http_client_new(&http) != RDG_OK) return NULL;
+    if (rdg_http_call(http, &call, &got) == RDG_OK) {
+        w->status = got.status;
+        rdg_http_answer_fini(&got);
+    }
+    rdg_http_client_free(http);
+    return NULL;
+}
+
+TEST(many_who_wait_for_events_leave_room_for_others) {
+    enum { WATCHERS = 40 };
+    kit_t k;
+    static watcher_t watchers[WATCHERS];
+    kit_open(&k);
+    kit_create(&k, 4);
+    json_decref(kit_wait_chain(&k, "c", "running"));
+    for (int i = 0; i < WATCHERS; ++i) {
+        watchers[i].port = rdg_service_port(k.service);
+        CHECK_EQ(pthread_create(&watchers[i].thread, NULL, watch, &watchers[i]), 0);
+    }
+    uint64_t start = baas_mono();
+    for (int i = 0; i < 20; ++i) CHECK_EQ(kit_call(&k, "GET", "/chains", NULL, NULL), 200);
+    CHECK(baas_mono() - start < 10000);
+    rdg_baas_stop(k.baas); /* and a stop wakes them all */
+    for (int i = 0; i < WATCHERS; ++i) {
+        pthread_join(watchers[i].thread, NULL);
+        CHECK_EQ(watchers[i].status, 200);
+    }
+    CHECK(baas_mono() - start < 20000);
+    kit_close(&k);
+}

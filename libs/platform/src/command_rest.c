@@ -27,8 +27,12 @@ static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_ans
 static bool wait_change(rdg_platform_t *p, uint64_t *generation, uint64_t deadline_ms) {
     pthread_mutex_lock(&p->lock);
     bool in_time = true;
+    uint64_t soon = rdg_mono_ms(rdg_clock_system()) + PLATFORM_IMPATIENT_MS;
+    if (p->patient >= PLATFORM_PATIENT && deadline_ms > soon) deadline_ms = soon;
+    ++p->patient;
     while (p->generation == *generation && !p->stopping && in_time)
         in_time = platform_wait(p, &p->changed, deadline_ms);
+    --p->patient;
     bool more = p->generation != *generation && !p->stopping;
     *generation = p->generation;
     pthread_mutex_unlock(&p->lock);

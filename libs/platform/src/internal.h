@@ -18,6 +18,9 @@
 #define PLATFORM_TELEMETRY_MAX (64u << 10)
 #define PLATFORM_IN_FLIGHT 256
 #define PLATFORM_WAIT_MAX_MS 25000
+/* Who waits occupies a thread of the service: beyond so many at once, each waits for a moment only. */
+#define PLATFORM_PATIENT 12
+#define PLATFORM_IMPATIENT_MS 250
 #define PLATFORM_ID_MAX 64
 #define PLATFORM_TOPIC_MAX 160
 
@@ -39,6 +42,7 @@ struct rdg_platform {
     pthread_cond_t kick;     /* the dispatcher has something to look at */
     pthread_cond_t answered; /* a request was answered; or stopping */
     uint64_t generation;
+    unsigned patient; /* handlers that wait for a change */
     bool stopping, kicked, connected, lost;
     pthread_t dispatcher;
     bool dispatching;
