@@ -142,7 +142,8 @@ static rdg_err_t check_limits(const rdg_pool_t *p, const rdg_tx_t *tx) {
 
 static rdg_err_t precheck(const rdg_pool_t *p, const rdg_tx_t *tx) {
     RDG_TRY(rdg_tx_check(tx, p->chain_id, p->tx_gas_limit, p->height + 1));
-    if (find_entry(p, &tx->id)) return rdg_fail(RDG_E_DUPLICATE, "the transaction is in the pool already");
+    if (find_entry(p, &tx->id))
+        return rdg_fail(RDG_E_DUPLICATE, "the transaction is in the pool already: wait for its receipt");
     return check_limits(p, tx);
 }
 

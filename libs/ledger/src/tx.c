@@ -24,7 +24,9 @@ static rdg_err_t parse_payload(rdg_tx_t *tx) {
     tx->data = rdg_rlp_bytes(&c);
     rdg_rlp_fixed(&c, tx->key.b, sizeof tx->key.b);
     if (rdg_rlp_done(&c) != RDG_OK || rdg_rlp_done(&outer) != RDG_OK)
-        return rdg_fail(RDG_E_MALFORMED, "transaction payload is not the RLP list of its nine fields");
+        return rdg_fail(
+            RDG_E_MALFORMED,
+            "transaction payload is not the RLP list of its nine fields: encode and sign it anew");
     if (to.len != 0 && to.len != sizeof tx->to.b)
         return rdg_fail(RDG_E_MALFORMED, "recipient of %zu bytes: want 20, or none for a create", to.len);
     if (tx->nonce >= RDG_TX_NONCE_LIMIT)
@@ -41,7 +43,8 @@ static rdg_err_t parse(rdg_tx_t *tx) {
     tx->payload = rdg_rlp_raw(&c);
     rdg_rlp_fixed(&c, tx->signature.b, sizeof tx->signature.b);
     if (rdg_rlp_done(&c) != RDG_OK || rdg_rlp_done(&outer) != RDG_OK)
-        return rdg_fail(RDG_E_MALFORMED, "transaction is not the RLP list [payload, signature]");
+        return rdg_fail(RDG_E_MALFORMED,
+                        "transaction is not the RLP list [payload, signature]: send all of its bytes");
     RDG_TRY(parse_payload(tx));
     rdg_sm3_tagged(RDG_DOMAIN_TX, &tx->payload, 1, &tx->id);
     rdg_sm2_address(&tx->key, &tx->from);
@@ -51,7 +54,7 @@ static rdg_err_t parse(rdg_tx_t *tx) {
 rdg_err_t rdg_tx_decode(rdg_bytes_t wire, rdg_tx_t **out) {
     *out = NULL;
     if (wire.len > RDG_TX_BYTES_MAX)
-        return rdg_fail(RDG_E_TOO_LARGE, "transaction of %zu bytes: the limit is %u", wire.len,
+        return rdg_fail(RDG_E_TOO_LARGE, "transaction of %zu bytes: the limit is %u, split it", wire.len,
                         RDG_TX_BYTES_MAX);
     rdg_tx_t *tx = rdg_alloc(sizeof *tx + wire.len);
     if (!tx) return RDG_E_NO_MEMORY;
@@ -90,7 +93,9 @@ rdg_err_t rdg_tx_verify(const rdg_tx_t *tx) {
 
 rdg_err_t rdg_tx_check(const rdg_tx_t *tx, uint64_t chain_id, uint64_t tx_gas_limit, uint64_t height) {
     if (tx->chain_id != chain_id)
-        return rdg_fail(RDG_E_WRONG_CHAIN, "transaction is for chain %" PRIu64 ", this is chain %" PRIu64,
+        return rdg_fail(RDG_E_WRONG_CHAIN,
+                        "transaction is for chain %" PRIu64 ", this is chain %" PRIu64
+                        ": sign it for this chain",
                         tx->chain_id, chain_id);
     if (tx->valid_until < height)
         return rdg_fail(RDG_E_EXPIRED,
@@ -99,16 +104,19 @@ rdg_err_t rdg_tx_check(const rdg_tx_t *tx, uint64_t chain_id, uint64_t tx_gas_li
                         tx->valid_until, height);
     if (tx->valid_until - height > RDG_TX_VALID_MAX)
         return rdg_fail(RDG_E_INVALID_TX,
-                        "valid_until %" PRIu64 " is more than %llu blocks ahead of %" PRIu64, tx->valid_until,
-                        RDG_TX_VALID_MAX, height);
+                        "valid_until %" PRIu64 " is more than %llu blocks ahead of %" PRIu64
+                        ": sign it with an earlier one",
+                        tx->valid_until, RDG_TX_VALID_MAX, height);
     if (tx->gas_limit > tx_gas_limit)
         return rdg_fail(RDG_E_GAS_LIMIT,
-                        "gas limit %" PRIu64 " is above the chain's %" PRIu64 " for one transaction",
+                        "gas limit %" PRIu64 " is above the chain's %" PRIu64
+                        " for one transaction: sign it with less",
                         tx->gas_limit, tx_gas_limit);
     uint64_t intrinsic = rdg_evm_intrinsic_gas(tx->is_create, tx->data);
     if (tx->gas_limit < intrinsic)
         return rdg_fail(RDG_E_GAS_LIMIT,
-                        "gas limit %" PRIu64 " is below the %" PRIu64 " that its data alone costs",
+                        "gas limit %" PRIu64 " is below the %" PRIu64
+                        " that its data alone costs: sign it with more",
                         tx->gas_limit, intrinsic);
     if (tx->is_create && tx->data.len > RDG_EVM_INITCODE_MAX)
         return rdg_fail(RDG_E_INVALID_TX, "contract of %zu bytes of init code: the limit is %d", tx->data.len,

@@ -64,6 +64,7 @@ static void write_files(cluster_t *c) {
 void cluster_init(cluster_t *c, size_t count) {
     memset(c, 0, sizeof *c);
     c->count = count;
+    c->pool_count = 1000;
     rdg_genesis_t *g = &c->genesis;
     snprintf(g->name, sizeof g->name, "test");
     snprintf(g->consensus, sizeof g->consensus, "pbft");
@@ -104,7 +105,7 @@ static void run_node(cluster_t *c, size_t i) {
                             .p2p_port = c->p2p_ports[i],
                             .rpc_port = c->rpc_ports[i],
                             .memory_bytes = 8u << 20,
-                            .pool_count = 1000,
+                            .pool_count = c->pool_count,
                             .pool_bytes = 4u << 20,
                             .pool_per_sender = 1000};
     rdg_err_t err = rdg_node_open(&o, &node);
@@ -162,7 +163,7 @@ unsigned cluster_post(cluster_t *c, size_t i, const char *body, rdg_buf_t *out) 
     return status;
 }
 
-json_t *cluster_rpc(cluster_t *c, size_t i, const char *method, json_t *params, char code[32]) {
+json_t *cluster_call(cluster_t *c, size_t i, const char *method, json_t *params) {
     json_t *request = json_pack("{s:s, s:i, s:s, s:o}", "jsonrpc", "2.0", "id", 1, "method", method, "params",
                                 params),
            *answer = NULL;
@@ -172,9 +173,14 @@ json_t *cluster_rpc(cluster_t *c, size_t i, const char *method, json_t *params, 
     json_decref(request);
     unsigned status = cluster_post(c, i, text, &out);
     free(text);
-    if (code) *code = '\0';
     if (status == 200) CHECK_OK(rdg_json_parse(rdg_buf_view(&out), &answer));
     rdg_buf_fini(&out);
+    return answer;
+}
+
+json_t *cluster_rpc(cluster_t *c, size_t i, const char *method, json_t *params, char code[32]) {
+    json_t *answer = cluster_call(c, i, method, params);
+    if (code) *code = '\0';
     json_t *result = json_incref(json_object_get(answer, "result"));
     const json_t *data = json_object_get(json_object_get(answer, "error"), "data");
     if (code && json_object_get(data, "code"))
@@ -189,6 +195,17 @@ uint64_t cluster_height(cluster_t *c, size_t i) {
     if (result) CHECK_OK(rdg_json_quantity_parse(result, &height));
     json_decref(result);
     return height;
+}
+
+void cluster_wait_rpc(cluster_t *c, size_t i) {
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+    json_t *result;
+    while (!(result = cluster_rpc(c, i, "eth_chainId", json_array(), NULL))) {
+        if (rdg_mono_ms(rdg_clock_system()) > end)
+            rdg_test_fail(__FILE__, __LINE__, "node %zu does not answer: see %s/node.log", i, c->dirs[i]);
+        pause_ms(5);
+    }
+    json_decref(result);
 }
 
 void cluster_wait_height(cluster_t *c, size_t i, uint64_t height) {
@@ -209,16 +226,32 @@ void cluster_block_hash(cluster_t *c, size_t i, uint64_t height, char out[80]) {
     json_decref(block);
 }
 
-rdg_tx_t *cluster_tx(cluster_t *c) {
-    static const rdg_address_t to = {{0x11}};
+rdg_tx_t *cluster_sign(cluster_t *c, rdg_tx_fields_t f) {
     rdg_tx_t *tx = NULL;
-    rdg_tx_fields_t f = {.chain_id = c->genesis.validators.chain_id,
-                         .nonce = rdg_tx_random_nonce(rdg_random_system()),
-                         .valid_until = 1000,
-                         .gas_limit = 100000,
-                         .to = &to};
+    if (f.chain_id == 0) f.chain_id = c->genesis.validators.chain_id;
+    if (f.nonce == 0) f.nonce = rdg_tx_random_nonce(rdg_random_system());
+    if (f.valid_until == 0) f.valid_until = 1000;
+    if (f.gas_limit == 0) f.gas_limit = 100000;
     CHECK_OK(rdg_tx_sign(&f, c->user, &tx));
     return tx;
+}
+
+rdg_tx_t *cluster_tx(cluster_t *c) {
+    static const rdg_address_t to = {{0x11}};
+    return cluster_sign(c, (rdg_tx_fields_t){.to = &to});
+}
+
+void cluster_log_has(cluster_t *c, size_t i, const char *text) {
+    char path[600];
+    rdg_buf_t log;
+    rdg_buf_init(&log, 64u << 20);
+    CHECK_OK(rdg_path_join(path, sizeof path, c->dirs[i], "node.log"));
+    CHECK_OK(rdg_file_read(path, &log));
+    const char *all = rdg_buf_cstr(&log), *tail = all + (log.len > 600 ? log.len - 600 : 0);
+    if (!strstr(all, text))
+        rdg_test_fail(__FILE__, __LINE__, "the log of node %zu does not say '%s'; it ends: %s", i, text,
+                      tail);
+    rdg_buf_fini(&log);
 }
 
 void cluster_send(cluster_t *c, size_t i, rdg_bytes_t wire, char code[32]) {

@@ -13,6 +13,7 @@ typedef struct cluster {
     size_t count;
     rdg_genesis_t genesis;
     rdg_sm2_key_t *user;
+    size_t pool_count; /* of nodes that are started from now on */
     char dirs[CLUSTER_MAX][512];
     uint16_t p2p_ports[CLUSTER_MAX], rpc_ports[CLUSTER_MAX];
     pid_t pids[CLUSTER_MAX];
@@ -28,19 +29,26 @@ int cluster_stop(cluster_t *c, size_t i);  /* SIGTERM; its exit status */
 int cluster_exit(cluster_t *c, size_t i);  /* waits for its end; its exit status */
 void cluster_fini(cluster_t *c);
 
+/* The whole answer to a call, owned; NULL when the node does not answer. */
+json_t *cluster_call(cluster_t *c, size_t i, const char *method, json_t *params);
 /* Result of a call, owned; NULL when the node does not answer or answers an error (*code gets its name then).
  */
 json_t *cluster_rpc(cluster_t *c, size_t i, const char *method, json_t *params, char code[32]);
 /* Raw exchange: HTTP status, answer appended to out. */
 unsigned cluster_post(cluster_t *c, size_t i, const char *body, rdg_buf_t *out);
+void cluster_wait_rpc(cluster_t *c, size_t i);   /* until it answers */
 uint64_t cluster_height(cluster_t *c, size_t i); /* 0 when it does not answer */
 /* Waits until node i has reached the height; fails the test after 20 s. */
 void cluster_wait_height(cluster_t *c, size_t i, uint64_t height);
 void cluster_block_hash(cluster_t *c, size_t i, uint64_t height, char out[80]);
+/* A transaction by the user with these fields, where 0 takes a value that is right. */
+rdg_tx_t *cluster_sign(cluster_t *c, rdg_tx_fields_t fields);
 /* A signed transfer of nothing to an address, with a random nonce. */
 rdg_tx_t *cluster_tx(cluster_t *c);
 /* Sends it; empty string on success, else the code of the refusal. */
 void cluster_send(cluster_t *c, size_t i, rdg_bytes_t wire, char code[32]);
+/* Fails the test unless the node's log holds this text. */
+void cluster_log_has(cluster_t *c, size_t i, const char *text);
 /* Waits for its receipt on node i, owned. */
 json_t *cluster_receipt(cluster_t *c, size_t i, const rdg_hash_t *id);
 
