@@ -82,6 +82,9 @@ static void set_behaviour(store_t *s, bool create) {
     rocksdb_options_set_compression_per_level(o, compression, 7);
     rocksdb_options_set_create_if_missing(o, create);
     rocksdb_options_set_paranoid_checks(o, 1);
+    /* The default stops at the first damaged record of the log and drops what stands after it without a word:
+     * acknowledged blocks and votes. This one drops a record that was cut off at the end, and refuses the rest. */
+    rocksdb_options_set_wal_recovery_mode(o, rocksdb_tolerate_corrupted_tail_records_recovery);
     s->read = rocksdb_readoptions_create();
     rocksdb_readoptions_set_verify_checksums(s->read, 1);
     s->write_synced = rocksdb_writeoptions_create();
