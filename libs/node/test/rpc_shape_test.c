@@ -181,8 +181,7 @@ TEST(every_method_bears_parameters_of_every_type) {
         "[{\"value\":\"0xg\",\"to\":null}]",
         "[{\"from\":\"0x12\"}]",
         "[{\"data\":\"0x5b600056\"}]",
-        "[{\"to\":\"0x0000000000000000000000000000000000000002\",\"data\":\"0x00\",\"gas\":"
-        "\"0xffffffffffffffff\"}]",
+        "[{\"to\":\"0x0000000000000000000000000000000000000002\",\"gas\":\"0xffffffffffffffff\"}]",
         "[{\"topics\":7}]",
         "[{\"topics\":[1,2,3,4,5]}]",
         "[{\"topics\":[[[]]]}]",
