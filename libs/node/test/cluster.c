@@ -208,6 +208,22 @@ void cluster_wait_rpc(cluster_t *c, size_t i) {
     json_decref(result);
 }
 
+int cluster_wait_rpc_or_exit(cluster_t *c, size_t i) {
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+    for (;;) {
+        int status = 0;
+        json_t *result = cluster_rpc(c, i, "eth_chainId", json_array(), NULL);
+        json_decref(result);
+        if (result) return -1;
+        if (waitpid(c->pids[i], &status, WNOHANG) == c->pids[i]) {
+            c->pids[i] = 0;
+            return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+        }
+        CHECK(rdg_mono_ms(rdg_clock_system()) < end);
+        pause_ms(2);
+    }
+}
+
 void cluster_wait_height(cluster_t *c, size_t i, uint64_t height) {
     uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS, now = 0;
     while ((now = cluster_height(c, i)) < height) {

@@ -36,7 +36,9 @@ json_t *cluster_call(cluster_t *c, size_t i, const char *method, json_t *params)
 json_t *cluster_rpc(cluster_t *c, size_t i, const char *method, json_t *params, char code[32]);
 /* Raw exchange: HTTP status, answer appended to out. */
 unsigned cluster_post(cluster_t *c, size_t i, const char *body, rdg_buf_t *out);
-void cluster_wait_rpc(cluster_t *c, size_t i);   /* until it answers */
+void cluster_wait_rpc(cluster_t *c, size_t i); /* until it answers */
+/* Until it answers: -1, or ends by itself: its exit status. */
+int cluster_wait_rpc_or_exit(cluster_t *c, size_t i);
 uint64_t cluster_height(cluster_t *c, size_t i); /* 0 when it does not answer */
 /* Waits until node i has reached the height; fails the test after 20 s. */
 void cluster_wait_height(cluster_t *c, size_t i, uint64_t height);
