@@ -25,6 +25,9 @@ def arguments():
     parser.add_argument("--readings", metavar="FILE.csv", help="meter readings; default: this machine's /proc")
     parser.add_argument("--rows", type=int, default=100, help="rows of the file for each device (default 100)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument("--image", metavar="DIR", default=os.path.join(labs.ROOT, "build", "image"),
+                        help="OCI image layout of the node, for driver oci (default build/image)")  # fmt: skip
+    parser.add_argument("--intake", choices=("http", "mqtt"), default="http", help="how devices get their readings")
     parser.add_argument("--keep", action="store_true", help="keep the files after --once")
     return parser.parse_args()
 
@@ -56,9 +59,13 @@ def feed(lab, names, options, show):
         nonlocal count
         for at in range(0, len(batch), BATCH):
             part = batch[at : at + BATCH]
-            status, answer = lab.agents[name].call("POST", "/v1/readings", [readings.as_json(*r) for r in part])
-            if status != 202 or answer.get("refused"):
-                raise labs.LabError(f"{name} refused readings: HTTP {status}: {answer}")
+            values = [readings.as_json(*r) for r in part]
+            if options.intake == "mqtt":
+                lab.agents[name].publish("ridge/readings", values)
+            else:
+                status, answer = lab.agents[name].call("POST", "/v1/readings", values)
+                if status != 202 or answer.get("refused"):
+                    raise labs.LabError(f"{name} refused readings: HTTP {status}: {answer}")
             for meter, _, value in part:
                 given[name].setdefault(meter, []).append(value)
             count += len(part)
@@ -140,10 +147,9 @@ def intake_latency(lab, names):
 def play(lab, options, show):
     driver = choose_driver(options.driver)
     names = [f"dev-{i + 1}" for i in range(options.devices)]
-    extra = ["--image", os.path.join(labs.ROOT, "build", "image")] if driver == "oci" else []
-    lab.start_cloud(extra)
+    lab.start_cloud(["--image", options.image] if driver == "oci" else [])
     show(f"cloud is up at {lab.cloud.url}, data in {lab.cloud.dir}")
-    lab.enrol(names, driver)
+    lab.enrol(names, driver, ["--intake-broker", "spawn"] if options.intake == "mqtt" else [])
     show(f"{len(names)} devices are enrolled and online: {', '.join(names)}")
 
     begin = time.monotonic()
@@ -230,10 +236,13 @@ def main():
     except KeyboardInterrupt:
         print("run: interrupted; stopping", file=sys.stderr)
     finally:
-        lab.stop()
-    if not failed and lab.leftovers():
-        print("run: left behind: " + "; ".join(lab.leftovers()), file=sys.stderr)
-        failed = True
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # asked twice, it still clears up
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        try:
+            lab.stop()
+        except labs.LabError as error:
+            print(f"run: {error}", file=sys.stderr)
+            failed = True
     if not failed:
         show("all processes have ended; nothing is left behind")
         if options.json:

@@ -1,7 +1,7 @@
 """A cloud and devices on this machine, for ./run, the benchmarks and the whole-system tests.
 
-Everything lives below one directory; ports are chosen by the system; stop() ends every process that was started and
-removes the directory. Only the standard library is used.
+Everything lives below one directory; ports are chosen by the system; stop() ends every process that was started, whoever
+started it, takes down what containers need, and removes the directory. Only the standard library is used.
 """
 
 import http.client
@@ -13,6 +13,9 @@ import subprocess
 import tempfile
 import time
 import urllib.parse
+
+import containers
+import mqtt
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -113,6 +116,18 @@ class Program:
             self.process.kill()
             self.process.wait()
 
+    def kill(self):
+        """As a power cut does it."""
+        self.process.kill()
+        self.process.wait()
+
+    def end(self, seconds=20):
+        """The exit status of a program that is to end by itself."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise LabError(f"{self.argv[0]} has not ended within {seconds} s; its log says:\n{self.log_tail()}") from None
+
     def log_tail(self, lines=5):
         try:
             with open(self.log, encoding="utf-8", errors="replace") as file:
@@ -203,6 +218,11 @@ class Agent(Program):
     def call(self, method, path, body=None, timeout=30):
         return request(self.url, method, path, body, timeout=timeout)
 
+    def publish(self, topic, value):
+        """To the device's own broker, for agents that were started with --intake-broker."""
+        with mqtt.Client(read_json(os.path.join(self.dir, "agent.json"))["intake_broker"]) as client:
+            client.publish(topic, value)
+
     def intake(self):
         status, answer = self.call("GET", "/v1/intake")
         if status != 200:
@@ -212,8 +232,9 @@ class Agent(Program):
 
 class Lab:
     def __init__(self, build=None, keep=False):
+        """build: the directory of the programs; default $RIDGE_BIN, or the release build."""
         self.bin = build or os.environ.get("RIDGE_BIN") or os.path.join(ROOT, "build", "release", "bin")
-        self.dir = tempfile.mkdtemp(prefix="ridge-lab-", dir=os.environ.get("TMPDIR", "/tmp"))
+        self.dir = os.path.realpath(tempfile.mkdtemp(prefix="ridge-lab-", dir=os.environ.get("TMPDIR", "/tmp")))
         os.chmod(self.dir, 0o755)
         self.keep = keep
         self.cloud = None
@@ -287,61 +308,51 @@ class Lab:
         return answer["result"]
 
     def node_pids(self, chain=None):
-        """Processes of ridge-node that belong to this lab."""
+        """Processes of ridge-node that belong to this lab: {device: pid}."""
         found = {}
+        for pid, line in self._processes():
+            if os.path.basename(line.split("\0")[0]) != "ridge-node":
+                continue
+            place = line if self.dir in line else containers.data_of(pid) or ""
+            for name in self.agents:
+                if f"/devices/{name}/chains/{chain + '/' if chain else ''}" in place:
+                    found[name] = pid
+        return found
+
+    def _processes(self):
+        """(pid, command line) of everything that names our directory, on its command line or as what is mounted in it."""
+        ours = os.path.basename(self.dir)
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    line = file.read().decode(errors="replace").split("\0")
+                    line = file.read().decode(errors="replace")
                 with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
                     state = file.read().rsplit(")", 1)[1].split()[0]
             except OSError:
                 continue
-            if state == "Z" or not line or os.path.basename(line[0]) != "ridge-node":
-                continue
-            text = " ".join(line)
-            for name in self.agents:
-                mine = self.dir in text or self._in_container(pid, name)
-                if mine and (f"/{name}/" in text or self._in_container(pid, name)):
-                    if chain is None or f"/{chain}/" in text or self._in_container(pid, name):
-                        found[name] = int(pid)
-        return found
-
-    def _in_container(self, pid, name):
-        """A node in a container has its directory mounted: the mount's source names the device."""
-        try:
-            with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="replace") as file:
-                return any(f"{self.dir}/devices/{name}/" in line and "ridge-node" in line for line in file)
-        except OSError:
-            return False
+            if state not in "ZX" and int(pid) != os.getpid() and (self.dir in line or ours in (containers.data_of(pid) or "")):
+                yield int(pid), line
 
     def leftovers(self):
-        """What must not be there after the end: processes and mounts that name our directory."""
-        left = []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            if int(pid) == os.getpid():
-                continue
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    line = file.read().decode(errors="replace").replace("\0", " ")
-            except OSError:
-                continue
-            if self.dir in line:
-                left.append(f"process {pid}: {line.strip()}")
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
-            left += [f"mount {line.split()[4]}" for line in file if self.dir in line.split()[4]]
-        return left
+        """What must not be there after the end: processes, mounts and cgroups of ours."""
+        left = [f"process {pid}: {line.replace(chr(0), ' ').strip()}" for pid, line in self._processes()]
+        left += [f"mount {place}" for place in containers.mounts_below(self.dir)]
+        return left + [f"cgroup {path}" for path in containers.cgroups(self.dir, self.agents)]
 
     def stop(self):
         for agent in self.agents.values():
             agent.stop()
         if self.cloud:
             self.cloud.stop()
-        for pid in self.node_pids().values():
-            os.kill(pid, signal.SIGKILL)
-        try:
-            wait_for("the end of all processes", 10, lambda: not self.leftovers(), 0.05)
-        finally:
-            left = self.leftovers()
-            if not self.keep and not any(entry.startswith("mount") for entry in left):
-                shutil.rmtree(self.dir, ignore_errors=True)
+        for pid, _ in list(self._processes()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        wait_for("the end of all processes", 10, lambda: not list(self._processes()), 0.02)
+        containers.clear(self.dir, self.agents)
+        left = self.leftovers()
+        if left:
+            raise LabError("left behind: " + "; ".join(left))
+        if not self.keep:
+            shutil.rmtree(self.dir, ignore_errors=True)
