@@ -79,7 +79,7 @@ def feed(lab, names, options, show):
             labs.wait_for("the next second", 3, lambda: int(time.time()) > last, 0.02)
             last = int(time.time())
             for name in names:
-                send(name, readings.from_proc())
+                send(name, readings.from_proc(last))
     show(f"{count} readings are durable on the devices")
     return given, count
 

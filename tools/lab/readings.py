@@ -6,7 +6,6 @@ A reading is (meter, time in seconds, value in micro-units); its JSON form carri
 import csv
 import datetime
 import decimal
-import time
 
 MICRO = decimal.Decimal(1000000)
 
@@ -37,9 +36,9 @@ def from_csv(path, device, rows):
     return result
 
 
-def from_proc():
-    """One sample of this machine: memory, load, CPU and network counters as meters of their own."""
-    when, result = int(time.time()), []
+def from_proc(when):
+    """One sample of this machine, taken at second `when`: memory, load, CPU and network counters as meters of their own."""
+    result = []
     with open("/proc/meminfo", encoding="ascii") as file:
         for line in list(file)[:6]:
             name, value = line.split(":")
