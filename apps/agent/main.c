@@ -2,6 +2,7 @@
 #include "ridge/agent/agent.h"
 #include "ridge/base/config.h"
 #include "ridge/base/log.h"
+#include "ridge/container/container.h"
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
@@ -51,6 +52,7 @@ static int run(const rdg_config_t *c, const sigset_t *signals) {
         .token = rdg_config_str(c, "token"),
         .driver = rdg_config_str(c, "driver"),
         .node_program = rdg_config_str(c, "node-program"),
+        .unpacker = "/proc/self/exe",
         .advertise_host = rdg_config_str(c, "advertise-host"),
         .http_host = rdg_config_str(c, "http-host"),
         .http_port = (uint16_t)rdg_config_u64(c, "http-port"),
@@ -77,6 +79,8 @@ int main(int argc, char **argv) {
     rdg_config_t *c = NULL;
     rdg_log_level_t level = RDG_LOG_INFO;
     sigset_t signals;
+    int unpacked;
+    if (rdg_container_unpack_main(argc, argv, &unpacked)) return unpacked;
     /* Every thread with an arena of its own would keep what it once used; a small device has better uses. */
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_MMAP_THRESHOLD, 64 << 10);

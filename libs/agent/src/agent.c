@@ -40,7 +40,7 @@ static rdg_err_t make_drivers(rdg_agent_t *a, const rdg_agent_options_t *o) {
                                           &a->drivers[a->driver_count++]));
     if (all || strcmp(want, "oci") == 0) {
         RDG_TRY(rdg_path_join(root, sizeof root, a->dir, "oci"));
-        rdg_container_oci_options_t oci = {.root = root};
+        rdg_container_oci_options_t oci = {.root = root, .unpacker = o->unpacker};
         rdg_err_t err = rdg_container_oci_new(&oci, &a->drivers[a->driver_count]);
         if (err == RDG_OK)
             ++a->driver_count;

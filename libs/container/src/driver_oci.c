@@ -27,7 +27,7 @@
 
 typedef struct driver_oci {
     rdg_container_driver_t driver;
-    char *root, *data_mount, *state_root;
+    char *root, *data_mount, *state_root, *unpacker;
     char runtime[PATH_MAX];
     uint64_t image_bytes_max;
 } driver_oci_t;
@@ -187,7 +187,7 @@ static rdg_err_t mount_root(const driver_oci_t *d, const image_t *image, const p
 static rdg_err_t oci_prepare(void *ctx, const char *image, rdg_container_progress_fn progress,
                              void *progress_ctx) {
     driver_oci_t *d = ctx;
-    return image_pull(d->root, image, d->image_bytes_max, progress, progress_ctx);
+    return image_pull(d->root, image, d->image_bytes_max, d->unpacker, progress, progress_ctx);
 }
 
 static rdg_err_t launch(driver_oci_t *d, const rdg_container_spec_t *spec, const paths_t *p, image_t *image) {
@@ -277,6 +277,7 @@ static void oci_free(void *ctx) {
     rdg_free(d->root);
     rdg_free(d->data_mount);
     rdg_free(d->state_root);
+    rdg_free(d->unpacker);
     rdg_free(d);
 }
 
@@ -326,7 +327,9 @@ rdg_err_t rdg_container_oci_new(const rdg_container_oci_options_t *options, rdg_
         d->root = rdg_strdup(real);
         d->state_root = rdg_strdup(state_root);
         d->data_mount = rdg_strdup(options->data_mount ? options->data_mount : "/var/lib/ridge-node");
-        if (!d->root || !d->state_root || !d->data_mount) err = RDG_E_NO_MEMORY;
+        d->unpacker = rdg_strdup(options->unpacker);
+        if (!d->root || !d->state_root || !d->data_mount || (options->unpacker && !d->unpacker))
+            err = RDG_E_NO_MEMORY;
     }
     if (err != RDG_OK) {
         oci_free(d);

@@ -144,6 +144,7 @@ typedef struct pull {
     rdg_container_progress_fn fn;
     void *ctx;
     uint64_t before, total;
+    const char *unpacker;
 } pull_t;
 
 static bool pulled(void *ctx, uint64_t bytes) {
@@ -173,7 +174,7 @@ static rdg_err_t fetch_all(const char *root, rdg_http_client_t *http, const imag
         RDG_TRY(fetch(root, http, ref, image->layers[i], image->sizes[i], p));
         if (p->fn && !p->fn(p->ctx, "unpack", p->before, p->total))
             return rdg_fail(RDG_E_CANCELLED, "the preparation was cancelled");
-        RDG_TRY(layer_unpack(root, image->layers[i]));
+        RDG_TRY(layer_unpack(root, image->layers[i], p->unpacker));
         /* Small devices: what is unpacked is not kept a second time. */
         RDG_TRY(blob_path(root, image->layers[i], blob));
         RDG_TRY(rdg_tree_remove(blob, NULL));
@@ -204,11 +205,11 @@ static rdg_err_t pull_from(const char *root, const char *reference, const image_
     return err;
 }
 
-rdg_err_t image_pull(const char *root, const char *reference, uint64_t bytes_max,
+rdg_err_t image_pull(const char *root, const char *reference, uint64_t bytes_max, const char *unpacker,
                      rdg_container_progress_fn progress, void *progress_ctx) {
     image_ref_t ref;
     rdg_http_client_t *http = NULL;
-    pull_t p = {progress, progress_ctx, 0, 0};
+    pull_t p = {progress, progress_ctx, 0, 0, unpacker};
     RDG_TRY(image_ref_parse(reference, &ref));
     image_t *known = rdg_calloc(1, sizeof *known);
     if (!known) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an image");

@@ -20,7 +20,7 @@ typedef struct image {
 
 /* Pulls what is missing, unpacks, and records the reference. When the registry cannot be reached, an image
  * that was pulled before under this reference will do. */
-rdg_err_t image_pull(const char *root, const char *reference, uint64_t bytes_max,
+rdg_err_t image_pull(const char *root, const char *reference, uint64_t bytes_max, const char *unpacker,
                      rdg_container_progress_fn progress, void *progress_ctx);
 /* NOT_FOUND: pull it first. */
 rdg_err_t image_find(const char *root, const char *reference, image_t *out);

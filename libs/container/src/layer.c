@@ -1,6 +1,7 @@
 #include "layer.h"
 #include "archive_api.h"
 #include "ridge/base/file.h"
+#include "ridge/net/process.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -255,7 +256,31 @@ rdg_err_t layer_unpack_file(const char *tar, const char *dir) {
     return err;
 }
 
-rdg_err_t layer_unpack(const char *root, const char *digest) {
+#define UNPACK_WORD "--unpack-layer"
+#define UNPACK_TIMEOUT_MS 1800000u
+
+bool rdg_container_unpack_main(int argc, char **argv, int *status) {
+    if (argc != 4 || strcmp(argv[1], UNPACK_WORD) != 0) return false;
+    rdg_err_t err = layer_unpack_file(argv[2], argv[3]);
+    if (err != RDG_OK) printf("%s %s\n", rdg_err_name(err), rdg_err_message(err));
+    *status = err == RDG_OK ? 0 : 1;
+    return true;
+}
+
+/* The child's one line is the error's name and its text. */
+static rdg_err_t unpack_in_child(const char *unpacker, const char *tar, const char *dir) {
+    char line[RDG_ERROR_TEXT_MAX + 64] = "";
+    const char *const argv[] = {unpacker, UNPACK_WORD, tar, dir, NULL};
+    rdg_err_t err = rdg_process_run(argv, UNPACK_TIMEOUT_MS, line, sizeof line);
+    if (err == RDG_OK) return RDG_OK;
+    char *text = strchr(line, ' ');
+    if (!text) return rdg_fail_in(err, "cannot unpack");
+    *text++ = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    return rdg_fail(rdg_err_from_name(line), "%s", text);
+}
+
+rdg_err_t layer_unpack(const char *root, const char *digest, const char *unpacker) {
     char blob[PATH_MAX], dir[PATH_MAX], tmp[PATH_MAX + 8];
     RDG_TRY(blob_path(root, digest, blob));
     RDG_TRY(layer_path(root, digest, dir));
@@ -263,7 +288,8 @@ rdg_err_t layer_unpack(const char *root, const char *digest) {
     snprintf(tmp, sizeof tmp, "%s.tmp", dir);
     RDG_TRY(rdg_tree_remove(tmp, NULL));
     RDG_TRY(rdg_dir_make(tmp, 0755));
-    rdg_err_t err = rdg_fail_in(layer_unpack_file(blob, tmp), "layer %s", digest);
+    rdg_err_t err = unpacker ? unpack_in_child(unpacker, blob, tmp) : layer_unpack_file(blob, tmp);
+    err = rdg_fail_in(err, "layer %s", digest);
     if (err == RDG_OK && rename(tmp, dir) != 0) err = rdg_fail_errno(errno, "cannot keep %s", dir);
     if (err != RDG_OK) (void)rdg_tree_remove(tmp, NULL);
     return err;

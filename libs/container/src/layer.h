@@ -13,8 +13,8 @@
 #define LAYER_BYTES_MAX (8ull << 30)
 
 rdg_err_t layer_path(const char *root, const char *digest, char out[PATH_MAX]);
-/* The blob must be present. MALFORMED names the entry. */
-rdg_err_t layer_unpack(const char *root, const char *digest);
+/* The blob must be present. MALFORMED names the entry. unpacker: see container.h. */
+rdg_err_t layer_unpack(const char *root, const char *digest, const char *unpacker);
 /* The same for any tar (compressed or not) and an existing, empty directory. */
 rdg_err_t layer_unpack_file(const char *tar, const char *dir);
 

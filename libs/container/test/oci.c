@@ -268,7 +268,7 @@ static rdg_err_t pull(registry_t *r, const char *tag, rdg_container_progress_fn 
     char root[PATH_MAX], reference[160];
     snprintf(root, sizeof root, "%s/oci", rdg_test_dir());
     snprintf(reference, sizeof reference, "%s/node:%s", r->host, tag);
-    return image_pull(root, reference, 64u << 20, progress, ctx);
+    return image_pull(root, reference, 64u << 20, NULL, progress, ctx);
 }
 
 TEST(an_image_is_pulled_once_and_serves_when_the_registry_is_away) {
@@ -333,7 +333,7 @@ TEST(an_image_beyond_the_limit_is_refused_before_it_is_fetched) {
     registry_start(&r, some_layer(), "{}");
     snprintf(root, sizeof root, "%s/oci", rdg_test_dir());
     snprintf(reference, sizeof reference, "%s/node:1", r.host);
-    CHECK_ERR(image_pull(root, reference, 1000, NULL, NULL), RDG_E_TOO_LARGE);
+    CHECK_ERR(image_pull(root, reference, 1000, NULL, NULL, NULL), RDG_E_TOO_LARGE);
     CHECK_EQ(r.served, 0);
     registry_stop(&r);
 }

@@ -28,6 +28,7 @@ typedef struct rdg_agent_options {
     const char *token;              /* NULL: enrolled before */
     const char *driver;             /* "auto", "process", "oci": which may be used; NULL: auto */
     const char *node_program;       /* of driver process */
+    const char *unpacker;           /* as in container.h; NULL: layers are unpacked in this process */
     const char *advertise_host;     /* where other nodes reach this device; NULL: 127.0.0.1 */
     const char *http_host;          /* NULL: 127.0.0.1 */
     uint16_t http_port;             /* 0: the system chooses; <dir>/agent.json tells */

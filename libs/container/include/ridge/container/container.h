@@ -81,9 +81,15 @@ typedef struct rdg_container_oci_options {
     const char *data_mount;   /* NULL: /var/lib/ridge-node */
     const char *runtime;      /* NULL: runc, else crun, from PATH */
     uint64_t image_bytes_max; /* all blobs of one image; 0: 4 GiB */
+    /* A program that calls rdg_container_unpack_main: layers are unpacked in a process of it, so that what libarchive
+     * brings along does not stay resident. NULL: in this process. */
+    const char *unpacker;
 } rdg_container_oci_options_t;
 /* UNSUPPORTED names what is missing: root, a runtime, overlayfs. Returns owned. */
 rdg_err_t rdg_container_oci_new(const rdg_container_oci_options_t *options, rdg_container_driver_t **out);
+
+/* For main() of the unpacker: true when argv asks to unpack a layer; it is done then, and *status is the exit status. */
+bool rdg_container_unpack_main(int argc, char **argv, int *status);
 
 void rdg_container_driver_free(rdg_container_driver_t *d); /* takes; NULL is fine; containers go on */
 
