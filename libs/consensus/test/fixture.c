@@ -232,7 +232,7 @@ static void act(sim_t *s, uint32_t i, const rdg_consensus_action_t *a) {
     case RDG_ACTION_COMMIT:
         if (!n->evil) check_commit(s, i, a);
         n->committed = a->height, n->last_commit_ms = s->now_ms;
-        w = add_work(s, SIM_EXECUTE, i, s->execute_ms + sim_below(s, 3));
+        w = add_work(s, SIM_EXECUTE, i, (i == s->slow ? 5000 : s->execute_ms) + sim_below(s, 3));
         w->height = a->height, w->digest = a->digest, w->bytes = blob(a->bytes),
         w->seal = blob(a->certificate);
         break;
@@ -403,6 +403,12 @@ void sim_crash(sim_t *s, uint32_t i) {
     ++n->life;
 }
 
+static void link_up(sim_t *s, uint32_t a, uint32_t b) {
+    if (a == b || !s->nodes[a].up || !s->nodes[b].up) return;
+    CHECK_OK(step(s, a, &(rdg_consensus_event_t){.kind = RDG_EVENT_LINKED, .from = b}));
+    CHECK_OK(step(s, b, &(rdg_consensus_event_t){.kind = RDG_EVENT_LINKED, .from = a}));
+}
+
 void sim_restart(sim_t *s, uint32_t i, bool amnesia) {
     sim_node_t *n = &s->nodes[i];
     rdg_consensus_record_t records[SIM_RECORDS_MAX];
@@ -427,10 +433,16 @@ void sim_restart(sim_t *s, uint32_t i, bool amnesia) {
      */
     CHECK_OK(step(s, i, &e));
     if (n->executed > 0) report_executed(s, i, n->executed);
+    for (uint32_t k = 0; k < s->count; ++k)
+        if (!s->blocked[i][k] && sim_below(s, 2) == 0) link_up(s, i, k);
 }
 
 void sim_cut(sim_t *s, uint32_t i, bool cut) {
-    for (uint32_t k = 0; k < s->count; ++k) s->blocked[i][k] = s->blocked[k][i] = cut;
+    for (uint32_t k = 0; k < s->count; ++k) {
+        bool was = s->blocked[i][k];
+        s->blocked[i][k] = s->blocked[k][i] = cut;
+        if (was && !cut) link_up(s, i, k);
+    }
 }
 
 static void start_all(sim_t *s) {
@@ -443,7 +455,7 @@ sim_t *sim_new(uint32_t validators, uint32_t observers, uint64_t seed) {
     s->work = rdg_calloc(SIM_PACKETS_MAX, sizeof *s->work);
     CHECK(s->work != NULL);
     s->validators = validators, s->count = validators + observers;
-    s->now_ms = 1000, s->propose_to = 20, s->delay_max_ms = 5, s->wrong_result = SIM_NODES_MAX;
+    s->now_ms = 1000, s->propose_to = 20, s->delay_max_ms = 5, s->wrong_result = s->slow = SIM_NODES_MAX;
     rdg_random_seeded_init(&s->random, seed);
     s->config =
         (rdg_consensus_config_t){.retransmit_ms = 500, .view_timeout_ms = 4000, .checkpoint_interval = 1};

@@ -94,6 +94,7 @@ struct sim {
      * or return false to drop it. */
     bool (*tamper)(sim_t *s, sim_work_t *packet);
     uint32_t wrong_result; /* this node executes to another digest; SIM_NODES_MAX: none */
+    uint32_t slow;         /* this node takes 5 s to execute; SIM_NODES_MAX: none */
     /* Planted bugs of the host, which the checker must find. */
     bool bug_skip_persist, bug_accept_unchecked, bug_forget_on_restart;
     bool expect_violation;
