@@ -1,7 +1,9 @@
 #include "internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
+#include "ridge/base/file.h"
 #include "ridge/base/log.h"
+#include <limits.h>
 #include <string.h>
 
 #define RECORD_PREFIX 'C'
@@ -130,13 +132,21 @@ static bool halted(const rdg_node_t *n) {
     return n->seen.halted;
 }
 
+/* Of these the core says that nothing changed; after any other error it has stopped (consensus.h). */
+static bool is_refusal(rdg_err_t err) {
+    return err == RDG_E_STALE || err == RDG_E_PROTOCOL || err == RDG_E_INVALID || err == RDG_E_MALFORMED ||
+           err == RDG_E_TOO_LARGE;
+}
+
 rdg_err_t driver_step(rdg_node_t *n, const rdg_consensus_event_t *event) {
     if (halted(n) || n->closing) return RDG_OK;
     RDG_ASSERT(!n->stepping);
     n->stepping = true;
     rdg_consensus_output_clear(n->output);
     rdg_err_t err = rdg_consensus_step(n->core, rdg_loop_now_ms(n->loop), event, n->output);
-    if (err != RDG_OK) {
+    if (err != RDG_OK && !is_refusal(err)) {
+        node_halt(n, err, rdg_err_message(err));
+    } else if (err != RDG_OK) {
         rdg_metric_add(n->m_refused, 1);
         rdg_log(RDG_LOG_DEBUG, "node.event_refused", RDG_U64("kind", event->kind),
                 RDG_U64("height", event->height), RDG_STR("why", rdg_err_message(err)));
@@ -261,20 +271,56 @@ static rdg_err_t load_records(rdg_node_t *n, records_t *r) {
     return err;
 }
 
-void driver_start(rdg_node_t *n) {
-    rdg_ledger_head_t head;
+/* --- having voted before ------------------------------------------------------------------------------------------
+ * A validator whose ledger was lost must not vote as if it were new: it might contradict what it signed. A mark beside
+ * the ledger tells the one from the other; it is set with the first block, when others can bring this node up again. */
+
+static rdg_err_t mark_path(const rdg_node_t *n, char path[PATH_MAX]) {
+    return rdg_path_join(path, PATH_MAX, n->dir, "voted");
+}
+
+void driver_mark_voted(rdg_node_t *n) {
+    char path[PATH_MAX];
+    if (n->marked || n->self >= n->genesis.validators.count) return;
+    rdg_err_t err = mark_path(n, path);
+    if (err == RDG_OK && !rdg_file_exists(path)) err = rdg_file_replace(path, rdg_bytes_str("1\n"), 0600);
+    n->marked = err == RDG_OK;
+    if (err != RDG_OK) node_halt(n, err, rdg_err_message(err));
+}
+
+static bool has_lost_its_votes(const rdg_node_t *n, const rdg_ledger_head_t *head, const records_t *records) {
+    char path[PATH_MAX];
+    return head->height == 0 && records->count == 0 && mark_path(n, path) == RDG_OK && rdg_file_exists(path);
+}
+
+static rdg_err_t start_core(rdg_node_t *n, const rdg_ledger_head_t *head) {
     records_t records = {.count = 0};
+    rdg_buf_t seal;
+    rdg_buf_init(&seal, 1u << 20);
     rdg_arena_init(&records.arena, 256u << 20);
-    rdg_ledger_head(n->ledger, &head);
     rdg_err_t err = load_records(n, &records);
+    if (err == RDG_OK && head->height > 0) err = rdg_ledger_seal(n->ledger, head->height, &seal, NULL);
+    bool amnesia = err == RDG_OK && has_lost_its_votes(n, head, &records);
+    if (amnesia) rdg_log0(RDG_LOG_WARN, "node.lost_ledger");
     if (err == RDG_OK)
         err = driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_START,
-                                                      .height = head.height,
-                                                      .digest = head.hash,
+                                                      .height = head->height,
+                                                      .digest = head->hash,
+                                                      .bytes = rdg_buf_view(&seal),
+                                                      .amnesia = amnesia,
                                                       .records = records.list,
                                                       .record_count = records.count});
-    if (err != RDG_OK) node_halt(n, err, rdg_err_message(err));
     rdg_arena_fini(&records.arena);
+    rdg_buf_fini(&seal);
+    return err;
+}
+
+void driver_start(rdg_node_t *n) {
+    rdg_ledger_head_t head;
+    rdg_ledger_head(n->ledger, &head);
+    rdg_err_t err = start_core(n, &head);
+    if (err != RDG_OK) node_halt(n, err, rdg_err_message(err));
+    if (head.height > 0) driver_mark_voted(n);
     /* The checkpoint vote of the last block may not have left before the stop. */
     if (err == RDG_OK && head.height > head.checkpoint_height)
         (void)driver_step(n, &(rdg_consensus_event_t){

@@ -82,7 +82,7 @@ struct rdg_node {
     rdg_pool_t *pool;
     rdg_consensus_t *core;
     rdg_consensus_output_t *output;
-    bool stepping;
+    bool stepping, marked;
     rdg_p2p_t *p2p;
     rdg_p2p_peer_t *peers;
     size_t peer_count, self_peer;       /* index of this node's own entry, SIZE_MAX for none */
@@ -121,6 +121,8 @@ void driver_start(rdg_node_t *n);
 rdg_err_t driver_step(rdg_node_t *n, const rdg_consensus_event_t *event);
 void driver_message(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
 void driver_try_propose(rdg_node_t *n);
+/* A block of this validator is durable: from now on an empty ledger means a lost one. */
+void driver_mark_voted(rdg_node_t *n);
 void driver_note_validated(rdg_node_t *n, const rdg_hash_t *digest);
 void driver_close(rdg_node_t *n);
 

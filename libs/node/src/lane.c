@@ -132,6 +132,7 @@ static void done_apply(rdg_node_t *n, job_t *job) {
         node_halt(n, job->err, job->why);
         return;
     }
+    driver_mark_voted(n);
     rdg_metric_add(n->m_blocks, 1);
     rdg_metric_set(n->m_height, (int64_t)job->height);
     rdg_log(RDG_LOG_DEBUG, "node.block", RDG_U64("height", job->height), RDG_HEX("hash", job->digest.b, 32));

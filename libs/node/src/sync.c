@@ -198,8 +198,14 @@ void sync_imported(rdg_node_t *n, const job_t *job) {
                     RDG_STR("code", rdg_err_name(job->err)), RDG_STR("why", job->why));
     }
     if (advanced) {
-        (void)driver_step(n, &(rdg_consensus_event_t){
-                                 .kind = RDG_EVENT_SYNCED, .height = head.height, .digest = head.hash});
+        rdg_buf_t seal;
+        rdg_buf_init(&seal, 1u << 20);
+        if (rdg_ledger_seal(n->ledger, head.height, &seal, NULL) != RDG_OK) rdg_buf_clear(&seal);
+        (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_SYNCED,
+                                                      .height = head.height,
+                                                      .digest = head.hash,
+                                                      .bytes = rdg_buf_view(&seal)});
+        rdg_buf_fini(&seal);
         (void)driver_step(n, &(rdg_consensus_event_t){
                                  .kind = RDG_EVENT_EXECUTED, .height = head.height, .digest = head.executed});
     }

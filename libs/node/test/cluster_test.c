@@ -122,3 +122,23 @@ TEST(a_ledger_of_another_chain_is_refused_by_name) {
     CHECK_EQ(cluster_exit(&c, 0), 100 + RDG_E_CONFLICT);
     cluster_fini(&c);
 }
+
+TEST(a_validator_that_lost_its_ledger_catches_up_before_it_votes_again) {
+    cluster_t c;
+    char path[600];
+    cluster_init(&c, 4);
+    cluster_start_all(&c);
+    for (size_t i = 0; i < 4; ++i) cluster_wait_height(&c, i, 1);
+    for (int i = 0; i < 3; ++i) send_and_wait(&c, 0, 3);
+    cluster_kill(&c, 3);
+    CHECK_OK(rdg_path_join(path, sizeof path, c.dirs[3], "data"));
+    CHECK_OK(rdg_tree_remove(path, NULL));
+    cluster_start(&c, 3);
+    cluster_wait_height(&c, 3, cluster_height(&c, 0));
+    /* It votes again when a height is decided that it cannot have voted on before. */
+    for (int i = 0; i < 3; ++i) send_and_wait(&c, 0, 3);
+    /* With another one away, the chain goes on only if the restored one votes. */
+    cluster_kill(&c, 2);
+    send_and_wait(&c, 0, 3);
+    cluster_fini(&c);
+}
