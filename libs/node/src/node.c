@@ -39,8 +39,9 @@ static void on_link(void *ctx, size_t peer, bool up) {
  */
 static void watch_halt(rdg_node_t *n) {
     struct statvfs fs;
+    char data[4096];
     if (!n->seen.halted || strncmp(n->seen.halted_why, "DISK_FULL", 9) != 0) return;
-    if (statvfs(n->dir, &fs) != 0) return;
+    if (rdg_path_join(data, sizeof data, n->dir, "data") != RDG_OK || statvfs(data, &fs) != 0) return;
     uint64_t tenth = (uint64_t)fs.f_blocks * fs.f_frsize / 10;
     uint64_t wanted = tenth < SPACE_TO_RESTART ? tenth : SPACE_TO_RESTART;
     if ((uint64_t)fs.f_bavail * fs.f_frsize < wanted) return;

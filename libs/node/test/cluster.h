@@ -26,7 +26,8 @@ void cluster_start(cluster_t *c, size_t i);
 void cluster_start_all(cluster_t *c);
 void cluster_kill(cluster_t *c, size_t i); /* SIGKILL, reaped */
 int cluster_stop(cluster_t *c, size_t i);  /* SIGTERM; its exit status */
-int cluster_exit(cluster_t *c, size_t i);  /* waits for its end; its exit status */
+void cluster_pause(long ms);
+int cluster_exit(cluster_t *c, size_t i); /* waits for its end; its exit status */
 void cluster_fini(cluster_t *c);
 
 /* The whole answer to a call, owned; NULL when the node does not answer. */
@@ -51,6 +52,10 @@ rdg_tx_t *cluster_tx(cluster_t *c);
 void cluster_send(cluster_t *c, size_t i, rdg_bytes_t wire, char code[32]);
 /* Fails the test unless the node's log holds this text. */
 void cluster_log_has(cluster_t *c, size_t i, const char *text);
+/* "halted" of its ridge_status: empty while it is not, or does not answer. */
+void cluster_halted(cluster_t *c, size_t i, char out[600]);
+/* All nodes reach the highest height that one of them has, with the same hashes all the way from `from` on. */
+void cluster_check_agreement(cluster_t *c, uint64_t from);
 /* Waits for its receipt on node i, owned. */
 json_t *cluster_receipt(cluster_t *c, size_t i, const rdg_hash_t *id);
 
