@@ -204,6 +204,19 @@ void gossip_tick(rdg_node_t *n) {
     verify_next(n);
 }
 
+void gossip_link_up(rdg_node_t *n, size_t peer) {
+    rdg_tx_t *txs[RESEND_MAX];
+    rdg_buf_t out;
+    rdg_buf_init(&out, TXS_BYTES_MAX);
+    size_t count = rdg_pool_take(n->pool, 0, RESEND_MAX, FLUSH_BYTES * 4, UINT64_MAX, txs);
+    for (size_t i = 0; i < count; ++i) {
+        put_tx(&out, txs[i]);
+        rdg_tx_unref(txs[i]);
+    }
+    if (out.len > 0) (void)rdg_p2p_send(n->p2p, peer, MSG_TXS, rdg_buf_view(&out));
+    rdg_buf_fini(&out);
+}
+
 rdg_err_t gossip_open(rdg_node_t *n) {
     rdg_buf_init(&n->gossip.out, TXS_BYTES_MAX);
     rdg_buf_init(&n->gossip.fresh, FRESH_BYTES_MAX);

@@ -68,6 +68,7 @@ typedef struct sync {
     uint64_t peer_height[RDG_P2P_PEERS_MAX];
     uint64_t avoid_until_ms[RDG_P2P_PEERS_MAX];
     bool serving[RDG_P2P_PEERS_MAX];
+    bool greeted[RDG_P2P_PEERS_MAX]; /* has told its height since the link is up */
     uint64_t behind_since_ms, last_height;
 } sync_t;
 
@@ -141,9 +142,12 @@ void gossip_close(rdg_node_t *n);
 rdg_err_t gossip_submit(rdg_node_t *n, rdg_bytes_t wire, rdg_hash_t *id);
 void gossip_receive(rdg_node_t *n, rdg_bytes_t bytes);
 void gossip_tick(rdg_node_t *n);
+void gossip_link_up(rdg_node_t *n,
+                    size_t peer); /* a restarted peer's pool is empty: it gets what waits here */
 
 /* sync.c: sealed blocks from peers that are ahead */
 void sync_behind(rdg_node_t *n, size_t peer, uint64_t height);
+void sync_link_up(rdg_node_t *n, size_t peer);
 void sync_status(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
 void sync_serve(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
 void sync_blocks(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);

@@ -28,7 +28,8 @@ static void on_message(void *ctx, size_t peer, uint8_t type, rdg_bytes_t bytes) 
 static void on_link(void *ctx, size_t peer, bool up) {
     rdg_node_t *n = ctx;
     if (up) {
-        sync_announce(n, peer);
+        sync_link_up(n, peer);
+        gossip_link_up(n, peer);
         uint32_t validator = rdg_validators_find(&n->genesis.validators, &n->peers[peer].key);
         (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_LINKED, .from = validator});
     }

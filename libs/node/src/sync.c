@@ -61,7 +61,17 @@ void sync_status(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
     rdg_reader_t r;
     rdg_reader_init(&r, bytes);
     uint64_t height = rdg_read_u64(&r);
-    if (rdg_reader_done(&r)) n->sync.peer_height[peer] = height;
+    if (!rdg_reader_done(&r)) return;
+    n->sync.peer_height[peer] = height;
+    /* Heights that were agreed on before the link was there come by no other way: no need to wait for a stall. */
+    bool first = !n->sync.greeted[peer];
+    n->sync.greeted[peer] = true;
+    if (first && height > head_height(n) + 1) sync_start(n);
+}
+
+void sync_link_up(rdg_node_t *n, size_t peer) {
+    n->sync.greeted[peer] = false;
+    sync_announce(n, peer);
 }
 
 void sync_announce(rdg_node_t *n, size_t peer) {
