@@ -17,6 +17,7 @@
 #define DIAL_LAST_MS 2000
 #define TICK_MS 50
 #define TICK_IDLE_MS 500
+#define FAILURES_LOGGED 10 /* a second: a stranger must not fill the disk with what it gets wrong */
 
 enum { TYPE_HELLO = 1, TYPE_AUTH = 2, TYPE_PING = 3 };
 
@@ -51,6 +52,8 @@ struct rdg_p2p {
     rdg_list_t links;
     size_t strangers; /* accepted links that are not authenticated yet */
     size_t dials;
+    uint64_t logged_since_ms;
+    unsigned logged; /* refusals since then */
     bool stopping;
 };
 
@@ -88,9 +91,13 @@ static void peer_retry_later(rdg_p2p_t *p, peer_t *peer) {
 
 static void link_fail(link_t *l, rdg_err_t err) {
     char name[64] = "";
-    rdg_stream_peer(l->stream, name, sizeof name);
-    rdg_log(RDG_LOG_WARN, "p2p.refused", RDG_STR("from", name), RDG_STR("code", rdg_err_name(err)),
-            RDG_STR("why", rdg_err_message(err)));
+    rdg_p2p_t *p = l->p2p;
+    if (now_ms(p) - p->logged_since_ms >= 1000) p->logged_since_ms = now_ms(p), p->logged = 0;
+    if (p->logged++ < FAILURES_LOGGED) {
+        rdg_stream_peer(l->stream, name, sizeof name);
+        rdg_log(RDG_LOG_WARN, "p2p.refused", RDG_STR("from", name), RDG_STR("code", rdg_err_name(err)),
+                RDG_STR("why", rdg_err_message(err)));
+    }
     rdg_stream_close(l->stream);
 }
 

@@ -174,6 +174,39 @@ TEST(a_node_of_another_chain_and_a_stranger_are_refused) {
     rdg_sm2_key_free(stranger);
 }
 
+static void idle_data(void *ctx, rdg_stream_t *s, rdg_bytes_t bytes) {
+    (void)ctx, (void)s, (void)bytes;
+}
+
+static void idle_closed(void *ctx, rdg_stream_t *s, rdg_err_t why) {
+    (void)s, (void)why;
+    ++*(size_t *)ctx;
+}
+
+static void idle_connected(void *ctx, rdg_stream_t *s, rdg_err_t err) {
+    static const rdg_stream_events_t events = {idle_data, idle_closed, NULL};
+    if (err == RDG_OK) rdg_stream_set_events(s, &events, ctx);
+}
+
+TEST(strangers_that_hold_connections_open_keep_no_peer_out) {
+    enum { STRANGERS = 150 };
+    world_t w;
+    size_t closed = 0;
+    world_init(&w);
+    for (size_t i = 0; i < NODES; ++i) reserve_port(&w, i);
+    for (size_t i = 0; i < NODES; ++i) {
+        rdg_p2p_options_t o = options_of(&w, i);
+        CHECK_OK(rdg_p2p_start(&o, &w.members[i].p2p));
+        for (size_t j = 0; j < STRANGERS; ++j)
+            CHECK_OK(rdg_stream_connect(w.loop, "127.0.0.1", w.peers[i].port, 2000, idle_connected, &closed));
+    }
+    run_until(&w, all_linked, 4000); /* less than a stranger is given */
+    CHECK(!w.timed_out);
+    run_until(&w, never, 100);
+    CHECK(closed >= NODES * (STRANGERS - 64));
+    world_fini(&w);
+}
+
 static void raw_closed(void *ctx, rdg_stream_t *s, rdg_err_t why) {
     (void)s, (void)why;
     rdg_loop_stop(((world_t *)ctx)->loop);
