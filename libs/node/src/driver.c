@@ -9,6 +9,7 @@
 #define RECORD_PREFIX 'C'
 #define RECORD_KEY_MAX 64
 #define RECORDS_MAX 4096
+#define REFUSALS_LOGGED 8 /* of a tick: a peer must not fill the disk with what it gets wrong */
 
 static rdg_err_t host_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out) {
     const rdg_node_t *n = ctx;
@@ -165,8 +166,9 @@ void driver_message(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
     rdg_err_t err = rdg_consensus_check(n->core, bytes);
     if (err != RDG_OK) {
         rdg_metric_add(n->m_refused, 1);
-        rdg_log(RDG_LOG_WARN, "pbft.message_refused", RDG_STR("peer", n->peers[peer].name),
-                RDG_STR("code", rdg_err_name(err)), RDG_STR("why", rdg_err_message(err)));
+        if (n->refusals++ < REFUSALS_LOGGED)
+            rdg_log(RDG_LOG_WARN, "pbft.message_refused", RDG_STR("peer", n->peers[peer].name),
+                    RDG_STR("code", rdg_err_name(err)), RDG_STR("why", rdg_err_message(err)));
         return;
     }
     uint32_t from = rdg_validators_find(&n->genesis.validators, &n->peers[peer].key);

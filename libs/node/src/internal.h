@@ -97,6 +97,7 @@ struct rdg_node {
     sync_t sync;
     rdg_hash_t validated[NODE_VALIDATED_MAX];
     size_t validated_next;
+    unsigned refusals; /* messages refused since the last tick */
     uint64_t started_ms;
     int exit_status;
     bool closing;

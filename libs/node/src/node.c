@@ -53,6 +53,7 @@ static void watch_halt(rdg_node_t *n) {
 
 static void on_tick(void *arg) {
     rdg_node_t *n = arg;
+    n->refusals = 0;
     gossip_tick(n);
     sync_tick(n);
     sync_announce(n, SIZE_MAX);
