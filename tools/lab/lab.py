@@ -309,14 +309,18 @@ class Lab:
 
     def node_pids(self, chain=None):
         """Processes of ridge-node that belong to this lab: {device: pid}."""
-        found = {}
+        return dict(self.nodes(chain))
+
+    def nodes(self, chain=None):
+        """The same as a list of (device, pid): a device that runs two nodes of a chain is there twice."""
+        found = []
         for pid, line in self._processes():
             if os.path.basename(line.split("\0")[0]) != "ridge-node":
                 continue
             place = line if self.dir in line else containers.data_of(pid) or ""
             for name in self.agents:
                 if f"/devices/{name}/chains/{chain + '/' if chain else ''}" in place:
-                    found[name] = pid
+                    found.append((name, pid))
         return found
 
     def _processes(self):

@@ -231,8 +231,13 @@ rdg_err_t command_taken(rdg_platform_t *p, const char *id) {
     return changed_if(p, err, rows);
 }
 
-rdg_err_t command_requeue(rdg_platform_t *p) {
-    return rdg_sql_exec(p->db, "UPDATE commands SET state = 'queued' WHERE state = 'sent'", NULL, 0, NULL);
+/* Running ones too: the broker may have taken a result from the device and lost it. */
+rdg_err_t command_requeue(rdg_platform_t *p, const char *device) {
+    rdg_sql_value_t d = rdg_sql_text(device);
+    return rdg_sql_exec(p->db,
+                        "UPDATE commands SET state = 'queued' WHERE state IN ('sent', 'running')"
+                        " AND (? IS NULL OR device = ?)",
+                        RDG_SQL_PARAMS(d, d), NULL);
 }
 
 rdg_err_t command_hand_over(rdg_platform_t *p, const char *id, bool *ok) {

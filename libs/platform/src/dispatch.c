@@ -78,7 +78,7 @@ static void *dispatch_main(void *arg) {
         (void)due;
         pthread_mutex_unlock(&p->lock);
         /* The broker may have died with what it had taken and not passed on; devices know repetitions. */
-        if (lost && up) (void)command_requeue(p);
+        if (lost && up) (void)command_requeue(p, NULL);
         (void)command_expire(p);
         if (up) send_queued(p);
         if (now >= prune_at) {

@@ -91,7 +91,8 @@ rdg_err_t command_get(rdg_platform_t *p, const char *id, json_t **out);
 rdg_err_t command_cancel(rdg_platform_t *p, const char *id, json_t **out);
 rdg_err_t command_result(rdg_platform_t *p, const char *device, const json_t *result);
 rdg_err_t command_taken(rdg_platform_t *p, const char *id); /* the broker has it */
-rdg_err_t command_requeue(rdg_platform_t *p);               /* what the broker may have lost */
+rdg_err_t command_requeue(rdg_platform_t *p,
+                          const char *device); /* what the broker may have lost; NULL: of all */
 rdg_err_t command_drop_device(rdg_platform_t *p, const char *device);
 bool command_state_final(const char *state);
 /* At most max queued commands that are wanted, oldest first, as rows {"id","device","message"}. */

@@ -30,6 +30,15 @@ static bool ours(rdg_err_t err) {
            err == RDG_E_CORRUPT;
 }
 
+/* A device says so whenever it has connected. What the broker had for it may be gone with its session, and a
+ * retained "online" may have made us send while it was away: what has not ended is sent again. */
+static rdg_err_t take_status(rdg_platform_t *p, const char *device, bool online) {
+    rdg_err_t err = online ? command_requeue(p, device) : RDG_OK;
+    devices_status(p, device, online);
+    if (online) platform_kick(p);
+    return err;
+}
+
 static rdg_err_t accept(rdg_platform_t *p, const char *device, const char *kind, rdg_bytes_t payload) {
     json_t *message = NULL;
     if (strcmp(kind, "telemetry") == 0 && payload.len > PLATFORM_TELEMETRY_MAX)
@@ -50,7 +59,7 @@ static rdg_err_t accept(rdg_platform_t *p, const char *device, const char *kind,
         return RDG_OK;
     }
     if (strcmp(kind, "status") == 0)
-        devices_status(p, device, json_is_true(json_object_get(message, "online")));
+        err = take_status(p, device, json_is_true(json_object_get(message, "online")));
     else if (strcmp(kind, "result") == 0)
         err = command_result(p, device, message);
     json_decref(message);

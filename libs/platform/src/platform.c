@@ -65,7 +65,7 @@ rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_
     register_metrics(p, options->metrics);
     rdg_err_t err = platform_store_open(p, options->data_dir);
     if (err == RDG_OK) err = devices_load(p);
-    if (err == RDG_OK) err = command_requeue(p);
+    if (err == RDG_OK) err = command_requeue(p, NULL);
     if (err == RDG_OK) err = start_broker(p, options);
     if (err == RDG_OK) err = link_start(p, options);
     if (err == RDG_OK) err = dispatch_start(p);

@@ -136,6 +136,25 @@ TEST(command_handed_over_and_unanswered_is_repeated_after_a_restart) {
     kit_close(&k);
 }
 
+TEST(command_whose_result_was_lost_is_repeated_when_its_device_connects) {
+    kit_t k;
+    fake_t f;
+    char id[80], running[160];
+    kit_open(&k);
+    fake_init(&f, "dev-1");
+    fake_connect(&k, &f);
+    post(&k, "dev-1", "{\"type\":\"chain.stop\"}", id);
+    fake_wait_commands(&f, 1);
+    snprintf(running, sizeof running, "{\"id\":\"%s\",\"state\":\"running\",\"step\":\"stop\"}", id);
+    fake_publish(&f, "result", running);
+    kit_wait_state(&k, id, "running");
+    f.finish = true;
+    fake_publish(&f, "status", "{\"online\":true}");
+    kit_wait_state(&k, id, "done");
+    fake_fini(&f);
+    kit_close(&k);
+}
+
 TEST(command_survives_the_loss_of_the_broker) {
     kit_t k;
     fake_t f;
