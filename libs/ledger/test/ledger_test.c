@@ -399,3 +399,25 @@ TEST(ledger_apply_without_memory_leaves_it_as_it_was) {
     rdg_buf_fini(&proposal);
     rdg_buf_fini(&seal);
 }
+
+TEST(ledger_leaves_nothing_in_the_pool_that_a_block_took_meanwhile) {
+    rdg_genesis_t g;
+    rdg_executed_t executed;
+    rdg_buf_t proposal;
+    support_genesis(&g);
+    rdg_ledger_t *l = support_open("l", &g);
+    rdg_pool_t *pool = support_pool();
+    rdg_tx_t *tx = support_tx((tx_spec_t){0}), *given = rdg_tx_ref(tx);
+    CHECK_OK(support_apply(l, &given, 1, &executed));
+    CHECK_ERR(rdg_ledger_admit(l, pool, tx), RDG_E_DUPLICATE);
+    CHECK_ERR(rdg_ledger_admit_verified(l, pool, tx), RDG_E_DUPLICATE);
+    CHECK_EQ(rdg_pool_count(pool), 0);
+    CHECK_OK(rdg_pool_add(pool, tx));
+    rdg_buf_init(&proposal, RDG_BLOCK_BYTES_MAX);
+    CHECK_ERR(rdg_ledger_propose(l, pool, 0, 1, false, &proposal), RDG_E_NOT_FOUND);
+    CHECK_EQ(rdg_pool_count(pool), 0);
+    rdg_buf_fini(&proposal);
+    rdg_tx_unref(tx);
+    rdg_pool_free(pool);
+    rdg_ledger_close(l);
+}
