@@ -102,6 +102,7 @@ static rdg_err_t open_ledger(rdg_node_t *n) {
     rdg_ledger_head_t head;
     rdg_ledger_head(n->ledger, &head);
     rdg_pool_committed(n->pool, NULL, 0, head.height);
+    rdg_metric_set(n->m_height, (int64_t)head.height);
     return RDG_OK;
 }
 

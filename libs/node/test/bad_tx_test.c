@@ -54,6 +54,12 @@ TEST(a_transaction_that_breaks_a_rule_is_refused_with_thing_reason_and_remedy) {
     f = (rdg_tx_fields_t){.gas_limit = 20000000, .data = rdg_bytes(init_code, sizeof init_code)};
     refused_tx(&c, cluster_sign(&c, f), "INVALID_TX", "50000 bytes of init code: the limit is 49152");
     CHECK_EQ(cluster_height(&c, 0), 1);
+    CHECK_EQ(cluster_stop(&c, 0), 0);
+    cluster_start(&c, 0);
+    cluster_wait_rpc(&c, 0);
+    f = (rdg_tx_fields_t){.to = &to, .valid_until = 1};
+    refused_tx(&c, cluster_sign(&c, f), "EXPIRED",
+               "the next is 2"); /* the pool knows the height from the start */
     cluster_fini(&c);
 }
 

@@ -227,7 +227,7 @@ TEST(other_paths_and_methods_of_http_say_where_json_rpc_is) {
         {"GET", "/", "JSON-RPC is at POST /", 404},
         {"POST", "/rpc", "JSON-RPC is at POST /", 404},
         {"GET", "/health", "{\"status\":\"ok\"}", 200},
-        {"GET", "/metrics", "ridge_node_height 1", 200},
+        {"GET", "/metrics", "\nridge_node_height ", 200},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
         char url[64];
