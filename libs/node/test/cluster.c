@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define WAIT_MS 20000
+#define LEAKED 99 /* exit status of a node that gave not all of its memory back */
 
 /* RocksDB comes without the sanitizer's marks: whatever it does between its threads would look like a race. */
 #if defined(__has_feature)
@@ -109,6 +110,7 @@ static void run_node(cluster_t *c, size_t i) {
     snprintf(log, sizeof log, "%s/node.log", c->dirs[i]);
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(fd, 2);
+    long live = rdg_alloc_live();
     rdg_node_options_t o = {.dir = c->dirs[i],
                             .p2p_host = "127.0.0.1",
                             .rpc_host = "127.0.0.1",
@@ -122,7 +124,9 @@ static void run_node(cluster_t *c, size_t i) {
     if (err == RDG_OK) err = rdg_node_run(node, &status);
     if (err != RDG_OK) rdg_log_err("node.failed", err);
     rdg_node_close(node);
-    _exit(err == RDG_OK ? status : 100 + (int)err);
+    live = rdg_alloc_live() - live;
+    if (live != 0) rdg_log(RDG_LOG_ERROR, "test.leak", RDG_I64("blocks", live));
+    _exit(live != 0 ? LEAKED : err == RDG_OK ? status : 100 + (int)err);
 }
 
 void cluster_start(cluster_t *c, size_t i) {

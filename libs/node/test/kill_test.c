@@ -74,6 +74,23 @@ static void kill_all_under_load(load_t *l) {
     wait_for_progress(l, pick(NODES));
 }
 
+TEST(nodes_stopped_in_the_middle_of_their_work_end_in_order) {
+    static load_t l;
+    cluster_init(&l.c, NODES);
+    cluster_start_all(&l.c);
+    for (size_t i = 0; i < NODES; ++i) cluster_wait_rpc(&l.c, i);
+    for (size_t round = 0; round < 3; ++round) {
+        for (size_t i = 0; i < NODES; ++i) {
+            send_burst(&l);
+            CHECK_EQ(cluster_stop(&l.c, i), 0);
+        }
+        cluster_start_all(&l.c);
+        for (size_t i = 0; i < NODES; ++i) cluster_wait_rpc(&l.c, i);
+    }
+    wait_for_progress(&l, 0);
+    cluster_fini(&l.c);
+}
+
 TEST(nodes_killed_again_and_again_under_load_agree_and_lose_nothing) {
     static load_t l;
     cluster_init(&l.c, NODES);
