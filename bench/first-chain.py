@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.join(ROOT, "tools", "lab"))
 import lab as labs  # noqa: E402
 
 ARTIFACT = os.path.join(ROOT, "contracts", "artifacts", "Metering.json")
-PROBES = (500, 750, 1000, 1250, 1500, 1750, 2000, 2500, 3000, 3500, 4000)
+PROBES = (500, 750, 1000, 1250, 1500, 1750, 2000, 2500, 3000, 3500, 4000, 5000, 6000, 8000)
 
 
 def say(text):
