@@ -2,7 +2,8 @@
 #include <string.h>
 
 #define ANSWER_MAX (32u << 20)
-#define BODY_MAX (4u << 20)
+#define BODY_MAX (2u << 20)
+#define CONNECTIONS_MAX 128 /* so that bodies under way are bounded, too */
 
 static void answer_text(rdg_http_response_t *res, unsigned status, const char *type, const char *text) {
     rdg_http_status(res, status);
@@ -36,7 +37,10 @@ static void on_request(void *ctx, const rdg_http_request_t *req, rdg_http_respon
 }
 
 rdg_err_t http_open(rdg_node_t *n) {
-    rdg_http_server_options_t options = {
-        .host = n->options.rpc_host, .port = n->options.rpc_port, .threads = 2, .max_body = BODY_MAX};
+    rdg_http_server_options_t options = {.host = n->options.rpc_host,
+                                         .port = n->options.rpc_port,
+                                         .threads = 2,
+                                         .max_body = BODY_MAX,
+                                         .max_connections = CONNECTIONS_MAX};
     return rdg_fail_in(rdg_http_server_start(&options, on_request, n, &n->http), "JSON-RPC");
 }

@@ -158,6 +158,8 @@ void sync_tick(rdg_node_t *n);
 /* Applies the blocks of a BLOCKS message; runs on a worker. */
 rdg_err_t sync_import(rdg_node_t *n, rdg_bytes_t bytes);
 
+/* Path of a file that the node's directory must hold. NOT_FOUND. */
+rdg_err_t node_file(rdg_node_t *n, const char *name, char *path, size_t size);
 /* peers.c */
 rdg_err_t peers_load(rdg_node_t *n);
 /* status.c */

@@ -85,12 +85,20 @@ static rdg_err_t open_metrics(rdg_node_t *n) {
     return RDG_OK;
 }
 
+rdg_err_t node_file(rdg_node_t *n, const char *name, char *path, size_t size) {
+    RDG_TRY(rdg_path_join(path, size, n->dir, name));
+    if (rdg_file_exists(path)) return RDG_OK;
+    return rdg_fail(RDG_E_NOT_FOUND,
+                    "%s is missing: is this the directory of a node? If it was lost, create the node anew",
+                    path);
+}
+
 static rdg_err_t open_ledger(rdg_node_t *n) {
     char path[4096];
     rdg_ledger_options_t options = {.memory_bytes = n->options.memory_bytes};
-    RDG_TRY(rdg_path_join(path, sizeof path, n->dir, "genesis.json"));
+    RDG_TRY(node_file(n, "genesis.json", path, sizeof path));
     RDG_TRY(rdg_genesis_load(path, &n->genesis));
-    RDG_TRY(rdg_path_join(path, sizeof path, n->dir, "node.key"));
+    RDG_TRY(node_file(n, "node.key", path, sizeof path));
     RDG_TRY(rdg_sm2_key_load(path, &n->key));
     rdg_sm2_public_t key;
     rdg_sm2_key_public(n->key, &key);

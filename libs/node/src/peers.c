@@ -60,7 +60,7 @@ rdg_err_t peers_load(rdg_node_t *n) {
     char path[4096];
     rdg_buf_t text;
     json_t *list = NULL;
-    RDG_TRY(rdg_path_join(path, sizeof path, n->dir, "peers.json"));
+    RDG_TRY(node_file(n, "peers.json", path, sizeof path));
     rdg_buf_init(&text, PEERS_BYTES_MAX);
     rdg_err_t err = rdg_file_read(path, &text);
     if (err == RDG_OK) err = rdg_json_parse(rdg_buf_view(&text), &list);

@@ -54,7 +54,7 @@ TEST(a_key_that_is_missing_open_to_others_or_no_key_is_named) {
     path_of(&c, "node.key", path);
     snprintf(aside, sizeof aside, "%s.aside", path);
     CHECK_EQ(rename(path, aside), 0);
-    cannot_start(&c, RDG_E_NOT_FOUND, "node.key");
+    cannot_start(&c, RDG_E_NOT_FOUND, "node.key is missing: is this the directory of a node?");
     put_file(&c, "node.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
     cannot_start(&c, RDG_E_CORRUPT, "no unencrypted SM2 private key");
     CHECK_EQ(rename(aside, path), 0);
@@ -100,7 +100,7 @@ TEST(broken_peers_are_named_with_file_entry_and_field) {
     char path[600];
     path_of(&c, "peers.json", path);
     CHECK_EQ(unlink(path), 0);
-    cannot_start(&c, RDG_E_NOT_FOUND, "peers.json");
+    cannot_start(&c, RDG_E_NOT_FOUND, "peers.json is missing: is this the directory of a node?");
     cluster_fini(&c);
 }
 
@@ -137,7 +137,7 @@ TEST(a_broken_genesis_is_named) {
     cannot_start(&c, RDG_E_MALFORMED, "genesis.json");
     path_of(&c, "genesis.json", path);
     CHECK_EQ(unlink(path), 0);
-    cannot_start(&c, RDG_E_NOT_FOUND, "genesis.json");
+    cannot_start(&c, RDG_E_NOT_FOUND, "genesis.json is missing: is this the directory of a node?");
     cluster_fini(&c);
 }
 
