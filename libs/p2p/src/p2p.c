@@ -49,12 +49,10 @@ struct rdg_p2p {
     rdg_listener_t *listener;
     rdg_timer_t *timer;
     peer_t *peers;
-    rdg_list_t links;
+    rdg_list_t links, dials;
     size_t strangers; /* accepted links that are not authenticated yet */
-    size_t dials;
     uint64_t logged_since_ms;
     unsigned logged; /* refusals since then */
-    bool stopping;
 };
 
 /* A dial outlives its mesh: the connection's answer finds p2p NULL then. */
@@ -89,11 +87,16 @@ static void peer_retry_later(rdg_p2p_t *p, peer_t *peer) {
     peer->backoff_ms = base * 2 > DIAL_LAST_MS ? DIAL_LAST_MS : base * 2;
 }
 
+static bool may_log(rdg_p2p_t *p) {
+    uint64_t now = now_ms(p);
+    if (now - p->logged_since_ms >= 1000) p->logged_since_ms = now, p->logged = 0;
+    return p->logged++ < FAILURES_LOGGED;
+}
+
 static void link_fail(link_t *l, rdg_err_t err) {
     char name[64] = "";
     rdg_p2p_t *p = l->p2p;
-    if (now_ms(p) - p->logged_since_ms >= 1000) p->logged_since_ms = now_ms(p), p->logged = 0;
-    if (p->logged++ < FAILURES_LOGGED) {
+    if (may_log(p)) {
         rdg_stream_peer(l->stream, name, sizeof name);
         rdg_log(RDG_LOG_WARN, "p2p.refused", RDG_STR("from", name), RDG_STR("code", rdg_err_name(err)),
                 RDG_STR("why", rdg_err_message(err)));
@@ -173,7 +176,7 @@ static void on_data(void *ctx, rdg_stream_t *s, rdg_bytes_t bytes) {
     link_t *l = ctx;
     rdg_p2p_t *p = l->p2p;
     (void)s;
-    if (!p || p->stopping) return;
+    if (!p) return;
     l->heard_ms = now_ms(p);
     rdg_err_t err = rdg_buf_append(&l->in, bytes.data, bytes.len);
     size_t done = 0;
@@ -185,7 +188,6 @@ static void on_data(void *ctx, rdg_stream_t *s, rdg_bytes_t bytes) {
         if (err != RDG_OK || used == 0) break;
         done += used;
         err = on_frame(l, type, payload);
-        if (p->stopping) return;
     }
     rdg_buf_consume(&l->in, done);
     if (err != RDG_OK) link_fail(l, err);
@@ -209,7 +211,7 @@ static void on_closed(void *ctx, rdg_stream_t *s, rdg_err_t why) {
         peer->dial_at_ms = now_ms(p) + DIAL_FIRST_MS;
         rdg_log(RDG_LOG_INFO, "p2p.link_down", RDG_STR("peer", peer->config.name),
                 RDG_STR("why", rdg_err_name(why)));
-        if (!p->stopping) p->options.link(p->options.ctx, l->peer, false);
+        p->options.link(p->options.ctx, l->peer, false);
     }
     link_free(l);
 }
@@ -230,9 +232,11 @@ static void drop_oldest_stranger(rdg_p2p_t *p) {
 
 static void link_open(rdg_p2p_t *p, rdg_stream_t *s, bool dialled, size_t peer) {
     if (!dialled && p->strangers >= UNAUTHENTICATED_MAX) drop_oldest_stranger(p);
-    link_t *l = p->strangers < 2 * UNAUTHENTICATED_MAX ? rdg_calloc(1, sizeof *l) : NULL;
+    bool room =
+        dialled || p->strangers < 2 * UNAUTHENTICATED_MAX; /* those that were dropped are still closing */
+    link_t *l = room ? rdg_calloc(1, sizeof *l) : NULL;
     if (!l) {
-        rdg_log(RDG_LOG_WARN, "p2p.link_dropped", RDG_U64("unauthenticated", p->strangers));
+        if (may_log(p)) rdg_log(RDG_LOG_WARN, "p2p.link_dropped", RDG_U64("unauthenticated", p->strangers));
         rdg_stream_close(s);
         if (dialled) peer_retry_later(p, &p->peers[peer]);
         return;
@@ -255,21 +259,14 @@ static void on_accept(void *ctx, rdg_stream_t *s) {
     link_open(ctx, s, false, 0);
 }
 
-static void p2p_release(rdg_p2p_t *p) {
-    if (!p->stopping || p->dials > 0) return;
-    rdg_free(p->peers);
-    rdg_free(p);
-}
-
 static void on_connected(void *ctx, rdg_stream_t *s, rdg_err_t err) {
     dial_t *d = ctx;
     rdg_p2p_t *p = d->p2p;
     size_t index = d->peer;
+    rdg_list_remove(&d->node);
     rdg_free(d);
-    --p->dials;
-    if (p->stopping) {
+    if (!p) {
         if (s) rdg_stream_close(s);
-        p2p_release(p);
         return;
     }
     peer_t *peer = &p->peers[index];
@@ -297,12 +294,13 @@ static void dial(rdg_p2p_t *p, size_t index) {
     if (!d) return;
     d->p2p = p, d->peer = index;
     peer->dialling = true;
-    ++p->dials;
     rdg_err_t err = rdg_stream_connect(p->options.loop, peer->config.host, peer->config.port, HANDSHAKE_MS,
                                        on_connected, d);
-    if (err == RDG_OK) return;
+    if (err == RDG_OK) {
+        rdg_list_append(&p->dials, &d->node);
+        return;
+    }
     rdg_free(d);
-    --p->dials;
     peer->dialling = false;
     peer_retry_later(p, peer);
 }
@@ -354,6 +352,7 @@ rdg_err_t rdg_p2p_start(const rdg_p2p_options_t *options, rdg_p2p_t **out) {
     if (!p) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the peer mesh");
     p->options = *options;
     rdg_list_init(&p->links);
+    rdg_list_init(&p->dials);
     rdg_sm2_key_public(options->key, &p->key);
     rdg_err_t err = copy_peers(p);
     if (err == RDG_OK)
@@ -370,7 +369,6 @@ rdg_err_t rdg_p2p_start(const rdg_p2p_options_t *options, rdg_p2p_t **out) {
 
 void rdg_p2p_stop(rdg_p2p_t *p) {
     if (!p) return;
-    p->stopping = true;
     if (p->timer) rdg_timer_free(p->timer);
     if (p->listener) rdg_listener_close(p->listener);
     RDG_LIST_EACH_SAFE(it, &p->links) {
@@ -379,7 +377,12 @@ void rdg_p2p_stop(rdg_p2p_t *p) {
         rdg_list_remove(&l->node);
         rdg_stream_close(l->stream);
     }
-    p2p_release(p);
+    RDG_LIST_EACH_SAFE(dial_it, &p->dials) {
+        RDG_LIST_ENTRY(dial_it, dial_t, node)->p2p = NULL;
+        rdg_list_remove(dial_it);
+    }
+    rdg_free(p->peers);
+    rdg_free(p);
 }
 
 uint16_t rdg_p2p_port(const rdg_p2p_t *p) {

@@ -115,6 +115,11 @@ static bool others_received(world_t *w) {
     return w->members[1].received == 1 && w->members[2].received == 1;
 }
 
+static bool never(world_t *w) {
+    (void)w;
+    return false;
+}
+
 static void start_all(world_t *w) {
     for (size_t i = 0; i < NODES; ++i) reserve_port(w, i);
     for (size_t i = 0; i < NODES; ++i) {
@@ -151,11 +156,6 @@ TEST(a_restarted_peer_is_linked_again) {
     world_fini(&w);
 }
 
-static bool never(world_t *w) {
-    (void)w;
-    return false;
-}
-
 TEST(a_node_of_another_chain_and_a_stranger_are_refused) {
     world_t w;
     world_init(&w);
@@ -172,6 +172,31 @@ TEST(a_node_of_another_chain_and_a_stranger_are_refused) {
     for (size_t i = 0; i < NODES; ++i) CHECK_EQ(rdg_p2p_link_count(w.members[i].p2p), 0);
     world_fini(&w);
     rdg_sm2_key_free(stranger);
+}
+
+TEST(a_mesh_that_stops_while_it_dials_is_gone_at_once) {
+    world_t w;
+    world_init(&w);
+    start_all(&w);
+    for (size_t i = 1; i < NODES; ++i) {
+        rdg_p2p_stop(w.members[i].p2p);
+        w.members[i].p2p = NULL;
+    }
+    /* A name is resolved by another thread: a dial that cannot have ended when the mesh stops. */
+    for (size_t i = 0; i < NODES; ++i) snprintf(w.peers[i].host, sizeof w.peers[i].host, "localhost");
+    for (size_t round = 0; round < 20; ++round) {
+        for (size_t i = 1; i < NODES; ++i) {
+            rdg_p2p_options_t o = options_of(&w, i);
+            CHECK_OK(rdg_p2p_start(&o, &w.members[i].p2p));
+        }
+        run_until(&w, never, round % 7);
+        for (size_t i = 1; i < NODES; ++i) {
+            rdg_p2p_stop(w.members[i].p2p);
+            w.members[i].p2p = NULL;
+        }
+    }
+    run_until(&w, never, 200);
+    world_fini(&w);
 }
 
 static void idle_data(void *ctx, rdg_stream_t *s, rdg_bytes_t bytes) {

@@ -58,7 +58,8 @@ typedef struct rdg_p2p_options {
 } rdg_p2p_options_t;
 
 rdg_err_t rdg_p2p_start(const rdg_p2p_options_t *options, rdg_p2p_t **out);
-void rdg_p2p_stop(rdg_p2p_t *p); /* closes all links; frees */
+/* Closes all links without a callback; frees. Not from inside a callback; NULL is fine. */
+void rdg_p2p_stop(rdg_p2p_t *p);
 uint16_t rdg_p2p_port(const rdg_p2p_t *p);
 /* UNAVAILABLE: no link now. FULL. */
 rdg_err_t rdg_p2p_send(rdg_p2p_t *p, size_t peer, uint8_t type, rdg_bytes_t bytes);
