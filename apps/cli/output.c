@@ -36,9 +36,14 @@ static bool is_time(const char *path) {
     return false;
 }
 
+/* Names are listed; of anything else the number is what fits a cell. */
 static void format_array(const json_t *v, char *out, size_t size) {
     size_t i, used = 0;
     json_t *item;
+    if (json_array_size(v) > 0 && !json_is_string(json_array_get(v, 0))) {
+        snprintf(out, size, "%zu", json_array_size(v));
+        return;
+    }
     json_array_foreach(v, i, item) {
         const char *s = json_string_value(item);
         if (used < size) used += (size_t)snprintf(out + used, size - used, "%s%s", i ? "," : "", s ? s : "…");

@@ -69,7 +69,9 @@ static rdg_err_t decode_bytecode(const deployment_t *d, rdg_buf_t *out) {
         return rdg_fail(RDG_E_INVALID,
                         "bytecode has places for libraries that are not linked (__$…$__): link them first");
     rdg_err_t err = rdg_hex_decode_buf(d->bytecode, strlen(d->bytecode), out);
-    return err == RDG_OK ? RDG_OK : rdg_fail_in(RDG_E_INVALID, "bytecode is no hexadecimal");
+    if (err == RDG_OK) return RDG_OK;
+    return rdg_fail(RDG_E_INVALID, "bytecode is no hexadecimal: %s: give what solc printed as \"object\"",
+                    rdg_err_message(err));
 }
 
 static size_t arg_count(const json_t *args) {
