@@ -14,8 +14,8 @@
 
 #define RECORD_READINGS 1
 #define READING_BYTES_MAX (1u + METER_BYTES + 16u)
-/* A drained active segment of this size is replaced by an empty one, so that what is done with does not
- * count. */
+/* A drained active segment of this size, or of an eighth of a smaller queue, is replaced by an empty one, so
+ * that what is done with does not count. */
 #define DRAINED_BYTES (64u << 10)
 
 typedef struct segment {
@@ -27,7 +27,7 @@ struct intake_queue {
     pthread_mutex_t lock;
     pthread_cond_t synced;
     char *dir;
-    uint64_t max_bytes, end, durable, segment_bytes;
+    uint64_t max_bytes, end, durable, segment_bytes, drained_bytes;
     segment_t segments[QUEUE_SEGMENTS_MAX];
     size_t count;
     size_t read_segment; /* the consumer's place */
@@ -144,6 +144,8 @@ rdg_err_t queue_open(const char *dir, uint64_t max_bytes, queue_visit_fn visit, 
     q->max_bytes = max_bytes;
     q->segment_bytes = max_bytes / (QUEUE_SEGMENTS_MAX / 2);
     if (q->segment_bytes < QUEUE_SEGMENT_BYTES) q->segment_bytes = QUEUE_SEGMENT_BYTES;
+    if (q->segment_bytes > max_bytes / 4) q->segment_bytes = max_bytes / 4;
+    q->drained_bytes = max_bytes / 8 < DRAINED_BYTES ? max_bytes / 8 : DRAINED_BYTES;
     q->visit = visit;
     q->visit_ctx = ctx;
     q->dir = rdg_strdup(dir);
@@ -297,7 +299,8 @@ static rdg_err_t drop_first(intake_queue_t *q) {
 rdg_err_t queue_release(intake_queue_t *q, uint64_t number) {
     rdg_err_t err = RDG_OK;
     pthread_mutex_lock(&q->lock);
-    if (number >= q->end && record_log_size(q->segments[q->count - 1].log) >= DRAINED_BYTES) err = rotate(q);
+    if (number >= q->end && record_log_size(q->segments[q->count - 1].log) >= q->drained_bytes)
+        err = rotate(q);
     while (err == RDG_OK && q->count > 1 && q->segments[1].first <= number) err = drop_first(q);
     pthread_mutex_unlock(&q->lock);
     return err;

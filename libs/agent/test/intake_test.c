@@ -207,6 +207,29 @@ TEST(the_queue_keeps_its_byte_budget_and_has_room_again_after_release) {
     queue_close(q);
 }
 
+TEST(the_smallest_queue_has_room_again_whenever_it_is_drained) {
+    char dir[PATH_MAX];
+    intake_queue_t *q;
+    reading_t r[100];
+    uint64_t end = 0;
+    snprintf(dir, sizeof dir, "%s/q", rdg_test_dir());
+    CHECK_OK(queue_open(dir, 65536, NULL, NULL, &q));
+    for (unsigned round = 0; round < 5; ++round) {
+        rdg_err_t err = RDG_OK;
+        uint64_t before = queue_end(q);
+        while (err == RDG_OK) {
+            for (size_t i = 0; i < 100; ++i) make(&r[i], "d1/a", queue_end(q) + i, 1);
+            err = queue_write(q, r, 100, &end);
+        }
+        CHECK_ERR(err, RDG_E_FULL);
+        CHECK(queue_end(q) - before >= 1000);
+        CHECK_OK(queue_commit(q, end));
+        (void)drain(q);
+        CHECK_OK(queue_release(q, queue_end(q)));
+    }
+    queue_close(q);
+}
+
 /* A power cut at any byte of the last write loses that write and nothing before it. */
 TEST(a_torn_write_of_the_queue_costs_only_itself) {
     char dir[PATH_MAX], path[PATH_MAX + 64];
