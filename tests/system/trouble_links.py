@@ -107,8 +107,7 @@ def the_same_command_three_times():
         for _ in range(2):
             for command, (topic, text) in seen.items():
                 spy.publish(topic, text)
-                kind, answer = awaited_result(spy, command)
-                equal((kind, answer["state"]), (topic.replace("command", "result"), "done"), f"answer to the repeated {command}")
+                equal(results(spy, {command}), {command: (topic.replace("command", "result"), "done")}, "answer to a repetition")
         equal(lab.node_pids("c"), pids, "the nodes are the same processes")
         for name in NAMES:
             with open(os.path.join(lab.node_dir(name, "c"), "node", "node.key"), "rb") as file:
@@ -117,18 +116,20 @@ def the_same_command_three_times():
         # A creation that is repeated after the removal has no effect either.
         for topic, text in seen.values():
             spy.publish(topic, text)
-        for command in seen:
-            awaited_result(spy, command)
+        results(spy, set(seen))
         check_nothing_of(lab, "c")
 
 
-def awaited_result(spy, command):
-    while True:
+def results(spy, commands):
+    """The next result of each of the commands, in whatever order they come: {id: (topic, state)}."""
+    found = {}
+    while commands - set(found):
         got = spy.receive()
-        check(got, f"no answer to {command}")
+        check(got, f"no answer to {commands - set(found)}")
         value = json.loads(got[1])
-        if got[0].endswith("/result") and value["id"] == command:
-            return got[0], value
+        if got[0].endswith("/result") and value["id"] in commands:
+            found[value["id"]] = (got[0], value["state"])
+    return found
 
 
 RUBBISH = [
