@@ -218,7 +218,8 @@ TEST(the_smallest_queue_has_room_again_whenever_it_is_drained) {
         rdg_err_t err = RDG_OK;
         uint64_t before = queue_end(q);
         while (err == RDG_OK) {
-            for (size_t i = 0; i < 100; ++i) make(&r[i], "d1/a", queue_end(q) + i, 1);
+            for (size_t i = 0; i < 100; ++i)
+                make(&r[i], "d1/a", queue_end(q) + i, (int64_t)(queue_end(q) + i));
             err = queue_write(q, r, 100, &end);
         }
         CHECK_ERR(err, RDG_E_FULL);
