@@ -14,7 +14,7 @@
 #define PING_MS 5000
 #define SILENCE_MS 20000
 #define DIAL_FIRST_MS 50
-#define DIAL_LAST_MS 2000
+#define DIAL_LAST_MS 1000
 #define TICK_MS 50
 #define TICK_IDLE_MS 500
 #define FAILURES_LOGGED 10 /* a second: a stranger must not fill the disk with what it gets wrong */

@@ -14,7 +14,7 @@
  * links that others opened (then the oldest goes);
  * frames of at most max_frame; RDG_P2P_QUEUE_MAX bytes wait for a slow peer, then send answers FULL and the
  * message is dropped (all users of it retransmit). A link silent for 20 s is closed (pings every 5 s).
- * Dialling backs off from 50 ms to 2 s with jitter. Everything runs on the loop's thread. */
+ * Dialling backs off from 50 ms to 1 s with jitter. Everything runs on the loop's thread. */
 #ifndef RIDGE_P2P_P2P_H
 #define RIDGE_P2P_P2P_H
 #include "ridge/base/clock.h"
