@@ -1,4 +1,5 @@
 #include "ridge/base/alloc.h"
+#include "ridge/base/log.h"
 #include "rpc_internal.h"
 #include <stdio.h>
 #include <string.h>
@@ -87,6 +88,10 @@ static json_t *answer_one(rdg_node_rpc_t *rpc, const json_t *request) {
         answer = error_answer(id, CODE_METHOD, RDG_E_UNSUPPORTED, text, NULL);
     } else {
         rdg_err_t err = m->run(rpc, params, &result);
+        /* Whoever asked may not be the one who has to mend it. */
+        if (err == RDG_E_CORRUPT || err == RDG_E_IO)
+            rdg_log(RDG_LOG_ERROR, "rpc.read_failed", RDG_STR("method", m->name),
+                    RDG_STR("code", rdg_err_name(err)), RDG_STR("why", rdg_err_message(err)));
         if (err != RDG_OK)
             answer = error_answer(id, number_of(err), err, rdg_err_message(err), result);
         else {
