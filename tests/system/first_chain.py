@@ -238,7 +238,7 @@ def a_container_runtime_that_fails():
     with tempfile.TemporaryDirectory() as directory:
         runtime = os.path.join(directory, "runc")
         with open(runtime, "w", encoding="ascii") as file:
-            file.write("#!/bin/sh\nexit 1\n")
+            file.write('#!/bin/sh\n[ "$3" = --log ] && echo \'{"level":"error","msg":"no \\"pivot\\"","time":"now"}\' >>"$4"\nexit 1\n')
         os.chmod(runtime, 0o755)
         p = Play("--driver", "oci", "--image", image(directory), "--once", PATH=directory + ":" + os.environ["PATH"])
         try:
@@ -246,7 +246,7 @@ def a_container_runtime_that_fails():
             said = "".join(p.said)
             equal(status, 1, "exit status")
             check("Traceback" not in said and "logs are kept in" in said, said)
-            check(f"{runtime} cannot start the container" in said, f"the runtime is not named:\n{said}")
+            check(f'{runtime} cannot start the container of demo: no "pivot"\n' in said, f"the reason is not shown:\n{said}")
             p.check_nothing_left(files=os.listdir(p.dir))  # the logs
         finally:
             p.close()

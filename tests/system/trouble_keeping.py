@@ -25,6 +25,8 @@ def queue_full_refuses_and_loses_nothing():
         agent.kill()
         agent.start()
         equal(agent.intake()["queued"], len(meter.values), "readings in the queue after a crash")
+        labs.wait_for("the agent's connection", 20, lambda: agent.call("GET", "/v1/health")[1]["connected"], 0.02)
+        lab.wait_online(["dev-1"])
         create(lab, "c")
         deploy(lab, "c", bind=True)
         meter.check_on("c")

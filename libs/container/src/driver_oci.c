@@ -97,13 +97,20 @@ static void delete_runtime_state(const driver_oci_t *d, const paths_t *p) {
         rdg_log(RDG_LOG_WARN, "oci.delete_failed", RDG_STR("id", p->id), RDG_STR("output", output));
 }
 
+/* The last message of the runtime's log, which is a JSON object a line. */
 static void runtime_reason(const paths_t *p, char *out, size_t size) {
     rdg_buf_t text;
     rdg_buf_init(&text, 65536);
     snprintf(out, size, "see %.300s", p->log);
-    const char *all = rdg_file_read(p->log, &text) == RDG_OK ? rdg_buf_cstr(&text) : NULL;
-    const char *message = all ? strstr(all, "\"msg\":\"") : NULL;
-    if (message) snprintf(out, size, "%.*s", (int)strcspn(message + 7, "\n"), message + 7);
+    const char *line = rdg_file_read(p->log, &text) == RDG_OK ? rdg_buf_cstr(&text) : NULL;
+    for (; line && *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        json_t *entry = NULL;
+        const char *message = NULL;
+        if (rdg_json_parse(rdg_bytes(line, strcspn(line, "\n")), &entry) == RDG_OK)
+            message = json_string_value(json_object_get(entry, "msg"));
+        if (message) snprintf(out, size, "%s", message);
+        json_decref(entry);
+    }
     rdg_buf_fini(&text);
 }
 
