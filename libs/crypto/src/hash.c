@@ -68,6 +68,14 @@ void rdg_sm3_stream_final(rdg_sm3_stream_t *s, rdg_hash_t *out) {
     stream_final((gcry_md_hd_t)(void *)s, GCRY_MD_SM3, out->b);
 }
 
+rdg_err_t rdg_sm3_stream_peek(const rdg_sm3_stream_t *s, rdg_hash_t *out) {
+    gcry_md_hd_t copy = NULL;
+    if (gcry_md_copy(&copy, (gcry_md_hd_t)(void *)s)) return rdg_fail(RDG_E_NO_MEMORY, "SM3: out of memory");
+    memcpy(out->b, gcry_md_read(copy, GCRY_MD_SM3), sizeof out->b);
+    gcry_md_close(copy);
+    return RDG_OK;
+}
+
 void rdg_sm3_stream_free(rdg_sm3_stream_t *s) {
     gcry_md_close((gcry_md_hd_t)(void *)s);
 }

@@ -26,7 +26,7 @@ size_t rdg_sm2_signature_to_der(const rdg_sm2_signature_t *sig, uint8_t out[RDG_
     return len;
 }
 
-static bool get_integer(rdg_reader_t *r, uint8_t out[32]) {
+bool rdg_sm2_der_integer(rdg_reader_t *r, uint8_t out[32]) {
     if (rdg_read_u8(r) != TAG_INTEGER) return false;
     size_t len = rdg_read_u8(r);
     if (len == 0 || len > 33) return false;
@@ -50,6 +50,19 @@ rdg_err_t rdg_sm2_signature_from_der(rdg_bytes_t der, rdg_sm2_signature_t *out) 
     bool ok = rdg_read_u8(&r) == TAG_SEQUENCE;
     size_t len = rdg_read_u8(&r);
     ok = ok && rdg_reader_ok(&r) && len == rdg_reader_left(&r);
-    ok = ok && get_integer(&r, out->b) && get_integer(&r, out->b + 32) && rdg_reader_done(&r);
+    ok = ok && rdg_sm2_der_integer(&r, out->b) && rdg_sm2_der_integer(&r, out->b + 32) && rdg_reader_done(&r);
     return ok ? RDG_OK : rdg_fail(RDG_E_MALFORMED, "SM2 signature: not the DER of two positive integers");
+}
+
+bool rdg_sm2_der_content(rdg_reader_t *r, uint8_t tag, rdg_bytes_t *out) {
+    if (rdg_read_u8(r) != tag) return false;
+    size_t len = rdg_read_u8(r);
+    if (len >= 0x80) {
+        size_t least = len == 0x81 ? 0x80 : 0x100;
+        if (len != 0x81 && len != 0x82) return false;
+        len = len == 0x81 ? rdg_read_u8(r) : rdg_read_u16(r);
+        if (len < least) return false;
+    }
+    *out = rdg_read_bytes(r, len);
+    return rdg_reader_ok(r);
 }

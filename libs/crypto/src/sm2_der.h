@@ -1,12 +1,11 @@
-/* Between r‖s and the DER of SEQUENCE { INTEGER r, INTEGER s }, strictly: one DER per signature. */
+/* DER pieces that signatures and ciphertexts share. */
 #ifndef RIDGE_CRYPTO_SM2_DER_H
 #define RIDGE_CRYPTO_SM2_DER_H
-#include "ridge/crypto/sm2.h"
+#include "ridge/crypto/sm2_cipher.h"
 
-#define RDG_SM2_DER_MAX 72
-
-size_t rdg_sm2_signature_to_der(const rdg_sm2_signature_t *sig, uint8_t out[RDG_SM2_DER_MAX]);
-/* MALFORMED for anything but the one canonical form with 0 <= r, s < 2^256. */
-rdg_err_t rdg_sm2_signature_from_der(rdg_bytes_t der, rdg_sm2_signature_t *out);
+/* Reads a canonical INTEGER in [0, 2^256); false otherwise. */
+bool rdg_sm2_der_integer(rdg_reader_t *r, uint8_t out[32]);
+/* Reads tag and canonical definite length up to 65535; the content's view. False otherwise. */
+bool rdg_sm2_der_content(rdg_reader_t *r, uint8_t tag, rdg_bytes_t *out);
 
 #endif

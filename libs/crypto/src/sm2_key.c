@@ -109,3 +109,18 @@ void rdg_sm2_key_free(rdg_sm2_key_t *key) {
 void rdg_sm2_key_public(const rdg_sm2_key_t *key, rdg_sm2_public_t *out) {
     *out = key->public_key;
 }
+
+EVP_PKEY *rdg_sm2_public_pkey(const rdg_sm2_public_t *pub) {
+    uint8_t point[POINT_BYTES] = {0x04};
+    memcpy(point + 1, pub->b, sizeof pub->b);
+    char group[] = "SM2";
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
+                           OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point),
+                           OSSL_PARAM_construct_end()};
+    EVP_PKEY *pkey = NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "SM2", NULL);
+    if (ctx && EVP_PKEY_fromdata_init(ctx) == 1) EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params);
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    return pkey;
+}

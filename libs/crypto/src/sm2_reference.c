@@ -1,30 +1,14 @@
 #include "ridge/crypto/reference.h"
 
-#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
 #include <string.h>
 
 #include "sm2_der.h"
-
-static EVP_PKEY *public_pkey(const rdg_sm2_public_t *pub) {
-    uint8_t point[65] = {0x04};
-    memcpy(point + 1, pub->b, sizeof pub->b);
-    char group[] = "SM2";
-    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
-                           OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point),
-                           OSSL_PARAM_construct_end()};
-    EVP_PKEY *pkey = NULL;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "SM2", NULL);
-    if (ctx && EVP_PKEY_fromdata_init(ctx) == 1) EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params);
-    EVP_PKEY_CTX_free(ctx);
-    ERR_clear_error();
-    return pkey;
-}
+#include "sm2_key.h"
 
 bool rdg_reference_sm2_on_curve(const rdg_sm2_public_t *pub) {
-    EVP_PKEY *pkey = public_pkey(pub);
+    EVP_PKEY *pkey = rdg_sm2_public_pkey(pub);
     EVP_PKEY_free(pkey);
     return pkey != NULL;
 }
@@ -34,7 +18,7 @@ bool rdg_reference_sm2_verify(const rdg_sm2_public_t *pub, const void *msg, size
     static const char id[] = "1234567812345678";
     uint8_t der[RDG_SM2_DER_MAX];
     size_t der_len = rdg_sm2_signature_to_der(sig, der);
-    EVP_PKEY *pkey = public_pkey(pub);
+    EVP_PKEY *pkey = rdg_sm2_public_pkey(pub);
     EVP_MD_CTX *md = EVP_MD_CTX_new();
     EVP_PKEY_CTX *ctx = pkey ? EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL) : NULL;
     bool ok = false;

@@ -8,7 +8,8 @@
 /* Half of all signatures have a low s; 128 misses in a row mean a broken random generator. */
 #define SIGN_TRIES_MAX 128
 
-rdg_err_t rdg_sm2_sign(const rdg_sm2_key_t *key, const void *msg, size_t len, rdg_sm2_signature_t *out) {
+static rdg_err_t sign(const rdg_sm2_key_t *key, const void *msg, size_t len, bool low_s,
+                      rdg_sm2_signature_t *out) {
     rdg_hash_t e;
     rdg_sm2_e(&key->z, msg, len, &e);
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
@@ -26,9 +27,18 @@ rdg_err_t rdg_sm2_sign(const rdg_sm2_key_t *key, const void *msg, size_t len, rd
             break;
         }
         err = rdg_sm2_signature_from_der(rdg_bytes(der, der_len), out);
-        if (err != RDG_OK || rdg_sm2_low_s(out)) break;
+        if (err != RDG_OK || !low_s || rdg_sm2_low_s(out)) break;
         err = RDG_E_CRYPTO;
     }
     EVP_PKEY_CTX_free(ctx);
     return err;
+}
+
+rdg_err_t rdg_sm2_sign(const rdg_sm2_key_t *key, const void *msg, size_t len, rdg_sm2_signature_t *out) {
+    return sign(key, msg, len, true, out);
+}
+
+rdg_err_t rdg_sm2_sign_standard(const rdg_sm2_key_t *key, const void *msg, size_t len,
+                                rdg_sm2_signature_t *out) {
+    return sign(key, msg, len, false, out);
 }

@@ -49,6 +49,8 @@ typedef struct rdg_sm3_stream rdg_sm3_stream_t;
 rdg_sm3_stream_t *rdg_sm3_stream_new(void); /* NULL: no memory */
 void rdg_sm3_stream_update(rdg_sm3_stream_t *s, const void *data, size_t len);
 void rdg_sm3_stream_final(rdg_sm3_stream_t *s, rdg_hash_t *out); /* then reset for the next message */
+/* The digest of what has come so far; the stream goes on. NO_MEMORY. */
+rdg_err_t rdg_sm3_stream_peek(const rdg_sm3_stream_t *s, rdg_hash_t *out);
 void rdg_sm3_stream_free(rdg_sm3_stream_t *s);
 
 void rdg_keccak256(const void *data, size_t len, uint8_t out[32]);

@@ -1,0 +1,84 @@
+#include "ridge/crypto/hmac.h"
+
+#include <string.h>
+#include "ridge/base/alloc.h"
+#include "ridge/base/assert.h"
+#include "ridge/crypto/hash.h"
+#include "sm3_block.h"
+
+#define BLOCK RDG_SM3_BLOCK_BYTES
+#define HIDDEN_MAX 256 /* padding of a CBC record: 255 and its length byte */
+
+static void pad_key(uint8_t pad[BLOCK], rdg_bytes_t key, uint8_t with) {
+    memset(pad, with, BLOCK);
+    for (size_t i = 0; i < key.len; i++) pad[i] ^= key.data[i];
+}
+
+void rdg_hmac_sm3(uint8_t out[RDG_HMAC_SM3_BYTES], rdg_bytes_t key, const rdg_bytes_t *parts,
+                  size_t part_count) {
+    RDG_ASSERT(part_count <= RDG_HMAC_SM3_PARTS_MAX);
+    uint8_t pad[BLOCK];
+    rdg_hash_t short_key, inner, result;
+    if (key.len > BLOCK) {
+        rdg_sm3(key.data, key.len, &short_key);
+        key = rdg_bytes(short_key.b, sizeof short_key.b);
+    }
+    rdg_bytes_t all[RDG_HMAC_SM3_PARTS_MAX + 1] = {{pad, BLOCK}};
+    for (size_t i = 0; i < part_count; i++) all[i + 1] = parts[i];
+    pad_key(pad, key, 0x36);
+    rdg_sm3_parts(all, part_count + 1, &inner);
+    pad_key(pad, key, 0x5c);
+    all[1] = rdg_bytes(inner.b, sizeof inner.b);
+    rdg_sm3_parts(all, 2, &result);
+    memcpy(out, result.b, sizeof result.b);
+    rdg_secure_zero(pad, sizeof pad);
+    rdg_secure_zero(&inner, sizeof inner);
+}
+
+/* All ones if a < b, else 0, without a branch; both below 2^63. */
+static uint64_t below(uint64_t a, uint64_t b) {
+    return 0 - ((a - b) >> 63);
+}
+
+static uint64_t same(uint64_t a, uint64_t b) {
+    uint64_t x = a ^ b;
+    return below(0, x) ^ UINT64_MAX;
+}
+
+/* Every block that the message could have is hashed; the state behind the true last one is kept. */
+void rdg_hmac_sm3_hidden(uint8_t out[RDG_HMAC_SM3_BYTES], const uint8_t key[32], rdg_bytes_t head,
+                         rdg_bytes_t data, size_t secret_len) {
+    uint8_t block[BLOCK];
+    rdg_sm3_block_t state, kept = {{0}};
+    pad_key(block, rdg_bytes(key, 32), 0x36);
+    rdg_sm3_block_init(&state);
+    rdg_sm3_block_mix(&state, block);
+
+    uint64_t total = head.len + secret_len, bits = (BLOCK + total) * 8, last = (total + 8) / BLOCK;
+    uint64_t most = head.len + data.len;
+    uint64_t sure = data.len > HIDDEN_MAX ? head.len + data.len - HIDDEN_MAX : 0;
+    for (uint64_t b = 0; b <= (most + 8) / BLOCK; b++) {
+        uint64_t is_last = same(b, last);
+        for (uint64_t i = 0; i < BLOCK; i++) {
+            uint64_t at = b * BLOCK + i;
+            uint8_t v = at < head.len ? head.data[at] : at < most ? data.data[at - head.len] : 0;
+            if (at >= sure) {
+                v = (uint8_t)((v & below(at, total)) | (0x80 & same(at, total)));
+                if (i >= BLOCK - 8) v |= (uint8_t)((bits >> (8 * (BLOCK - 1 - i))) & is_last);
+            }
+            block[i] = v;
+        }
+        rdg_sm3_block_mix(&state, block);
+        for (int w = 0; w < 8; w++) kept.word[w] |= state.word[w] & (uint32_t)is_last;
+    }
+    uint8_t inner[32];
+    rdg_sm3_block_store(&kept, inner);
+    pad_key(block, rdg_bytes(key, 32), 0x5c);
+    rdg_hash_t result;
+    const rdg_bytes_t outer[] = {{block, BLOCK}, {inner, sizeof inner}};
+    rdg_sm3_parts(outer, 2, &result);
+    memcpy(out, result.b, sizeof result.b);
+    rdg_secure_zero(block, sizeof block);
+    rdg_secure_zero(&state, sizeof state);
+    rdg_secure_zero(&kept, sizeof kept);
+}
