@@ -102,22 +102,25 @@ def the_same_command_three_times():
             topic, text = spy.receive()
             seen[json.loads(text)["id"]] = (topic, text)
         pids = lab.node_pids("c")
-        keys = {name: open(os.path.join(lab.node_dir(name, "c"), "node", "node.key"), "rb").read() for name in NAMES}
+        keys = {name: node_key(lab, name) for name in NAMES}
         spy.subscribe("devices/+/result")
         for _ in range(2):
             for command, (topic, text) in seen.items():
                 spy.publish(topic, text)
                 equal(results(spy, {command}), {command: (topic.replace("command", "result"), "done")}, "answer to a repetition")
         equal(lab.node_pids("c"), pids, "the nodes are the same processes")
-        for name in NAMES:
-            with open(os.path.join(lab.node_dir(name, "c"), "node", "node.key"), "rb") as file:
-                equal(file.read(), keys[name], f"node key of {name}")
+        equal({name: node_key(lab, name) for name in NAMES} == keys, True, "the nodes' keys are the same")
         destroy(lab, "c")
         # A creation that is repeated after the removal has no effect either.
         for topic, text in seen.values():
             spy.publish(topic, text)
         results(spy, set(seen))
         check_nothing_of(lab, "c")
+
+
+def node_key(lab, name):
+    with open(os.path.join(lab.node_dir(name, "c"), "node", "node.key"), "rb") as file:
+        return file.read()
 
 
 def results(spy, commands):
@@ -339,3 +342,58 @@ def destruction_with_a_device_away():
         away.start()
         await_chain(lab, "c", "destroyed")
         check_nothing_of(lab, "c")
+
+
+@case
+def rubbish_on_the_local_broker():
+    """A device's meters share its broker: one that sends rubbish stops none of the others, nor does a broken broker."""
+    with cluster(agent=["--intake-broker", "spawn"]) as lab:
+        create(lab, "c")
+        deploy(lab, "c", bind=True)
+        agent, meter = lab.agents["dev-1"], Meter(lab, "dev-1")
+        for payload in [*RUBBISH, b'[{"meter":"m","time":1}]', b'{"meter":"","time":1,"value":1}']:
+            agent.publish("ridge/readings", payload)
+        for turn in range(2):
+            batch = meter.batch(50)
+            agent.publish("ridge/readings", batch)
+            meter.values += [readings.micro(r["value"]) for r in batch]
+            labs.wait_for("readings by MQTT", 20, lambda: agent.intake()["confirmed"] == len(meter.values), 0.02)
+            if turn == 0:
+                os.kill(child_of(agent.pid, "mosquitto"), 9)
+                labs.wait_for("the local broker", 20, lambda: local_broker_answers(agent), 0.05)
+        meter.check_on("c")
+
+
+def local_broker_answers(agent):
+    """True once a message gets through, which is none that counts."""
+    try:
+        agent.publish("ridge/odd", b"?")
+        return True
+    except (OSError, mqtt.MqttError):
+        return False
+
+
+@case
+def commands_for_a_device_that_is_away():
+    """One waits for it, one is cancelled, one expires; only the first has an effect when the device returns."""
+    with cluster() as lab:
+        create(lab, "c")
+        away = lab.agents["dev-2"]
+        away.stop()
+        labs.wait_for("dev-2 offline", 20, lambda: "dev-2" not in lab.online(), 0.02)
+
+        def ask(kind, **more):
+            body = {"type": kind, "params": {"chain": "c", "discard": True}, **more}
+            return lab.cloud.must("POST", "/devices/dev-2/commands", body)["id"]
+
+        waits, cancelled = ask("chain.stop"), ask("chain.remove")
+        expires = ask("chain.remove", deadline_ms=int(time.time() * 1000) + 500)
+        equal(lab.cloud.must("POST", f"/commands/{cancelled}/cancel")["state"], "cancelled", "state after cancel")
+        wait_command(lab, expires, "expired")
+        status, answer = lab.cloud.call("POST", f"/commands/{expires}/cancel")
+        equal((status, answer["error"]["code"]), (409, "CONFLICT"), "cancel of a command that has ended")
+        away.start()
+        wait_command(lab, waits)
+        lab.wait_online(["dev-2"])
+        equal(sorted(lab.node_pids("c")), ["dev-1", "dev-3", "dev-4"], "nodes after chain.stop")
+        check(os.path.exists(os.path.join(lab.node_dir("dev-2", "c"), "node", "node.key")), "the chain was removed from dev-2")
