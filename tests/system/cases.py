@@ -35,7 +35,7 @@ def _run(function):
         function()
         word, why = "ok", ""
     except Skip as skip:
-        word, why = "skip", f": {skip}"
+        word, why = "skipped:", f": {skip}"
     except (AssertionError, Exception) as error:  # whatever it is, the other cases run
         word, why = "FAIL", f": {error}"
         if not isinstance(error, AssertionError):
@@ -54,6 +54,6 @@ def main(at_end=lambda: None):
         results = [_run(function) for function in chosen]
     finally:
         at_end()
-    skipped = results.count("skip")
+    skipped = results.count("skipped:")
     print(f"{results.count('ok')} passed, {results.count('FAIL')} failed" + (f", {skipped} skipped" if skipped else ""))
     return 1 if "FAIL" in results or not chosen else 0
