@@ -94,6 +94,12 @@ def ask_create(lab, chain, names=tuple(NAMES), **more):
     return lab.cloud.must("POST", "/chains", body)
 
 
+def wait_answer(lab, name):
+    """Until the device answers a request: after a crash the cloud may still list it as online, or already as offline."""
+    body = {"method": "agent.info", "params": {}, "timeout_ms": 1000}
+    labs.wait_for(f"an answer of {name}", 20, lambda: lab.cloud.call("POST", f"/devices/{name}/requests", body)[0] == 200, 0.05)
+
+
 def create(lab, chain, names=tuple(NAMES)):
     ask_create(lab, chain, names)
     await_chain(lab, chain, "running")
