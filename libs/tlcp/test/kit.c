@@ -1,0 +1,152 @@
+#include "kit.h"
+
+rdg_cert_t *kit_issue(rdg_cert_kind_t kind, const char *name, const rdg_sm2_key_t *subject,
+                      const rdg_cert_t *issuer, const rdg_sm2_key_t *issuer_key, int64_t until_s) {
+    rdg_sm2_public_t pub;
+    rdg_cert_t *cert = NULL;
+    rdg_sm2_key_public(subject, &pub);
+    rdg_cert_order_t order = {kind, name, &pub, issuer, issuer_key, NOW - YEAR, until_s};
+    CHECK_OK(rdg_cert_issue(&order, &cert));
+    return cert;
+}
+
+void party_make(party_t *p, const char *name, const rdg_cert_t *issuer, const rdg_sm2_key_t *issuer_key) {
+    CHECK_OK(rdg_sm2_key_generate(&p->sign_key));
+    CHECK_OK(rdg_sm2_key_generate(&p->enc_key));
+    p->sign = kit_issue(RDG_CERT_KIND_SIGN, name, p->sign_key, issuer, issuer_key, NOW + YEAR);
+    p->enc = kit_issue(RDG_CERT_KIND_ENCRYPT, name, p->enc_key, issuer, issuer_key, NOW + YEAR);
+}
+
+void party_free(party_t *p) {
+    rdg_cert_free(p->sign), rdg_cert_free(p->enc);
+    rdg_sm2_key_free(p->sign_key), rdg_sm2_key_free(p->enc_key);
+}
+
+void pki_make(pki_t *p) {
+    CHECK_OK(rdg_sm2_key_generate(&p->root_key));
+    CHECK_OK(rdg_sm2_key_generate(&p->ca_key));
+    p->root = kit_issue(RDG_CERT_KIND_ROOT, "root", p->root_key, NULL, p->root_key, NOW + 9 * YEAR);
+    p->ca = kit_issue(RDG_CERT_KIND_CA, "ca", p->ca_key, p->root, p->root_key, NOW + 5 * YEAR);
+    p->roots[0] = p->root;
+    p->chain[0] = p->ca;
+    party_make(&p->client, "client", p->ca, p->ca_key);
+    party_make(&p->server, "server", p->ca, p->ca_key);
+}
+
+void pki_free(pki_t *p) {
+    party_free(&p->client), party_free(&p->server);
+    rdg_cert_free(p->root), rdg_cert_free(p->ca);
+    rdg_sm2_key_free(p->root_key), rdg_sm2_key_free(p->ca_key);
+}
+
+rdg_tlcp_config_t kit_config(const pki_t *p, const party_t *who) {
+    rdg_tlcp_config_t c = {.sign_key = who->sign_key,
+                           .enc_key = who->enc_key,
+                           .sign_cert = who->sign,
+                           .enc_cert = who->enc,
+                           .chain = p->chain,
+                           .chain_count = 1,
+                           .roots = p->roots,
+                           .root_count = 1};
+    return c;
+}
+
+void pair_make(pair_t *p, const pki_t *pki) {
+    memset(p, 0, sizeof *p);
+    p->client_config = kit_config(pki, &pki->client);
+    p->server_config = kit_config(pki, &pki->server);
+    p->client_config.peer_name = "server";
+    p->server_config.peer_name = "client";
+}
+
+void pair_start(pair_t *p) {
+    CHECK_OK(rdg_tlcp_new(&p->client_config, RDG_TLCP_CLIENT, NOW, rdg_test_random(), &p->client));
+    CHECK_OK(rdg_tlcp_new(&p->server_config, RDG_TLCP_SERVER, NOW, rdg_test_random(), &p->server));
+}
+
+void pair_stop(pair_t *p) {
+    rdg_tlcp_free(p->client), rdg_tlcp_free(p->server);
+    p->client = p->server = NULL;
+}
+
+static bool move(rdg_tlcp_t *from, rdg_tlcp_t *to, size_t step) {
+    rdg_bytes_t view = rdg_tlcp_send_view(from);
+    rdg_tlcp_room_t room = rdg_tlcp_receive_room(to);
+    size_t n = view.len < room.len ? view.len : room.len;
+    if (n > step) n = step;
+    if (n == 0) return false;
+    memcpy(room.data, view.data, n);
+    rdg_tlcp_receive_done(to, n);
+    rdg_tlcp_send_done(from, n);
+    return true;
+}
+
+void pair_run(pair_t *p, size_t step) {
+    bool moved = true;
+    while (moved) {
+        moved = move(p->client, p->server, step);
+        moved = move(p->server, p->client, step) || moved;
+    }
+}
+
+void kit_drain(rdg_tlcp_t *from, wire_t *out) {
+    for (;;) {
+        rdg_bytes_t view = rdg_tlcp_send_view(from);
+        if (view.len == 0) return;
+        if (out->size < out->len + view.len) {
+            out->size = 2 * (out->len + view.len);
+            out->data = rdg_realloc(out->data, out->size);
+            CHECK(out->data);
+        }
+        memcpy(out->data + out->len, view.data, view.len);
+        out->len += view.len;
+        rdg_tlcp_send_done(from, view.len);
+    }
+}
+
+bool kit_feed(rdg_tlcp_t *to, const uint8_t *data, size_t len, size_t step) {
+    while (len > 0) {
+        rdg_tlcp_room_t room = rdg_tlcp_receive_room(to);
+        size_t n = room.len < len ? room.len : len;
+        if (n > step) n = step;
+        if (n == 0) return false;
+        memcpy(room.data, data, n);
+        rdg_tlcp_receive_done(to, n);
+        data += n, len -= n;
+    }
+    return true;
+}
+
+void wire_free(wire_t *w) {
+    rdg_free(w->data);
+    memset(w, 0, sizeof *w);
+}
+
+size_t kit_write(rdg_tlcp_t *t, const void *data, size_t len) {
+    rdg_tlcp_room_t room = rdg_tlcp_write_room(t);
+    size_t n = room.len < len ? room.len : len;
+    if (n) memcpy(room.data, data, n);
+    rdg_tlcp_write_done(t, n);
+    rdg_tlcp_flush(t);
+    return n;
+}
+
+void kit_talk(rdg_tlcp_t *from, rdg_tlcp_t *to, size_t len, size_t step) {
+    size_t written = 0, read = 0;
+    while (read < len) {
+        rdg_tlcp_room_t room = rdg_tlcp_write_room(from);
+        size_t n = room.len < len - written ? room.len : len - written;
+        for (size_t i = 0; i < n; i++) room.data[i] = (uint8_t)((written + i) * 7);
+        rdg_tlcp_write_done(from, n);
+        written += n;
+        rdg_tlcp_flush(from);
+        bool moved = move(from, to, step);
+        rdg_bytes_t view = rdg_tlcp_read_view(to);
+        if (view.len > step) view.len = step;
+        for (size_t i = 0; i < view.len; i++) CHECK_EQ(view.data[i], (uint8_t)((read + i) * 7));
+        read += view.len;
+        rdg_tlcp_read_done(to, view.len);
+        CHECK(n || moved || view.len);
+    }
+    CHECK_EQ(rdg_tlcp_read_view(to).len, 0);
+}
