@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define DEFAULT_MAX_BODY (1u << 20)
@@ -42,6 +43,28 @@ static enum MHD_Result respond_too_large(const rdg_http_server_t *s, rdg_http_re
     return respond(req);
 }
 
+static enum MHD_Result count_length(void *count, enum MHD_ValueKind kind, const char *name,
+                                    const char *value) {
+    (void)kind, (void)value;
+    if (strcasecmp(name, "Content-Length") == 0) ++*(unsigned *)count;
+    return MHD_YES;
+}
+
+/* A body whose length is said twice, or said and chunked, ends elsewhere for the next reader of the connection than for
+ * this one: RFC 9112, section 6.3, asks for a refusal. */
+static bool has_one_length(rdg_http_request_t *req) {
+    unsigned lengths = 0;
+    MHD_get_connection_values(req->connection, MHD_HEADER_KIND, count_length, &lengths);
+    return lengths + (rdg_http_header(req, "Transfer-Encoding") != NULL) <= 1;
+}
+
+static enum MHD_Result respond_two_lengths(rdg_http_request_t *req) {
+    http_response_error(&req->response, 400, RDG_E_MALFORMED,
+                        "the length of the request body is given twice");
+    (void)rdg_http_set_header(&req->response, "Connection", "close");
+    return respond(req);
+}
+
 static enum MHD_Result begin(rdg_http_server_t *s, struct MHD_Connection *connection, const char *url,
                              const char *method, void **request) {
     rdg_http_request_t *req = rdg_calloc(1, sizeof *req);
@@ -53,6 +76,7 @@ static enum MHD_Result begin(rdg_http_server_t *s, struct MHD_Connection *connec
     rdg_buf_init(&req->body, s->max_body);
     http_response_init(&req->response);
     http_request_address(req);
+    if (!has_one_length(req)) return respond_two_lengths(req);
     /* A client that says how much it will send is refused before it does. */
     uint64_t length;
     const char *text = rdg_http_header(req, "Content-Length");

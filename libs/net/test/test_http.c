@@ -165,6 +165,22 @@ TEST(http_server_refuses_what_is_no_http_and_serves_on) {
     http_close(&f);
 }
 
+TEST(http_body_with_two_lengths_is_refused) {
+    static const char *const bad[] = {
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\nhello",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\ncontent-length: 2\r\n\r\nhe",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n2\r\nhe\r\n0\r\n\r\n"};
+    http_fixture_t f;
+    char answer[4096];
+    http_open(&f, &(rdg_http_server_options_t){.idle_s = 1}, echo, NULL);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i) {
+        http_raw(&f, rdg_bytes_str(bad[i]), true, answer, sizeof answer);
+        CHECK(strncmp(answer, "HTTP/1.1 400", 12) == 0);
+    }
+    http_close(&f);
+}
+
 TEST(http_server_closes_an_idle_connection_and_the_client_comes_back) {
     http_fixture_t f;
     http_open(&f, &(rdg_http_server_options_t){.idle_s = 1}, echo, NULL);
