@@ -85,7 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static rdg_consensus_config_t config; /* large, and the same each time */
     fuzz_t f = {0};
     rdg_reader_t r;
-    config.self = 2, config.retransmit_ms = 50, config.checkpoint_interval = 1;
+    config.self = 2, config.retransmit_ms = 50, config.view_timeout_ms = 100, config.checkpoint_interval = 1;
     config.host = (rdg_consensus_host_t){sign, verify, digest, NULL};
     config.validators.count = 4;
     for (uint8_t i = 0; i < 4; ++i) config.validators.keys[i].b[0] = i;

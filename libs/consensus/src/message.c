@@ -1,7 +1,12 @@
 #include "message.h"
 #include "certificate.h"
+#include "proof.h"
 #include "ridge/codec/rlp.h"
 #include <string.h>
+
+static bool has_proof(uint64_t kind) {
+    return kind == RDG_PHASE_VIEW_CHANGE || kind == RDG_PHASE_NEW_VIEW;
+}
 
 rdg_err_t message_encode(const message_t *m, rdg_buf_t *out) {
     size_t list = rdg_rlp_list_begin(out);
@@ -16,6 +21,10 @@ rdg_err_t message_encode(const message_t *m, rdg_buf_t *out) {
         rdg_rlp_put_u64(out, m->index);
         rdg_rlp_put_bytes(out, rdg_bytes(m->signature.b, sizeof m->signature.b));
         if (m->kind == RDG_PHASE_PRE_PREPARE) rdg_rlp_put_bytes(out, m->proposal);
+        if (has_proof(m->kind)) {
+            rdg_rlp_put_raw(out, m->proof);
+            rdg_rlp_put_bytes(out, m->certificate);
+        }
     }
     return rdg_rlp_list_end(out, list);
 }
@@ -32,6 +41,10 @@ static rdg_err_t decode_statement(rdg_rlp_t *list, message_t *out) {
     out->index = (uint32_t)index;
     if (out->kind == RDG_PHASE_PRE_PREPARE)
         out->proposal = rdg_rlp_bytes_max(list, RDG_CONSENSUS_PROPOSAL_MAX);
+    if (!has_proof(out->kind)) return RDG_OK;
+    if (!rdg_rlp_is_list(list)) return rdg_fail(RDG_E_MALFORMED, "a view change without its list");
+    out->proof = rdg_rlp_raw(list);
+    out->certificate = rdg_rlp_bytes(list);
     return RDG_OK;
 }
 
@@ -53,7 +66,7 @@ rdg_err_t message_decode(rdg_bytes_t bytes, message_t *out) {
     RDG_TRY(rdg_fail_in(rdg_rlp_list(&outer, &list), "consensus message"));
     uint64_t kind = rdg_rlp_u64(&list);
     bool is_vote = kind == RDG_PHASE_PRE_PREPARE || kind == RDG_PHASE_PREPARE || kind == RDG_PHASE_COMMIT ||
-                   kind == RDG_PHASE_CHECKPOINT;
+                   kind == RDG_PHASE_CHECKPOINT || kind == RDG_PHASE_SUSPECT || has_proof(kind);
     if (!is_vote && kind != MESSAGE_STATUS)
         return rdg_fail(RDG_E_MALFORMED, "a consensus message of unknown kind %llu",
                         (unsigned long long)kind);
@@ -63,7 +76,7 @@ rdg_err_t message_decode(rdg_bytes_t bytes, message_t *out) {
     return rdg_fail_in(rdg_rlp_done(&outer), "consensus message");
 }
 
-static rdg_err_t verify_vote(const message_t *m, const rdg_consensus_config_t *config) {
+rdg_err_t message_verify_vote(const message_t *m, const rdg_consensus_config_t *config) {
     const rdg_validator_set_t *set = &config->validators;
     rdg_hash_t hash;
     if (m->index >= set->count)
@@ -85,7 +98,9 @@ rdg_err_t message_verify(const message_t *m, const rdg_consensus_config_t *confi
             c.statement.phase == RDG_PHASE_CHECKPOINT ? RDG_PHASE_CHECKPOINT : RDG_PHASE_COMMIT;
         return certificate_verify_with(&c, &config->validators, phase, &config->host);
     }
-    RDG_TRY(verify_vote(m, config));
+    RDG_TRY(message_verify_vote(m, config));
+    if (m->kind == RDG_PHASE_VIEW_CHANGE) return proof_verify_change(m, config, true);
+    if (m->kind == RDG_PHASE_NEW_VIEW) return proof_verify_new_view(m, config);
     if (m->kind != RDG_PHASE_PRE_PREPARE) return RDG_OK;
     rdg_hash_t digest;
     RDG_TRY(config->host.digest(config->host.ctx, m->proposal, &digest));

@@ -13,6 +13,7 @@ static rdg_err_t on_synced(pbft_t *p, const rdg_consensus_event_t *e, rdg_consen
     p->committed = p->executed = e->height;
     p->committed_digest = e->digest;
     p->decided_ms = p->now_ms;
+    pbft_progress(p);
     if (p->checkpoint + 1 < e->height) p->checkpoint = e->height - 1;
     if (e->bytes.len > 0) RDG_TRY(pbft_keep_proof(&p->seal, e->bytes));
     RDG_TRY(pbft_amnesia_end(p, out));
@@ -20,6 +21,7 @@ static rdg_err_t on_synced(pbft_t *p, const rdg_consensus_event_t *e, rdg_consen
 }
 
 static rdg_err_t on_tick(pbft_t *p, rdg_consensus_output_t *out) {
+    RDG_TRY(pbft_check_watch(p, out)); /* first: what is sent again is of the view it leads to */
     RDG_TRY(pbft_resend(p, out));
     RDG_TRY(pbft_resend_checkpoints(p, out));
     RDG_TRY(pbft_check_progress(p, out));
@@ -32,7 +34,7 @@ static rdg_err_t dispatch(pbft_t *p, const rdg_consensus_event_t *e, rdg_consens
     case RDG_EVENT_START: return pbft_start(p, e, out);
     case RDG_EVENT_MESSAGE: return pbft_message(p, e, out);
     case RDG_EVENT_PAYLOAD: return pbft_payload(p, e, out);
-    case RDG_EVENT_WORK: return pbft_advance(p, out);
+    case RDG_EVENT_WORK: p->work_ms = p->now_ms ? p->now_ms : 1; return pbft_advance(p, out);
     case RDG_EVENT_VALIDATED: return pbft_validated(p, e, out);
     case RDG_EVENT_EXECUTED: return pbft_executed(p, e->height, &e->digest, out);
     case RDG_EVENT_SYNCED: return on_synced(p, e, out);
@@ -75,6 +77,7 @@ static rdg_err_t step(rdg_consensus_t *c, uint64_t now_ms, const rdg_consensus_e
     p->now_ms = now_ms;
     rdg_err_t err = dispatch(p, e, out);
     if (err == RDG_OK) {
+        pbft_watch(p);
         check_invariants(p);
         return RDG_OK;
     }
@@ -105,6 +108,7 @@ static void status(const rdg_consensus_t *c, rdg_consensus_status_t *out) {
         .quorum = p->quorum,
         .voting = pbft_may_vote(p),
         .diverged = p->diverged,
+        .changing = p->changing,
     };
     memcpy(out->seen_height, p->seen, sizeof out->seen_height);
 }
@@ -112,6 +116,8 @@ static void status(const rdg_consensus_t *c, rdg_consensus_status_t *out) {
 static void pbft_free(rdg_consensus_t *c) {
     pbft_t *p = (pbft_t *)c;
     for (size_t i = 0; i < RDG_CONSENSUS_WINDOW; ++i) pbft_slot_clear(&p->slots[i]);
+    for (size_t i = 0; i < RDG_VALIDATORS_MAX; ++i) pbft_proof_clear(&p->changes[i].message);
+    rdg_free(p->new_view.data);
     rdg_free(p->seal.data);
     rdg_free(p->checkpoint_proof.data);
     rdg_free(p);

@@ -17,8 +17,10 @@ static void enter(slot_t *s, slot_state_t next) {
 
 static rdg_err_t want(pbft_t *p, rdg_consensus_output_t *out) {
     uint64_t height = p->committed + 1;
-    if (!pbft_may_vote(p) || pbft_leader(p, p->view) != p->config.self || p->wanted >= height) return RDG_OK;
+    if (!pbft_may_vote(p) || !pbft_is_leading(p) || height < p->choice.first) return RDG_OK;
     if (!pbft_has_room(p) || pbft_slot(p, height)->state != SLOT_EMPTY) return RDG_OK;
+    if (choice_at(&p->choice, height)) return pbft_repropose(p, out);
+    if (p->wanted >= height) return RDG_OK;
     p->wanted = height;
     return output_add(out, &(rdg_consensus_action_t){.kind = RDG_ACTION_WANT_PROPOSAL,
                                                      .height = height,
@@ -78,6 +80,7 @@ static rdg_err_t decide(pbft_t *p, slot_t *s, rdg_consensus_output_t *out) {
     p->committed = s->height;
     p->committed_digest = s->digest;
     p->decided_ms = p->now_ms;
+    pbft_progress(p);
     pbft_slot_clear(s);
     return pbft_amnesia_end(p, out);
 }
@@ -98,9 +101,12 @@ static rdg_err_t ask_validation(pbft_t *p, slot_t *s, rdg_consensus_output_t *ou
 
 /* The proposal itself is recorded before it is promised, so that a prepared block can be had from any replica
  * that prepared it. A vote on record for another digest binds: then this replica only watches. */
-static rdg_err_t prepare(pbft_t *p, slot_t *s, bool is_leader, rdg_consensus_output_t *out) {
+static rdg_err_t prepare(pbft_t *p, slot_t *s, rdg_consensus_output_t *out) {
     const vote_t *own = &s->prepares[p->config.self];
+    bool is_leader = pbft_leader(p, s->view) == p->config.self;
     if (own->present && own->view >= s->view && !is_own(p, s, s->prepares)) return RDG_OK;
+    if (s->prepared.len > 0 && !rdg_hash_equal(&s->prepared_digest, &s->digest))
+        RDG_TRY(pbft_drop_prepared(s, out));
     RDG_TRY(pbft_record_proposal(p, s, is_leader, out));
     RDG_TRY(pbft_vote(p, s, RDG_PHASE_PREPARE, out));
     enter(s, SLOT_PREPARING);
@@ -112,9 +118,10 @@ static rdg_err_t advance_slot(pbft_t *p, slot_t *s, rdg_consensus_output_t *out)
     if (s->state == SLOT_EMPTY) return RDG_OK;
     pbft_resume(p, s);
     if (!s->valid) return ask_validation(p, s, out);
-    if (s->state == SLOT_PROPOSED && pbft_may_vote(p)) RDG_TRY(prepare(p, s, false, out));
+    if (s->state == SLOT_PROPOSED && pbft_may_vote(p)) RDG_TRY(prepare(p, s, out));
     if (s->state == SLOT_PREPARING && pbft_may_vote(p) &&
         pbft_count(p, s->prepares, s->view, &s->digest) >= p->quorum) {
+        RDG_TRY(pbft_record_prepared(p, s, out));
         RDG_TRY(pbft_vote(p, s, RDG_PHASE_COMMIT, out));
         enter(s, SLOT_COMMITTING);
     }
@@ -134,8 +141,8 @@ rdg_err_t pbft_advance(pbft_t *p, rdg_consensus_output_t *out) {
 rdg_err_t pbft_payload(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensus_output_t *out) {
     rdg_hash_t digest;
     message_t m;
-    if (e->view != p->view || e->height != p->committed + 1 || pbft_leader(p, p->view) != p->config.self ||
-        !pbft_may_vote(p) || !pbft_has_room(p))
+    if (e->view != p->view || e->height != p->committed + 1 || !pbft_is_leading(p) || !pbft_may_vote(p) ||
+        !pbft_has_room(p) || e->height < p->choice.first || choice_at(&p->choice, e->height))
         return rdg_fail(RDG_E_STALE, "a proposal for height %llu, view %llu is not wanted any more",
                         (unsigned long long)e->height, (unsigned long long)e->view);
     slot_t *s = pbft_slot(p, e->height);
@@ -154,7 +161,25 @@ rdg_err_t pbft_payload(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensus_
     rdg_buf_fini(&bytes);
     if (err != RDG_OK) return err;
     s->asked = s->valid = true; /* the host built it */
-    RDG_TRY(prepare(p, s, true, out));
+    RDG_TRY(prepare(p, s, out));
+    return pbft_advance(p, out);
+}
+
+rdg_err_t pbft_repropose(pbft_t *p, rdg_consensus_output_t *out) {
+    slot_t *s = pbft_slot(p, p->committed + 1);
+    const rdg_hash_t *digest = choice_at(&p->choice, s->height);
+    bool own = s->kept.len > 0 && rdg_hash_equal(&s->prepared_digest, digest);
+    const proof_t *source = own ? &s->kept : &s->offered;
+    message_t old, m;
+    rdg_buf_t bytes;
+    if (!own && (s->offered.len == 0 || !rdg_hash_equal(&s->offered_digest, digest))) return RDG_OK;
+    RDG_TRY(message_decode(rdg_bytes(source->data, source->len), &old));
+    rdg_buf_init(&bytes, RDG_CONSENSUS_MESSAGE_MAX);
+    rdg_err_t err = pbft_sign(p, RDG_PHASE_PRE_PREPARE, p->view, s->height, digest, old.proposal, &m, &bytes);
+    if (err == RDG_OK) err = pbft_accept_proposal(s, &m, rdg_buf_view(&bytes));
+    rdg_buf_fini(&bytes);
+    if (err != RDG_OK) return err;
+    s->asked = s->valid = own; /* what it prepared itself, its host has judged */
     return pbft_advance(p, out);
 }
 
@@ -166,6 +191,7 @@ rdg_err_t pbft_validated(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensu
     s->refused = !e->ok;
     s->valid = e->ok;
     if (e->ok) return pbft_advance(p, out);
+    pbft_proof_clear(&s->offered); /* other bytes under this digest may come */
     /* Others decided it: either these are not the block's bytes, or this replica could not judge. A peer has
      * the sealed block. */
     if (pbft_count(p, s->commits, s->view, &s->digest) < p->quorum) return RDG_OK;

@@ -63,9 +63,12 @@ rdg_err_t pbft_check_progress(pbft_t *p, rdg_consensus_output_t *out) {
     p->ticked_at = p->committed;
     p->behind_told = p->committed; /* a fetch that failed may be asked for again */
     p->idle_ticks = stands ? p->idle_ticks + 1 : 0;
-    /* On a chain without work no vote would ever show a healed replica that it lags. */
+    /* On a chain without work no vote would ever show a healed replica that it lags, or that the view is another. */
     if (p->idle_ticks % IDLE_TICKS == IDLE_TICKS - 1 && p->seal.len > 0 && pbft_is_member(p))
         RDG_TRY(pbft_send_proof(p, RDG_CONSENSUS_ALL, &p->seal, out));
+    if (p->idle_ticks % IDLE_TICKS == IDLE_TICKS - 1 && p->new_view.len > 0 && pbft_is_member(p))
+        RDG_TRY(
+            pbft_send(RDG_CONSENSUS_ALL, rdg_bytes(p->new_view.data, p->new_view.len), p->committed, out));
     if (!stands || !pbft_has_room(p)) return RDG_OK;
     uint64_t proven = proven_height(p), sealed = sealed_height(p), target = proven > sealed ? proven : sealed;
     return pbft_behind(p, peer_at(p, target), target, out);

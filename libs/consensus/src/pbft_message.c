@@ -18,9 +18,14 @@ static rdg_err_t propose_again(pbft_t *p, slot_t *s, const message_t *m, rdg_byt
 }
 
 static rdg_err_t on_propose(pbft_t *p, const message_t *m, rdg_bytes_t bytes, rdg_consensus_output_t *out) {
+    if (m->statement.view < p->view) return pbft_offer(p, m, bytes, out);
     slot_t *s = pbft_slot(p, m->statement.height);
     if (!s || m->statement.height - p->committed > 1 + PROPOSALS_AHEAD) return RDG_OK;
-    if (m->statement.view != p->view) return RDG_OK;
+    if (m->statement.view != p->view || p->changing) return RDG_OK;
+    const rdg_hash_t *chosen = choice_at(&p->choice, m->statement.height);
+    if (m->statement.height < p->choice.first || (chosen && !rdg_hash_equal(chosen, &m->statement.digest)))
+        return rdg_fail(RDG_E_PROTOCOL, "view %llu must propose another block at height %llu",
+                        (unsigned long long)m->statement.view, (unsigned long long)m->statement.height);
     if (s->state != SLOT_EMPTY) return propose_again(p, s, m, bytes, out);
     RDG_TRY(pbft_accept_proposal(s, m, bytes));
     return pbft_advance(p, out);
@@ -28,7 +33,8 @@ static rdg_err_t on_propose(pbft_t *p, const message_t *m, rdg_bytes_t bytes, rd
 
 static rdg_err_t on_vote(pbft_t *p, const message_t *m, rdg_consensus_output_t *out) {
     slot_t *s = pbft_slot(p, m->statement.height);
-    if (!s || m->statement.view < p->view) return RDG_OK;
+    if (m->statement.view < p->view) return pbft_answer_view(p, m->index, m->statement.view, out);
+    if (!s) return RDG_OK;
     RDG_TRY(pbft_take_vote(m->kind == RDG_PHASE_PREPARE ? s->prepares : s->commits, m, out));
     return pbft_advance(p, out);
 }
@@ -64,7 +70,11 @@ rdg_err_t pbft_message(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensus_
     if (m.statement.epoch != p->config.validators.epoch)
         return rdg_fail(RDG_E_STALE, "a message of epoch %llu", (unsigned long long)m.statement.epoch);
     if (m.kind == MESSAGE_STATUS) return on_status(p, e->from, &m, out);
-    if (m.index >= p->config.validators.count || m.index == p->config.self)
+    if (m.kind == RDG_PHASE_NEW_VIEW) return pbft_on_new_view(p, &m, e, out);
+    bool is_own = m.index == p->config.self;
+    if (is_own && m.kind == RDG_PHASE_PRE_PREPARE && m.statement.view < p->view)
+        is_own = false; /* handed back for a later view to propose it again */
+    if (m.index >= p->config.validators.count || is_own)
         return rdg_fail(RDG_E_PROTOCOL, "a message in the name of validator %u", m.index);
     if (m.kind == RDG_PHASE_PRE_PREPARE && m.index != pbft_leader(p, m.statement.view))
         return rdg_fail(RDG_E_PROTOCOL, "validator %u proposes in view %llu, whose leader is %u", m.index,
@@ -73,8 +83,11 @@ rdg_err_t pbft_message(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensus_
         (m.statement.view != 0 || m.statement.height % p->config.checkpoint_interval != 0))
         return rdg_fail(RDG_E_PROTOCOL, "a checkpoint vote for height %llu, view %llu",
                         (unsigned long long)m.statement.height, (unsigned long long)m.statement.view);
-    if (p->seen[m.index] < m.statement.height) p->seen[m.index] = m.statement.height;
+    if (m.index != p->config.self && p->seen[m.index] < m.statement.height)
+        p->seen[m.index] = m.statement.height;
     if (m.kind == RDG_PHASE_CHECKPOINT) return pbft_checkpoint_vote(p, &m, out);
+    if (m.kind == RDG_PHASE_VIEW_CHANGE) return pbft_on_change(p, &m, e, out);
+    if (m.kind == RDG_PHASE_SUSPECT) return pbft_on_suspect(p, &m, out);
     if (p->amnesia && e->from == m.index) pbft_amnesia_hear(p, m.index);
     if (m.statement.height <= p->committed) return pbft_answer_laggard(p, m.index, m.statement.height, out);
     if (m.statement.height - p->committed > RDG_CONSENSUS_WINDOW) return pbft_check_window(p, m.index, out);

@@ -24,7 +24,8 @@ static rdg_err_t record(uint64_t height, rdg_phase_t phase, rdg_bytes_t message,
 }
 
 rdg_err_t pbft_forget(uint64_t from, uint64_t to, rdg_consensus_output_t *out) {
-    static const rdg_phase_t phases[] = {RDG_PHASE_PRE_PREPARE, RDG_PHASE_PREPARE, RDG_PHASE_COMMIT};
+    static const rdg_phase_t phases[] = {RDG_PHASE_PRE_PREPARE, RDG_PHASE_PREPARE, RDG_PHASE_COMMIT,
+                                         (rdg_phase_t)RECORD_PREPARED};
     uint8_t key[KEY_BYTES];
     for (uint64_t h = from; h <= to; ++h)
         for (size_t i = 0; i < sizeof phases / sizeof phases[0]; ++i)
@@ -36,20 +37,23 @@ rdg_err_t pbft_forget(uint64_t from, uint64_t to, rdg_consensus_output_t *out) {
 
 rdg_err_t pbft_sign(pbft_t *p, rdg_phase_t phase, uint64_t view, uint64_t height, const rdg_hash_t *digest,
                     rdg_bytes_t proposal, message_t *m, rdg_buf_t *encoded) {
+    *m = (message_t){.proposal = proposal};
+    m->statement = (rdg_statement_t){.phase = phase, .view = view, .height = height, .digest = *digest};
+    return pbft_sign_message(p, m, encoded);
+}
+
+rdg_err_t pbft_sign_message(pbft_t *p, message_t *m, rdg_buf_t *encoded) {
     rdg_hash_t hash;
-    *m = (message_t){.kind = (uint32_t)phase, .index = p->config.self, .proposal = proposal};
-    m->statement = (rdg_statement_t){.phase = phase,
-                                     .epoch = p->config.validators.epoch,
-                                     .view = view,
-                                     .height = height,
-                                     .digest = *digest};
+    m->kind = (uint32_t)m->statement.phase;
+    m->index = p->config.self;
+    m->statement.epoch = p->config.validators.epoch;
     rdg_statement_hash(p->config.validators.chain_id, &m->statement, &hash);
     if (p->config.host.sign(p->config.host.ctx, &hash, &m->signature) != RDG_OK)
         return rdg_fail_in(RDG_E_CRYPTO, "this node's key cannot sign");
     return message_encode(m, encoded);
 }
 
-static rdg_err_t send(uint32_t to, rdg_bytes_t bytes, uint64_t height, rdg_consensus_output_t *out) {
+rdg_err_t pbft_send(uint32_t to, rdg_bytes_t bytes, uint64_t height, rdg_consensus_output_t *out) {
     return output_add(
         out, &(rdg_consensus_action_t){.kind = RDG_ACTION_SEND, .to = to, .height = height, .bytes = bytes});
 }
@@ -72,7 +76,7 @@ static rdg_err_t resend_vote(pbft_t *p, const slot_t *s, rdg_phase_t phase, cons
     if (!own->present) return RDG_OK;
     rdg_buf_init(&bytes, 4096);
     rdg_err_t err = encode_own(p, s, phase, own, &bytes);
-    if (err == RDG_OK) err = send(to, rdg_buf_view(&bytes), s->height, out);
+    if (err == RDG_OK) err = pbft_send(to, rdg_buf_view(&bytes), s->height, out);
     rdg_buf_fini(&bytes);
     return err;
 }
@@ -100,6 +104,29 @@ rdg_err_t pbft_vote(pbft_t *p, slot_t *s, rdg_phase_t phase, rdg_consensus_outpu
     return err;
 }
 
+rdg_err_t pbft_record_prepared(pbft_t *p, slot_t *s, rdg_consensus_output_t *out) {
+    rdg_statement_t statement = {RDG_PHASE_PREPARE, p->config.validators.epoch, s->view, s->height,
+                                 s->digest};
+    rdg_buf_t bytes;
+    rdg_buf_init(&bytes, 16384);
+    rdg_err_t err = pbft_certificate(p, s->prepares, &statement, &bytes);
+    if (err == RDG_OK) err = record(s->height, (rdg_phase_t)RECORD_PREPARED, rdg_buf_view(&bytes), out);
+    if (err == RDG_OK) err = pbft_keep_proof(&s->prepared, rdg_buf_view(&bytes));
+    rdg_buf_fini(&bytes);
+    if (err == RDG_OK) s->prepared_digest = s->digest;
+    return err;
+}
+
+rdg_err_t pbft_drop_prepared(slot_t *s, rdg_consensus_output_t *out) {
+    uint8_t key[KEY_BYTES];
+    pbft_proof_clear(&s->prepared);
+    pbft_proof_clear(&s->kept);
+    return output_add(
+        out, &(rdg_consensus_action_t){.kind = RDG_ACTION_DELETE,
+                                       .height = s->height,
+                                       .key = record_key(key, s->height, (rdg_phase_t)RECORD_PREPARED)});
+}
+
 rdg_err_t pbft_record_proposal(pbft_t *p, slot_t *s, bool is_leader, rdg_consensus_output_t *out) {
     rdg_bytes_t message = rdg_bytes(s->proposal, s->proposal_len);
     uint8_t key[KEY_BYTES];
@@ -121,14 +148,18 @@ static rdg_err_t resend_proposal(pbft_t *p, slot_t *s, rdg_consensus_output_t *o
     for (uint32_t i = 0; i < p->config.validators.count; ++i) {
         const vote_t *v = &s->prepares[i];
         if (i == p->config.self || (v->present && v->view == s->view)) continue;
-        RDG_TRY(send(i, rdg_bytes(s->proposal, s->proposal_len), s->height, out));
+        if (p->new_view.len > 0)
+            RDG_TRY(pbft_send(i, rdg_bytes(p->new_view.data, p->new_view.len), s->height, out));
+        RDG_TRY(pbft_send(i, rdg_bytes(s->proposal, s->proposal_len), s->height, out));
     }
     return RDG_OK;
 }
 
 rdg_err_t pbft_resend(pbft_t *p, rdg_consensus_output_t *out) {
     slot_t *s = pbft_slot(p, p->committed + 1);
-    if (!pbft_may_vote(p) || s->state == SLOT_EMPTY) return RDG_OK;
+    if (!pbft_may_vote(p)) return RDG_OK;
+    if (p->changing) return pbft_resend_change(p, RDG_CONSENSUS_ALL, out);
+    if (s->state == SLOT_EMPTY) return RDG_OK;
     RDG_TRY(resend_proposal(p, s, out));
     if (p->now_ms - s->sent_ms < RESEND_AFTER_MS) return RDG_OK;
     s->sent_ms = p->now_ms;
@@ -138,11 +169,11 @@ rdg_err_t pbft_resend(pbft_t *p, rdg_consensus_output_t *out) {
 
 rdg_err_t pbft_resend_to(pbft_t *p, uint32_t to, rdg_consensus_output_t *out) {
     slot_t *s = pbft_slot(p, p->committed + 1);
-    if (!pbft_may_vote(p) || s->state == SLOT_EMPTY || to >= p->config.validators.count ||
-        to == p->config.self)
-        return RDG_OK;
+    if (!pbft_may_vote(p) || to >= p->config.validators.count || to == p->config.self) return RDG_OK;
+    RDG_TRY(pbft_resend_change(p, to, out));
+    if (s->state == SLOT_EMPTY) return RDG_OK;
     if (pbft_leader(p, s->view) == p->config.self && s->state >= SLOT_PREPARING)
-        RDG_TRY(send(to, rdg_bytes(s->proposal, s->proposal_len), s->height, out));
+        RDG_TRY(pbft_send(to, rdg_bytes(s->proposal, s->proposal_len), s->height, out));
     RDG_TRY(resend_vote(p, s, RDG_PHASE_PREPARE, &s->prepares[p->config.self], to, out));
     return resend_vote(p, s, RDG_PHASE_COMMIT, &s->commits[p->config.self], to, out);
 }
@@ -160,7 +191,7 @@ rdg_err_t pbft_send_proof(pbft_t *p, uint32_t to, const proof_t *proof, rdg_cons
     rdg_buf_t bytes;
     rdg_buf_init(&bytes, 16384);
     rdg_err_t err = message_encode(&m, &bytes);
-    if (err == RDG_OK) err = send(to, rdg_buf_view(&bytes), p->committed, out);
+    if (err == RDG_OK) err = pbft_send(to, rdg_buf_view(&bytes), p->committed, out);
     rdg_buf_fini(&bytes);
     return err;
 }

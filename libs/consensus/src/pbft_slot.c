@@ -16,7 +16,30 @@ slot_t *pbft_slot(pbft_t *p, uint64_t height) {
 
 void pbft_slot_clear(slot_t *s) {
     rdg_free(s->proposal);
+    pbft_proof_clear(&s->prepared);
+    pbft_proof_clear(&s->kept);
+    pbft_proof_clear(&s->offered);
     memset(s, 0, sizeof *s);
+}
+
+void pbft_proof_clear(proof_t *proof) {
+    rdg_free(proof->data);
+    *proof = (proof_t){NULL, 0};
+}
+
+void pbft_slot_leave_view(slot_t *s) {
+    if (s->state == SLOT_EMPTY) return;
+    if (s->prepared.len > 0 && rdg_hash_equal(&s->prepared_digest, &s->digest)) {
+        pbft_proof_clear(&s->kept);
+        s->kept = (proof_t){s->proposal, s->proposal_len};
+    } else {
+        rdg_free(s->proposal);
+    }
+    s->proposal = NULL, s->proposal_len = 0;
+    s->state = SLOT_EMPTY;
+    s->asked = s->refused = s->valid = false;
+    s->resent = 0;
+    s->proposed = (vote_t){.present = false};
 }
 
 uint32_t pbft_count(const pbft_t *p, const vote_t *votes, uint64_t view, const rdg_hash_t *digest) {

@@ -135,8 +135,11 @@ static void check_send(sim_t *s, uint32_t i, rdg_bytes_t bytes) {
     message_t m;
     if (message_decode(bytes, &m) != RDG_OK) return violate(s, i, "sent a message that cannot be read");
     if (m.kind == MESSAGE_STATUS) return;
+    if (m.index != i && (m.kind == RDG_PHASE_NEW_VIEW || m.kind == RDG_PHASE_PRE_PREPARE)) return;
     if (m.index != i) return violate(s, i, "sent a message in another's name");
-    if (m.kind != RDG_PHASE_CHECKPOINT && m.statement.height > n->executed && !is_stable(n, bytes))
+    bool handed_over = m.kind == RDG_PHASE_PRE_PREPARE && m.statement.view < n->promised;
+    if (m.kind != RDG_PHASE_CHECKPOINT && m.kind != RDG_PHASE_SUSPECT && !handed_over &&
+        m.statement.height > n->executed && !is_stable(n, bytes))
         violate(s, i, "durable: sent what is not on record");
     for (size_t k = 0; k < n->sent_count; ++k) {
         const sim_signed_t *o = &n->sent[k];
@@ -145,6 +148,9 @@ static void check_send(sim_t *s, uint32_t i, rdg_bytes_t bytes) {
         if (!rdg_hash_equal(&o->digest, &m.statement.digest)) violate(s, i, "once: signed two digests");
         return;
     }
+    bool is_vote = m.kind <= RDG_PHASE_COMMIT;
+    if (is_vote && m.statement.view < n->promised) violate(s, i, "promise: signed in a view that it left");
+    if (m.kind == RDG_PHASE_VIEW_CHANGE && m.statement.view > n->promised) n->promised = m.statement.view;
     CHECK(n->sent_count < SIM_SIGNED_MAX);
     n->sent[n->sent_count++] =
         (sim_signed_t){m.statement.phase, m.statement.view, m.statement.height, m.statement.digest};
@@ -257,6 +263,7 @@ static rdg_err_t step(sim_t *s, uint32_t i, const rdg_consensus_event_t *e) {
     sim_node_t *n = &s->nodes[i];
     rdg_consensus_output_clear(n->out);
     rdg_err_t err = rdg_consensus_step(n->core, s->now_ms, e, n->out);
+    if (s->after_step) s->after_step(s, i);
     persist(s, n);
     for (size_t k = 0; k < rdg_consensus_output_count(n->out); ++k)
         act(s, i, rdg_consensus_output_at(n->out, k));
@@ -346,7 +353,11 @@ static void do_work(sim_t *s, sim_work_t *w) {
         break;
     case SIM_PROPOSE: propose(s, w); break;
     case SIM_FETCH: fetch(s, w); break;
-    case SIM_TICK: CHECK_OK(step(s, w->to, &(rdg_consensus_event_t){.kind = RDG_EVENT_TICK})); break;
+    case SIM_TICK:
+        if (!s->idle && s->propose_to > n->executed)
+            CHECK_OK(step(s, w->to, &(rdg_consensus_event_t){.kind = RDG_EVENT_WORK}));
+        CHECK_OK(step(s, w->to, &(rdg_consensus_event_t){.kind = RDG_EVENT_TICK}));
+        break;
     }
 }
 
@@ -458,7 +469,7 @@ sim_t *sim_new(uint32_t validators, uint32_t observers, uint64_t seed) {
     s->now_ms = 1000, s->propose_to = 20, s->delay_max_ms = 5, s->wrong_result = s->slow = SIM_NODES_MAX;
     rdg_random_seeded_init(&s->random, seed);
     s->config =
-        (rdg_consensus_config_t){.retransmit_ms = 500, .view_timeout_ms = 4000, .checkpoint_interval = 1};
+        (rdg_consensus_config_t){.retransmit_ms = 500, .view_timeout_ms = 2000, .checkpoint_interval = 1};
     s->config.host = (rdg_consensus_host_t){fake_sign, fake_verify, sim_digest, NULL};
     s->config.validators.chain_id = 7, s->config.validators.count = validators;
     for (uint32_t i = 0; i < validators; ++i) s->config.validators.keys[i].b[0] = (uint8_t)(i + 1);

@@ -7,6 +7,7 @@
  *   order       COMMIT heights follow one another; the bytes are the block of the digest, and a valid one
  *   durable     whatever a sent vote or proposal promises is in the sender's stable records
  *   once        no replica ever sends two digests for one phase, view and height, over any restart
+ *   promise     after a view change to v, nothing is signed in a view before v
  *   result      one executed digest per checkpointed height
  *
  * A block is [height, parent, nonce, SM3 of the body] and the body; its digest covers the header only, as the
@@ -72,6 +73,7 @@ typedef struct sim_node {
     sim_block_t blocks[SIM_HEIGHTS]; /* stable: [1..executed] */
     sim_record_t records[SIM_RECORDS_MAX];
     size_t record_count;
+    uint64_t promised; /* the view of its last view change */
     sim_signed_t sent[SIM_SIGNED_MAX];
     size_t sent_count;
 } sim_node_t;
@@ -88,13 +90,15 @@ struct sim {
     bool blocked[SIM_NODES_MAX][SIM_NODES_MAX]; /* [from][to] */
     uint32_t loss_percent, duplicate_percent;
     uint64_t delay_max_ms, execute_ms;
+    bool idle; /* no host says that it has work */
     rdg_hash_t agreed[SIM_HEIGHTS], result[SIM_HEIGHTS];
     bool has_agreed[SIM_HEIGHTS], has_result[SIM_HEIGHTS];
     /* Byzantine: sees what an evil node is about to send to one peer; may change it (it owns packet->bytes)
      * or return false to drop it. */
     bool (*tamper)(sim_t *s, sim_work_t *packet);
-    uint32_t wrong_result; /* this node executes to another digest; SIM_NODES_MAX: none */
-    uint32_t slow;         /* this node takes 5 s to execute; SIM_NODES_MAX: none */
+    void (*after_step)(sim_t *s, uint32_t i); /* planted bugs of the core */
+    uint32_t wrong_result;                    /* this node executes to another digest; SIM_NODES_MAX: none */
+    uint32_t slow;                            /* this node takes 5 s to execute; SIM_NODES_MAX: none */
     /* Planted bugs of the host, which the checker must find. */
     bool bug_skip_persist, bug_accept_unchecked, bug_forget_on_restart;
     bool expect_violation;

@@ -10,6 +10,7 @@
 #define RECORD_KEY_MAX 64
 #define RECORDS_MAX 4096
 #define REFUSALS_LOGGED 8 /* of a tick: a peer must not fill the disk with what it gets wrong */
+#define WORK_LOOK 8
 
 static rdg_err_t host_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out) {
     const rdg_node_t *n = ctx;
@@ -214,6 +215,26 @@ void driver_try_propose(rdg_node_t *n) {
     if (lane_push(n, job) != RDG_OK) n->proposing.building = false;
 }
 
+/* What was committed while it was on its way into the pool would be asked of the leader for ever. */
+static bool has_work(rdg_node_t *n) {
+    rdg_tx_t *txs[WORK_LOOK];
+    size_t waiting = 0, count = rdg_pool_take(n->pool, 0, WORK_LOOK, SIZE_MAX, UINT64_MAX, txs);
+    for (size_t i = 0; i < count; ++i) {
+        rdg_tx_location_t where;
+        if (rdg_ledger_find_tx(n->ledger, &txs[i]->id, &where) == RDG_OK)
+            rdg_pool_committed(n->pool, &txs[i]->id, 1, 0);
+        else
+            ++waiting;
+        rdg_tx_unref(txs[i]);
+    }
+    return waiting > 0;
+}
+
+void driver_tick(rdg_node_t *n) {
+    if (!halted(n) && has_work(n)) (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_WORK});
+    driver_try_propose(n);
+}
+
 static void on_propose_timer(void *arg) {
     driver_try_propose(arg);
 }
@@ -230,7 +251,7 @@ rdg_err_t driver_open(rdg_node_t *n) {
         .validators = n->genesis.validators,
         .self = n->self,
         .retransmit_ms = 500,
-        .view_timeout_ms = 4000,
+        .view_timeout_ms = 2000,
         .checkpoint_interval = 1,
         .host = {host_sign, host_verify, host_digest, n},
     };

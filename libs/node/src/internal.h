@@ -123,6 +123,8 @@ void driver_start(rdg_node_t *n);
 rdg_err_t driver_step(rdg_node_t *n, const rdg_consensus_event_t *event);
 void driver_message(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
 void driver_try_propose(rdg_node_t *n);
+/* Every half second: tells the core whether transactions wait, so that a leader who leaves them there is replaced. */
+void driver_tick(rdg_node_t *n);
 /* A block of this validator is durable: from now on an empty ledger means a lost one. */
 void driver_mark_voted(rdg_node_t *n);
 void driver_note_validated(rdg_node_t *n, const rdg_hash_t *digest);

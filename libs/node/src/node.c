@@ -59,7 +59,7 @@ static void on_tick(void *arg) {
     sync_announce(n, SIZE_MAX);
     watch_halt(n);
     status_refresh(n);
-    driver_try_propose(n);
+    driver_tick(n);
 }
 
 static rdg_err_t submit(void *ctx, rdg_bytes_t wire, rdg_hash_t *id) {

@@ -1,7 +1,9 @@
 #include "cluster.h"
+#include "ridge/base/clock.h"
 #include "ridge/base/file.h"
 #include "ridge/test.h"
 #include <stdio.h>
+#include <string.h>
 
 static void send_and_wait(cluster_t *c, size_t through, size_t seen_at) {
     char code[32];
@@ -84,6 +86,32 @@ TEST(a_killed_leader_comes_back_and_the_chain_goes_on) {
     }
     cluster_wait_height(&c, 0, cluster_height(&c, 2));
     check_same_chain(&c, cluster_height(&c, 0));
+    cluster_fini(&c);
+}
+
+/* Within two time-outs and what it takes to find the leader gone; the test fails after 20 s. */
+TEST(a_leader_that_is_killed_for_good_is_replaced_and_catches_up_when_it_returns) {
+    cluster_t c;
+    cluster_init(&c, 4);
+    cluster_start_all(&c);
+    for (size_t i = 0; i < 4; ++i) cluster_wait_height(&c, i, 1);
+    send_and_wait(&c, 0, 3);
+    cluster_kill(&c, 0);
+    uint64_t start = rdg_mono_ms(rdg_clock_system());
+    send_and_wait(&c, 2, 3);
+    CHECK(rdg_mono_ms(rdg_clock_system()) - start < 10000);
+    for (size_t i = 0; i < 5; ++i) send_and_wait(&c, 1 + i % 3, 1 + (i + 1) % 3);
+    json_t *status = cluster_rpc(&c, 3, "ridge_status", json_array(), NULL);
+    const json_t *consensus = json_object_get(status, "consensus");
+    CHECK(json_integer_value(json_object_get(consensus, "view")) > 0);
+    CHECK(strcmp(json_string_value(json_object_get(consensus, "leader")), "node-0") != 0);
+    json_decref(status);
+    cluster_start(&c, 0);
+    cluster_wait_height(&c, 0, cluster_height(&c, 1));
+    send_and_wait(&c, 0, 2);
+    cluster_kill(&c, 3); /* now the one that came back has to vote */
+    send_and_wait(&c, 1, 0);
+    cluster_check_agreement(&c, 1);
     cluster_fini(&c);
 }
 

@@ -61,7 +61,7 @@ typedef struct rdg_consensus_config {
     rdg_validator_set_t validators;
     uint32_t self;                /* index, or count for an observer, who never votes */
     uint64_t retransmit_ms;       /* own messages of an undecided height are sent again this often */
-    uint64_t view_timeout_ms;     /* used by view change */
+    uint64_t view_timeout_ms;     /* a height that takes longer is the leader's fault; 0: it never is */
     uint64_t checkpoint_interval; /* heights; 1: every block has a checkpoint certificate */
     rdg_consensus_host_t host;
 } rdg_consensus_config_t;
@@ -70,7 +70,7 @@ typedef enum rdg_consensus_event_kind {
     RDG_EVENT_START,   /* first event: height and digest of the last durable block, records written before */
     RDG_EVENT_MESSAGE, /* a message that passed rdg_consensus_check */
     RDG_EVENT_PAYLOAD, /* the host's answer to WANT_PROPOSAL: the proposal's bytes */
-    RDG_EVENT_WORK,    /* the host has transactions to propose */
+    RDG_EVENT_WORK,    /* the host has transactions that wait; told every retransmit_ms while it has */
     RDG_EVENT_VALIDATED, /* the host's answer to VALIDATE: ok or not */
     RDG_EVENT_EXECUTED,  /* block `height` is executed and durable; digest is its executed header's */
     RDG_EVENT_SYNCED, /* the host imported sealed blocks up to `height` (digest: last block hash) by itself */
@@ -146,7 +146,7 @@ typedef struct rdg_consensus_status {
     uint64_t view, epoch, committed_height, executed_height, checkpoint_height;
     uint32_t leader, self, count, quorum;
     uint64_t seen_height[RDG_VALIDATORS_MAX]; /* highest height each validator has shown */
-    bool voting, diverged;
+    bool voting, diverged, changing; /* changing: on the way to `view`, whose leader has not opened it */
 } rdg_consensus_status_t;
 void rdg_consensus_status(const rdg_consensus_t *c, rdg_consensus_status_t *out);
 

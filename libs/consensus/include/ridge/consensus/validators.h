@@ -37,11 +37,12 @@ uint32_t rdg_validators_find(const rdg_validator_set_t *set, const rdg_sm2_publi
 typedef enum rdg_phase {
     RDG_PHASE_PRE_PREPARE = 1,
     RDG_PHASE_PREPARE = 2,
-    RDG_PHASE_COMMIT = 3,     /* its certificate seals a block: the digest is the block hash */
-    RDG_PHASE_CHECKPOINT = 4, /* the digest is the executed header's; view is 0 */
-    RDG_PHASE_VIEW_CHANGE = 5,
-    RDG_PHASE_NEW_VIEW = 6,
-    RDG_PHASE_RAFT_LEADER = 7 /* view is the term: the leader's seal of a block */
+    RDG_PHASE_COMMIT = 3,      /* its certificate seals a block: the digest is the block hash */
+    RDG_PHASE_CHECKPOINT = 4,  /* the digest is the executed header's; view is 0 */
+    RDG_PHASE_VIEW_CHANGE = 5, /* the digest is that of the prepared certificates it brings */
+    RDG_PHASE_NEW_VIEW = 6,    /* the digest is that of the view changes it rests on */
+    RDG_PHASE_RAFT_LEADER = 7, /* view is the term: the leader's seal of a block */
+    RDG_PHASE_SUSPECT = 8      /* binds to nothing: this validator would go to that view */
 } rdg_phase_t;
 
 typedef struct rdg_statement {
