@@ -44,6 +44,17 @@ static uint16_t free_port(void) {
     return port;
 }
 
+/* A port that was free a moment ago may be handed out again before its node has bound it. */
+static uint16_t own_port(const cluster_t *c) {
+    for (;;) {
+        uint16_t port = free_port();
+        bool taken = false;
+        for (size_t i = 0; i < c->count; ++i)
+            taken = taken || c->p2p_ports[i] == port || c->rpc_ports[i] == port;
+        if (!taken) return port;
+    }
+}
+
 static void write_text(const char *dir, const char *name, const char *text) {
     char path[600];
     CHECK_OK(rdg_path_join(path, sizeof path, dir, name));
@@ -94,8 +105,8 @@ void cluster_init(cluster_t *c, size_t count) {
         rdg_sm2_key_public(key, &g->validators.keys[i]);
         rdg_sm2_key_free(key);
         snprintf(g->validator_names[i], sizeof g->validator_names[i], "node-%zu", i);
-        c->p2p_ports[i] = free_port();
-        c->rpc_ports[i] = free_port();
+        c->p2p_ports[i] = own_port(c);
+        c->rpc_ports[i] = own_port(c);
     }
     CHECK_OK(rdg_sm2_key_generate(&c->user));
     CHECK_OK(rdg_http_client_new(&c->http));
