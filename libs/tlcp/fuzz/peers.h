@@ -54,6 +54,7 @@ static inline const peers_t *peers(void) {
     p.roots[0] = p.root;
     p.client = peers_config(&p, 2, root_key);
     p.server = peers_config(&p, 4, root_key);
+    rdg_sm2_key_free(root_key);
     return &p;
 }
 
