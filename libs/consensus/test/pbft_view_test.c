@@ -85,6 +85,47 @@ TEST(a_leader_that_is_silent_to_most_is_replaced) {
     sim_free(s);
 }
 
+/* Every replica gets another block: no quorum comes together in its view. */
+static bool three_faced(sim_t *s, sim_work_t *packet) {
+    message_t m;
+    rdg_buf_t block, b;
+    CHECK_OK(message_decode(rdg_bytes(packet->bytes.data, packet->bytes.len), &m));
+    if (m.kind != RDG_PHASE_PRE_PREPARE || m.index != packet->from) return true;
+    rdg_hash_t parent = s->agreed[m.statement.height - 1];
+    rdg_buf_init(&block, 4096), rdg_buf_init(&b, 8192);
+    sim_build(s, &parent, m.statement.height, 1000 + packet->to, &block);
+    CHECK_OK(sim_digest(NULL, rdg_buf_view(&block), &m.statement.digest));
+    m.proposal = rdg_buf_view(&block);
+    sim_forge(s, &m, &b);
+    rdg_free(packet->bytes.data);
+    packet->bytes.data = rdg_buf_take(&b, &packet->bytes.len);
+    rdg_buf_fini(&block);
+    return true;
+}
+
+TEST(a_leader_with_a_block_for_each_is_replaced) {
+    for (uint64_t seed = 1; seed <= 20; ++seed) {
+        sim_t *s = sim_new(4, 0, seed);
+        s->nodes[0].evil = true;
+        s->tamper = three_faced;
+        s->delay_max_ms = 40;
+        must_reach(s, 20, 20000, seed);
+        CHECK_EQ(view_of(s, 1), 1);
+        sim_free(s);
+    }
+}
+
+TEST(two_liars_in_a_row_that_lead_are_replaced) {
+    for (uint64_t seed = 1; seed <= 10; ++seed) {
+        sim_t *s = sim_new(7, 0, seed);
+        s->nodes[0].evil = s->nodes[1].evil = true;
+        s->tamper = three_faced;
+        must_reach(s, 20, 30000, seed);
+        CHECK_EQ(view_of(s, 3), 2);
+        sim_free(s);
+    }
+}
+
 TEST(sizes_without_a_fault_to_spare_go_on_when_the_leader_is_back) {
     for (uint32_t n = 2; n <= 3; ++n) {
         sim_t *s = sim_new(n, 0, n);
