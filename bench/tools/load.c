@@ -254,13 +254,14 @@ static void report(void) {
         latency[n++] = s->seen_us - s->sent_us;
     }
     qsort(latency, n, sizeof *latency, compare);
+    size_t p50 = n / 2, p99 = n * 99 / 100;
     double seconds = n ? (double)(last - first) / 1e6 : 0;
     printf("{\"offered_tps\": %llu, \"sent\": %zu, \"refused\": %zu, \"included\": %zu, \"seconds\": %.3f, "
            "\"tps\": %.1f, "
            "\"p50_ms\": %.1f, \"p99_ms\": %.1f, \"max_ms\": %.1f}\n",
            (unsigned long long)load.rate, load.sent, load.refused, n, seconds,
-           seconds > 0 ? (double)n / seconds : 0, n ? (double)latency[n / 2] / 1e3 : 0,
-           n ? (double)latency[n * 99 / 100] / 1e3 : 0, n ? (double)latency[n - 1] / 1e3 : 0);
+           seconds > 0 ? (double)n / seconds : 0, n ? (double)latency[p50] / 1e3 : 0,
+           n ? (double)latency[p99] / 1e3 : 0, n ? (double)latency[n - 1] / 1e3 : 0);
     free(latency);
 }
 

@@ -111,15 +111,17 @@ static rdg_err_t agent_info(rdg_agent_t *a, json_t *out) {
     struct sysinfo memory = {0};
     (void)statvfs(a->dir, &disk);
     (void)sysinfo(&memory);
+    uint64_t disk_total = (uint64_t)disk.f_blocks * disk.f_frsize,
+             disk_free = (uint64_t)disk.f_bavail * disk.f_frsize;
+    uint64_t memory_total = (uint64_t)memory.totalram * memory.mem_unit,
+             memory_free = (uint64_t)memory.freeram * memory.mem_unit;
     json_t *drivers = json_array();
     for (size_t i = 0; i < a->driver_count; ++i)
         json_array_append_new(drivers, json_string(a->driver_names[i]));
-    json_t *info = json_pack(
-        "{s:s, s:o, s:{s:I, s:I}, s:{s:I, s:I}, s:I}", "version", RIDGE_VERSION, "drivers", drivers, "disk",
-        "total_bytes", (json_int_t)(disk.f_blocks * disk.f_frsize), "free_bytes",
-        (json_int_t)(disk.f_bavail * disk.f_frsize), "memory", "total_bytes",
-        (json_int_t)((uint64_t)memory.totalram * memory.mem_unit), "free_bytes",
-        (json_int_t)((uint64_t)memory.freeram * memory.mem_unit), "rss_kib", (json_int_t)agent_rss_kib());
+    json_t *info = json_pack("{s:s, s:o, s:{s:I, s:I}, s:{s:I, s:I}, s:I}", "version", RIDGE_VERSION,
+                             "drivers", drivers, "disk", "total_bytes", (json_int_t)disk_total, "free_bytes",
+                             (json_int_t)disk_free, "memory", "total_bytes", (json_int_t)memory_total,
+                             "free_bytes", (json_int_t)memory_free, "rss_kib", (json_int_t)agent_rss_kib());
     return info && json_object_set_new(out, "result", info) == 0
                ? RDG_OK
                : rdg_fail(RDG_E_NO_MEMORY, "no memory for the answer");

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <string.h>
 #include "ridge/base/alloc.h"
+#include "ridge/base/assert.h"
 #include "ridge/base/list.h"
 #include "kv_backend.h"
 
@@ -157,6 +158,7 @@ static rdg_err_t memory_write(rdg_kv_t *kv, const rdg_kv_batch_t *b, bool sync) 
     if (err == RDG_OK) m->sequence++;
     for (size_t pos = 0; err == RDG_OK && rdg_kv_batch_next(b, &pos, &op);) {
         version_t *v = prepared;
+        RDG_ASSERT(v);
         prepared = v->older;
         node_t *n = find_or_insert(m, op.key);
         v->sequence = m->sequence;

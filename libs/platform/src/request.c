@@ -65,8 +65,9 @@ static rdg_err_t publish(rdg_platform_t *p, const waiting_t *w, const char *meth
                          uint64_t timeout_ms) {
     char topic[PLATFORM_TOPIC_MAX];
     snprintf(topic, sizeof topic, "devices/%s/request", w->device);
+    uint64_t deadline = platform_now() + timeout_ms;
     json_t *message = json_pack("{s:s, s:s, s:I, s:O?}", "id", w->id, "method", method, "deadline_ms",
-                                (json_int_t)(platform_now() + timeout_ms), "params", params);
+                                (json_int_t)deadline, "params", params);
     if (!message) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a request");
     rdg_buf_t text;
     rdg_buf_init(&text, RDG_MQTT_PAYLOAD_MAX);
