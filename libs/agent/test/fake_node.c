@@ -254,12 +254,13 @@ size_t fake_node_distinct(fake_node_t *n) {
 /* --- as a program ---------------------------------------------------------------------------------- */
 
 void fake_node_main(int argc, char **argv) {
-    if (argc < 3 || !getenv("FAKE_NODE") || strcmp(argv[1], "--config") != 0) return;
+    const char *kind = getenv("FAKE_NODE");
+    if (argc < 3 || !kind || strcmp(argv[1], "--config") != 0) return;
     unsigned port = 0;
     char line[512];
     sigset_t signals;
     int signal_number;
-    if (strcmp(getenv("FAKE_NODE"), "broken") == 0) {
+    if (strcmp(kind, "broken") == 0) {
         fprintf(stderr, "ridge-node: genesis.json: no validators\n");
         _exit(2);
     }

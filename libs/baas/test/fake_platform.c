@@ -68,6 +68,7 @@ static rdg_err_t post_command(void *ctx, const rdg_service_call_t *call, rdg_ser
         c->change = ++p->change;
         finish(p, c, outcome_of(p, c));
     }
+    CHECK(c);
     ++c->posts;
     json_t *o = command_json(c);
     pthread_cond_broadcast(&p->changed);

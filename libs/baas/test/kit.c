@@ -71,7 +71,7 @@ void kit_create(kit_t *k, size_t n) {
     char body[256] = "{\"name\":\"c\",\"devices\":[";
     for (size_t i = 0; i < n; ++i)
         snprintf(body + strlen(body), sizeof body - strlen(body), "%s\"dev-%zu\"", i ? "," : "", i + 1);
-    strcat(body, "],\"driver\":\"process\"}");
+    snprintf(body + strlen(body), sizeof body - strlen(body), "],\"driver\":\"process\"}");
     CHECK_EQ(kit_call(k, "POST", "/chains", body, NULL), 202);
 }
 

@@ -144,10 +144,9 @@ TEST(contract_refuses_what_cannot_be_deployed_or_called) {
             CHECK_STR(kit_error(a, "message"), cases[i].says);
         json_decref(a);
     }
-    static char big[2 * (48 << 10) + 200];
-    strcpy(big, "{\"name\":\"A\",\"abi\":[],\"bytecode\":\"0x");
-    memset(big + strlen(big), '6', 2 * (48 << 10) + 2);
-    strcat(big, "\"}");
+    static char code[2 * (48 << 10) + 3], big[sizeof code + 200];
+    memset(code, '6', sizeof code - 1);
+    snprintf(big, sizeof big, "{\"name\":\"A\",\"abi\":[],\"bytecode\":\"0x%s\"}", code);
     CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts", big, &a), 413);
     CHECK(strstr(kit_error(a, "message"), "EIP-3860"));
     json_decref(a);

@@ -294,7 +294,7 @@ TEST(a_blob_with_another_digest_is_refused_and_not_kept) {
     CHECK_ERR(pull(&r, "1", NULL, NULL), RDG_E_CORRUPT);
     snprintf(path, sizeof path, "%s/oci/blobs/sha256/%s", rdg_test_dir(), r.layer_digest + 7);
     CHECK(!rdg_file_exists(path));
-    strcat(path, ".part");
+    snprintf(path + strlen(path), sizeof path - strlen(path), ".part");
     CHECK(!rdg_file_exists(path));
     r.corrupt = false;
     CHECK_OK(pull(&r, "1", NULL, NULL));

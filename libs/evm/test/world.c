@@ -139,7 +139,7 @@ void assemble(const char *text, rdg_buf_t *out) {
         int op = opcode(word, len);
         if (width == 0 && op >= 0) {
             CHECK_OK(rdg_buf_u8(out, (uint8_t)op));
-            if (op >= EVM_PUSH1 && op <= EVM_PUSH32) width = (size_t)(op - EVM_PUSH1 + 1);
+            if (op >= EVM_PUSH1 && op <= EVM_PUSH32) width = (size_t)op - EVM_PUSH1 + 1;
             continue;
         }
         if (!isdigit((unsigned char)word[0]))

@@ -43,22 +43,25 @@ static void expect(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, const char *key,
     rdg_buf_fini(&out);
 }
 
+enum { KEYS_SIZE = 256 };
+
 static void list_keys(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, const char *prefix, const char *from,
-                      char *out) {
+                      char out[KEYS_SIZE]) {
     rdg_kv_iter_t *it = NULL;
     rdg_bytes_t key, value;
-    *out = 0;
+    size_t used = 0;
+    out[0] = '\0';
     CHECK_OK(rdg_kv_iter_open(kv, snap, rdg_bytes_str(prefix), rdg_bytes_str(from), &it));
     while (rdg_kv_iter_next(it, &key, &value)) {
-        strncat(out, (const char *)key.data, key.len);
-        strcat(out, " ");
+        CHECK(key.len + 2 <= KEYS_SIZE - used);
+        used += (size_t)snprintf(out + used, KEYS_SIZE - used, "%.*s ", (int)key.len, (const char *)key.data);
     }
     CHECK_OK(rdg_kv_iter_err(it));
     rdg_kv_iter_close(it);
 }
 
 static void check_behaviour(rdg_kv_t *kv) {
-    char keys[256];
+    char keys[KEYS_SIZE];
     CHECK_OK(put(kv, "a/1", "one"));
     CHECK_OK(put(kv, "a/2", "two"));
     CHECK_OK(put(kv, "b/1", "x"));

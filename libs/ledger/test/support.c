@@ -7,9 +7,9 @@ static rdg_sm2_key_t *keys[SUPPORT_KEYS + 1];
 
 /* Before any test, so that no test is taken to have leaked them. */
 __attribute__((constructor)) static void make_keys(void) {
-    for (uint8_t n = 1; n <= SUPPORT_KEYS; ++n) {
+    for (int n = 1; n <= SUPPORT_KEYS; ++n) {
         uint8_t scalar[32] = {0x11};
-        scalar[31] = n;
+        scalar[31] = (uint8_t)n;
         (void)rdg_sm2_key_from_scalar(scalar, &keys[n]);
     }
 }
@@ -34,7 +34,7 @@ void support_genesis(rdg_genesis_t *g) {
     g->time_ms = 1700000000000;
     g->validators.chain_id = SUPPORT_CHAIN_ID;
     g->validators.count = SUPPORT_VALIDATORS;
-    for (uint8_t i = 0; i < SUPPORT_VALIDATORS; ++i) {
+    for (int i = 0; i < SUPPORT_VALIDATORS; ++i) {
         rdg_sm2_key_public(support_key((uint8_t)(i + 1)), &g->validators.keys[i]);
         snprintf(g->validator_names[i], sizeof g->validator_names[i], "dev-%d", i + 1);
     }

@@ -1,6 +1,7 @@
 /* Damaged files of a node: whatever byte changes, the node refuses by name, or answers what it answered before. */
 #include "cluster.h"
 #include "ridge/base/file.h"
+#include "ridge/net/process.h"
 #include "ridge/test.h"
 #include <dirent.h>
 #include <stdio.h>
@@ -128,14 +129,18 @@ static void try_damaged(known_t *k, tally_t *t) {
     (void)cluster_stop(&k->c, 0);
 }
 
+static void copy_tree(const char *from, const char *to) {
+    const char *argv[] = {"cp", "-a", from, to, NULL};
+    CHECK_OK(rdg_process_run(argv, 60000, NULL, 0));
+}
+
 /* Changes one byte after the other, each time beginning with the same files. */
 static void flip_bytes(known_t *k, const char *folder, const char *ending, tally_t *t) {
-    char path[900], keep[700], data[700], command[1600];
+    char path[900], keep[700], data[700];
     rdg_buf_t whole;
     snprintf(data, sizeof data, "%s/data", k->c.dirs[0]);
     snprintf(keep, sizeof keep, "%s/keep", k->c.dirs[0]);
-    snprintf(command, sizeof command, "cp -a %s %s", data, keep);
-    CHECK_EQ(system(command), 0);
+    copy_tree(data, keep);
     find_file(k, folder, ending, path);
     rdg_buf_init(&whole, 64u << 20);
     CHECK_OK(rdg_file_read(path, &whole));
@@ -147,8 +152,7 @@ static void flip_bytes(known_t *k, const char *folder, const char *ending, tally
         whole.data[at] ^= 0x10;
         try_damaged(k, t);
         CHECK_OK(rdg_tree_remove(data, NULL));
-        snprintf(command, sizeof command, "cp -a %s %s", keep, data);
-        CHECK_EQ(system(command), 0);
+        copy_tree(keep, data);
     }
     rdg_buf_fini(&whole);
     cluster_start(&k->c, 0);

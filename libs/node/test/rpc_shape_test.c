@@ -81,8 +81,9 @@ TEST(a_message_that_quotes_half_a_character_is_still_sent) {
     cluster_t c;
     char body[256] = "{\"id\":1,\"method\":\"xy";
     start_one(&c);
-    for (int i = 0; i < 30; ++i) strcat(body, "\xe4\xba\x91"); /* 云: the 64th byte is in the middle of one */
-    strcat(body, "\"}");
+    for (int i = 0; i < 30; ++i) /* 云: the 64th byte is in the middle of one */
+        snprintf(body + strlen(body), sizeof body - strlen(body), "\xe4\xba\x91");
+    snprintf(body + strlen(body), sizeof body - strlen(body), "\"}");
     json_t *answer = post(&c, body);
     check_error(answer, -32601, "not supported");
     json_decref(answer);
@@ -112,9 +113,9 @@ TEST(huge_batches_deep_nesting_and_large_bodies_are_refused) {
     size_t size = 5u << 20;
     char *body = calloc(1, size + 1);
     start_one(&c);
-    strcpy(body, "[1");
-    for (size_t i = 0; i < 100; ++i) memcpy(body + 2 + 2 * i, ",1", 3);
-    strcat(body, "]");
+    memcpy(body, "[1", 2);
+    for (size_t i = 0; i < 100; ++i) memcpy(body + 2 + 2 * i, ",1", 2);
+    body[202] = ']';
     json_t *answer = post(&c, body);
     check_error(answer, -32600, "a batch holds 1 to 100");
     json_decref(answer);

@@ -202,8 +202,8 @@ TEST(command_past_its_deadline_expires_unsent) {
     char id[80], body[128];
     kit_open(&k);
     enrol(&k, &f, "dev-1");
-    snprintf(body, sizeof body, "{\"type\":\"chain.stop\",\"deadline_ms\":%llu}",
-             (unsigned long long)(platform_now() + 60));
+    unsigned long long deadline = platform_now() + 60;
+    snprintf(body, sizeof body, "{\"type\":\"chain.stop\",\"deadline_ms\":%llu}", deadline);
     post(&k, "dev-1", body, id);
     kit_wait_state(&k, id, "expired");
     fake_fini(&f);

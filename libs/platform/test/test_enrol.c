@@ -97,7 +97,7 @@ TEST(enrol_refuses_what_is_not_signed_by_the_key_that_it_names) {
     kit_t k;
     fake_t f;
     json_t *a;
-    char token[128], body[1024];
+    char token[128], body[1024], signature[129] = "";
     kit_open(&k);
     fake_init(&f, "dev-1");
     for (size_t i = 0; i < sizeof hostile / sizeof hostile[0]; ++i)
@@ -107,9 +107,8 @@ TEST(enrol_refuses_what_is_not_signed_by_the_key_that_it_names) {
     rdg_sm2_key_public(f.key, &public);
     snprintf(body, sizeof body, "{\"token\":\"%s\",\"name\":\"dev-1\",\"public_key\":\"", token);
     for (size_t i = 0; i < 64; ++i) snprintf(body + strlen(body), 3, "%02x", public.b[i]);
-    strcat(body, "\",\"signature\":\"");
-    for (size_t i = 0; i < 64; ++i) strcat(body, "11");
-    strcat(body, "\"}");
+    memset(signature, '1', sizeof signature - 1);
+    snprintf(body + strlen(body), sizeof body - strlen(body), "\",\"signature\":\"%s\"}", signature);
     CHECK_EQ(kit_call_public(&k, "POST", "/enrol", body, &a), 401);
     CHECK(strstr(kit_error(a, "message"), "signature"));
     json_decref(a);
