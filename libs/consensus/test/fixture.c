@@ -247,7 +247,7 @@ static void act(sim_t *s, uint32_t i, const rdg_consensus_action_t *a) {
         n->checkpointed = a->height;
         break;
     case RDG_ACTION_TIMER:
-        w = add_work(s, SIM_TICK, i, a->at_ms > s->now_ms ? a->at_ms - s->now_ms : 0);
+        (void)add_work(s, SIM_TICK, i, a->at_ms > s->now_ms ? a->at_ms - s->now_ms : 0);
         break;
     case RDG_ACTION_BEHIND:
         ++n->behind;
