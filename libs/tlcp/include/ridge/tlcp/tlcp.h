@@ -36,7 +36,7 @@
  *    Finished proves, or has one permitted value. A warning during the handshake is fatal.
  * 8. Records and messages are limited (below); more is fatal, never buffered.
  *
- * Memory: some 35 KiB an engine, and 50 KiB more while the handshake runs; all of it allocated by new,
+ * Memory: some 35 KiB an engine, and some 34 KiB more while the handshake runs; all of it allocated by new,
  * apart from certificates and hash states in the handshake. No allocation in the data phase.
  * An engine belongs to one thread at a time; configurations are immutable and may be shared. */
 #ifndef RIDGE_TLCP_TLCP_H
