@@ -165,12 +165,13 @@ TEST(http_server_refuses_what_is_no_http_and_serves_on) {
     http_close(&f);
 }
 
+#define POST_HEAD "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+
 TEST(http_body_with_two_lengths_is_refused) {
-    static const char *const bad[] = {
-        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\nhello",
-        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\ncontent-length: 2\r\n\r\nhe",
-        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: "
-        "chunked\r\n\r\n2\r\nhe\r\n0\r\n\r\n"};
+    static const char different[] = POST_HEAD "Content-Length: 5\r\n\r\nhello";
+    static const char same[] = POST_HEAD "content-length: 2\r\n\r\nhe";
+    static const char chunked[] = POST_HEAD "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\n\r\n";
+    static const char *const bad[] = {different, same, chunked};
     http_fixture_t f;
     char answer[4096];
     http_open(&f, &(rdg_http_server_options_t){.idle_s = 1}, echo, NULL);
