@@ -24,3 +24,7 @@ void rdg_stream_close(rdg_stream_t *s) {
 void rdg_stream_peer(const rdg_stream_t *s, char *out, size_t size) {
     s->vtable->peer(s, out, size);
 }
+
+void rdg_stream_pause(rdg_stream_t *s, bool paused) {
+    s->vtable->pause(s, paused);
+}

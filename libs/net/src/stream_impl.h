@@ -1,5 +1,5 @@
-/* What a kind of stream implements. A TLCP stream will embed rdg_stream_t as the TCP stream does, own the
- * stream below it and set events of its own there. */
+/* What a kind of stream implements: TCP (tcp.c), TLCP over another stream (tlcp_stream.c), a stream inside a
+ * tunnel (tunnel_stream.c). */
 #ifndef RIDGE_NET_STREAM_IMPL_H
 #define RIDGE_NET_STREAM_IMPL_H
 #include "ridge/net/stream.h"
@@ -10,6 +10,7 @@ typedef struct stream_vtable {
     size_t (*queued)(const rdg_stream_t *s);
     void (*close)(rdg_stream_t *s);
     void (*peer)(const rdg_stream_t *s, char *out, size_t size);
+    void (*pause)(rdg_stream_t *s, bool paused);
 } stream_vtable_t;
 
 struct rdg_stream {

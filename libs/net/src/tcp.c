@@ -63,7 +63,7 @@ static void on_read(uv_stream_t *uv, ssize_t count, const uv_buf_t *buf) {
 
 static void tcp_start(rdg_stream_t *s) {
     tcp_stream_t *t = tcp_of(s);
-    if (t->closing) return;
+    if (t->closing || t->paused) return;
     int status = uv_read_start((uv_stream_t *)&t->uv, on_alloc, on_read);
     if (status < 0) tcp_end(t, status);
 }
@@ -157,7 +157,18 @@ static void tcp_peer(const rdg_stream_t *s, char *out, size_t size) {
     tcp_format_address((const struct sockaddr *)&address, out, size);
 }
 
-static const stream_vtable_t tcp_vtable = {tcp_start, tcp_write, tcp_queued, tcp_close, tcp_peer};
+static void tcp_pause(rdg_stream_t *s, bool paused) {
+    tcp_stream_t *t = tcp_of(s);
+    if (t->paused == paused) return;
+    t->paused = paused;
+    if (t->closing) return;
+    if (paused)
+        uv_read_stop((uv_stream_t *)&t->uv);
+    else if (s->events)
+        tcp_start(s);
+}
+
+static const stream_vtable_t tcp_vtable = {tcp_start, tcp_write, tcp_queued, tcp_close, tcp_peer, tcp_pause};
 
 rdg_err_t tcp_new(rdg_loop_t *l, tcp_stream_t **out) {
     tcp_stream_t *t = rdg_calloc(1, sizeof *t);

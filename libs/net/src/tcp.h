@@ -11,7 +11,7 @@ typedef struct tcp_stream {
     uv_tcp_t uv;
     uv_connect_t connect; /* here, because libuv ends a cancelled one only when uv closes */
     int why;              /* the libuv error that ended it, 0 for a plain end */
-    bool closing;
+    bool closing, paused;
     bool waiting; /* something has been queued since the last drained */
 } tcp_stream_t;
 

@@ -1,4 +1,5 @@
-/* Byte streams behind a vtable (src/stream_impl.h): TCP now, TLCP over TCP later with no change to the users.
+/* Byte streams behind a vtable (src/stream_impl.h): TCP, TLCP over another stream
+ * (ridge/net/tlcp_stream.h), and streams inside a tunnel (ridge/net/tunnel.h).
  *
  * 1. All functions and callbacks run on the loop's thread.
  * 2. A stream that accept or connected has handed out is silent until rdg_stream_set_events; whoever gets one
@@ -10,6 +11,7 @@
  * stream goes on. Data callbacks carry at most 64 KiB. */
 #ifndef RIDGE_NET_STREAM_H
 #define RIDGE_NET_STREAM_H
+#include <stdbool.h>
 #include "ridge/base/bytes.h"
 #include "ridge/net/loop.h"
 
@@ -40,6 +42,9 @@ void rdg_stream_set_events(rdg_stream_t *s, const rdg_stream_events_t *events,
 rdg_err_t rdg_stream_write(rdg_stream_t *s, rdg_bytes_t bytes);
 size_t rdg_stream_queued(const rdg_stream_t *s);
 void rdg_stream_close(rdg_stream_t *s); /* flushes nothing; closed follows; again: nothing */
+/* Paused: no data callback, and the peer is held back by the transport. While nothing is read, the end of the
+ * stream may not be noticed. A new stream is not paused. */
+void rdg_stream_pause(rdg_stream_t *s, bool paused);
 void rdg_stream_peer(const rdg_stream_t *s, char *out, size_t size); /* "10.0.0.1:7000", "[::1]:7000" */
 
 /* host: an address or a name; NULL: 127.0.0.1. port 0: the system chooses; rdg_listener_port tells.

@@ -1,0 +1,50 @@
+/* Who this end of a TLCP link is, whom it trusts, and whom it lets in: what every link of a process shares.
+ *
+ * Immutable and reference-counted: a renewed certificate, a new revocation list or another set of peers is a
+ * new identity; links that are open keep theirs until they close. May be shared by threads.
+ *
+ * The rule has the last word on a peer whose certificates verified. It runs on the handshake's worker
+ * thread, so its context must be safe to read there and lives as long as the identity: free_ctx frees it. */
+#ifndef RIDGE_NET_TLCP_IDENTITY_H
+#define RIDGE_NET_TLCP_IDENTITY_H
+#include "ridge/tlcp/tlcp.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RDG_TLCP_ROOTS_MAX 8
+
+typedef struct rdg_tlcp_identity rdg_tlcp_identity_t;
+
+/* Keys and certificates are taken over, also on failure: the identity frees them. A client without
+ * certificates (a device before its enrolment) leaves the first four NULL. */
+typedef struct rdg_tlcp_parts {
+    rdg_sm2_key_t *sign_key, *enc_key;
+    rdg_cert_t *sign_cert, *enc_cert;
+    rdg_cert_t *chain[RDG_TLCP_CERTS_MAX - 2]; /* from the leaves towards the root, without it */
+    size_t chain_count;
+    rdg_cert_t *roots[RDG_TLCP_ROOTS_MAX];
+    size_t root_count;
+} rdg_tlcp_parts_t;
+
+typedef struct rdg_tlcp_rule {
+    rdg_err_t (*accept)(void *ctx, const rdg_cert_t *peer_sign); /* NULL: whoever verifies is welcome */
+    void *ctx;
+    void (*free_ctx)(void *ctx); /* may be NULL */
+} rdg_tlcp_rule_t;
+
+/* INVALID: the parts contradict each other (a key that is not its certificate's, no root …). */
+rdg_err_t rdg_tlcp_identity_new(const rdg_tlcp_parts_t *parts, rdg_tlcp_identity_t **out);
+/* The same keys and certificates under a rule. Takes rule->ctx, also on failure. */
+rdg_err_t rdg_tlcp_identity_with_rule(rdg_tlcp_identity_t *base, const rdg_tlcp_rule_t *rule,
+                                      rdg_tlcp_identity_t **out);
+rdg_tlcp_identity_t *rdg_tlcp_identity_ref(rdg_tlcp_identity_t *identity);
+void rdg_tlcp_identity_unref(rdg_tlcp_identity_t *identity); /* NULL is fine */
+/* Borrowed; what is not said here (name, client_auth) is the caller's to set on a copy. */
+const rdg_tlcp_config_t *rdg_tlcp_identity_config(const rdg_tlcp_identity_t *identity);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
