@@ -38,7 +38,7 @@ typedef struct link {
 
 typedef struct peer {
     rdg_p2p_peer_t config;
-    bool self, we_dial, dialling;
+    bool absent, self, we_dial, dialling;
     link_t *link; /* READY, or NULL */
     uint64_t dial_at_ms, backoff_ms;
 } peer_t;
@@ -106,7 +106,9 @@ static void link_fail(link_t *l, rdg_err_t err) {
 
 static rdg_err_t find_peer(const rdg_p2p_t *p, const rdg_sm2_public_t *key, size_t *out) {
     for (size_t i = 0; i < p->options.peer_count; ++i) {
-        if (p->peers[i].self || memcmp(p->peers[i].config.key.b, key->b, sizeof key->b) != 0) continue;
+        if (p->peers[i].absent || p->peers[i].self ||
+            memcmp(p->peers[i].config.key.b, key->b, sizeof key->b) != 0)
+            continue;
         *out = i;
         return RDG_OK;
     }
@@ -163,6 +165,7 @@ static rdg_err_t on_auth(link_t *l, rdg_bytes_t bytes) {
 
 static rdg_err_t on_frame(link_t *l, uint8_t type, rdg_bytes_t payload) {
     rdg_p2p_t *p = l->p2p;
+    if (l->dropped) return RDG_OK;
     if (type == TYPE_HELLO) return on_hello(l, payload);
     if (type == TYPE_AUTH) return on_auth(l, payload);
     if (l->state != LINK_READY) return rdg_fail(RDG_E_PROTOCOL, "a message before authentication");
@@ -331,19 +334,57 @@ static void on_tick(void *ctx) {
     rdg_timer_start(p->timer, all_up ? TICK_IDLE_MS : TICK_MS, 0);
 }
 
+static void set_peer(const rdg_p2p_t *p, peer_t *peer, const rdg_p2p_peer_t *config) {
+    static const rdg_sm2_public_t nobody;
+    int order = memcmp(p->key.b, config->key.b, sizeof p->key.b);
+    bool dialling = peer->dialling; /* its answer is still to come */
+    *peer = (peer_t){.config = *config, .dialling = dialling};
+    peer->absent = memcmp(config->key.b, nobody.b, sizeof nobody.b) == 0;
+    peer->self = order == 0;
+    peer->we_dial = order < 0 && !peer->absent;
+}
+
 static rdg_err_t copy_peers(rdg_p2p_t *p) {
     if (p->options.peer_count > RDG_P2P_PEERS_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "%zu peers, at most %d", p->options.peer_count, RDG_P2P_PEERS_MAX);
-    p->peers = rdg_calloc(p->options.peer_count + 1, sizeof *p->peers);
-    if (!p->peers) return rdg_fail(RDG_E_NO_MEMORY, "no memory for %zu peers", p->options.peer_count);
-    for (size_t i = 0; i < p->options.peer_count; ++i) {
-        peer_t *peer = &p->peers[i];
-        peer->config = p->options.peers[i];
-        int order = memcmp(p->key.b, peer->config.key.b, sizeof p->key.b);
-        peer->self = order == 0;
-        peer->we_dial = order < 0;
-    }
+    p->peers = rdg_calloc(RDG_P2P_PEERS_MAX, sizeof *p->peers);
+    if (!p->peers) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the peers");
+    for (size_t i = 0; i < p->options.peer_count; ++i) set_peer(p, &p->peers[i], &p->options.peers[i]);
     p->options.peers = NULL;
+    return RDG_OK;
+}
+
+/* Also links that are not authenticated yet: they were opened for the one who stood there. */
+static void close_links(rdg_p2p_t *p, size_t index) {
+    RDG_LIST_EACH_SAFE(it, &p->links) {
+        link_t *l = RDG_LIST_ENTRY(it, link_t, node);
+        if (l->peer != index || (!l->dialled && l->state == LINK_OPENED)) continue;
+        l->dropped = true;
+        rdg_stream_close(l->stream);
+    }
+    if (!p->peers[index].link) return;
+    p->peers[index].link = NULL;
+    p->options.link(p->options.ctx, index, false);
+}
+
+rdg_err_t rdg_p2p_set_peers(rdg_p2p_t *p, const rdg_p2p_peer_t *peers, size_t count) {
+    static const rdg_p2p_peer_t nobody;
+    if (count > RDG_P2P_PEERS_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE, "%zu peers, at most %d", count, RDG_P2P_PEERS_MAX);
+    size_t before = p->options.peer_count;
+    for (size_t i = 0; i < before || i < count; ++i) {
+        const rdg_p2p_peer_t *next = i < count ? &peers[i] : &nobody;
+        peer_t *peer = &p->peers[i];
+        if (i < before && memcmp(peer->config.key.b, next->key.b, sizeof next->key.b) == 0) {
+            peer->config = *next;
+            continue;
+        }
+        if (i < before) close_links(p, i);
+        set_peer(p, peer, next);
+    }
+    /* Indexes of links that close later stay valid: the list never shrinks. */
+    if (count > before) p->options.peer_count = count;
+    rdg_timer_start(p->timer, 1, 0);
     return RDG_OK;
 }
 

@@ -156,6 +156,42 @@ TEST(a_restarted_peer_is_linked_again) {
     world_fini(&w);
 }
 
+static bool two_are_linked(world_t *w) {
+    return w->members[0].links == 1 && w->members[1].links == 1 && w->members[2].links == 0;
+}
+
+TEST(peers_come_and_go_while_the_mesh_runs) {
+    world_t w;
+    world_init(&w);
+    for (size_t i = 0; i < NODES; ++i) reserve_port(&w, i);
+    for (size_t i = 0; i < NODES; ++i) {
+        rdg_p2p_options_t o = options_of(&w, i);
+        if (i < 2) o.peer_count = 2; /* they do not know the third */
+        CHECK_OK(rdg_p2p_start(&o, &w.members[i].p2p));
+    }
+    run_until(&w, two_are_linked, 10000);
+    CHECK(!w.timed_out);
+    CHECK(rdg_p2p_send(w.members[0].p2p, 1, HELLO_TYPE, rdg_bytes("one", 3)) == RDG_OK);
+    for (size_t i = 0; i < 2; ++i) CHECK_OK(rdg_p2p_set_peers(w.members[i].p2p, w.peers, NODES));
+    run_until(&w, all_linked, 10000);
+    CHECK(!w.timed_out);
+    rdg_p2p_peer_t without[NODES];
+    memcpy(without, w.peers, sizeof without);
+    memset(&without[2], 0, sizeof without[2]);
+    CHECK_OK(rdg_p2p_set_peers(w.members[0].p2p, without, NODES));
+    CHECK_OK(rdg_p2p_set_peers(w.members[1].p2p, without, 2));
+    run_until(&w, two_are_linked, 10000);
+    CHECK(!w.timed_out);
+    run_until(&w, never, 700); /* it goes on dialling, and is refused */
+    CHECK(two_are_linked(&w));
+    CHECK(!rdg_p2p_connected(w.members[0].p2p, 2) && !rdg_p2p_connected(w.members[1].p2p, 2));
+    CHECK_OK(rdg_p2p_set_peers(w.members[0].p2p, w.peers, NODES));
+    CHECK_OK(rdg_p2p_set_peers(w.members[1].p2p, w.peers, NODES));
+    run_until(&w, all_linked, 10000);
+    CHECK(!w.timed_out);
+    world_fini(&w);
+}
+
 TEST(a_node_of_another_chain_and_a_stranger_are_refused) {
     world_t w;
     world_init(&w);

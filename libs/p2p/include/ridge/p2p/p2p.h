@@ -60,6 +60,11 @@ typedef struct rdg_p2p_options {
 rdg_err_t rdg_p2p_start(const rdg_p2p_options_t *options, rdg_p2p_t **out);
 /* Closes all links without a callback; frees. Not from inside a callback; NULL is fine. */
 void rdg_p2p_stop(rdg_p2p_t *p);
+/* Another list of peers from now on (copied), at most RDG_P2P_PEERS_MAX. An index stands for a key: where the key
+ * stays, the link stays and the next dial goes to the new address; where it differs, or the list ends before it, the
+ * link is closed, with its callback. An entry whose key is all zero is an empty place, which nobody can link to.
+ * TOO_LARGE. */
+rdg_err_t rdg_p2p_set_peers(rdg_p2p_t *p, const rdg_p2p_peer_t *peers, size_t count);
 uint16_t rdg_p2p_port(const rdg_p2p_t *p);
 /* UNAVAILABLE: no link now. FULL. */
 rdg_err_t rdg_p2p_send(rdg_p2p_t *p, size_t peer, uint8_t type, rdg_bytes_t bytes);
