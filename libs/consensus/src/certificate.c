@@ -58,6 +58,18 @@ rdg_err_t rdg_certificate_decode(rdg_bytes_t encoded, rdg_certificate_t *out) {
     return RDG_OK;
 }
 
+/* Ascending, so that nobody's weight is added twice. */
+static rdg_err_t check_signers(const rdg_certificate_t *c, const rdg_validator_set_t *set, uint32_t *weight) {
+    for (uint32_t i = 0; i < c->count; ++i) {
+        uint32_t index = c->votes[i].index;
+        if (index >= set->count || (i > 0 && index <= c->votes[i - 1].index))
+            return rdg_fail(RDG_E_BAD_SIGNATURE,
+                            "a certificate's signers are not distinct members in ascending order");
+        *weight += rdg_validators_weight(set, index);
+    }
+    return RDG_OK;
+}
+
 rdg_err_t certificate_verify_with(const rdg_certificate_t *c, const rdg_validator_set_t *set,
                                   rdg_phase_t phase, const rdg_consensus_host_t *host) {
     const rdg_statement_t *s = &c->statement;
@@ -68,16 +80,14 @@ rdg_err_t certificate_verify_with(const rdg_certificate_t *c, const rdg_validato
         return rdg_fail(RDG_E_BAD_SIGNATURE,
                         "a certificate of epoch %llu, the validator set is of epoch %llu",
                         (unsigned long long)s->epoch, (unsigned long long)set->epoch);
-    if (c->count < rdg_validators_quorum(set->count))
-        return rdg_fail(RDG_E_BAD_SIGNATURE, "a certificate with %u signatures, a quorum is %u", c->count,
-                        rdg_validators_quorum(set->count));
+    uint32_t weight = 0, quorum = rdg_validators_quorum(rdg_validators_total(set));
+    RDG_TRY(check_signers(c, set, &weight));
+    if (weight < quorum)
+        return rdg_fail(RDG_E_BAD_SIGNATURE, "a certificate of weight %u, a quorum is %u", weight, quorum);
     rdg_hash_t hash;
     rdg_statement_hash(set->chain_id, s, &hash);
     for (uint32_t i = 0; i < c->count; ++i) {
         uint32_t index = c->votes[i].index;
-        if (index >= set->count || (i > 0 && index <= c->votes[i - 1].index))
-            return rdg_fail(RDG_E_BAD_SIGNATURE,
-                            "a certificate's signers are not distinct members in ascending order");
         rdg_err_t err = host->verify(host->ctx, &set->keys[index], &hash, &c->votes[i].signature);
         if (err != RDG_OK)
             return rdg_fail(RDG_E_BAD_SIGNATURE, "signature of validator %u in a certificate", index);

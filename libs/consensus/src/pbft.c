@@ -29,7 +29,20 @@ static rdg_err_t on_tick(pbft_t *p, rdg_consensus_output_t *out) {
                                                      .at_ms = p->now_ms + p->config.retransmit_ms});
 }
 
+/* The end of an epoch is told once and for good; it lies a window above what told of it, so that nothing was
+ * promised beyond. */
+static rdg_err_t take_last_height(pbft_t *p, const rdg_consensus_event_t *e) {
+    bool tells = e->kind == RDG_EVENT_START || e->kind == RDG_EVENT_SYNCED || e->kind == RDG_EVENT_EXECUTED;
+    if (!tells || e->last_height == 0 || e->last_height == p->last) return RDG_OK;
+    if (p->last != 0 || p->committed > e->last_height || e->height > e->last_height)
+        return rdg_fail(RDG_E_INVALID, "the epoch cannot end at height %llu: %llu is decided",
+                        (unsigned long long)e->last_height, (unsigned long long)p->committed);
+    p->last = e->last_height;
+    return RDG_OK;
+}
+
 static rdg_err_t dispatch(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensus_output_t *out) {
+    RDG_TRY(take_last_height(p, e));
     switch (e->kind) {
     case RDG_EVENT_START: return pbft_start(p, e, out);
     case RDG_EVENT_MESSAGE: return pbft_message(p, e, out);
@@ -102,6 +115,7 @@ static void status(const rdg_consensus_t *c, rdg_consensus_status_t *out) {
         .committed_height = p->committed,
         .executed_height = p->executed,
         .checkpoint_height = p->checkpoint,
+        .last_height = p->last,
         .leader = pbft_leader(p, p->view),
         .self = p->config.self,
         .count = p->config.validators.count,
@@ -134,7 +148,7 @@ rdg_err_t rdg_pbft_new(const rdg_consensus_config_t *config, rdg_consensus_t **o
     if (!p) return rdg_fail(RDG_E_NO_MEMORY, "no memory for consensus");
     p->core.vtable = &vtable;
     p->config = *config;
-    p->quorum = rdg_validators_quorum(config->validators.count);
+    p->quorum = rdg_validators_quorum(pbft_total(p));
     *out = &p->core;
     return RDG_OK;
 }

@@ -82,7 +82,8 @@ typedef struct change {
 typedef struct pbft {
     rdg_consensus_t core;
     rdg_consensus_config_t config;
-    uint32_t quorum;
+    uint32_t quorum; /* a weight, as all counts of votes */
+    uint64_t last;   /* height of this epoch; 0: none is known */
     rdg_err_t failed;
     bool started, diverged;
     bool amnesia; /* its records are lost: no votes up to amnesia_until, which is not known before a quorum
@@ -97,6 +98,7 @@ typedef struct pbft {
     uint32_t attempts;   /* views tried since the last decision */
     uint64_t watch_ms;   /* since when something waits to be decided; 0: nothing does */
     uint64_t changed_ms; /* when the own view change was last sent */
+    const char *why;     /* the last view was left */
     uint64_t work_ms;    /* when the host last had work; 0: never */
     change_t changes[RDG_VALIDATORS_MAX];
     proof_t new_view;
@@ -114,9 +116,16 @@ static inline bool pbft_is_member(const pbft_t *p) {
 static inline bool pbft_may_vote(const pbft_t *p) {
     return pbft_is_member(p) && !p->amnesia && !p->diverged;
 }
-/* Execution may lag by the window; beyond it nothing is promised or decided. */
+static inline uint32_t pbft_weight(const pbft_t *p, uint32_t validator) {
+    return rdg_validators_weight(&p->config.validators, validator);
+}
+static inline uint32_t pbft_total(const pbft_t *p) {
+    return rdg_validators_total(&p->config.validators);
+}
+/* Execution may lag by the window; beyond it, and above the last height of the epoch, nothing is promised or
+ * decided. */
 static inline bool pbft_has_room(const pbft_t *p) {
-    return p->committed - p->executed < RDG_CONSENSUS_WINDOW;
+    return p->committed - p->executed < RDG_CONSENSUS_WINDOW && (p->last == 0 || p->committed < p->last);
 }
 static inline uint32_t pbft_leader(const pbft_t *p, uint64_t view) {
     return (uint32_t)(view % p->config.validators.count);
@@ -133,6 +142,7 @@ void pbft_slot_clear(slot_t *s);
 void pbft_proof_clear(proof_t *proof);
 /* The view is left: what was prepared is kept, the rest of the proposal is dropped. */
 void pbft_slot_leave_view(slot_t *s);
+/* The weight of the votes that match. */
 uint32_t pbft_count(const pbft_t *p, const vote_t *votes, uint64_t view, const rdg_hash_t *digest);
 /* Keeps the first vote of a validator; a contradicting one of the same view becomes evidence. */
 rdg_err_t pbft_take_vote(vote_t *votes, const message_t *m, rdg_consensus_output_t *out);

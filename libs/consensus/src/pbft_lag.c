@@ -20,11 +20,11 @@ rdg_err_t pbft_behind(pbft_t *p, uint32_t peer, uint64_t height, rdg_consensus_o
 /* The highest height that at least one honest validator has committed: whoever votes on h has committed h-1,
  * and f+1 validators cannot all lie. `seen` of itself is never set, so it does not count. */
 static uint64_t proven_height(const pbft_t *p) {
-    uint32_t count = p->config.validators.count, faults = rdg_validators_faults(count);
+    uint32_t count = p->config.validators.count, faults = rdg_validators_faults(pbft_total(p));
     uint64_t best = 0;
     for (uint32_t i = 0; i < count; ++i) {
         uint32_t as_far = 0;
-        for (uint32_t k = 0; k < count; ++k) as_far += p->seen[k] >= p->seen[i];
+        for (uint32_t k = 0; k < count; ++k) as_far += p->seen[k] >= p->seen[i] ? pbft_weight(p, k) : 0;
         if (as_far > faults && p->seen[i] > best) best = p->seen[i];
     }
     return best > 0 ? best - 1 : 0;
@@ -105,14 +105,15 @@ rdg_err_t pbft_amnesia_begin(pbft_t *p, rdg_consensus_output_t *out) {
  * quorum had committed votes for h-1, and any quorum's worth of others holds an honest one of those. */
 void pbft_amnesia_hear(pbft_t *p, uint32_t validator) {
     uint32_t count = p->config.validators.count, heard = 0;
+    uint32_t others = pbft_total(p) - pbft_weight(p, p->config.self);
     uint64_t highest = 0;
     p->heard[validator] = true;
     if (p->amnesia_until != UINT64_MAX) return;
     for (uint32_t i = 0; i < count; ++i) {
-        heard += p->heard[i];
+        heard += p->heard[i] ? pbft_weight(p, i) : 0;
         if (p->heard[i] && p->seen[i] > highest) highest = p->seen[i];
     }
-    uint32_t needed = p->quorum < count ? p->quorum : count - 1;
+    uint32_t needed = p->quorum < others ? p->quorum : others;
     if (heard >= needed) p->amnesia_until = highest + 1;
 }
 

@@ -45,7 +45,8 @@ void pbft_slot_leave_view(slot_t *s) {
 uint32_t pbft_count(const pbft_t *p, const vote_t *votes, uint64_t view, const rdg_hash_t *digest) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < p->config.validators.count; ++i)
-        n += votes[i].present && votes[i].view == view && rdg_hash_equal(&votes[i].digest, digest);
+        if (votes[i].present && votes[i].view == view && rdg_hash_equal(&votes[i].digest, digest))
+            n += pbft_weight(p, i);
     return n;
 }
 
@@ -84,12 +85,14 @@ rdg_err_t pbft_take_vote(vote_t *votes, const message_t *m, rdg_consensus_output
 
 rdg_err_t pbft_certificate(const pbft_t *p, const vote_t *votes, const rdg_statement_t *s, rdg_buf_t *out) {
     rdg_certificate_t c = {.statement = *s};
-    for (uint32_t i = 0; i < p->config.validators.count && c.count < p->quorum; ++i) {
+    uint32_t weight = 0;
+    for (uint32_t i = 0; i < p->config.validators.count && weight < p->quorum; ++i) {
         if (!votes[i].present || votes[i].view != s->view || !rdg_hash_equal(&votes[i].digest, &s->digest))
             continue;
         c.votes[c.count].index = i;
         c.votes[c.count++].signature = votes[i].signature;
+        weight += pbft_weight(p, i);
     }
-    RDG_ASSERT(c.count == p->quorum);
+    RDG_ASSERT(weight >= p->quorum);
     return rdg_certificate_encode(&c, out);
 }

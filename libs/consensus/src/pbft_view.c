@@ -44,10 +44,15 @@ static rdg_err_t enter_view(pbft_t *p, const message_t *m, rdg_bytes_t bytes, rd
     RDG_TRY(proof_choose(m, &choice));
     RDG_TRY(pbft_keep_proof(&p->new_view, bytes));
     RDG_TRY(record(new_view_key, bytes, out));
+    const char *why = p->changing && p->view == m->statement.view ? p->why : "follow";
     leave_view(p, m->statement.view);
     p->changing = false;
     p->choice = choice;
-    return RDG_OK;
+    return output_add(out, &(rdg_consensus_action_t){.kind = RDG_ACTION_VIEW,
+                                                     .to = m->index,
+                                                     .height = p->committed + 1,
+                                                     .view = p->view,
+                                                     .bytes = rdg_bytes_str(why ? why : "restart")});
 }
 
 /* The message of the change without its seal, as a new view carries it. */
@@ -101,11 +106,11 @@ static rdg_err_t open_with(pbft_t *p, rdg_buf_t *list, rdg_buf_t *bytes, rdg_con
 }
 
 static rdg_err_t try_open(pbft_t *p, rdg_consensus_output_t *out) {
-    uint32_t count = 0;
+    uint32_t weight = 0;
     if (!p->changing || pbft_leader(p, p->view) != p->config.self || !pbft_may_vote(p)) return RDG_OK;
     for (uint32_t i = 0; i < p->config.validators.count; ++i)
-        count += p->changes[i].vote.present && p->changes[i].vote.view == p->view;
-    if (count < p->quorum) return RDG_OK;
+        if (p->changes[i].vote.present && p->changes[i].vote.view == p->view) weight += pbft_weight(p, i);
+    if (weight < p->quorum) return RDG_OK;
     rdg_buf_t list, bytes;
     rdg_buf_init(&list, LIST_MAX);
     rdg_buf_init(&bytes, LIST_MAX + 65536);
@@ -153,6 +158,7 @@ static rdg_err_t sign_change(pbft_t *p, rdg_buf_t *list, rdg_buf_t *bytes, rdg_c
 static rdg_err_t change_to(pbft_t *p, uint64_t view, rdg_consensus_output_t *out) {
     rdg_buf_t list, bytes;
     RDG_ASSERT(view > p->view);
+    p->why = p->suspecting ? "timeout" : "others";
     leave_view(p, view);
     p->changing = true;
     ++p->attempts;
@@ -168,7 +174,7 @@ static rdg_err_t change_to(pbft_t *p, uint64_t view, rdg_consensus_output_t *out
 /* The highest view that more than f validators want at least: one of them is honest. Its own wish counts for
  * the next view. */
 static uint64_t wanted_view(const pbft_t *p) {
-    uint32_t count = p->config.validators.count, faults = rdg_validators_faults(count);
+    uint32_t count = p->config.validators.count, faults = rdg_validators_faults(pbft_total(p));
     uint64_t wants[RDG_VALIDATORS_MAX], best = 0;
     for (uint32_t i = 0; i < count; ++i) {
         const change_t *c = &p->changes[i];
@@ -178,7 +184,7 @@ static uint64_t wanted_view(const pbft_t *p) {
     }
     for (uint32_t i = 0; i < count; ++i) {
         uint32_t as_far = 0;
-        for (uint32_t k = 0; k < count; ++k) as_far += wants[k] >= wants[i];
+        for (uint32_t k = 0; k < count; ++k) as_far += wants[k] >= wants[i] ? pbft_weight(p, k) : 0;
         if (as_far > faults && wants[i] > best) best = wants[i];
     }
     return best;

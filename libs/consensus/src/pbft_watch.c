@@ -18,16 +18,17 @@ static bool others_vote(pbft_t *p) {
     const slot_t *s = pbft_slot(p, p->committed + 1);
     uint32_t voting = 0;
     for (uint32_t i = 0; i < p->config.validators.count; ++i)
-        voting += i != p->config.self && ((s->prepares[i].present && s->prepares[i].view >= p->view) ||
-                                          (s->commits[i].present && s->commits[i].view >= p->view));
-    return voting > rdg_validators_faults(p->config.validators.count);
+        if (i != p->config.self && ((s->prepares[i].present && s->prepares[i].view >= p->view) ||
+                                    (s->commits[i].present && s->commits[i].view >= p->view)))
+            voting += pbft_weight(p, i);
+    return voting > rdg_validators_faults(pbft_total(p));
 }
 
 /* A view that too few have changed to has no leader yet whom time could run against. */
 static bool is_awaited(const pbft_t *p) {
     uint32_t as_far = 0;
     for (uint32_t i = 0; i < p->config.validators.count; ++i)
-        as_far += p->changes[i].vote.present && p->changes[i].vote.view >= p->view;
+        if (p->changes[i].vote.present && p->changes[i].vote.view >= p->view) as_far += pbft_weight(p, i);
     return as_far >= p->quorum;
 }
 

@@ -126,7 +126,7 @@ rdg_err_t proof_verify_change(const message_t *m, const rdg_consensus_config_t *
 rdg_err_t proof_verify_new_view(const message_t *m, const rdg_consensus_config_t *config) {
     message_t change;
     rdg_rlp_t list;
-    uint32_t count = 0, next = 0;
+    uint32_t weight = 0, next = 0;
     uint64_t highest = 0;
     RDG_TRY(check_digest(m));
     if (m->index != m->statement.view % config->validators.count)
@@ -142,12 +142,13 @@ rdg_err_t proof_verify_new_view(const message_t *m, const rdg_consensus_config_t
         RDG_TRY(message_verify_vote(&change, config));
         RDG_TRY(proof_verify_change(&change, config, false));
         next = change.index + 1;
-        ++count;
+        weight += rdg_validators_weight(&config->validators, change.index);
         if (change.statement.height > highest) highest = change.statement.height;
     }
     if (err != RDG_E_NOT_FOUND) return err;
-    if (count < rdg_validators_quorum(config->validators.count) || highest != m->statement.height)
-        return rdg_fail(RDG_E_PROTOCOL, "a new view with %u changes, the highest at height %llu", count,
-                        (unsigned long long)highest);
+    if (weight < rdg_validators_quorum(rdg_validators_total(&config->validators)) ||
+        highest != m->statement.height)
+        return rdg_fail(RDG_E_PROTOCOL, "a new view with changes of weight %u, the highest at height %llu",
+                        weight, (unsigned long long)highest);
     return RDG_OK;
 }

@@ -165,10 +165,15 @@ static void check_certificate(sim_t *s, uint32_t i, rdg_bytes_t encoded, rdg_pha
         violate(s, i, "seal: a certificate does not verify");
 }
 
+static uint64_t last_height(const sim_t *s, uint32_t i) {
+    return s->last_height > 0 && s->nodes[i].executed >= s->ends_at ? s->last_height : 0;
+}
+
 static void check_commit(sim_t *s, uint32_t i, const rdg_consensus_action_t *a) {
     sim_node_t *n = &s->nodes[i];
     rdg_hash_t digest;
     CHECK(a->height < SIM_HEIGHTS);
+    if (last_height(s, i) > 0 && a->height > s->last_height) violate(s, i, "epoch: decided above its end");
     if (a->height != n->committed + 1) violate(s, i, "order: a height was left out or came twice");
     check_certificate(s, i, a->certificate, RDG_PHASE_COMMIT, a->height, &a->digest);
     if (sim_digest(NULL, a->bytes, &digest) != RDG_OK || !rdg_hash_equal(&digest, &a->digest) ||
@@ -256,6 +261,7 @@ static void act(sim_t *s, uint32_t i, const rdg_consensus_action_t *a) {
         break;
     case RDG_ACTION_DIVERGED: n->diverged = true; break;
     case RDG_ACTION_EVIDENCE: ++n->evidence; break;
+    case RDG_ACTION_VIEW: break;
     }
 }
 
@@ -285,7 +291,8 @@ static bool store(sim_node_t *n, uint64_t height, rdg_bytes_t payload, rdg_bytes
 }
 
 static void report_executed(sim_t *s, uint32_t i, uint64_t height) {
-    rdg_consensus_event_t e = {.kind = RDG_EVENT_EXECUTED, .height = height};
+    rdg_consensus_event_t e = {
+        .kind = RDG_EVENT_EXECUTED, .height = height, .last_height = last_height(s, i)};
     executed_digest(s, i, height, &e.digest);
     CHECK_OK(step(s, i, &e));
 }
@@ -306,6 +313,7 @@ static void fetch(sim_t *s, const sim_work_t *w) {
     CHECK_OK(step(s, w->to,
                   &(rdg_consensus_event_t){.kind = RDG_EVENT_SYNCED,
                                            .height = n->executed,
+                                           .last_height = last_height(s, w->to),
                                            .digest = last->digest,
                                            .bytes = view(&last->seal)}));
     report_executed(s, w->to, n->executed);
@@ -435,6 +443,7 @@ void sim_restart(sim_t *s, uint32_t i, bool amnesia) {
     n->committed = n->executed;
     rdg_consensus_event_t e = {.kind = RDG_EVENT_START,
                                .height = n->executed,
+                               .last_height = last_height(s, i),
                                .digest = n->blocks[n->executed].digest,
                                .bytes = view(&n->blocks[n->executed].seal),
                                .amnesia = amnesia,
@@ -478,6 +487,11 @@ sim_t *sim_new(uint32_t validators, uint32_t observers, uint64_t seed) {
     return s;
 }
 
+void sim_restart_all(sim_t *s) {
+    for (uint32_t i = 0; i < s->count; ++i) sim_crash(s, i);
+    start_all(s);
+}
+
 void sim_use_sm2(sim_t *s) {
     for (uint32_t i = 0; i < s->validators; ++i) {
         CHECK_OK(rdg_sm2_key_generate(&real_keys[i]));
@@ -485,8 +499,7 @@ void sim_use_sm2(sim_t *s) {
     }
     s->config.host.sign = real_sign;
     s->config.host.verify = real_verify;
-    for (uint32_t i = 0; i < s->count; ++i) sim_crash(s, i);
-    start_all(s);
+    sim_restart_all(s);
 }
 
 void sim_sign(sim_t *s, uint32_t index, const rdg_statement_t *statement, rdg_sm2_signature_t *out) {

@@ -90,6 +90,8 @@ struct sim {
     bool blocked[SIM_NODES_MAX][SIM_NODES_MAX]; /* [from][to] */
     uint32_t loss_percent, duplicate_percent;
     uint64_t delay_max_ms, execute_ms;
+    uint64_t last_height; /* of the epoch, as executing block `ends_at` tells; 0: none */
+    uint64_t ends_at;
     bool idle; /* no host says that it has work */
     rdg_hash_t agreed[SIM_HEIGHTS], result[SIM_HEIGHTS];
     bool has_agreed[SIM_HEIGHTS], has_result[SIM_HEIGHTS];
@@ -108,7 +110,8 @@ struct sim {
 /* validators replicas and `observers` more; returns owned. Starts all. */
 sim_t *sim_new(uint32_t validators, uint32_t observers, uint64_t seed);
 void sim_free(sim_t *s);
-void sim_use_sm2(sim_t *s); /* real signatures instead of the fast ones; before the first sim_run */
+void sim_restart_all(sim_t *s); /* with the configuration as it is now */
+void sim_use_sm2(sim_t *s);     /* real signatures instead of the fast ones; before the first sim_run */
 /* Runs until now_ms has grown by ms, nothing is left, or an expected violation was found. */
 void sim_run(sim_t *s, uint64_t ms);
 /* Runs until every live, honest node has executed height, or ms have passed: then false. */

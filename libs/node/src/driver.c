@@ -4,6 +4,7 @@
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #define RECORD_PREFIX 'C'
@@ -96,6 +97,14 @@ static void push(rdg_node_t *n, job_kind_t kind, const rdg_consensus_action_t *a
     if (kind == JOB_APPLY) node_halt(n, err, "a decided block could not be queued: restart this node");
 }
 
+static void log_view(rdg_node_t *n, const rdg_consensus_action_t *a) {
+    char why[16];
+    snprintf(why, sizeof why, "%.*s", (int)a->bytes.len, (const char *)a->bytes.data);
+    rdg_log(RDG_LOG_INFO, "consensus.view", RDG_U64("view", a->view), RDG_U64("height", a->height),
+            RDG_STR("leader", a->to < n->genesis.validators.count ? n->genesis.validator_names[a->to] : ""),
+            RDG_STR("why", why));
+}
+
 static void act(rdg_node_t *n, const rdg_consensus_action_t *a) {
     const rdg_bytes_t none = {NULL, 0};
     switch (a->kind) {
@@ -127,6 +136,7 @@ static void act(rdg_node_t *n, const rdg_consensus_action_t *a) {
         rdg_log(RDG_LOG_ERROR, "pbft.equivocation", RDG_U64("validator", a->to), RDG_U64("height", a->height),
                 RDG_HEX("evidence", a->bytes.data, a->bytes.len < 256 ? a->bytes.len : 256));
         break;
+    case RDG_ACTION_VIEW: log_view(n, a); break;
     }
 }
 

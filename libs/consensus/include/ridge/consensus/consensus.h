@@ -23,6 +23,12 @@
  * 6. Messages that arrive are hostile. rdg_consensus_check may run on any thread (it reads only immutable
  *    configuration): it decodes and verifies signatures. step() accepts only messages that passed it.
  *
+ * 7. One core serves one epoch. The host names the epoch's last height (0: none is known) with START, SYNCED and
+ *    EXECUTED, and names it for good; above it the core proposes, votes and decides nothing. A change that is
+ *    executed in block h ends the epoch at h + RDG_CONSENSUS_WINDOW at the earliest: by invariant 5 nothing above
+ *    that is decided or voted on before h is executed. When the last block is executed, the host frees the core and
+ *    starts one of the next epoch from it; records of an epoch are given to cores of that epoch only.
+ *
  * What the host owes
  *   - EXECUTED for each COMMIT, in order, and once more for the last block after START and SYNCED (the vote
  *     for its checkpoint may not have left before).
@@ -63,6 +69,7 @@ typedef struct rdg_consensus_config {
     uint64_t retransmit_ms;       /* own messages of an undecided height are sent again this often */
     uint64_t view_timeout_ms;     /* a height that takes longer is the leader's fault; 0: it never is */
     uint64_t checkpoint_interval; /* heights; 1: every block has a checkpoint certificate */
+    uint64_t rotate_every;        /* heights after which the leader changes without a fault; 0: never */
     rdg_consensus_host_t host;
 } rdg_consensus_config_t;
 
@@ -84,14 +91,15 @@ typedef struct rdg_consensus_record {
 
 typedef struct rdg_consensus_event {
     rdg_consensus_event_kind_t kind;
-    uint32_t from;     /* MESSAGE: the peer that handed it over (any validator or observer index) */
-    uint64_t height;   /* START, PAYLOAD, VALIDATED, EXECUTED, SYNCED */
-    uint64_t view;     /* PAYLOAD, VALIDATED */
-    rdg_hash_t digest; /* START (last block hash), VALIDATED, EXECUTED, SYNCED */
-    rdg_bytes_t bytes; /* MESSAGE, PAYLOAD; START and SYNCED: the seal of that block, to prove it to
+    uint32_t from;        /* MESSAGE: the peer that handed it over (any validator or observer index) */
+    uint64_t height;      /* START, PAYLOAD, VALIDATED, EXECUTED, SYNCED */
+    uint64_t view;        /* PAYLOAD, VALIDATED */
+    uint64_t last_height; /* START, SYNCED, EXECUTED: the last height of this epoch; 0: none is known */
+    rdg_hash_t digest;    /* START (last block hash), VALIDATED, EXECUTED, SYNCED */
+    rdg_bytes_t bytes;    /* MESSAGE, PAYLOAD; START and SYNCED: the seal of that block, to prove it to
                         * laggards, or empty; borrowed during step */
-    bool ok;           /* VALIDATED */
-    bool amnesia;      /* START */
+    bool ok;              /* VALIDATED */
+    bool amnesia;         /* START */
     const rdg_consensus_record_t *records; /* START */
     size_t record_count;
 } rdg_consensus_event_t;
@@ -107,7 +115,9 @@ typedef enum rdg_consensus_action_kind {
     RDG_ACTION_TIMER,         /* at_ms: send TICK then (replaces the former one) */
     RDG_ACTION_BEHIND,        /* height: peer `to` has proved progress up to there; fetch sealed blocks */
     RDG_ACTION_DIVERGED, /* height, digest of the quorum: our execution differs; the core votes no more */
-    RDG_ACTION_EVIDENCE  /* bytes: two signed statements of one validator (`to`) that contradict */
+    RDG_ACTION_EVIDENCE, /* bytes: two signed statements of one validator (`to`) that contradict */
+    RDG_ACTION_VIEW /* for the operator: `to` leads `view` from now on, at height; bytes: why the last one was
+                          * left ("timeout", "rotation", "follow") */
 } rdg_consensus_action_kind_t;
 
 typedef struct rdg_consensus_action {
@@ -144,7 +154,8 @@ rdg_err_t rdg_consensus_step(rdg_consensus_t *c, uint64_t now_ms, const rdg_cons
 typedef struct rdg_consensus_status {
     const char *protocol; /* "pbft", "raft" */
     uint64_t view, epoch, committed_height, executed_height, checkpoint_height;
-    uint32_t leader, self, count, quorum;
+    uint64_t last_height;                     /* of this epoch; 0: none is known */
+    uint32_t leader, self, count, quorum;     /* quorum: as a weight */
     uint64_t seen_height[RDG_VALIDATORS_MAX]; /* highest height each validator has shown */
     bool voting, diverged, changing; /* changing: on the way to `view`, whose leader has not opened it */
 } rdg_consensus_status_t;

@@ -1,11 +1,12 @@
 /* The validator set, quorum arithmetic, and quorum certificates.
  *
- * n validators tolerate f = floor((n-1)/3) Byzantine ones; a quorum is n - f votes (4: 3; 3: 3; 1: 1).
- * Any two quorums share at least f+1 validators. Weights are equal in this version.
+ * Votes weigh. Of a total weight W, validators of together f = floor((W-1)/3) may be Byzantine; a quorum is votes
+ * of together W - f (four of weight 1: 3; three: 3; one: 1). Any two quorums share validators of more than f. A
+ * validator counts once, however often its vote comes. With equal weights W is the number of validators.
  *
  * A certificate is a statement and the signatures of a quorum over it, RLP:
  *   [phase, epoch, view, height, digest(32), [[index, signature(64)], …]]  with ascending index.
- * Verification refuses duplicated or descending signers, indexes out of the set, a count below the quorum,
+ * Verification refuses duplicated or descending signers, indexes out of the set, a weight below the quorum,
  * a foreign chain or epoch, and any signature that does not verify: one bad signature refuses the whole. */
 #ifndef RIDGE_CONSENSUS_VALIDATORS_H
 #define RIDGE_CONSENSUS_VALIDATORS_H
@@ -17,19 +18,25 @@ extern "C" {
 #endif
 
 #define RDG_VALIDATORS_MAX 64
+#define RDG_VALIDATOR_WEIGHT_MAX 1000000u /* 64 of them stay far below 2^32 */
 
 typedef struct rdg_validator_set {
     uint64_t chain_id; /* statements are bound to it */
     uint64_t epoch;    /* grows by one with each membership change */
     uint32_t count;    /* 1..RDG_VALIDATORS_MAX */
     rdg_sm2_public_t keys[RDG_VALIDATORS_MAX];
+    uint32_t weights[RDG_VALIDATORS_MAX]; /* 1..RDG_VALIDATOR_WEIGHT_MAX; 0 stands for 1 */
 } rdg_validator_set_t;
 
-uint32_t rdg_validators_faults(uint32_t count);
-uint32_t rdg_validators_quorum(uint32_t count);
-/* INVALID: none, too many, or a key twice. */
+/* Of a total weight (equal weights: of the number of validators). */
+uint32_t rdg_validators_faults(uint32_t total);
+uint32_t rdg_validators_quorum(uint32_t total);
+/* Of one validator; 0 for an index out of the set. */
+uint32_t rdg_validators_weight(const rdg_validator_set_t *set, uint32_t index);
+uint32_t rdg_validators_total(const rdg_validator_set_t *set);
+/* INVALID: none, too many, a key twice, or a weight above its limit. */
 rdg_err_t rdg_validators_check(const rdg_validator_set_t *set);
-/* SM3 (tag VALIDATORS) over chain id, epoch, keys. */
+/* SM3 (tag VALIDATORS) over chain id, epoch, count, keys, weights. */
 void rdg_validators_hash(const rdg_validator_set_t *set, rdg_hash_t *out);
 /* Index of key, or count if it is not a member. */
 uint32_t rdg_validators_find(const rdg_validator_set_t *set, const rdg_sm2_public_t *key);

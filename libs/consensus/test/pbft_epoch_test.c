@@ -1,0 +1,100 @@
+#include "certificate.h"
+#include "fixture.h"
+
+static void set_weights(sim_t *s, const uint32_t *weights) {
+    for (uint32_t i = 0; i < s->validators; ++i) s->config.validators.weights[i] = weights[i];
+    sim_restart_all(s);
+}
+
+TEST(quorums_are_of_weight_not_of_heads) {
+    rdg_validator_set_t set = {.count = 4, .weights = {0, 5, 1, 1}};
+    CHECK_EQ(rdg_validators_weight(&set, 0), 1);
+    CHECK_EQ(rdg_validators_weight(&set, 4), 0);
+    CHECK_EQ(rdg_validators_total(&set), 8);
+    CHECK_EQ(rdg_validators_quorum(rdg_validators_total(&set)), 6);
+    for (uint32_t total = 1; total < 300; ++total) {
+        uint32_t f = rdg_validators_faults(total), q = rdg_validators_quorum(total);
+        CHECK(2 * q - total >= f + 1); /* two quorums share more than f */
+        CHECK(q <= total - f);         /* and one is there without the faulty */
+    }
+    for (uint32_t i = 0; i < RDG_VALIDATORS_MAX; ++i) {
+        set.keys[i].b[0] = (uint8_t)(i + 1);
+        set.weights[i] = RDG_VALIDATOR_WEIGHT_MAX;
+    }
+    set.count = RDG_VALIDATORS_MAX;
+    CHECK_OK(rdg_validators_check(&set));
+    CHECK_EQ(rdg_validators_total(&set), 64000000);
+    set.weights[3] = RDG_VALIDATOR_WEIGHT_MAX + 1;
+    CHECK_ERR(rdg_validators_check(&set), RDG_E_INVALID);
+}
+
+TEST(the_heavy_decide_and_the_light_do_not) {
+    static const uint32_t weights[] = {3, 3, 1};
+    sim_t *s = sim_new(3, 0, 11);
+    set_weights(s, weights); /* 7: a quorum is 5, two may be faulty together */
+    sim_crash(s, 2);
+    CHECK(sim_run_to(s, 10, 60000));
+    sim_restart(s, 2, false);
+    CHECK(sim_run_to(s, 15, 60000));
+    sim_crash(s, 0);
+    uint64_t before = s->nodes[1].executed;
+    sim_run(s, 20000);
+    CHECK(s->nodes[1].executed <= before + 1); /* what was under way may still end */
+    sim_free(s);
+}
+
+TEST(a_certificate_of_many_light_signers_is_none) {
+    sim_t *s = sim_new(4, 0, 12);
+    s->config.validators.weights[3] = 6; /* 9: a quorum is 7 */
+    rdg_certificate_t c = {.statement = {RDG_PHASE_COMMIT, 0, 0, 5, {{1}}}, .count = 3};
+    for (uint32_t i = 0; i < 3; ++i) {
+        c.votes[i].index = i;
+        sim_sign(s, i, &c.statement, &c.votes[i].signature);
+    }
+    CHECK_ERR(certificate_verify_with(&c, &s->config.validators, RDG_PHASE_COMMIT, &s->config.host),
+              RDG_E_BAD_SIGNATURE);
+    c.votes[2].index = 3;
+    sim_sign(s, 3, &c.statement, &c.votes[2].signature);
+    CHECK_OK(certificate_verify_with(&c, &s->config.validators, RDG_PHASE_COMMIT, &s->config.host));
+    c.votes[0].index = 3; /* the heavy one twice */
+    c.votes[0].signature = c.votes[2].signature;
+    c.count = 2;
+    CHECK_ERR(certificate_verify_with(&c, &s->config.validators, RDG_PHASE_COMMIT, &s->config.host),
+              RDG_E_BAD_SIGNATURE);
+    sim_free(s);
+}
+
+TEST(nothing_is_decided_above_the_last_height_of_an_epoch) {
+    for (uint64_t seed = 1; seed <= 8; ++seed) {
+        sim_t *s = sim_new(4, 0, seed);
+        s->propose_to = 100;
+        s->ends_at = 3 + seed;
+        s->last_height = s->ends_at + RDG_CONSENSUS_WINDOW;
+        s->loss_percent = 5;
+        s->slow = seed % 2 ? 3 : SIM_NODES_MAX;
+        sim_run(s, 4000);
+        sim_crash(s, 1);
+        sim_run(s, 1000);
+        sim_restart(s, 1, false);
+        s->loss_percent = 0, s->slow = SIM_NODES_MAX;
+        CHECK(sim_run_to(s, s->last_height, 120000));
+        sim_run(s, 20000);
+        for (uint32_t i = 0; i < s->count; ++i) {
+            rdg_consensus_status_t status;
+            rdg_consensus_status(s->nodes[i].core, &status);
+            CHECK_EQ(s->nodes[i].committed, s->last_height);
+            CHECK_EQ(status.last_height, s->last_height);
+        }
+        sim_free(s);
+    }
+}
+
+TEST(the_end_of_an_epoch_does_not_move) {
+    sim_t *s = sim_new(1, 0, 3);
+    s->last_height = 30, s->ends_at = 5;
+    CHECK(sim_run_to(s, 6, 10000));
+    rdg_consensus_event_t e = {
+        .kind = RDG_EVENT_EXECUTED, .height = s->nodes[0].committed, .last_height = 31};
+    CHECK_ERR(rdg_consensus_step(s->nodes[0].core, s->now_ms, &e, s->nodes[0].out), RDG_E_INVALID);
+    sim_free(s);
+}
