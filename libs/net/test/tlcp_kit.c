@@ -40,3 +40,12 @@ rdg_tlcp_identity_t *tlcp_kit_bare(const tlcp_kit_t *k) {
     CHECK_OK(rdg_tlcp_identity_new(&parts, &identity));
     return identity;
 }
+
+static void stop(void *loop) {
+    rdg_loop_stop(loop);
+}
+
+void tlcp_kit_turn(rdg_loop_t *l) {
+    CHECK_OK(rdg_loop_post(l, stop, l));
+    CHECK_OK(rdg_loop_run(l));
+}

@@ -2,6 +2,7 @@
 #ifndef RIDGE_NET_TEST_TLCP_KIT_H
 #define RIDGE_NET_TEST_TLCP_KIT_H
 #include "ridge/crypto/cert_issue.h"
+#include "ridge/net/loop.h"
 #include "ridge/net/tlcp_identity.h"
 #include "ridge/test.h"
 
@@ -15,5 +16,6 @@ void tlcp_kit_free(tlcp_kit_t *k);
 /* An identity whose two certificates have this name; valid from an hour ago for `life_s` from then on. */
 rdg_tlcp_identity_t *tlcp_kit_identity(const tlcp_kit_t *k, const char *name, int64_t life_s);
 rdg_tlcp_identity_t *tlcp_kit_bare(const tlcp_kit_t *k); /* trusts the root and is nobody */
+void tlcp_kit_turn(rdg_loop_t *l);                       /* the loop handles what is ready, once */
 
 #endif
