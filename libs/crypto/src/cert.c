@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 #include "ridge/base/alloc.h"
-#include "sm2_key.h"
+#include "x509_sm2.h"
 
 ASN1_OCTET_STRING *rdg_cert_default_id(void) {
     static const uint8_t id[] = "1234567812345678";
@@ -18,23 +18,14 @@ ASN1_OCTET_STRING *rdg_cert_default_id(void) {
 }
 
 static rdg_err_t check_algorithms(rdg_cert_t *cert) {
-    int curve = NID_undef, algorithm = NID_undef;
-    const ASN1_OBJECT *object = NULL;
-    X509_ALGOR *key = NULL;
-    const void *parameter = NULL;
-    int type = V_ASN1_UNDEF;
-    X509_PUBKEY_get0_param(NULL, NULL, NULL, &key, X509_get_X509_PUBKEY(cert->x509));
-    X509_ALGOR_get0(&object, &type, &parameter, key);
-    if (OBJ_obj2nid(object) == NID_X9_62_id_ecPublicKey && type == V_ASN1_OBJECT)
-        curve = OBJ_obj2nid((const ASN1_OBJECT *)parameter);
-    algorithm = X509_get_signature_nid(cert->x509);
-    const ASN1_BIT_STRING *bits = X509_get0_pubkey_bitstr(cert->x509);
-    if (curve != NID_sm2 || algorithm != NID_SM2_with_SM3)
-        return rdg_fail(RDG_E_UNSUPPORTED, "certificate: not of an SM2 key signed by SM2 with SM3");
-    if (!bits || ASN1_STRING_length(bits) != 65 || ASN1_STRING_get0_data(bits)[0] != 0x04)
-        return rdg_fail(RDG_E_MALFORMED, "certificate: the public key is not the 65 bytes 04, X, Y");
-    return rdg_fail_in(rdg_sm2_public_decode(rdg_bytes(ASN1_STRING_get0_data(bits), 65), &cert->public_key),
-                       "certificate");
+    int algorithm = X509_get_signature_nid(cert->x509);
+    RDG_TRY(rdg_fail_in(rdg_x509_public(X509_get_X509_PUBKEY(cert->x509), algorithm, &cert->public_key),
+                        "certificate"));
+    const ASN1_INTEGER *serial = X509_get0_serialNumber(cert->x509);
+    int len = ASN1_STRING_length(serial);
+    bool positive = ASN1_STRING_type(serial) == V_ASN1_INTEGER;
+    if (positive && len >= 1 && len <= (RDG_CERT_SERIAL_MAX - 1) / 2) return RDG_OK;
+    return rdg_fail(RDG_E_MALFORMED, "certificate: the serial number is negative or longer than 20 bytes");
 }
 
 rdg_err_t rdg_cert_parse(rdg_bytes_t der, rdg_cert_t **out) {
@@ -70,21 +61,11 @@ rdg_err_t rdg_cert_parse(rdg_bytes_t der, rdg_cert_t **out) {
 }
 
 static rdg_err_t next_of_pem(BIO *bio, rdg_cert_t **out) {
-    char *name = NULL, *header = NULL;
     uint8_t *der = NULL;
-    long len = 0;
-    rdg_err_t err = RDG_E_NOT_FOUND;
-    if (PEM_read_bio(bio, &name, &header, &der, &len) == 1) {
-        err = strcmp(name, PEM_STRING_X509) == 0
-                  ? rdg_cert_parse(rdg_bytes(der, (size_t)len), out)
-                  : rdg_fail(RDG_E_MALFORMED, "PEM: a CERTIFICATE is due, not a %.40s", name);
-    } else if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
-        err = rdg_fail(RDG_E_MALFORMED, "PEM: cannot be read");
-    }
-    OPENSSL_free(name);
-    OPENSSL_free(header);
+    size_t len = 0;
+    rdg_err_t err = rdg_pem_next(bio, PEM_STRING_X509, NULL, &der, &len);
+    if (err == RDG_OK) err = rdg_cert_parse(rdg_bytes(der, len), out);
     OPENSSL_free(der);
-    ERR_clear_error();
     return err;
 }
 
@@ -113,17 +94,7 @@ rdg_err_t rdg_cert_parse_pem(rdg_bytes_t pem, rdg_cert_t **out, size_t max, size
 }
 
 rdg_err_t rdg_cert_to_pem(const rdg_cert_t *cert, rdg_buf_t *out) {
-    BIO *bio = BIO_new(BIO_s_mem());
-    char *text = NULL;
-    rdg_err_t err;
-    if (bio && PEM_write_bio_X509(bio, cert->x509) == 1) {
-        long len = BIO_get_mem_data(bio, &text);
-        err = rdg_buf_append(out, text, (size_t)len);
-    } else {
-        err = rdg_crypto_fail("certificate as PEM");
-    }
-    BIO_free(bio);
-    return err;
+    return rdg_pem_write(PEM_STRING_X509, rdg_cert_der(cert), out);
 }
 
 rdg_cert_t *rdg_cert_ref(rdg_cert_t *cert) {
@@ -188,4 +159,30 @@ int64_t rdg_cert_not_before_s(const rdg_cert_t *cert) {
 
 int64_t rdg_cert_not_after_s(const rdg_cert_t *cert) {
     return seconds(X509_get0_notAfter(cert->x509));
+}
+
+void rdg_cert_serial(const rdg_cert_t *cert, char out[RDG_CERT_SERIAL_MAX]) {
+    static const char digits[] = "0123456789abcdef";
+    const ASN1_INTEGER *serial = X509_get0_serialNumber(cert->x509);
+    const uint8_t *bytes = ASN1_STRING_get0_data(serial);
+    size_t len = (size_t)ASN1_STRING_length(serial);
+    for (size_t i = 0; i < len; i++) {
+        *out++ = digits[bytes[i] >> 4];
+        *out++ = digits[bytes[i] & 15];
+    }
+    *out = 0;
+}
+
+void rdg_cert_fingerprint(const rdg_cert_t *cert, rdg_hash_t *out) {
+    rdg_sm3(cert->der, cert->der_len, out);
+}
+
+bool rdg_cert_may_issue(const rdg_cert_t *cert) {
+    static const uint32_t wanted = KU_KEY_CERT_SIGN | KU_CRL_SIGN;
+    if (!rdg_cert_is_ca(cert) || !(X509_get_extension_flags(cert->x509) & EXFLAG_KUSAGE)) return false;
+    return (X509_get_key_usage(cert->x509) & wanted) == wanted;
+}
+
+bool rdg_cert_is_self_issued(const rdg_cert_t *cert) {
+    return X509_NAME_cmp(X509_get_subject_name(cert->x509), X509_get_issuer_name(cert->x509)) == 0;
 }

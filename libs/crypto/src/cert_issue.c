@@ -9,6 +9,7 @@
 #include "cert.h"
 #include "ridge/base/random.h"
 #include "sm2_key.h"
+#include "x509_sm2.h"
 
 static const struct {
     const char *constraints, *usage;
@@ -23,7 +24,7 @@ static bool name_is_plain(const char *name) {
     size_t len = strlen(name);
     for (size_t i = 0; i < len; i++)
         if (name[i] < 0x20 || name[i] > 0x7e || name[i] == ',') return false;
-    return len > 0 && len < RDG_CERT_NAME_MAX;
+    return len > 0 && len < RDG_CERT_DNS_MAX;
 }
 
 static rdg_err_t check(const rdg_cert_order_t *o) {
@@ -61,52 +62,71 @@ static bool put_extension(X509 *x, X509V3_CTX *ctx, int nid, const char *value) 
     return ok;
 }
 
-static bool put_extensions(X509 *x, const rdg_cert_order_t *o) {
+typedef struct names {
+    const char *const *list;
+    size_t count;
+} names_t;
+
+static bool put_names(X509 *x, X509V3_CTX *ctx, const char *own, const names_t *more) {
+    char text[(RDG_CERT_DNS_MAX + 5) * (RDG_CERT_DNS_COUNT + 1)];
+    int len = snprintf(text, sizeof text, "DNS:%s", own);
+    for (size_t i = 0; i < more->count; i++)
+        len += snprintf(text + len, sizeof text - (size_t)len, ",DNS:%s", more->list[i]);
+    return put_extension(x, ctx, NID_subject_alt_name, text);
+}
+
+static bool put_extensions(X509 *x, const rdg_cert_order_t *o, const names_t *more) {
     X509V3_CTX ctx;
     X509V3_set_ctx(&ctx, o->issuer ? o->issuer->x509 : x, x, NULL, NULL, 0);
     bool leaf = o->kind == RDG_CERT_KIND_SIGN || o->kind == RDG_CERT_KIND_ENCRYPT;
-    char dns[RDG_CERT_NAME_MAX + 4];
-    snprintf(dns, sizeof dns, "DNS:%s", o->common_name);
     return put_extension(x, &ctx, NID_basic_constraints, kinds[o->kind].constraints) &&
            put_extension(x, &ctx, NID_key_usage, kinds[o->kind].usage) &&
            put_extension(x, &ctx, NID_subject_key_identifier, "hash") &&
            put_extension(x, &ctx, NID_authority_key_identifier, "keyid:always") &&
-           (!leaf || put_extension(x, &ctx, NID_subject_alt_name, dns));
+           (!leaf || put_names(x, &ctx, o->common_name, more));
 }
 
-static bool fill(X509 *x, const rdg_cert_order_t *o) {
+static bool fill(X509 *x, const rdg_cert_order_t *o, const names_t *more) {
     EVP_PKEY *subject = rdg_sm2_public_pkey(o->subject_key);
     bool ok = subject && X509_set_version(x, X509_VERSION_3) && put_serial(x) &&
               X509_set_pubkey(x, subject) && ASN1_TIME_set(X509_getm_notBefore(x), (time_t)o->not_before_s) &&
               ASN1_TIME_set(X509_getm_notAfter(x), (time_t)o->not_after_s) &&
-              X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
-                                         (const uint8_t *)o->common_name, -1, -1, 0) &&
+              rdg_x509_put_common_name(X509_get_subject_name(x), o->common_name) &&
               X509_set_issuer_name(x, X509_get_subject_name(o->issuer ? o->issuer->x509 : x)) &&
-              put_extensions(x, o);
+              put_extensions(x, o, more);
     EVP_PKEY_free(subject);
     return ok;
 }
 
 static bool sign(X509 *x, const rdg_sm2_key_t *key) {
-    static const char id[] = "1234567812345678";
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    EVP_PKEY_CTX *ctx = NULL;
-    bool ok = md && EVP_DigestSignInit(md, &ctx, EVP_sm3(), NULL, key->pkey) == 1 &&
-              EVP_PKEY_CTX_set1_id(ctx, id, (int)strlen(id)) == 1 && X509_sign_ctx(x, md) > 0;
+    EVP_MD_CTX *md = rdg_x509_signer(key);
+    bool ok = md && X509_sign_ctx(x, md) > 0;
     EVP_MD_CTX_free(md);
     return ok;
 }
 
-rdg_err_t rdg_cert_issue(const rdg_cert_order_t *order, rdg_cert_t **out) {
+rdg_err_t rdg_cert_issue_named(const rdg_cert_order_t *order, const char *const *dns_names, size_t dns_count,
+                               rdg_cert_t **out) {
+    const names_t more = {dns_names, dns_count};
     *out = NULL;
     RDG_TRY(check(order));
+    if (dns_count > RDG_CERT_DNS_COUNT)
+        return rdg_fail(RDG_E_INVALID, "certificate order '%.64s': %zu DNS names, at most %d",
+                        order->common_name, dns_count, RDG_CERT_DNS_COUNT);
+    for (size_t i = 0; i < dns_count; i++)
+        if (!name_is_plain(dns_names[i]))
+            return rdg_fail(RDG_E_INVALID, "certificate order: '%.64s' is no DNS name", dns_names[i]);
     X509 *x = X509_new();
     uint8_t *der = NULL;
     int len = -1;
-    if (x && fill(x, order) && sign(x, order->issuer_key)) len = i2d_X509(x, &der);
+    if (x && fill(x, order, &more) && sign(x, order->issuer_key)) len = i2d_X509(x, &der);
     X509_free(x);
     if (len < 0) return rdg_crypto_fail("issuing a certificate");
     rdg_err_t err = rdg_cert_parse(rdg_bytes(der, (size_t)len), out);
     OPENSSL_free(der);
     return err;
+}
+
+rdg_err_t rdg_cert_issue(const rdg_cert_order_t *order, rdg_cert_t **out) {
+    return rdg_cert_issue_named(order, NULL, 0, out);
 }

@@ -40,9 +40,8 @@ static rdg_err_t run(X509_STORE_CTX *ctx, X509_STORE *store, const rdg_cert_t *l
     return rdg_fail(code_of(reason), "certificate '%s': %s", name, X509_verify_cert_error_string(reason));
 }
 
-rdg_err_t rdg_cert_verify(const rdg_cert_t *leaf, rdg_cert_use_t use, const rdg_cert_t *const *others,
-                          size_t other_count, const rdg_cert_t *const *roots, size_t root_count,
-                          int64_t now_s) {
+static rdg_err_t verify_chain(const rdg_cert_t *leaf, const rdg_cert_t *const *others, size_t other_count,
+                              const rdg_cert_t *const *roots, size_t root_count, int64_t now_s) {
     X509_STORE *store = X509_STORE_new();
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     STACK_OF(X509) *stack = sk_X509_new_null();
@@ -55,10 +54,28 @@ rdg_err_t rdg_cert_verify(const rdg_cert_t *leaf, rdg_cert_use_t use, const rdg_
     X509_STORE_CTX_free(ctx);
     X509_STORE_free(store);
     ERR_clear_error();
-    if (err != RDG_OK) return err;
+    return err;
+}
+
+rdg_err_t rdg_cert_verify(const rdg_cert_t *leaf, rdg_cert_use_t use, const rdg_cert_t *const *others,
+                          size_t other_count, const rdg_cert_t *const *roots, size_t root_count,
+                          int64_t now_s) {
+    RDG_TRY(verify_chain(leaf, others, other_count, roots, root_count, now_s));
     if (rdg_cert_allows(leaf, use)) return RDG_OK;
     char name[RDG_CERT_NAME_MAX];
     rdg_cert_common_name(leaf, name, sizeof name);
     return rdg_fail(RDG_E_FORBIDDEN, "certificate '%s': its key usage does not allow %s", name,
                     use == RDG_CERT_SIGN ? "signing" : "encryption");
+}
+
+rdg_err_t rdg_cert_verify_ca(const rdg_cert_t *ca, const rdg_cert_t *const *others, size_t other_count,
+                             const rdg_cert_t *const *roots, size_t root_count, int64_t now_s) {
+    RDG_TRY(verify_chain(ca, others, other_count, roots, root_count, now_s));
+    if (rdg_cert_may_issue(ca)) return RDG_OK;
+    char name[RDG_CERT_NAME_MAX];
+    rdg_cert_common_name(ca, name, sizeof name);
+    return rdg_fail(RDG_E_FORBIDDEN,
+                    "certificate '%s' is no CA, or its key usage does not allow to sign certificates and "
+                    "revocation lists",
+                    name);
 }
