@@ -9,7 +9,7 @@
 
 #define WAYS 8
 #define COUNTERS 8192 /* of 8 bytes */
-#define DEFAULT_BUDGET ((size_t)4 << 20)
+#define DEFAULT_BUDGET ((size_t)8 << 20)
 #define SIGHTINGS_FREE 2
 #define SIGHTINGS_EVICT 8
 #define IDLE_ROUNDS 4 /* a slot unused for as many look-ups as there are slots, four times */
@@ -17,7 +17,7 @@
 typedef enum slot_state { SLOT_EMPTY, SLOT_BUILDING, SLOT_READY } slot_state_t;
 
 typedef struct slot {
-    rdg_sm2_known_t known; /* first, so that a slot is found from it */
+    rdg_sm2_known_t known; /* first, so that a slot is found from it; a multiple of 64 bytes */
     uint64_t last_use;
     uint32_t pins;
     slot_state_t state;

@@ -1,8 +1,8 @@
 /* What is remembered of public keys that sign often: Z and a comb table, so that a verification costs a
  * third. Public data only.
  *
- * Limits: the byte budget (rdg_sm2_cache_limit, 4 MiB unless told) in slots of a little over 8 KiB, plus 64
- * KiB of counters. A key gets a slot at its 2nd sighting while its set has a free one; else at its 8th,
+ * Limits: the byte budget (rdg_sm2_cache_limit, 8 MiB unless told) in slots of a little over 16 KiB, plus
+ * 64 KiB of counters. A key gets a slot at its 2nd sighting while its set has a free one; else at its 8th,
  * in the place of the least recently used, if that was idle for four look-ups a slot: so neither a flood
  * of new keys nor more busy keys than slots makes tables come and go. Memory comes from mmap and not from
  * rdg_alloc: it lives as long as the process and running out of it is no failure of a verification.
@@ -13,9 +13,9 @@
 #include "sm2_comb.h"
 
 typedef struct rdg_sm2_known {
+    rdg_sm2_comb_t comb;
     rdg_sm2_public_t key;
     rdg_hash_t z;
-    rdg_sm2_comb_t comb;
 } rdg_sm2_known_t;
 
 /* The key if it is known, pinned until rdg_sm2_cache_put; else NULL, and *admit tells whether the caller

@@ -3,35 +3,77 @@
 #include <pthread.h>
 #include <string.h>
 #include "ridge/base/assert.h"
+#include "sm2_affine.h"
 #include "sm2_digest.h"
 
-#define TEETH 8
-#define SPACING 32
+#define TEETH 16
+#define SPACING 16
+#define HALVES RDG_SM2_COMB_HALVES
+#define HALF (TEETH / HALVES)
+#define FIRST_LEVELS 4 /* the 2^4 sums that are not worth an inversion a level */
 
-void rdg_sm2_comb_build(rdg_sm2_comb_t *comb, const rdg_sm2_affine_t *point) {
-    /* B_0 … B_7 and then 2 B_0 … 2 B_6, made affine together. */
-    rdg_sm2_point_t jac[128];
-    rdg_sm2_affine_t base[2 * TEETH - 1];
-    rdg_sm2_fe_t scratch[128];
+typedef struct bases {
+    rdg_sm2_affine_t once[TEETH], twice[TEETH]; /* B_i and 2 B_i */
+} bases_t;
+
+static void make_bases(bases_t *out, const rdg_sm2_affine_t *point) {
+    rdg_sm2_point_t jac[2 * TEETH];
+    rdg_sm2_fe_t scratch[2 * TEETH];
     rdg_sm2_point_from_affine(&jac[0], point);
-    for (int i = 0; i + 1 < TEETH; i++) {
+    for (int i = 0; i < TEETH; i++) {
         rdg_sm2_point_double(&jac[TEETH + i], &jac[i]);
+        if (i + 1 == TEETH) break;
         jac[i + 1] = jac[TEETH + i];
         for (int k = 1; k < SPACING; k++) rdg_sm2_point_double(&jac[i + 1], &jac[i + 1]);
     }
-    rdg_sm2_points_to_affine(base, jac, scratch, 2 * TEETH - 1);
+    rdg_sm2_points_to_affine(out->once, jac, scratch, TEETH);
+    rdg_sm2_points_to_affine(out->twice, jac + TEETH, scratch, TEETH);
+}
 
-    rdg_sm2_point_from_affine(&jac[0], &base[TEETH - 1]);
-    for (int i = 0; i + 1 < TEETH; i++) {
-        rdg_sm2_affine_t minus = base[i];
-        rdg_sm2_affine_negate(&minus);
-        rdg_sm2_point_add_affine(&jac[0], &jac[0], &minus);
+/* The sums of each half in which only the digits 0 to FIRST_LEVELS - 1 and the last are positive. */
+static void make_first(rdg_sm2_comb_t *comb, const bases_t *b) {
+    enum { COUNT = 1 << FIRST_LEVELS };
+    rdg_sm2_point_t jac[HALVES * COUNT];
+    rdg_sm2_affine_t affine[HALVES * COUNT];
+    rdg_sm2_fe_t scratch[HALVES * COUNT];
+    for (unsigned h = 0; h < HALVES; h++) {
+        const rdg_sm2_affine_t *once = b->once + h * HALF, *twice = b->twice + h * HALF;
+        rdg_sm2_point_t *sums = jac + h * COUNT;
+        rdg_sm2_point_from_affine(&sums[0], &once[HALF - 1]);
+        for (unsigned i = 0; i + 1 < HALF; i++) {
+            rdg_sm2_affine_t minus = once[i];
+            rdg_sm2_affine_negate(&minus);
+            rdg_sm2_point_add_affine(&sums[0], &sums[0], &minus);
+        }
+        for (unsigned m = 1; m < COUNT; m++)
+            rdg_sm2_point_add_affine(&sums[m], &sums[m & (m - 1)], &twice[__builtin_ctz(m)]);
     }
-    for (unsigned m = 1; m < 128; m++) {
-        unsigned lowest = (unsigned)__builtin_ctz(m);
-        rdg_sm2_point_add_affine(&jac[m], &jac[m & (m - 1)], &base[TEETH + lowest]);
+    rdg_sm2_points_to_affine(affine, jac, scratch, HALVES * COUNT);
+    for (unsigned h = 0; h < HALVES; h++) memcpy(comb->sum[h], affine + h * COUNT, COUNT * sizeof *affine);
+}
+
+/* Makes the 2^level sums of each half in which digit `level` is positive too. None of these additions meets
+ * equal or opposite points: the sums are odd multiples of B_0, the bases even ones, both far below n. */
+static void add_level(rdg_sm2_comb_t *comb, const bases_t *b, unsigned level) {
+    rdg_sm2_affine_t terms[HALVES * 128];
+    rdg_sm2_fe_t scratch[HALVES * 64];
+    uint64_t special = 0;
+    unsigned have = 1u << level;
+    for (unsigned i = 0; i < HALVES * have; i++) {
+        unsigned h = i >> level;
+        terms[2 * i] = comb->sum[h][i & (have - 1)];
+        terms[2 * i + 1] = b->twice[h * HALF + level];
     }
-    rdg_sm2_points_to_affine(comb->sum, jac, scratch, 128);
+    rdg_sm2_affine_add_neighbours(terms, HALVES * have, HALVES * have, scratch, &special);
+    RDG_ASSERT(!special);
+    for (unsigned h = 0; h < HALVES; h++) memcpy(comb->sum[h] + have, terms + h * have, have * sizeof *terms);
+}
+
+void rdg_sm2_comb_build(rdg_sm2_comb_t *comb, const rdg_sm2_affine_t *point) {
+    bases_t bases;
+    make_bases(&bases, point);
+    make_first(comb, &bases);
+    for (unsigned level = FIRST_LEVELS; level + 1 < HALF; level++) add_level(comb, &bases, level);
 }
 
 static rdg_sm2_comb_t base_comb;
@@ -51,19 +93,27 @@ const rdg_sm2_comb_t *rdg_sm2_comb_base(void) {
     return &base_comb;
 }
 
-void rdg_sm2_comb_add(rdg_sm2_point_t *acc, const rdg_sm2_comb_t *comb, const rdg_sm2_scalar_t *u,
-                      unsigned column) {
-    unsigned index = 0;
-    for (unsigned i = 0; i < 4; i++) {
-        uint64_t limb = u->l[i] >> column;
-        index |= (unsigned)(limb & 1) << 2 * i | (unsigned)(limb >> SPACING & 1) << (2 * i + 1);
+void rdg_sm2_comb_columns(rdg_sm2_columns_t *out, const rdg_sm2_scalar_t *scalar) {
+    rdg_sm2_scalar_t u;
+    rdg_sm2_scalar_signed_bits(&u, scalar);
+    for (unsigned j = 0; j < RDG_SM2_COMB_COLUMNS; j++) {
+        unsigned bits = 0;
+        for (unsigned i = 0; i < 4; i++) {
+            /* The product brings bits 0, 16, 32 and 48 together at 48. */
+            uint64_t four = (u.l[i] >> j & 0x0001000100010001u) * 0x0001000200040008u;
+            bits |= (unsigned)(four >> 48 & 15) << 4 * i;
+        }
+        out->column[j] = (uint16_t)bits;
     }
-    rdg_sm2_affine_t term;
+}
+
+void rdg_sm2_comb_term(rdg_sm2_affine_t *out, const rdg_sm2_comb_t *comb, const rdg_sm2_columns_t *columns,
+                       unsigned column, unsigned half) {
+    unsigned index = columns->column[column] >> (HALF * half) & 255;
     if (index & 128) {
-        term = comb->sum[index & 127];
+        *out = comb->sum[half][index & 127];
     } else {
-        term = comb->sum[~index & 127];
-        rdg_sm2_affine_negate(&term);
+        *out = comb->sum[half][~index & 127];
+        rdg_sm2_affine_negate(out);
     }
-    rdg_sm2_point_add_affine(acc, acc, &term);
 }

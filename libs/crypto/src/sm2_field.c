@@ -123,19 +123,6 @@ void rdg_sm2_fe_sqr(rdg_sm2_fe_t *out, const rdg_sm2_fe_t *a) {
 }
 #endif
 
-void rdg_sm2_fe_inv(rdg_sm2_fe_t *out, const rdg_sm2_fe_t *a) {
-    /* Fermat: a^(p-2), four bits of the exponent at a time. */
-    static const uint64_t exponent[4] = {RDG_SM2_P0 - 2, RDG_SM2_P1, RDG_SM2_P2, RDG_SM2_P3};
-    rdg_sm2_fe_t power[16], acc = rdg_sm2_fe_one;
-    power[0] = rdg_sm2_fe_one;
-    for (int i = 1; i < 16; i++) rdg_sm2_fe_mul(&power[i], &power[i - 1], a);
-    for (int bit = 252; bit >= 0; bit -= 4) {
-        for (int i = 0; i < 4; i++) rdg_sm2_fe_sqr(&acc, &acc);
-        rdg_sm2_fe_mul(&acc, &acc, &power[exponent[bit / 64] >> (bit % 64) & 15]);
-    }
-    *out = acc;
-}
-
 void rdg_sm2_fe_from_limbs(rdg_sm2_fe_t *out, const uint64_t limbs[4]) {
     rdg_sm2_fe_t plain = {{limbs[0], limbs[1], limbs[2], limbs[3]}};
     rdg_sm2_fe_mul(out, &plain, &r_squared);

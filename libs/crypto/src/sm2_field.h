@@ -97,6 +97,18 @@ static inline void rdg_sm2_fe_double(rdg_sm2_fe_t *out, const rdg_sm2_fe_t *a) {
     rdg_sm2_fe_add(out, a, a);
 }
 
+static inline void rdg_sm2_fe_halve(rdg_sm2_fe_t *out, const rdg_sm2_fe_t *a) {
+    uint64_t odd = 0 - (a->l[0] & 1), carry = 0, s[4];
+    s[0] = rdg_add_carry(a->l[0], odd & RDG_SM2_P0, &carry);
+    s[1] = rdg_add_carry(a->l[1], odd & RDG_SM2_P1, &carry);
+    s[2] = rdg_add_carry(a->l[2], odd & RDG_SM2_P2, &carry);
+    s[3] = rdg_add_carry(a->l[3], odd & RDG_SM2_P3, &carry);
+    out->l[0] = s[0] >> 1 | s[1] << 63;
+    out->l[1] = s[1] >> 1 | s[2] << 63;
+    out->l[2] = s[2] >> 1 | s[3] << 63;
+    out->l[3] = s[3] >> 1 | carry << 63;
+}
+
 static inline bool rdg_sm2_fe_is_zero(const rdg_sm2_fe_t *a) {
     return (a->l[0] | a->l[1] | a->l[2] | a->l[3]) == 0;
 }

@@ -45,33 +45,28 @@ void rdg_sm2_point_from_affine(rdg_sm2_point_t *out, const rdg_sm2_affine_t *a) 
     out->x = a->x, out->y = a->y, out->z = rdg_sm2_fe_one;
 }
 
-/* dbl-2001-b of the Explicit-Formulas Database, 3M + 5S. Infinity stays infinity: Z3 = Y^2 - Y^2 = 0. */
+/* 4M + 4S with few sums: with m = 3 (X - Z^2) (X + Z^2) and t = 4 X Y^2, X3 = m^2 - 2t, Y3 = m (t - X3) - 8 Y^4,
+ * Z3 = 2 Y Z. Infinity stays infinity. */
 void rdg_sm2_point_double(rdg_sm2_point_t *out, const rdg_sm2_point_t *a) {
-    fe_t delta, gamma, beta, alpha, t;
-    sqr(&delta, &a->z);
-    sqr(&gamma, &a->y);
-    mul(&beta, &a->x, &gamma);
-    sub(&t, &a->x, &delta);
-    add(&alpha, &a->x, &delta);
-    mul(&t, &t, &alpha);
-    twice(&alpha, &t);
-    add(&alpha, &alpha, &t);
-    add(&t, &a->y, &a->z);
-    sqr(&t, &t);
-    sub(&t, &t, &gamma);
-    sub(&out->z, &t, &delta);
-    twice(&beta, &beta);
-    twice(&beta, &beta); /* 4 beta */
-    sqr(&out->x, &alpha);
-    twice(&t, &beta);
-    sub(&out->x, &out->x, &t);
-    sub(&t, &beta, &out->x);
-    mul(&t, &t, &alpha);
-    sqr(&gamma, &gamma);
-    twice(&gamma, &gamma);
-    twice(&gamma, &gamma);
-    twice(&gamma, &gamma); /* 8 gamma^2 */
-    sub(&out->y, &t, &gamma);
+    fe_t m, t, y2, u;
+    sqr(&t, &a->z);
+    sub(&m, &a->x, &t);
+    add(&t, &a->x, &t);
+    mul(&m, &m, &t);
+    twice(&t, &m);
+    add(&m, &m, &t);
+    twice(&y2, &a->y);
+    mul(&out->z, &y2, &a->z);
+    sqr(&y2, &y2);
+    mul(&t, &a->x, &y2);
+    sqr(&u, &m);
+    sub(&u, &u, &t);
+    sub(&out->x, &u, &t);
+    sub(&t, &t, &out->x);
+    mul(&t, &t, &m);
+    sqr(&y2, &y2);
+    rdg_sm2_fe_halve(&y2, &y2);
+    sub(&out->y, &t, &y2);
 }
 
 /* The common end of both sums: (x1, y1) is the first operand over the common denominator, h and r are the
