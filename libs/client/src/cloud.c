@@ -63,6 +63,10 @@ static rdg_err_t answer_error(rdg_cloud_client_t *c, const json_t *answer, unsig
     return rdg_fail(code == RDG_OK ? RDG_E_INTERNAL : code, "%s", message);
 }
 
+rdg_err_t rdg_cloud_client_via(rdg_cloud_client_t *c, const char *path) {
+    return rdg_http_client_via(c->http, path);
+}
+
 static rdg_err_t exchange(rdg_cloud_client_t *c, const char *method, const char *path, rdg_bytes_t body,
                           uint64_t timeout_ms, rdg_http_answer_t *got) {
     char url[CLOUD_URL_MAX], traceparent[sizeof "traceparent: " + RDG_TRACEPARENT_LEN],

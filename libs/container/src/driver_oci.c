@@ -27,7 +27,7 @@
 
 typedef struct driver_oci {
     rdg_container_driver_t driver;
-    char *root, *data_mount, *state_root, *unpacker;
+    char *root, *data_mount, *state_root, *unpacker, *cloud_socket;
     char runtime[PATH_MAX];
     uint64_t image_bytes_max;
 } driver_oci_t;
@@ -194,7 +194,8 @@ static rdg_err_t mount_root(const driver_oci_t *d, const image_t *image, const p
 static rdg_err_t oci_prepare(void *ctx, const char *image, rdg_container_progress_fn progress,
                              void *progress_ctx) {
     driver_oci_t *d = ctx;
-    return image_pull(d->root, image, d->image_bytes_max, d->unpacker, progress, progress_ctx);
+    image_pull_t how = {d->root, d->image_bytes_max, d->unpacker, d->cloud_socket, progress, progress_ctx};
+    return image_pull(&how, image);
 }
 
 static rdg_err_t launch(driver_oci_t *d, const rdg_container_spec_t *spec, const paths_t *p, image_t *image) {
@@ -285,6 +286,7 @@ static void oci_free(void *ctx) {
     rdg_free(d->data_mount);
     rdg_free(d->state_root);
     rdg_free(d->unpacker);
+    rdg_free(d->cloud_socket);
     rdg_free(d);
 }
 
@@ -335,7 +337,9 @@ rdg_err_t rdg_container_oci_new(const rdg_container_oci_options_t *options, rdg_
         d->state_root = rdg_strdup(state_root);
         d->data_mount = rdg_strdup(options->data_mount ? options->data_mount : "/var/lib/ridge-node");
         d->unpacker = rdg_strdup(options->unpacker);
-        if (!d->root || !d->state_root || !d->data_mount || (options->unpacker && !d->unpacker))
+        d->cloud_socket = rdg_strdup(options->cloud_socket);
+        if (!d->root || !d->state_root || !d->data_mount || (options->unpacker && !d->unpacker) ||
+            (options->cloud_socket && !d->cloud_socket))
             err = RDG_E_NO_MEMORY;
     }
     if (err != RDG_OK) {

@@ -205,19 +205,27 @@ static rdg_err_t pull_from(const char *root, const char *reference, const image_
     return err;
 }
 
-rdg_err_t image_pull(const char *root, const char *reference, uint64_t bytes_max, const char *unpacker,
-                     rdg_container_progress_fn progress, void *progress_ctx) {
+static rdg_err_t open_client(const image_pull_t *how, const image_ref_t *ref, rdg_http_client_t **out) {
+    if (!ref->cloud) return rdg_http_client_new(out);
+    if (!how->cloud_socket)
+        return rdg_fail(RDG_E_UNAVAILABLE, "the registry " RDG_CONTAINER_CLOUD
+                                           " is reached by a device's link to the cloud, and there is none");
+    RDG_TRY(rdg_http_client_new(out));
+    return rdg_http_client_via(*out, how->cloud_socket);
+}
+
+rdg_err_t image_pull(const image_pull_t *how, const char *reference) {
     image_ref_t ref;
     rdg_http_client_t *http = NULL;
-    pull_t p = {progress, progress_ctx, 0, 0, unpacker};
+    pull_t p = {how->progress, how->progress_ctx, 0, 0, how->unpacker};
     RDG_TRY(image_ref_parse(reference, &ref));
     image_t *known = rdg_calloc(1, sizeof *known);
     if (!known) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an image");
-    bool have = image_find(root, reference, known) == RDG_OK;
+    bool have = image_find(how->root, reference, known) == RDG_OK;
     rdg_free(known);
     if (have && ref.by_digest) return RDG_OK;
-    RDG_TRY(rdg_http_client_new(&http));
-    rdg_err_t err = pull_from(root, reference, &ref, bytes_max, http, &p);
+    rdg_err_t err = open_client(how, &ref, &http);
+    if (err == RDG_OK) err = pull_from(how->root, reference, &ref, how->bytes_max, http, &p);
     rdg_http_client_free(http);
     if (have && (err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT)) {
         rdg_log(RDG_LOG_WARN, "image.registry_away", RDG_STR("image", reference),

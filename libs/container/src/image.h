@@ -18,10 +18,18 @@ typedef struct image {
     uint64_t config_size, total;
 } image_t;
 
+typedef struct image_pull {
+    const char *root;
+    uint64_t bytes_max;
+    const char *unpacker;     /* NULL: unpack in this process */
+    const char *cloud_socket; /* by which RDG_CONTAINER_CLOUD is reached; NULL: it is not */
+    rdg_container_progress_fn progress;
+    void *progress_ctx;
+} image_pull_t;
+
 /* Pulls what is missing, unpacks, and records the reference. When the registry cannot be reached, an image
  * that was pulled before under this reference will do. */
-rdg_err_t image_pull(const char *root, const char *reference, uint64_t bytes_max, const char *unpacker,
-                     rdg_container_progress_fn progress, void *progress_ctx);
+rdg_err_t image_pull(const image_pull_t *how, const char *reference);
 /* NOT_FOUND: pull it first. */
 rdg_err_t image_find(const char *root, const char *reference, image_t *out);
 /* The image's configuration; returns owned. */

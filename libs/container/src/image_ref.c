@@ -1,4 +1,5 @@
 #include "image_ref.h"
+#include "ridge/container/container.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -47,8 +48,10 @@ rdg_err_t image_ref_parse(const char *text, image_ref_t *out) {
     /* Without a dot, a port or "localhost" it would be Docker Hub's short form, which we do not guess at. */
     if (strspn(host, HOST_CHARS) != strlen(host) || (!strpbrk(host, ".:") && strcmp(host, "localhost") != 0))
         return bad(whole);
+    out->cloud = strcmp(host, RDG_CONTAINER_CLOUD) == 0;
     snprintf(out->base, sizeof out->base, "%s://%s",
-             scheme              ? scheme
+             out->cloud          ? "http"
+             : scheme            ? scheme
              : is_loopback(host) ? "http"
                                  : "https",
              host);

@@ -9,6 +9,7 @@
 #define IMAGE_DIGEST_TEXT 72 /* "sha256:" and 64 hex digits and a NUL */
 
 typedef struct image_ref {
+    bool cloud;     /* RDG_CONTAINER_CLOUD */
     char base[300]; /* "http://127.0.0.1:5000" */
     char name[256];
     char reference[160]; /* tag or digest; "latest" when absent */

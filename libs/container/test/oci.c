@@ -268,7 +268,8 @@ static rdg_err_t pull(registry_t *r, const char *tag, rdg_container_progress_fn 
     char root[PATH_MAX], reference[160];
     snprintf(root, sizeof root, "%s/oci", rdg_test_dir());
     snprintf(reference, sizeof reference, "%s/node:%s", r->host, tag);
-    return image_pull(root, reference, 64u << 20, NULL, progress, ctx);
+    image_pull_t how = {.root = root, .bytes_max = 64u << 20, .progress = progress, .progress_ctx = ctx};
+    return image_pull(&how, reference);
 }
 
 TEST(an_image_is_pulled_once_and_serves_when_the_registry_is_away) {
@@ -333,9 +334,22 @@ TEST(an_image_beyond_the_limit_is_refused_before_it_is_fetched) {
     registry_start(&r, some_layer(), "{}");
     snprintf(root, sizeof root, "%s/oci", rdg_test_dir());
     snprintf(reference, sizeof reference, "%s/node:1", r.host);
-    CHECK_ERR(image_pull(root, reference, 1000, NULL, NULL, NULL), RDG_E_TOO_LARGE);
+    image_pull_t small = {.root = root, .bytes_max = 1000};
+    CHECK_ERR(image_pull(&small, reference), RDG_E_TOO_LARGE);
     CHECK_EQ(r.served, 0);
     registry_stop(&r);
+}
+
+TEST(an_image_of_the_cloud_needs_the_link_to_the_cloud) {
+    char root[PATH_MAX], away[PATH_MAX];
+    snprintf(root, sizeof root, "%s/oci", rdg_test_dir());
+    snprintf(away, sizeof away, "%s/s", rdg_test_dir());
+    image_pull_t how = {.root = root, .bytes_max = 1000};
+    CHECK_ERR(image_pull(&how, "cloud.ridge/node:1"), RDG_E_UNAVAILABLE);
+    CHECK(strstr(rdg_err_message(RDG_E_UNAVAILABLE), "link to the cloud") != NULL);
+    how.cloud_socket = away;
+    CHECK_ERR(image_pull(&how, "cloud.ridge/node:1"), RDG_E_UNAVAILABLE);
+    CHECK(strstr(rdg_err_message(RDG_E_UNAVAILABLE), away) != NULL);
 }
 
 /* --- the driver ---------------------------------------------------------------------------------------- */

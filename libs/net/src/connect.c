@@ -86,9 +86,9 @@ static void on_connect(uv_connect_t *req, int status) {
 }
 
 static int start_connect(attempt_t *a, const struct sockaddr *address) {
-    if (tcp_new(a->loop, &a->tcp) != RDG_OK) return UV_ENOMEM;
+    if (tcp_new(a->loop, false, &a->tcp) != RDG_OK) return UV_ENOMEM;
     a->tcp->connect.data = a;
-    int status = uv_tcp_connect(&a->tcp->connect, &a->tcp->uv, address, on_connect);
+    int status = uv_tcp_connect(&a->tcp->connect, &a->tcp->uv.tcp, address, on_connect);
     if (status < 0) {
         tcp_drop(a->tcp);
         a->tcp = NULL;
@@ -128,7 +128,15 @@ static void on_timeout(uv_timer_t *timer) {
     attempt_fail(timer->data, UV_ETIMEDOUT);
 }
 
+static int start_local(attempt_t *a) {
+    if (tcp_new(a->loop, true, &a->tcp) != RDG_OK) return UV_ENOMEM;
+    a->tcp->connect.data = a;
+    uv_pipe_connect(&a->tcp->connect, &a->tcp->uv.local, a->host, on_connect);
+    return 0;
+}
+
 static int attempt_start(attempt_t *a) {
+    if (a->host[0] == '/') return start_local(a);
     if (tcp_literal(a->host, a->port, &a->literal))
         return start_connect(a, (const struct sockaddr *)&a->literal);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
@@ -144,6 +152,9 @@ rdg_err_t rdg_stream_connect(rdg_loop_t *l, const char *host, uint16_t port, uin
                              rdg_connected_fn fn, void *ctx) {
     if (!host || strlen(host) >= sizeof((attempt_t *)NULL)->host)
         return rdg_fail(RDG_E_INVALID, "a host name is 1 to 255 bytes long");
+    if (host[0] == '/' && strlen(host) > RDG_LOCAL_PATH_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE, "%s is too long for a local socket: at most %d bytes", host,
+                        RDG_LOCAL_PATH_MAX);
     attempt_t *a = rdg_calloc(1, sizeof *a);
     if (!a) return rdg_fail(RDG_E_NO_MEMORY, "no memory to connect to %s:%u", host, port);
     a->loop = l;

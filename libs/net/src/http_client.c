@@ -25,6 +25,15 @@ void rdg_http_client_free(rdg_http_client_t *c) {
     rdg_free(c);
 }
 
+rdg_err_t rdg_http_client_via(rdg_http_client_t *c, const char *path) {
+    if (path[0] != '/' || strlen(path) > RDG_LOCAL_PATH_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE, "%s is no path of a local socket: absolute, at most %d bytes", path,
+                        RDG_LOCAL_PATH_MAX);
+    http_plain_close(&c->plain);
+    memcpy(c->plain.via, path, strlen(path) + 1);
+    return RDG_OK;
+}
+
 /* Bytes that would begin a header or a request of somebody else's making. */
 static rdg_err_t check_call(const rdg_http_call_t *call) {
     if (!call->method || !*call->method) return rdg_fail(RDG_E_INVALID, "an HTTP request needs a method");
@@ -44,6 +53,9 @@ rdg_err_t rdg_http_call(rdg_http_client_t *c, const rdg_http_call_t *call, rdg_h
     http_answer_init(out, call);
     RDG_TRY(check_call(call));
     RDG_TRY(http_url_parse(call->url, &url));
+    if (url.tls && c->plain.via[0])
+        return rdg_fail(RDG_E_UNSUPPORTED,
+                        "%s is asked for through a local socket, which carries http:// only", call->url);
     uint64_t timeout_ms = call->timeout_ms ? call->timeout_ms : DEFAULT_TIMEOUT_MS;
     if (timeout_ms > TIMEOUT_MAX_MS) timeout_ms = TIMEOUT_MAX_MS;
     rdg_err_t err = url.tls ? http_tls_call(&c->curl, call, timeout_ms, out)

@@ -3,11 +3,13 @@
 #define RIDGE_NET_HTTP_ENGINE_H
 #include "http_parse.h"
 #include "http_url.h"
+#include "ridge/net/stream.h"
 
 typedef struct http_plain {
     int fd; /* -1: none */
     char host[256];
     uint16_t port;
+    char via[RDG_LOCAL_PATH_MAX + 1]; /* a local socket in place of host and port; empty: none */
 } http_plain_t;
 
 void http_plain_close(http_plain_t *c);

@@ -1,14 +1,17 @@
 #include "tcp.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/log.h"
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define LISTEN_BACKLOG 256
 
 struct rdg_listener {
     loop_item_t item;
-    uv_tcp_t uv;
+    tcp_handle_t uv;
     rdg_loop_t *loop;
     rdg_accept_fn fn;
     void *ctx;
@@ -20,7 +23,7 @@ static void on_closed(uv_handle_t *handle) {
 
 static void drop_item(loop_item_t *item) {
     rdg_listener_t *l = RDG_LIST_ENTRY(item, rdg_listener_t, item);
-    uv_close((uv_handle_t *)&l->uv, on_closed);
+    uv_close(&l->uv.any, on_closed);
 }
 
 static void on_connection(uv_stream_t *server, int status) {
@@ -30,11 +33,11 @@ static void on_connection(uv_stream_t *server, int status) {
         rdg_log(RDG_LOG_WARN, "net.accept_failed", RDG_STR("why", uv_strerror(status)));
         return;
     }
-    if (tcp_new(l->loop, &t) != RDG_OK) {
+    if (tcp_new(l->loop, l->uv.any.type == UV_NAMED_PIPE, &t) != RDG_OK) {
         rdg_log_err("net.accept_failed", RDG_E_NO_MEMORY);
         return;
     }
-    if (uv_accept(server, (uv_stream_t *)&t->uv) < 0) {
+    if (uv_accept(server, &t->uv.stream) < 0) {
         tcp_drop(t);
         return;
     }
@@ -55,22 +58,33 @@ static int resolve(rdg_loop_t *l, const char *host, uint16_t port, struct sockad
     return 0;
 }
 
+/* A socket's file that a killed program left behind would be in the way for ever. */
+static int bind_local(rdg_listener_t *l, const char *path) {
+    (void)unlink(path);
+    int status = uv_pipe_bind(&l->uv.local, path);
+    if (status == 0 && chmod(path, 0600) != 0) status = uv_translate_sys_error(errno);
+    return status;
+}
+
 rdg_err_t rdg_listen(rdg_loop_t *loop, const char *host, uint16_t port, rdg_accept_fn fn, void *ctx,
                      rdg_listener_t **out) {
     struct sockaddr_storage address;
     if (!host) host = "127.0.0.1";
-    int status = resolve(loop, host, port, &address);
+    bool local = host[0] == '/';
+    if (local && strlen(host) > RDG_LOCAL_PATH_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE, "%s is too long for a local socket: at most %d bytes", host,
+                        RDG_LOCAL_PATH_MAX);
+    int status = local ? 0 : resolve(loop, host, port, &address);
     if (status < 0) return rdg_fail(RDG_E_INVALID, "cannot listen on %s: %s", host, uv_strerror(status));
     rdg_listener_t *l = rdg_calloc(1, sizeof *l);
     if (!l) return rdg_fail(RDG_E_NO_MEMORY, "no memory to listen on %s:%u", host, port);
     l->loop = loop;
     l->fn = fn;
     l->ctx = ctx;
-    uv_tcp_init(loop_uv(loop), &l->uv);
-    l->uv.data = l;
+    tcp_handle_init(loop, local, &l->uv, l);
     loop_add(loop, &l->item, drop_item);
-    status = uv_tcp_bind(&l->uv, (const struct sockaddr *)&address, 0);
-    if (status == 0) status = uv_listen((uv_stream_t *)&l->uv, LISTEN_BACKLOG, on_connection);
+    status = local ? bind_local(l, host) : uv_tcp_bind(&l->uv.tcp, (const struct sockaddr *)&address, 0);
+    if (status == 0) status = uv_listen(&l->uv.stream, LISTEN_BACKLOG, on_connection);
     if (status == 0) {
         *out = l;
         return RDG_OK;
@@ -85,7 +99,8 @@ rdg_err_t rdg_listen(rdg_loop_t *loop, const char *host, uint16_t port, rdg_acce
 uint16_t rdg_listener_port(const rdg_listener_t *l) {
     struct sockaddr_storage address = {0};
     int len = sizeof address;
-    (void)uv_tcp_getsockname(&l->uv, (struct sockaddr *)&address, &len);
+    if (l->uv.any.type != UV_TCP) return 0;
+    (void)uv_tcp_getsockname(&l->uv.tcp, (struct sockaddr *)&address, &len);
     return address.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&address)->sin6_port)
                                          : ntohs(((struct sockaddr_in *)&address)->sin_port);
 }

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define LISTEN_BACKLOG 256
@@ -29,10 +31,38 @@ static uint16_t bound_port(int fd) {
                                          : ntohs(((struct sockaddr_in *)&address)->sin_port);
 }
 
+static rdg_err_t local_address(const char *path, struct sockaddr_un *out) {
+    memset(out, 0, sizeof *out);
+    out->sun_family = AF_UNIX;
+    if (strlen(path) >= sizeof out->sun_path)
+        return rdg_fail(RDG_E_TOO_LARGE, "%s is too long for a local socket: at most %zu bytes", path,
+                        sizeof out->sun_path - 1);
+    memcpy(out->sun_path, path, strlen(path) + 1);
+    return RDG_OK;
+}
+
+static rdg_err_t listen_local(const char *path, int *out, uint16_t *bound) {
+    struct sockaddr_un address;
+    RDG_TRY(local_address(path, &address));
+    (void)unlink(path); /* left behind by a program that was killed */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool ok = fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
+              chmod(path, 0600) == 0 && listen(fd, LISTEN_BACKLOG) == 0;
+    if (ok) {
+        *out = fd;
+        *bound = 0;
+        return RDG_OK;
+    }
+    int why = errno;
+    if (fd >= 0) close(fd);
+    return rdg_fail_errno(why, "cannot listen on %s", path);
+}
+
 rdg_err_t socket_listen(const char *host, uint16_t port, int *out, uint16_t *bound) {
     struct addrinfo *a;
     int on = 1;
     if (!host) host = "127.0.0.1";
+    if (host[0] == '/') return listen_local(host, out, bound);
     RDG_TRY(resolve(host, port, AI_PASSIVE, &a));
     int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
@@ -81,8 +111,29 @@ static int connect_one(const struct addrinfo *a, uint64_t deadline_ms, int *out)
     return why;
 }
 
+/* A local connect answers at once, or not at all while the backlog is full: it is tried again then. */
+static rdg_err_t connect_local(const char *path, uint64_t deadline_ms, int *fd) {
+    struct sockaddr_un address;
+    RDG_TRY(local_address(path, &address));
+    *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (*fd < 0) return rdg_fail_errno(errno, "cannot make a socket");
+    while (connect(*fd, (const struct sockaddr *)&address, sizeof address) != 0) {
+        int why = errno;
+        if (why == EINTR) continue;
+        if (why == EAGAIN && rdg_mono_ms(rdg_clock_system()) < deadline_ms) {
+            (void)poll(NULL, 0, 5);
+            continue;
+        }
+        close(*fd);
+        *fd = -1;
+        return rdg_fail(RDG_E_UNAVAILABLE, "cannot connect to %s: %s", path, strerror(why));
+    }
+    return RDG_OK;
+}
+
 rdg_err_t socket_connect(const char *host, uint16_t port, uint64_t deadline_ms, int *fd) {
     struct addrinfo *all;
+    if (host[0] == '/') return connect_local(host, deadline_ms, fd);
     int why = EADDRNOTAVAIL;
     RDG_TRY(resolve(host, port, 0, &all));
     for (const struct addrinfo *a = all; a && why != 0; a = a->ai_next) {

@@ -1,5 +1,5 @@
 /* Plain sockets with deadlines, for the parts of net that block: the HTTP client, the HTTP server's listener,
- * the broker's readiness check. */
+ * the broker's readiness check. A host that begins with '/' is the path of a local socket, without a port. */
 #ifndef RIDGE_NET_SOCKET_H
 #define RIDGE_NET_SOCKET_H
 #include <sys/types.h>

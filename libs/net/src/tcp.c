@@ -35,7 +35,7 @@ static void tcp_end(tcp_stream_t *t, int why) {
     t->closing = true;
     t->why = why;
     loop_remove(&t->item);
-    uv_close((uv_handle_t *)&t->uv, on_closed);
+    uv_close(&t->uv.any, on_closed);
 }
 
 void tcp_drop(tcp_stream_t *t) {
@@ -64,12 +64,12 @@ static void on_read(uv_stream_t *uv, ssize_t count, const uv_buf_t *buf) {
 static void tcp_start(rdg_stream_t *s) {
     tcp_stream_t *t = tcp_of(s);
     if (t->closing || t->paused) return;
-    int status = uv_read_start((uv_stream_t *)&t->uv, on_alloc, on_read);
+    int status = uv_read_start(&t->uv.stream, on_alloc, on_read);
     if (status < 0) tcp_end(t, status);
 }
 
 static size_t tcp_queued(const rdg_stream_t *s) {
-    return uv_stream_get_write_queue_size((const uv_stream_t *)&tcp_of(s)->uv);
+    return uv_stream_get_write_queue_size(&tcp_of(s)->uv.stream);
 }
 
 static void on_write(uv_write_t *req, int status) {
@@ -97,7 +97,7 @@ static rdg_err_t queue_rest(tcp_stream_t *t, rdg_bytes_t rest) {
     w->tcp = t;
     memcpy(w->bytes, rest.data, rest.len);
     uv_buf_t buf = uv_buf_init(w->bytes, (unsigned)rest.len);
-    int status = uv_write(&w->uv, (uv_stream_t *)&t->uv, &buf, 1, on_write);
+    int status = uv_write(&w->uv, &t->uv.stream, &buf, 1, on_write);
     if (status < 0) {
         rdg_free(w);
         tcp_end(t, status);
@@ -120,7 +120,7 @@ static rdg_err_t tcp_write(rdg_stream_t *s, rdg_bytes_t bytes) {
     }
     if (queued == 0) {
         uv_buf_t buf = uv_buf_init((char *)(uintptr_t)bytes.data, (unsigned)bytes.len);
-        int sent = uv_try_write((uv_stream_t *)&t->uv, &buf, 1);
+        int sent = uv_try_write(&t->uv.stream, &buf, 1);
         if (sent < 0 && sent != UV_EAGAIN) {
             tcp_end(t, sent);
             return rdg_fail(RDG_E_CLOSED, "the connection is broken");
@@ -152,8 +152,12 @@ void tcp_format_address(const struct sockaddr *address, char *out, size_t size) 
 static void tcp_peer(const rdg_stream_t *s, char *out, size_t size) {
     struct sockaddr_storage address = {0};
     int len = sizeof address;
+    if (tcp_of(s)->uv.any.type == UV_NAMED_PIPE) {
+        snprintf(out, size, "local");
+        return;
+    }
     /* A failure leaves the family unset, which prints as unknown. */
-    (void)uv_tcp_getpeername(&tcp_of(s)->uv, (struct sockaddr *)&address, &len);
+    (void)uv_tcp_getpeername(&tcp_of(s)->uv.tcp, (struct sockaddr *)&address, &len);
     tcp_format_address((const struct sockaddr *)&address, out, size);
 }
 
@@ -163,28 +167,36 @@ static void tcp_pause(rdg_stream_t *s, bool paused) {
     t->paused = paused;
     if (t->closing) return;
     if (paused)
-        uv_read_stop((uv_stream_t *)&t->uv);
+        uv_read_stop(&t->uv.stream);
     else if (s->events)
         tcp_start(s);
 }
 
 static const stream_vtable_t tcp_vtable = {tcp_start, tcp_write, tcp_queued, tcp_close, tcp_peer, tcp_pause};
 
-rdg_err_t tcp_new(rdg_loop_t *l, tcp_stream_t **out) {
+void tcp_handle_init(rdg_loop_t *l, bool local, tcp_handle_t *h, void *data) {
+    if (local)
+        uv_pipe_init(loop_uv(l), &h->local, 0);
+    else
+        uv_tcp_init(loop_uv(l), &h->tcp);
+    h->any.data = data;
+}
+
+rdg_err_t tcp_new(rdg_loop_t *l, bool local, tcp_stream_t **out) {
     tcp_stream_t *t = rdg_calloc(1, sizeof *t);
     if (!t) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a connection");
     t->stream.vtable = &tcp_vtable;
     t->loop = l;
-    uv_tcp_init(loop_uv(l), &t->uv);
-    t->uv.data = t;
+    tcp_handle_init(l, local, &t->uv, t);
     loop_add(l, &t->item, drop_item);
     *out = t;
     return RDG_OK;
 }
 
 void tcp_tune(tcp_stream_t *t) {
-    uv_tcp_nodelay(&t->uv, 1);
-    uv_tcp_keepalive(&t->uv, 1, KEEPALIVE_SECONDS);
+    if (t->uv.any.type != UV_TCP) return;
+    uv_tcp_nodelay(&t->uv.tcp, 1);
+    uv_tcp_keepalive(&t->uv.tcp, 1, KEEPALIVE_SECONDS);
 }
 
 bool tcp_literal(const char *host, uint16_t port, struct sockaddr_storage *out) {

@@ -4,7 +4,6 @@
 #include "ridge/base/log.h"
 #include "tunnel_internal.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define CONNECTION_WINDOW (16 << 20)
@@ -118,13 +117,18 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
+/* libnghttp2 lets three digits pass only. */
+static int status_from(const uint8_t *digits) {
+    return 100 * (digits[0] - '0') + 10 * (digits[1] - '0') + digits[2] - '0';
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t len, uint8_t flags, void *ctx) {
     tunnel_stream_t *s = find(ctx, frame->hd.stream_id);
     (void)session, (void)flags;
     if (!s) return 0;
     if (name_len == 7 && memcmp(name, ":status", 7) == 0 && len == 3)
-        s->status = atoi((const char *)value);
+        s->status = status_from(value);
     else if (name_len == 12 && memcmp(name, "ridge-reason", 12) == 0)
         snprintf(s->reason, sizeof s->reason, "%.*s", (int)(len < 250 ? len : 250), (const char *)value);
     else if (name_len == 10 && memcmp(name, ":authority", 10) == 0 && len <= RDG_TUNNEL_SERVICE_MAX)

@@ -47,6 +47,25 @@ TEST(http_request_parts_reach_the_handler_and_the_answer_comes_back) {
     http_close(&f);
 }
 
+TEST(http_goes_through_a_local_socket_whatever_host_the_url_names) {
+    http_fixture_t f;
+    char path[108];
+    snprintf(path, sizeof path, "%s/s", rdg_test_dir());
+    http_open(&f, &(rdg_http_server_options_t){.host = path}, echo, NULL);
+    rdg_http_answer_t a;
+    rdg_http_call_t call = {.method = "GET", .url = "http://cloud.ridge/v2/?q=x"};
+    CHECK_ERR(rdg_http_client_via(f.client, "relative"), RDG_E_TOO_LARGE);
+    CHECK_OK(rdg_http_client_via(f.client, path));
+    for (int i = 0; i < 2; ++i) {
+        CHECK_OK(rdg_http_call(f.client, &call, &a));
+        CHECK_STR(rdg_buf_cstr(&a.body), "GET /v2/ q=x x=- from ");
+        rdg_http_answer_fini(&a);
+    }
+    call.url = "https://cloud.ridge/";
+    CHECK_ERR(rdg_http_call(f.client, &call, &a), RDG_E_UNSUPPORTED);
+    http_close(&f);
+}
+
 TEST(http_path_keeps_an_encoded_zero_and_broken_escapes) {
     http_fixture_t f;
     http_open(&f, &(rdg_http_server_options_t){0}, echo, NULL);

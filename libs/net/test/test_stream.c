@@ -3,7 +3,9 @@
 #include "ridge/base/buf.h"
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Two ends on one loop: the server echoes (or only swallows), the client collects. */
@@ -252,4 +254,32 @@ TEST(loop_freed_in_the_middle_of_connecting_leaks_nothing) {
     CHECK_OK(rdg_stream_connect(p.loop, "localhost", rdg_listener_port(p.listener), 5000, on_connected, &p));
     pair_free(&p);
     CHECK(p.client == NULL);
+}
+
+TEST(stream_over_a_local_socket_echoes_and_only_its_user_may_open_it) {
+    pair_t p = {.want = 5};
+    char path[RDG_LOCAL_PATH_MAX + 1], peer[64], too_long[200];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/s", rdg_test_dir());
+    CHECK_OK(rdg_loop_new(&p.loop));
+    rdg_buf_init(&p.got, 1000);
+    for (int again = 0; again < 2; ++again) { /* the second time over the first one's file */
+        CHECK_OK(rdg_listen(p.loop, path, 0, on_accept, &p, &p.listener));
+        CHECK_EQ(rdg_listener_port(p.listener), 0);
+    }
+    CHECK_EQ(stat(path, &st), 0);
+    CHECK_EQ(st.st_mode & 0777, 0600);
+    CHECK_OK(rdg_stream_connect(p.loop, path, 0, 5000, on_connected, &p));
+    CHECK_OK(rdg_loop_run(p.loop));
+    CHECK_OK(p.connect_err);
+    rdg_stream_peer(p.client, peer, sizeof peer);
+    CHECK_STR(peer, "local");
+    CHECK_OK(rdg_stream_write(p.client, rdg_bytes_str("hello")));
+    CHECK_OK(rdg_loop_run(p.loop));
+    CHECK_MEM(p.got.data, "hello", 5);
+    memset(too_long, 'x', sizeof too_long);
+    too_long[0] = '/', too_long[sizeof too_long - 1] = '\0';
+    CHECK_ERR(rdg_listen(p.loop, too_long, 0, on_accept, &p, &p.listener), RDG_E_TOO_LARGE);
+    CHECK_ERR(rdg_stream_connect(p.loop, too_long, 0, 100, on_connected, &p), RDG_E_TOO_LARGE);
+    pair_free(&p);
 }

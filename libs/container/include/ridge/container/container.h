@@ -76,10 +76,15 @@ typedef struct rdg_container_driver {
 /* program: path of the program to run, or a name found through PATH. Returns owned. */
 rdg_err_t rdg_container_process_new(const char *program, rdg_container_driver_t **out);
 
+/* The registry host that stands for the cloud at the other end of the device's link ("cloud.ridge/name:tag"). */
+#define RDG_CONTAINER_CLOUD "cloud.ridge"
+
 typedef struct rdg_container_oci_options {
-    const char *root;         /* blobs, layers, runtime state */
-    const char *data_mount;   /* NULL: /var/lib/ridge-node */
-    const char *runtime;      /* NULL: runc, else crun, from PATH */
+    const char *root;       /* blobs, layers, runtime state */
+    const char *data_mount; /* NULL: /var/lib/ridge-node */
+    const char *runtime;    /* NULL: runc, else crun, from PATH */
+    /* A local socket by which the registry RDG_CONTAINER_CLOUD is reached; NULL: images of it are refused. */
+    const char *cloud_socket;
     uint64_t image_bytes_max; /* all blobs of one image; 0: 4 GiB */
     /* A program that calls rdg_container_unpack_main: layers are unpacked in a process of it, so that what libarchive
      * brings along does not stay resident. NULL: in this process. */

@@ -28,7 +28,7 @@ typedef struct rdg_http_request rdg_http_request_t;
 typedef struct rdg_http_response rdg_http_response_t;
 
 typedef struct rdg_http_server_options {
-    const char *host;         /* NULL: 127.0.0.1 */
+    const char *host;         /* NULL: 127.0.0.1; an absolute path: a local socket for this user */
     uint16_t port;            /* 0: the system chooses */
     unsigned threads;         /* that run handlers; 0: 2 */
     size_t max_body;          /* 0: 1 MiB */

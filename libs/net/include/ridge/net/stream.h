@@ -20,6 +20,7 @@ extern "C" {
 #endif
 
 #define RDG_STREAM_QUEUE_MAX (32u << 20)
+#define RDG_LOCAL_PATH_MAX 107 /* bytes of a local socket's path, Linux */
 
 typedef struct rdg_stream rdg_stream_t;
 typedef struct rdg_listener rdg_listener_t;
@@ -30,7 +31,7 @@ typedef struct rdg_stream_events {
     void (*drained)(void *ctx, rdg_stream_t *s); /* what had to wait has been written; may be NULL */
 } rdg_stream_events_t;
 
-/* host: name or address. fn gets the stream (err RDG_OK), or NULL and the error: UNAVAILABLE (refused,
+/* host: name or address, or the absolute path of a local (Unix) socket, whose port does not matter. fn gets the stream (err RDG_OK), or NULL and the error: UNAVAILABLE (refused,
  * unreachable, unknown name) or TIMEOUT, whose text names host and port. Several addresses of a name are
  * tried in turn within timeout_ms. Not called if the loop is freed first. */
 typedef void (*rdg_connected_fn)(void *ctx, rdg_stream_t *s, rdg_err_t err);
@@ -47,7 +48,8 @@ void rdg_stream_close(rdg_stream_t *s); /* flushes nothing; closed follows; agai
 void rdg_stream_pause(rdg_stream_t *s, bool paused);
 void rdg_stream_peer(const rdg_stream_t *s, char *out, size_t size); /* "10.0.0.1:7000", "[::1]:7000" */
 
-/* host: an address or a name; NULL: 127.0.0.1. port 0: the system chooses; rdg_listener_port tells.
+/* host: an address or a name; NULL: 127.0.0.1. port 0: the system chooses; rdg_listener_port tells. An absolute
+ * path: a local socket that this user alone may open; one that is there already is replaced.
  * PORT_IN_USE names the address. accept is called for each connection. */
 typedef void (*rdg_accept_fn)(void *ctx, rdg_stream_t *s);
 rdg_err_t rdg_listen(rdg_loop_t *l, const char *host, uint16_t port, rdg_accept_fn fn, void *ctx,
