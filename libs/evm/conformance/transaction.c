@@ -162,6 +162,7 @@ bool transaction_run(host_t *h, rdg_evm_t *vm, rdg_evm_revision_t revision, cons
                                      .block_number = json_u64(json_object_get(env, "currentNumber")),
                                      .block_time_s = json_u64(json_object_get(env, "currentTimestamp")),
                                      .block_gas_limit = json_u64(json_object_get(env, "currentGasLimit")),
+                                     .memory_max = UINT64_C(2) << 30, /* Ethereum has gas alone */
                                      .blob_hashes = t.blobs,
                                      .blob_hash_count = t.blob_count};
         u256_t random = json_word(json_object_get(env, "currentRandom"));

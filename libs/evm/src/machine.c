@@ -25,6 +25,7 @@ const char *rdg_evm_status_name(rdg_evm_status_t s) {
         [RDG_EVM_CODE_TOO_LARGE] = "code_too_large",
         [RDG_EVM_CODE_INVALID] = "code_invalid",
         [RDG_EVM_PRECOMPILE_FAILED] = "precompile_failed",
+        [RDG_EVM_PRECOMPILE_ABSENT] = "precompile_absent",
         [RDG_EVM_REFUSED] = "refused",
         [RDG_EVM_HOST_ERROR] = "host_error",
     };
@@ -82,9 +83,9 @@ static bool reserve_memory(rdg_evm_t *vm, size_t need) {
 
 evm_step_t evm_memory_expand(rdg_evm_t *vm, evm_frame_t *f, uint64_t offset, uint64_t len) {
     uint64_t end;
-    if (__builtin_add_overflow(offset, len, &end) || end > RDG_EVM_MEMORY_MAX) return RDG_EVM_OUT_OF_GAS;
+    if (__builtin_add_overflow(offset, len, &end) || end > vm->memory_max) return RDG_EVM_OUT_OF_GAS;
     uint64_t words = evm_words(end), size = words * 32;
-    if (f->memory_base + size > RDG_EVM_MEMORY_MAX) return RDG_EVM_OUT_OF_GAS;
+    if (f->memory_base + size > vm->memory_max) return RDG_EVM_OUT_OF_GAS;
     EVM_TRY(evm_charge(f, memory_gas(words) - memory_gas(f->memory_size / 32)));
     if (!reserve_memory(vm, f->memory_base + size)) {
         vm->err = rdg_fail(RDG_E_NO_MEMORY, "no memory for a contract's memory of %llu bytes",
@@ -155,6 +156,7 @@ rdg_err_t rdg_evm_execute(rdg_evm_t *vm, const rdg_evm_host_t *host, void *host_
     vm->host = host;
     vm->host_ctx = host_ctx;
     vm->context = context;
+    vm->memory_max = context->memory_max ? context->memory_max : RDG_EVM_MEMORY_MAX;
     vm->err = RDG_OK;
     if (vm->return_data.size > KEEP_BYTES) rdg_buf_fini(&vm->return_data);
     bool ok = begin(vm, msg) != RDG_EVM_HOST_ERROR && evm_run(vm);

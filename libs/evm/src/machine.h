@@ -64,6 +64,7 @@ struct rdg_evm {
     size_t stack_size; /* words */
     uint8_t *memory;
     size_t memory_size;    /* bytes */
+    uint64_t memory_max;   /* of all frames */
     rdg_buf_t return_data; /* of the last call; at the end the result's output */
     rdg_bytes_t output;    /* what the frame that just halted leaves; a view into its memory */
     evm_outcome_t outcome; /* of the outermost message, once no frame is left */
@@ -131,7 +132,8 @@ bool evm_run(rdg_evm_t *vm);
 /* precompiles.c: the machine's own. */
 bool evm_is_precompile(const rdg_evm_t *vm, const rdg_address_t *a);
 /* False if there is none at this address. Output is appended to out. */
-bool evm_precompile(const rdg_evm_t *vm, const evm_call_t *call, uint64_t *gas, rdg_buf_t *out, bool *ok);
+bool evm_precompile(const rdg_evm_t *vm, const evm_call_t *call, uint64_t *gas, rdg_buf_t *out,
+                    rdg_evm_status_t *status);
 
 /* interpreter.c */
 evm_step_t evm_interpret(rdg_evm_t *vm, evm_frame_t *f);

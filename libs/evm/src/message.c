@@ -128,19 +128,18 @@ static evm_step_t host_precompile(rdg_evm_t *vm, const evm_call_t *call, uint64_
 
 /* *done: the callee was a precompile, and its outcome is delivered. */
 static evm_step_t try_precompile(rdg_evm_t *vm, const evm_call_t *call, size_t snapshot, bool *done) {
-    uint64_t gas = call->gas;
-    bool ok = false;
-    *done = evm_precompile(vm, call, &gas, &vm->return_data, &ok);
-    bool own = *done;
-    if (!own) EVM_TRY(host_precompile(vm, call, &gas, done, &ok));
-    if (!*done) return EVM_GO_ON;
+    evm_outcome_t outcome = {.gas_left = call->gas};
+    *done = evm_precompile(vm, call, &outcome.gas_left, &vm->return_data, &outcome.status);
+    if (!*done) {
+        bool ok = false;
+        EVM_TRY(host_precompile(vm, call, &outcome.gas_left, done, &ok));
+        if (!*done) return EVM_GO_ON;
+        if (!ok) outcome.status = vm->return_data.len > 0 ? RDG_EVM_REVERT : RDG_EVM_PRECOMPILE_FAILED;
+    }
     if (rdg_buf_err(&vm->return_data) != RDG_OK) return no_memory(vm);
-    evm_outcome_t outcome = {.status = RDG_EVM_SUCCESS, .gas_left = gas};
-    if (!ok) {
+    if (outcome.status != RDG_EVM_SUCCESS) {
         vm->host->revert_to(vm->host_ctx, snapshot);
-        bool reverted = !own && vm->return_data.len > 0;
-        outcome.status = reverted ? RDG_EVM_REVERT : RDG_EVM_PRECOMPILE_FAILED;
-        if (!reverted) outcome.gas_left = 0, rdg_buf_clear(&vm->return_data);
+        if (outcome.status != RDG_EVM_REVERT) outcome.gas_left = 0, rdg_buf_clear(&vm->return_data);
     }
     return deliver(vm, call->kind, &outcome);
 }

@@ -1,4 +1,4 @@
-#include <gcrypt.h>
+#include <gmp.h>
 #include <string.h>
 #include "precompile.h"
 #include "ridge/base/alloc.h"
@@ -54,28 +54,24 @@ uint64_t evm_modexp_gas(rdg_bytes_t in) {
     return gas < MIN_GAS ? MIN_GAS : (uint64_t)gas;
 }
 
-static gcry_mpi_t number(const uint8_t *bytes, size_t len) {
-    gcry_mpi_t n = NULL;
-    return gcry_mpi_scan(&n, GCRYMPI_FMT_USG, bytes, len, NULL) == 0 ? n : NULL;
+static void number(mpz_t out, const uint8_t *bytes, uint64_t len) {
+    mpz_import(out, (size_t)len, 1, 1, 1, 0, bytes);
 }
 
-/* base^exponent mod modulus into the last bytes of result[len], which is zero. */
-static bool power(const uint8_t *operands, const lengths_t *n, uint8_t *result) {
-    gcry_mpi_t base = number(operands, (size_t)n->base);
-    gcry_mpi_t exponent = number(operands + n->base, (size_t)n->exponent);
-    gcry_mpi_t modulus = number(operands + n->base + n->exponent, (size_t)n->modulus);
-    gcry_mpi_t r = gcry_mpi_new(0);
-    bool ok = base && exponent && modulus && r;
-    if (ok && gcry_mpi_cmp_ui(modulus, 0) != 0) {
-        gcry_mpi_powm(r, base, exponent, modulus);
-        size_t len = (gcry_mpi_get_nbits(r) + 7) / 8, written;
-        ok = gcry_mpi_print(GCRYMPI_FMT_USG, result + n->modulus - len, len, &written, r) == 0;
+/* base^exponent mod modulus into the last bytes of result[len], which is zero. GMP ends the process when it
+ * has no memory; gas keeps its numbers below a megabyte. */
+static void power(const uint8_t *operands, const lengths_t *n, uint8_t *result) {
+    mpz_t base, exponent, modulus;
+    mpz_inits(base, exponent, modulus, NULL);
+    number(base, operands, n->base);
+    number(exponent, operands + n->base, n->exponent);
+    number(modulus, operands + n->base + n->exponent, n->modulus);
+    if (mpz_sgn(modulus) != 0) {
+        mpz_powm(base, base, exponent, modulus);
+        size_t len = (mpz_sizeinbase(base, 2) + 7) / 8;
+        if (mpz_sgn(base) != 0) mpz_export(result + n->modulus - len, NULL, 1, 1, 1, 0, base);
     }
-    gcry_mpi_release(base);
-    gcry_mpi_release(exponent);
-    gcry_mpi_release(modulus);
-    gcry_mpi_release(r);
-    return ok;
+    mpz_clears(base, exponent, modulus, NULL);
 }
 
 bool evm_modexp(rdg_bytes_t in, rdg_buf_t *out) {
@@ -84,8 +80,11 @@ bool evm_modexp(rdg_bytes_t in, rdg_buf_t *out) {
     size_t operands_len = (size_t)(n.base + n.exponent + n.modulus), len = (size_t)n.modulus;
     uint8_t *operands = rdg_alloc(operands_len), *result = rdg_calloc(1, len);
     bool ok = operands && result;
-    if (ok) copy(in, 96, operands, operands_len);
-    ok = ok && power(operands, &n, result) && rdg_buf_append(out, result, len) == RDG_OK;
+    if (ok) {
+        copy(in, 96, operands, operands_len);
+        power(operands, &n, result);
+        ok = rdg_buf_append(out, result, len) == RDG_OK;
+    }
     if (!ok)
         out->err = RDG_E_NO_MEMORY; /* nothing else fails here, and a verdict must not depend on memory */
     rdg_free(operands);

@@ -3,6 +3,7 @@
 #include "machine.h"
 #include "precompile.h"
 #include "ridge/crypto/hash.h"
+#include "ridge/crypto/sm4.h"
 
 typedef uint64_t (*gas_fn_t)(rdg_bytes_t in);             /* UINT64_MAX: more than any gas */
 typedef bool (*run_fn_t)(rdg_bytes_t in, rdg_buf_t *out); /* false: the call fails */
@@ -11,7 +12,7 @@ typedef struct precompile {
     uint32_t number; /* the address */
     rdg_evm_revision_t since;
     gas_fn_t gas;
-    run_fn_t run; /* NULL: known to Ethereum, not built here: fails */
+    run_fn_t run; /* NULL: known to Ethereum, absent here: fails */
 } precompile_t;
 
 static const uint8_t nothing[1];
@@ -61,19 +62,48 @@ static bool sm2_verify_run(rdg_bytes_t in, rdg_buf_t *out) {
     return rdg_buf_append(out, word, sizeof word) == RDG_OK;
 }
 
+enum { SM4_CTR, SM4_CBC_ENCRYPT, SM4_CBC_DECRYPT, SM4_OPERATIONS };
+#define SM4_HEAD (1 + RDG_SM4_KEY_BYTES + RDG_SM4_BLOCK_BYTES)
+
+static uint64_t sm4_gas(rdg_bytes_t in) {
+    return 600 + 12 * evm_words(in.len);
+}
+
+/* operation ‖ key ‖ counter or IV ‖ data */
+static bool sm4_run(rdg_bytes_t in, rdg_buf_t *out) {
+    rdg_sm4_t *cipher = NULL;
+    if (in.len < SM4_HEAD || in.data[0] >= SM4_OPERATIONS) return false;
+    uint8_t operation = in.data[0];
+    size_t len = in.len - SM4_HEAD, at = out->len;
+    const uint8_t *key = in.data + 1, *iv = key + RDG_SM4_KEY_BYTES, *data = iv + RDG_SM4_BLOCK_BYTES;
+    if (operation != SM4_CTR && len % RDG_SM4_BLOCK_BYTES != 0) return false;
+    if (len == 0) return true;
+    if (rdg_buf_append(out, data, len) != RDG_OK ||
+        rdg_sm4_new(operation == SM4_CTR ? RDG_SM4_CTR : RDG_SM4_CBC, key, &cipher) != RDG_OK) {
+        out->err = RDG_E_NO_MEMORY; /* a verdict must not depend on memory */
+        return false;
+    }
+    if (operation == SM4_CTR) rdg_sm4_ctr(cipher, out->data + at, iv, data, len);
+    if (operation == SM4_CBC_ENCRYPT) rdg_sm4_cbc_encrypt(cipher, out->data + at, iv, data, len);
+    if (operation == SM4_CBC_DECRYPT) rdg_sm4_cbc_decrypt(cipher, out->data + at, iv, data, len);
+    rdg_sm4_free(cipher);
+    return true;
+}
+
 static const precompile_t precompiles[] = {
-    {1, RDG_EVM_SHANGHAI, NULL, NULL},
+    {1, RDG_EVM_SHANGHAI, evm_ecrecover_gas, evm_ecrecover},
     {2, RDG_EVM_SHANGHAI, sha256_gas, sha256_run},
     {3, RDG_EVM_SHANGHAI, evm_ripemd160_gas, evm_ripemd160},
     {4, RDG_EVM_SHANGHAI, identity_gas, identity_run},
     {5, RDG_EVM_SHANGHAI, evm_modexp_gas, evm_modexp},
-    {6, RDG_EVM_SHANGHAI, NULL, NULL},
-    {7, RDG_EVM_SHANGHAI, NULL, NULL},
-    {8, RDG_EVM_SHANGHAI, NULL, NULL},
+    {6, RDG_EVM_SHANGHAI, evm_bn254_add_gas, evm_bn254_add},
+    {7, RDG_EVM_SHANGHAI, evm_bn254_mul_gas, evm_bn254_mul},
+    {8, RDG_EVM_SHANGHAI, evm_bn254_pairing_gas, evm_bn254_pairing},
     {9, RDG_EVM_SHANGHAI, evm_blake2f_gas, evm_blake2f},
     {10, RDG_EVM_CANCUN, NULL, NULL},
     {0x52444701, RDG_EVM_SHANGHAI, sha256_gas, sm3_run},
     {0x52444702, RDG_EVM_SHANGHAI, sm2_verify_gas, sm2_verify_run},
+    {0x52444703, RDG_EVM_SHANGHAI, sm4_gas, sm4_run},
 };
 
 static const precompile_t *find(const rdg_evm_t *vm, const rdg_address_t *a) {
@@ -90,14 +120,15 @@ bool evm_is_precompile(const rdg_evm_t *vm, const rdg_address_t *a) {
     return find(vm, a) != NULL;
 }
 
-bool evm_precompile(const rdg_evm_t *vm, const evm_call_t *call, uint64_t *gas, rdg_buf_t *out, bool *ok) {
+bool evm_precompile(const rdg_evm_t *vm, const evm_call_t *call, uint64_t *gas, rdg_buf_t *out,
+                    rdg_evm_status_t *status) {
     const precompile_t *p = find(vm, &call->code_address);
     if (!p) return false;
-    *ok = false;
+    *status = p->run ? RDG_EVM_PRECOMPILE_FAILED : RDG_EVM_PRECOMPILE_ABSENT;
     if (!p->run) return true;
     uint64_t cost = p->gas(call->input);
     if (cost > *gas) return true;
     *gas -= cost;
-    *ok = p->run(call->input, out);
+    if (p->run(call->input, out)) *status = RDG_EVM_SUCCESS;
     return true;
 }

@@ -10,19 +10,24 @@
  *    frame stack: the C stack does not grow with the depth a contract chooses (limit 1,024).
  * 2. The result is a function of (revision, message, context, what the host answers), on every machine.
  * 3. State changes of a frame that fails or reverts are undone by host->revert_to before its caller goes on.
- * 4. Memory is bounded by gas and by RDG_EVM_MEMORY_MAX over all frames of a transaction; beyond it the frame
- *    is out of gas.
+ * 4. Memory is bounded by gas and by the context's memory_max over all frames of a transaction; beyond it the
+ *    frame is out of gas. The limit is part of the rules that all nodes of a chain must share.
  * 5. A machine serves one execution at a time; machines are independent (one a thread).
  * 6. The host answers an error of its own (disk, corruption) through its `failed` return: execution stops at
  *    once with RDG_EVM_HOST_ERROR and the transaction must not be committed.
  *
- * Precompiles. Of Ethereum's, 2 (SHA-256), 3 (RIPEMD-160), 4 (identity), 5 (modular power) and 9 (BLAKE2 F)
- * work; the others (1 ecrecover, 6 to 8, and in Cancun 10) are not built yet: a call to them fails with
- * RDG_EVM_PRECOMPILE_FAILED and consumes the gas it was given.
+ * Precompiles. Ethereum's 1 (ecrecover), 2 (SHA-256), 3 (RIPEMD-160), 4 (identity), 5 (modular power), 6 to 8
+ * (alt_bn128: add, multiply, pairing check) and 9 (BLAKE2 F), with the gas of EIP-152, 1108 and 2565. Absent
+ * is 10, KZG point evaluation (Cancun): a call to it fails with RDG_EVM_PRECOMPILE_ABSENT and consumes the gas
+ * it was given.
  * Ridge's own, at "RDG" and a number:
  *   0x52444701 SM3: input of any length -> 32 bytes; gas 60 + 12 a word.
  *   0x52444702 SM2 verify: public key X‖Y (64) ‖ signature r‖s (64) ‖ message -> one word, 1 if the signature
  *          (any s, default user id) is good, else 0; gas 3,450 + 12 a word of input.
+ *   0x52444703 SM4: operation (1 byte: 0 CTR, 1 CBC encrypt, 2 CBC decrypt) ‖ key (16) ‖ first counter or IV
+ *          (16) ‖ data -> as many bytes; CBC without padding, so data in whole blocks. Fails on another
+ *          operation, a short input, a partial block. Gas 600 + 12 a word of input. A key in a contract's input
+ *          is public: this serves data whose key is disclosed, never secrecy.
  *
  * Execution starts by warming origin, coinbase and recipient (EIP-2929, 3651); the access list is the
  * caller's to warm before. The machine moves the message's value, and counts the nonces of contracts that
@@ -40,7 +45,7 @@ extern "C" {
 #define RDG_EVM_STACK_MAX 1024
 #define RDG_EVM_CODE_MAX 24576                      /* EIP-170 */
 #define RDG_EVM_INITCODE_MAX (2 * RDG_EVM_CODE_MAX) /* EIP-3860 */
-#define RDG_EVM_MEMORY_MAX (64u << 20)
+#define RDG_EVM_MEMORY_MAX (64u << 20)    /* of contracts in one transaction, unless the context says other */
 #define RDG_EVM_CODE_CACHE_MAX (4u << 20) /* bytes of analysed code kept by a machine, by code hash */
 
 /* 256-bit word as it stands on the wire and in storage: big-endian bytes. */
@@ -76,6 +81,7 @@ typedef enum rdg_evm_status {
     RDG_EVM_CODE_TOO_LARGE,
     RDG_EVM_CODE_INVALID, /* EIP-3541: starts with 0xEF */
     RDG_EVM_PRECOMPILE_FAILED,
+    RDG_EVM_PRECOMPILE_ABSENT,
     RDG_EVM_REFUSED, /* the host refuses this callee (contract frozen or revoked) */
     RDG_EVM_HOST_ERROR
 } rdg_evm_status_t;
@@ -87,6 +93,7 @@ typedef struct rdg_evm_context {
     rdg_address_t origin, coinbase;
     rdg_word_t gas_price, base_fee, blob_base_fee, prevrandao, chain_id;
     uint64_t block_number, block_time_s, block_gas_limit;
+    uint64_t memory_max;           /* invariant 4; 0: RDG_EVM_MEMORY_MAX */
     const rdg_word_t *blob_hashes; /* borrowed; NULL with count 0 where there are no blobs */
     size_t blob_hash_count;
 } rdg_evm_context_t;
