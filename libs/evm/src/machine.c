@@ -174,10 +174,3 @@ rdg_err_t rdg_evm_execute(rdg_evm_t *vm, const rdg_evm_host_t *host, void *host_
                                  .output = rdg_buf_view(&vm->return_data)};
     return RDG_OK;
 }
-
-uint64_t rdg_evm_intrinsic_gas(bool is_create, rdg_bytes_t data) {
-    uint64_t gas = GAS_TX;
-    for (size_t i = 0; i < data.len; ++i) gas += data.data[i] ? GAS_TX_DATA_NONZERO : GAS_TX_DATA_ZERO;
-    if (is_create) gas += GAS_TX_CREATE + GAS_INITCODE_WORD * evm_words(data.len);
-    return gas;
-}
