@@ -110,6 +110,14 @@ void rdg_sm2_key_public(const rdg_sm2_key_t *key, rdg_sm2_public_t *out) {
     *out = key->public_key;
 }
 
+rdg_err_t rdg_sm2_key_scalar(const rdg_sm2_key_t *key, uint8_t out[32]) {
+    BIGNUM *d = BN_secure_new();
+    bool ok = d && EVP_PKEY_get_bn_param(key->pkey, OSSL_PKEY_PARAM_PRIV_KEY, &d) == 1 &&
+              BN_bn2binpad(d, out, 32) == 32;
+    BN_clear_free(d);
+    return ok ? RDG_OK : rdg_crypto_fail("SM2 key");
+}
+
 EVP_PKEY *rdg_sm2_public_pkey(const rdg_sm2_public_t *pub) {
     uint8_t point[POINT_BYTES] = {0x04};
     memcpy(point + 1, pub->b, sizeof pub->b);

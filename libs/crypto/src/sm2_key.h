@@ -14,6 +14,8 @@ struct rdg_sm2_key {
 rdg_err_t rdg_crypto_fail(const char *what);
 /* Takes pkey in every case. CRYPTO if it is no SM2 key or has no public half. */
 rdg_err_t rdg_sm2_key_wrap(EVP_PKEY *pkey, rdg_sm2_key_t **out);
+/* The private number, big-endian; the caller clears it. CRYPTO. */
+rdg_err_t rdg_sm2_key_scalar(const rdg_sm2_key_t *key, uint8_t out[32]);
 /* For libcrypto's use; NULL if it is not on the curve. Returns owned. */
 EVP_PKEY *rdg_sm2_public_pkey(const rdg_sm2_public_t *pub);
 

@@ -166,8 +166,9 @@ TEST(sm2_key_file_refuses_other_content) {
     rdg_sm2_key_t *key;
     for (size_t i = 0; i < 3; i++) {
         CHECK_OK(rdg_file_replace(path, contents[i], 0600));
-        CHECK_ERR(rdg_sm2_key_load(path, &key), RDG_E_CORRUPT);
-        CHECK_ERR(rdg_sm2_key_load_or_generate(path, &key), RDG_E_CORRUPT);
+        rdg_err_t want = i == 2 ? RDG_E_UNSUPPORTED : RDG_E_CORRUPT;
+        CHECK_ERR(rdg_sm2_key_load(path, &key), want);
+        CHECK_ERR(rdg_sm2_key_load_or_generate(path, &key), want);
     }
 }
 

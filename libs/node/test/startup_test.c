@@ -56,7 +56,7 @@ TEST(a_key_that_is_missing_open_to_others_or_no_key_is_named) {
     CHECK_EQ(rename(path, aside), 0);
     cannot_start(&c, RDG_E_NOT_FOUND, "node.key is missing: is this the directory of a node?");
     put_file(&c, "node.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
-    cannot_start(&c, RDG_E_CORRUPT, "no unencrypted SM2 private key");
+    cannot_start(&c, RDG_E_CORRUPT, "no SM2 private key");
     CHECK_EQ(rename(aside, path), 0);
     CHECK_EQ(chmod(path, 0640), 0);
     cannot_start(&c, RDG_E_FORBIDDEN, "group or others may use it (mode 0640): run chmod 600");

@@ -11,7 +11,7 @@
  *    only (s <= (n-1)/2: it signs again until so); rdg_sm2_verify refuses others with BAD_SIGNATURE.
  *    DER appears nowhere but in certificates and TLCP.
  * 3. Private keys live in libcrypto's memory only, are never logged, and reach disk only through
- *    rdg_sm2_key_save (mode 0600). */
+ *    rdg_sm2_key_save, keyfile.h and pkcs8.h (mode 0600). */
 #ifndef RIDGE_CRYPTO_SM2_H
 #define RIDGE_CRYPTO_SM2_H
 #include "ridge/crypto/hash.h"
@@ -32,7 +32,9 @@ typedef struct rdg_sm2_key rdg_sm2_key_t; /* a private key with its public half;
 
 rdg_err_t rdg_sm2_key_generate(rdg_sm2_key_t **out); /* returns owned */
 /* PKCS#8 PEM that OpenSSL reads. Save replaces atomically with mode 0600. Load refuses a file that group
- * or others can read (FORBIDDEN, with the chmod to type). */
+ * or others can use (FORBIDDEN, with the chmod to type), and reads also a file that a systemd credential
+ * seals (keyfile.h); UNAUTHENTICATED if it is under a passphrase or the credential is not there;
+ * UNSUPPORTED for keys of other kinds; CORRUPT for what is no key. */
 rdg_err_t rdg_sm2_key_save(const rdg_sm2_key_t *key, const char *path);
 rdg_err_t rdg_sm2_key_load(const char *path, rdg_sm2_key_t **out);
 /* Loads, or generates and saves when the file is absent. */
