@@ -10,6 +10,10 @@
 
 rdg_err_t rdg_tlcp_fail(rdg_tlcp_t *t, rdg_tlcp_alert_t alert, rdg_err_t err) {
     if (t->state == RDG_TLCP_FAILED) return err;
+    /* An end without an alert is a network's: what it cut off may be resumed, but not tried for ever. */
+    if (alert != RDG_TLCP_ALERT_NONE || t->alert_received != RDG_TLCP_ALERT_NONE ||
+        (t->role == RDG_TLCP_CLIENT && t->state == RDG_TLCP_HANDSHAKE))
+        rdg_tlcp_session_forget(t);
     snprintf(t->text, sizeof t->text, "%s", rdg_err_message(err));
     t->err = err;
     t->written = 0;

@@ -4,6 +4,7 @@
 #include "protect.h"
 #include "ridge/crypto/hash.h"
 #include "ridge/tlcp/tlcp.h"
+#include "sessions.h"
 
 #define RECORD_CHANGE_CIPHER 20
 #define RECORD_ALERT 21
@@ -17,7 +18,7 @@
     (RDG_TLCP_HEAD_BYTES + RDG_TLCP_IV_ROOM + RDG_TLCP_PLAIN_MAX + RDG_TLCP_TAIL_ROOM + 2 * ALERT_ROOM)
 #define FLIGHT_CAP (RDG_TLCP_HANDSHAKE_MAX + 1024)
 #define RANDOM_BYTES 32
-#define SECRET_BYTES 48
+#define SECRET_BYTES SESSION_SECRET_BYTES
 #define FINISHED_BYTES 12
 #define NO_CHANGE SIZE_MAX
 
@@ -41,13 +42,18 @@ typedef enum wait {
 typedef struct handshake {
     wait_t wait;
     uint8_t client_random[RANDOM_BYTES], server_random[RANDOM_BYTES];
-    uint8_t master[SECRET_BYTES], key_block[RDG_TLCP_KEY_BLOCK];
+    uint8_t key_block[RDG_TLCP_KEY_BLOCK];
     rdg_sm3_stream_t *transcript;
     rdg_hash_t hash; /* of the transcript before the message at hand, where the table asks for it */
     rdg_cert_t *certs[RDG_TLCP_CERTS_MAX];
     size_t cert_count;
     const rdg_cert_t *peer_sign, *peer_enc; /* of certs; verified */
+    bool proven;                            /* a signature of peer_sign's key over this handshake verified */
     bool certificate_asked;
+    bool resumed;                /* `session` is what both sides mean */
+    session_t session;           /* a client offers it, or this handshake resumes it, or comes to be it */
+    rdg_sm2_key_t *fresh;        /* our ephemeral key */
+    rdg_sm2_public_t peer_fresh; /* a client's: the server's ephemeral key */
     size_t in_len;
     uint8_t in[MESSAGE_HEAD + RDG_TLCP_HANDSHAKE_MAX]; /* the message that is coming */
     rdg_writer_t out;                                  /* writes flight */
@@ -66,6 +72,9 @@ struct rdg_tlcp {
     rdg_tlcp_alert_t alert_sent, alert_received;
     rdg_tlcp_suite_t suite;
     rdg_cert_t *peer;
+    bool resumed, session_kept; /* session_kept: under session_key in the configuration's sessions */
+    session_key_t session_key;
+    char server_name[RDG_TLCP_SERVER_NAME_MAX + 1];
     handshake_t *handshake; /* NULL once OPEN and all of it sent */
     rdg_tlcp_protect_t rx, tx;
     unsigned idle_records; /* warnings and empty records since the last that said something */
@@ -87,6 +96,16 @@ rdg_err_t rdg_tlcp_fail(rdg_tlcp_t *t, rdg_tlcp_alert_t alert, rdg_err_t err);
 void rdg_tlcp_records_take(rdg_tlcp_t *t); /* all whole records that can be taken now */
 void rdg_tlcp_alert_put(rdg_tlcp_t *t, uint8_t level, rdg_tlcp_alert_t alert);
 void rdg_tlcp_flight_pump(rdg_tlcp_t *t); /* handshake messages into records, as room allows */
+
+/* --- config.c --- */
+/* INVALID or TOO_LARGE, as rdg_tlcp_new. */
+rdg_err_t rdg_tlcp_config_check(const rdg_tlcp_config_t *c, rdg_tlcp_role_t role);
+/* What can be spoken, by preference; how many. */
+size_t rdg_tlcp_suites_of(const rdg_tlcp_config_t *c, rdg_tlcp_role_t role,
+                          rdg_tlcp_suite_t out[RDG_TLCP_SUITES_MAX]);
+
+/* --- resume.c --- */
+void rdg_tlcp_session_forget(rdg_tlcp_t *t); /* nobody resumes this connection's session any more */
 
 /* --- handshake.c: the table --- */
 rdg_err_t rdg_tlcp_handshake_new(rdg_tlcp_t *t);

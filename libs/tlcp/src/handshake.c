@@ -6,13 +6,28 @@
 
 /* The state machine. A message that has no row where it arrives is fatal (unexpected_message).
  *
- * Invariants
- * 1. A handler moves to one of its row's successors, or the connection has failed (asserted).
- * 2. The only way to WAIT_NOTHING is a Finished that verified under the new keys, and the only way to
- *    WAIT_FINISHED is a change of keys behind a key exchange.
- * 3. A client passes WAIT_SERVER_CERTIFICATE and WAIT_SERVER_KEY always; a server that got certificates
- *    passes WAIT_CERTIFICATE_VERIFY always.
- * 4. Keys change only between messages. */
+ *   server, whole      CLIENT_HELLO ─► CLIENT_CERTIFICATE ─► CLIENT_KEY ─► CERTIFICATE_VERIFY ─┐
+ *                                 └──────── not asked ──────────┘   └──────── none ────────────┤
+ *   server, resumed    CLIENT_HELLO ───────────────────────────────────────────────────────────┤
+ *   client, whole      SERVER_HELLO ─► SERVER_CERTIFICATE ─► SERVER_KEY ─► REQUEST_OR_DONE ─┐  │
+ *                                                                  HELLO_DONE ◄── request ──┤  │
+ *                                                                       └───────────────────┤  │
+ *   client, resumed    SERVER_HELLO ────────────────────────────────────────────────────────┤  │
+ *   both               CHANGE_CIPHER ◄──────────────────────────────────────────────────────┴──┘
+ *                            └─► FINISHED ─► NOTHING, which is OPEN
+ *
+ * Invariants, checked after each move (hold)
+ * 1. A handler moves to one of its row's successors, or the connection has failed.
+ * 2. OPEN is where nothing is waited for, and nowhere else; there both directions are protected under the
+ *    agreed suite, or ours will be once what is in the flight has gone.
+ * 3. No byte of the application has come in or can go out before OPEN.
+ * 4. The peer's records are protected from the change of keys on, and not before; keys are made by then.
+ * 5. Behind SERVER_CERTIFICATE a client holds two verified certificates; behind SERVER_KEY the server has
+ *    proven to hold the key of the first. CERTIFICATE_VERIFY is waited for only with a verified
+ *    certificate, and nobody who sent one comes to CHANGE_CIPHER without proof. A resumed session stands
+ *    in for all of it.
+ * 6. In OPEN, rdg_tlcp_peer is there: always for a client, for a server if certificates are required.
+ * Keys change only between messages, because content_take lets nothing else in between (engine.c). */
 #define TO(w) (1u << (w))
 static const struct row {
     wait_t wait;
@@ -23,7 +38,7 @@ static const struct row {
 } table[] = {
     /* server */
     {WAIT_CLIENT_HELLO, MESSAGE_CLIENT_HELLO, false, rdg_tlcp_on_client_hello,
-     TO(WAIT_CLIENT_CERTIFICATE) | TO(WAIT_CLIENT_KEY)},
+     TO(WAIT_CLIENT_CERTIFICATE) | TO(WAIT_CLIENT_KEY) | TO(WAIT_CHANGE_CIPHER)},
     {WAIT_CLIENT_CERTIFICATE, MESSAGE_CERTIFICATE, false, rdg_tlcp_on_client_certificate,
      TO(WAIT_CLIENT_KEY)},
     {WAIT_CLIENT_KEY, MESSAGE_CLIENT_KEY_EXCHANGE, false, rdg_tlcp_on_client_key,
@@ -31,7 +46,8 @@ static const struct row {
     {WAIT_CERTIFICATE_VERIFY, MESSAGE_CERTIFICATE_VERIFY, true, rdg_tlcp_on_certificate_verify,
      TO(WAIT_CHANGE_CIPHER)},
     /* client */
-    {WAIT_SERVER_HELLO, MESSAGE_SERVER_HELLO, false, rdg_tlcp_on_server_hello, TO(WAIT_SERVER_CERTIFICATE)},
+    {WAIT_SERVER_HELLO, MESSAGE_SERVER_HELLO, false, rdg_tlcp_on_server_hello,
+     TO(WAIT_SERVER_CERTIFICATE) | TO(WAIT_CHANGE_CIPHER)},
     {WAIT_SERVER_CERTIFICATE, MESSAGE_CERTIFICATE, false, rdg_tlcp_on_server_certificate,
      TO(WAIT_SERVER_KEY)},
     {WAIT_SERVER_KEY, MESSAGE_SERVER_KEY_EXCHANGE, false, rdg_tlcp_on_server_key, TO(WAIT_REQUEST_OR_DONE)},
@@ -44,11 +60,28 @@ static const struct row {
     {WAIT_FINISHED, MESSAGE_FINISHED, true, rdg_tlcp_on_finished, TO(WAIT_NOTHING)},
 };
 
+static void hold(const rdg_tlcp_t *t) {
+    const handshake_t *h = t->handshake;
+    bool client = t->role == RDG_TLCP_CLIENT, open = t->state == RDG_TLCP_OPEN;
+    bool keyed = h->wait == WAIT_FINISHED || h->wait == WAIT_NOTHING, whole = !h->resumed;
+    RDG_ASSERT(open == (h->wait == WAIT_NOTHING) && (open || t->state == RDG_TLCP_HANDSHAKE));
+    RDG_ASSERT(!open || t->tx.suite == t->suite || h->change_at != NO_CHANGE);
+    RDG_ASSERT(t->app_len == 0 && t->written == 0);
+    RDG_ASSERT(keyed == (t->rx.suite != 0) && (!keyed || t->rx.suite == t->suite));
+    if (client && whole && h->wait > WAIT_SERVER_CERTIFICATE) RDG_ASSERT(h->peer_sign && h->peer_enc);
+    if (client && whole && h->wait > WAIT_SERVER_KEY) RDG_ASSERT(h->proven);
+    if (h->wait == WAIT_CERTIFICATE_VERIFY) RDG_ASSERT(h->peer_sign && !h->proven);
+    if (h->wait >= WAIT_CHANGE_CIPHER && whole) RDG_ASSERT(!h->peer_sign == !h->proven);
+    bool needs_peer = client || t->config->client_auth == RDG_TLCP_CLIENT_REQUIRED;
+    RDG_ASSERT((!t->peer || open) && (!open || t->peer || !needs_peer));
+}
+
 rdg_err_t rdg_tlcp_handshake_new(rdg_tlcp_t *t) {
     handshake_t *h = rdg_calloc(1, sizeof *h);
     if (!h) return rdg_fail(RDG_E_NO_MEMORY, "TLCP: out of memory");
     t->handshake = h;
     h->change_at = NO_CHANGE;
+    h->session.until_s = INT64_MAX;
     h->wait = t->role == RDG_TLCP_CLIENT ? WAIT_SERVER_HELLO : WAIT_CLIENT_HELLO;
     rdg_writer_init(&h->out, h->flight, sizeof h->flight);
     h->transcript = rdg_sm3_stream_new();
@@ -61,6 +94,8 @@ void rdg_tlcp_handshake_free(rdg_tlcp_t *t) {
     if (!h) return;
     for (size_t i = 0; i < h->cert_count; i++) rdg_cert_free(h->certs[i]);
     if (h->transcript) rdg_sm3_stream_free(h->transcript);
+    rdg_tlcp_session_fini(&h->session);
+    rdg_sm2_key_free(h->fresh);
     rdg_secure_zero(h, sizeof *h);
     rdg_free(h);
     t->handshake = NULL;
@@ -89,6 +124,7 @@ static rdg_err_t dispatch(rdg_tlcp_t *t, unsigned message, rdg_bytes_t body, rdg
     }
     RDG_ASSERT(row->successors & TO(next));
     h->wait = next;
+    hold(t);
     return RDG_OK;
 }
 

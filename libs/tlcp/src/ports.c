@@ -6,50 +6,10 @@
 
 /* --- making ------------------------------------------------------------------------------------- */
 
-static const char *pair_wrong(const rdg_tlcp_config_t *c) {
-    rdg_sm2_public_t sign, enc;
-    if (!c->sign_key || !c->enc_key || !c->sign_cert || !c->enc_cert)
-        return "a sign and an encryption key with a certificate each are needed";
-    rdg_sm2_key_public(c->sign_key, &sign);
-    rdg_sm2_key_public(c->enc_key, &enc);
-    if (memcmp(sign.b, rdg_cert_public(c->sign_cert)->b, sizeof sign.b) != 0)
-        return "the sign key is not that of the sign certificate";
-    if (memcmp(enc.b, rdg_cert_public(c->enc_cert)->b, sizeof enc.b) != 0)
-        return "the encryption key is not that of the encryption certificate";
-    if (!rdg_cert_allows(c->sign_cert, RDG_CERT_SIGN)) return "the sign certificate does not allow signing";
-    if (!rdg_cert_allows(c->enc_cert, RDG_CERT_ENCRYPT))
-        return "the encryption certificate does not allow encryption";
-    if (c->chain_count > RDG_TLCP_CERTS_MAX - 2) return "the chain has too many certificates";
-    return NULL;
-}
-
-static const char *config_wrong(const rdg_tlcp_config_t *c, rdg_tlcp_role_t role) {
-    bool verifies = role == RDG_TLCP_CLIENT || c->client_auth != RDG_TLCP_CLIENT_NONE;
-    bool bare = !c->sign_key && !c->enc_key && !c->sign_cert && !c->enc_cert;
-    if (verifies && c->root_count == 0) return "there is no root to trust";
-    if (c->suite_count > sizeof c->suites / sizeof c->suites[0]) return "there are too many suites";
-    for (size_t i = 0; i < c->suite_count; i++)
-        if (c->suites[i] != RDG_TLCP_ECC_SM4_GCM_SM3 && c->suites[i] != RDG_TLCP_ECC_SM4_CBC_SM3)
-            return "a suite is none of ours";
-    return role == RDG_TLCP_CLIENT && bare ? NULL : pair_wrong(c);
-}
-
-static size_t certificates_len(const rdg_tlcp_config_t *c) {
-    if (!c->sign_cert) return 0;
-    size_t len = rdg_cert_der(c->sign_cert).len + rdg_cert_der(c->enc_cert).len;
-    for (size_t i = 0; i < c->chain_count; i++) len += rdg_cert_der(c->chain[i]).len;
-    return len;
-}
-
 rdg_err_t rdg_tlcp_new(const rdg_tlcp_config_t *config, rdg_tlcp_role_t role, int64_t now_s,
                        const rdg_random_t *random, rdg_tlcp_t **out) {
     *out = NULL;
-    const char *wrong = config_wrong(config, role);
-    if (wrong) return rdg_fail(RDG_E_INVALID, "TLCP configuration: %s", wrong);
-    /* 1 KiB for the lengths and all other messages of a flight. */
-    if (certificates_len(config) > RDG_TLCP_HANDSHAKE_MAX - 1024)
-        return rdg_fail(RDG_E_TOO_LARGE, "TLCP configuration: the certificates are larger than %d bytes",
-                        RDG_TLCP_HANDSHAKE_MAX - 1024);
+    RDG_TRY(rdg_tlcp_config_check(config, role));
     rdg_tlcp_t *t = rdg_calloc(1, sizeof *t);
     if (!t) return rdg_fail(RDG_E_NO_MEMORY, "TLCP: out of memory");
     t->config = config, t->role = role, t->now_s = now_s, t->random = random;
@@ -216,4 +176,12 @@ const rdg_cert_t *rdg_tlcp_peer(const rdg_tlcp_t *t) {
 
 rdg_tlcp_suite_t rdg_tlcp_suite(const rdg_tlcp_t *t) {
     return t->suite;
+}
+
+bool rdg_tlcp_resumed(const rdg_tlcp_t *t) {
+    return t->resumed;
+}
+
+const char *rdg_tlcp_server_name(const rdg_tlcp_t *t) {
+    return t->server_name;
 }

@@ -11,13 +11,13 @@
 #define PADDING_MAX 255
 
 static bool is_gcm(const rdg_tlcp_protect_t *p) {
-    return p->suite == RDG_TLCP_ECC_SM4_GCM_SM3;
+    return rdg_tlcp_suite_is_gcm(p->suite);
 }
 
 rdg_err_t rdg_tlcp_protect_init(rdg_tlcp_protect_t *p, rdg_tlcp_suite_t suite, bool client,
                                 const uint8_t block[RDG_TLCP_KEY_BLOCK]) {
     rdg_tlcp_protect_fini(p);
-    bool gcm = suite == RDG_TLCP_ECC_SM4_GCM_SM3;
+    bool gcm = rdg_tlcp_suite_is_gcm(suite);
     size_t which = client ? 0 : 1, mac_len = gcm ? 0 : MAC;
     const uint8_t *keys = block + 2 * mac_len, *ivs = keys + 2 * RDG_SM4_KEY_BYTES;
     memcpy(p->mac_key, block + which * mac_len, mac_len);

@@ -11,6 +11,14 @@
 #define RDG_TLCP_TAIL_ROOM 48  /* MAC and padding of at most a block, or the tag */
 #define RDG_TLCP_KEY_BLOCK 128 /* as much of it as any suite takes */
 
+static inline bool rdg_tlcp_suite_is_gcm(rdg_tlcp_suite_t suite) {
+    return suite == RDG_TLCP_ECC_SM4_GCM_SM3 || suite == RDG_TLCP_ECDHE_SM4_GCM_SM3;
+}
+
+static inline bool rdg_tlcp_suite_is_ecdhe(rdg_tlcp_suite_t suite) {
+    return suite == RDG_TLCP_ECDHE_SM4_GCM_SM3 || suite == RDG_TLCP_ECDHE_SM4_CBC_SM3;
+}
+
 typedef struct rdg_tlcp_protect {
     rdg_tlcp_suite_t suite; /* 0: records pass as they are */
     rdg_sm4_t *cipher;

@@ -149,7 +149,7 @@ TEST(tlcp_refuses_wrong_lists_of_certificates) {
     forged(&pki, swapped, 3, RDG_TLCP_ALERT_unsupported_certificate);
     forged(&pki, twice, 3, RDG_TLCP_ALERT_unsupported_certificate);
     forged(&pki, ca_first, 3, RDG_TLCP_ALERT_unsupported_certificate);
-    forged(&pki, no_enc, 2, RDG_TLCP_ALERT_unknown_ca); /* the CA is taken for the second of the pair */
+    forged(&pki, no_enc, 2, RDG_TLCP_ALERT_bad_certificate);
     forged(&pki, swapped, 1, RDG_TLCP_ALERT_bad_certificate);
     forged(&pki, swapped, 0, RDG_TLCP_ALERT_bad_certificate);
     forged(&pki, many, 9, RDG_TLCP_ALERT_bad_certificate);

@@ -1,33 +1,28 @@
 #include "kit.h"
 #include "prf.h"
 
-static const rdg_tlcp_suite_t suites[] = {RDG_TLCP_ECC_SM4_GCM_SM3, RDG_TLCP_ECC_SM4_CBC_SM3};
-
-static void both_open(const pair_t *p) {
-    if (rdg_tlcp_state(p->client) == RDG_TLCP_FAILED) CHECK_STR(rdg_tlcp_error_text(p->client), "");
-    if (rdg_tlcp_state(p->server) == RDG_TLCP_FAILED) CHECK_STR(rdg_tlcp_error_text(p->server), "");
-    CHECK_EQ(rdg_tlcp_state(p->client), RDG_TLCP_OPEN);
-    CHECK_EQ(rdg_tlcp_state(p->server), RDG_TLCP_OPEN);
-    CHECK_EQ(rdg_tlcp_suite(p->client), rdg_tlcp_suite(p->server));
-}
+static const rdg_tlcp_suite_t suites[] = {RDG_TLCP_ECC_SM4_GCM_SM3, RDG_TLCP_ECC_SM4_CBC_SM3,
+                                          RDG_TLCP_ECDHE_SM4_GCM_SM3, RDG_TLCP_ECDHE_SM4_CBC_SM3};
 
 /* Each suite, order and fragmentation of the transport; then data both ways in the same pieces. */
 TEST(tlcp_opens_and_carries_data_in_pieces_of_any_size) {
-    static const size_t steps[] = {1, 2, 5, 6, 100, 1000000};
+    static const size_t steps[] = {1, 2, 5, 6, 100, 1000000, 1, 1000000};
     pki_t pki;
     pair_t p;
     pki_make(&pki);
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         pair_make(&p, &pki);
-        p.client_config.suites[0] = suites[i % 2];
+        p.client_config.suites[0] = suites[i % 4];
         p.client_config.suite_count = 1;
+        memcpy(p.server_config.suites, suites, sizeof suites);
+        p.server_config.suite_count = 4;
         p.client_config.order = (rdg_tlcp_order_t)(i / 2 % 2);
         p.server_config.order = (rdg_tlcp_order_t)(i / 3 % 2);
         pair_start(&p);
         CHECK(!rdg_tlcp_peer(p.client) && rdg_tlcp_write_room(p.client).len == 0);
         pair_run(&p, steps[i]);
-        both_open(&p);
-        CHECK_EQ(rdg_tlcp_suite(p.client), suites[i % 2]);
+        pair_open(&p);
+        CHECK_EQ(rdg_tlcp_suite(p.client), suites[i % 4]);
         CHECK(rdg_cert_has_name(rdg_tlcp_peer(p.client), "server"));
         CHECK(rdg_cert_has_name(rdg_tlcp_peer(p.server), "client"));
         kit_talk(p.client, p.server, 1, steps[i]);
@@ -77,7 +72,7 @@ TEST(tlcp_reads_messages_cut_and_joined_at_will) {
             CHECK(kit_feed(turn % 2 ? p.client : p.server, cut.data, cut.len, 100000));
             wire_free(&flight), wire_free(&cut);
         }
-        both_open(&p);
+        pair_open(&p);
         kit_talk(p.client, p.server, 100, 100);
         pair_stop(&p);
     }
@@ -105,7 +100,7 @@ TEST(tlcp_client_authentication_is_as_configured) {
                 CHECK_EQ(rdg_tlcp_state(p.client), RDG_TLCP_FAILED);
                 CHECK_EQ(rdg_tlcp_alert_received(p.client), RDG_TLCP_ALERT_handshake_failure);
             } else {
-                both_open(&p);
+                pair_open(&p);
                 CHECK_EQ(rdg_tlcp_peer(p.server) != NULL, !bare && auth != RDG_TLCP_CLIENT_NONE);
             }
             pair_stop(&p);
@@ -124,7 +119,7 @@ TEST(tlcp_server_prefers_and_nothing_in_common_is_refused) {
     p.server_config.suite_count = 2;
     pair_start(&p);
     pair_run(&p, 1000);
-    both_open(&p);
+    pair_open(&p);
     CHECK_EQ(rdg_tlcp_suite(p.client), RDG_TLCP_ECC_SM4_CBC_SM3);
     pair_stop(&p);
     p.server_config.suite_count = 1;
@@ -149,8 +144,18 @@ TEST(tlcp_refuses_configurations_that_contradict_themselves) {
     CHECK_ERR(rdg_tlcp_new(&c, RDG_TLCP_CLIENT, NOW, rdg_test_random(), &t), RDG_E_INVALID);
     c = good, c.sign_cert = good.enc_cert, c.sign_key = good.enc_key;
     CHECK_ERR(rdg_tlcp_new(&c, RDG_TLCP_SERVER, NOW, rdg_test_random(), &t), RDG_E_INVALID);
-    c = good, c.suites[0] = (rdg_tlcp_suite_t)0xE011, c.suite_count = 1;
+    c = good, c.suites[0] = (rdg_tlcp_suite_t)0xE015, c.suite_count = 1;
     CHECK_ERR(rdg_tlcp_new(&c, RDG_TLCP_SERVER, NOW, rdg_test_random(), &t), RDG_E_INVALID);
+    /* ECDHE alone, where the client's encryption certificate cannot come. */
+    c = good, c.suites[0] = RDG_TLCP_ECDHE_SM4_GCM_SM3, c.suite_count = 1;
+    c.client_auth = RDG_TLCP_CLIENT_NONE;
+    CHECK_ERR(rdg_tlcp_new(&c, RDG_TLCP_SERVER, NOW, rdg_test_random(), &t), RDG_E_INVALID);
+    c.client_auth = RDG_TLCP_CLIENT_REQUIRED, c.enc_cert = NULL, c.enc_key = NULL;
+    CHECK_ERR(rdg_tlcp_new(&c, RDG_TLCP_CLIENT, NOW, rdg_test_random(), &t), RDG_E_INVALID);
+    c = good, c.server_name = "two words";
+    CHECK_ERR(rdg_tlcp_new(&c, RDG_TLCP_CLIENT, NOW, rdg_test_random(), &t), RDG_E_INVALID);
+    c.server_name = "";
+    CHECK_ERR(rdg_tlcp_new(&c, RDG_TLCP_CLIENT, NOW, rdg_test_random(), &t), RDG_E_INVALID);
     c = good, c.enc_cert = NULL, c.enc_key = NULL;
     CHECK_ERR(rdg_tlcp_new(&c, RDG_TLCP_SERVER, NOW, rdg_test_random(), &t), RDG_E_INVALID);
     rdg_err_t err;

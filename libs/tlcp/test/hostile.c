@@ -1,20 +1,5 @@
 #include "kit.h"
 
-/* Leaves right below the root: half the signatures of a chain, for tests with thousands of handshakes. */
-static void pki_make_flat(pki_t *p) {
-    memset(p, 0, sizeof *p);
-    CHECK_OK(rdg_sm2_key_generate(&p->root_key));
-    p->root = kit_issue(RDG_CERT_KIND_ROOT, "root", p->root_key, NULL, p->root_key, NOW + 9 * YEAR);
-    p->roots[0] = p->root;
-    party_make(&p->client, "client", p->root, p->root_key);
-    party_make(&p->server, "server", p->root, p->root_key);
-}
-
-static void pair_make_flat(pair_t *p, const pki_t *pki) {
-    pair_make(p, pki);
-    p->client_config.chain_count = p->server_config.chain_count = 0;
-}
-
 /* A handshake in which byte `at` of everything that goes one way is changed, or the way ends there.
  * False once `at` is past all that is said. The receiver must never open. */
 static bool bent(pair_t *p, bool to_server, size_t at, uint8_t change, bool cut) {
@@ -58,6 +43,25 @@ static void bend_all(bool to_server, size_t first, size_t step) {
     while (bent(&p, to_server, at, (uint8_t)(1u << (at % 8)), false)) at += step, count++;
     CHECK(count > 200); /* it was a whole transcript */
     pki_free(&pki);
+}
+
+static void bend_ecdhe(bool to_server) {
+    pki_t pki;
+    pair_t p;
+    pki_make_flat(&pki);
+    pair_make_flat(&p, &pki);
+    pair_suite(&p, RDG_TLCP_ECDHE_SM4_GCM_SM3);
+    size_t at = 0;
+    while (bent(&p, to_server, at, (uint8_t)(1u << (at % 8)), false)) at += 7;
+    CHECK(at > 1000);
+    pki_free(&pki);
+}
+
+TEST(tlcp_server_never_opens_after_a_changed_byte_of_ecdhe) {
+    bend_ecdhe(true);
+}
+TEST(tlcp_client_never_opens_after_a_changed_byte_of_ecdhe) {
+    bend_ecdhe(false);
 }
 
 /* DER of signatures and ciphertexts differs in length by a few bytes from run to run, so the ends may be

@@ -59,6 +59,21 @@ void pair_make(pair_t *p, const pki_t *pki) {
     p->server_config.peer_name = "client";
 }
 
+/* Leaves right below the root: half the signatures of a chain, for tests with thousands of handshakes. */
+void pki_make_flat(pki_t *p) {
+    memset(p, 0, sizeof *p);
+    CHECK_OK(rdg_sm2_key_generate(&p->root_key));
+    p->root = kit_issue(RDG_CERT_KIND_ROOT, "root", p->root_key, NULL, p->root_key, NOW + 9 * YEAR);
+    p->roots[0] = p->root;
+    party_make(&p->client, "client", p->root, p->root_key);
+    party_make(&p->server, "server", p->root, p->root_key);
+}
+
+void pair_make_flat(pair_t *p, const pki_t *pki) {
+    pair_make(p, pki);
+    p->client_config.chain_count = p->server_config.chain_count = 0;
+}
+
 void pair_start(pair_t *p) {
     CHECK_OK(rdg_tlcp_new(&p->client_config, RDG_TLCP_CLIENT, NOW, rdg_test_random(), &p->client));
     CHECK_OK(rdg_tlcp_new(&p->server_config, RDG_TLCP_SERVER, NOW, rdg_test_random(), &p->server));
@@ -87,6 +102,19 @@ void pair_run(pair_t *p, size_t step) {
         moved = move(p->client, p->server, step);
         moved = move(p->server, p->client, step) || moved;
     }
+}
+
+void pair_open(const pair_t *p) {
+    if (rdg_tlcp_state(p->client) == RDG_TLCP_FAILED) CHECK_STR(rdg_tlcp_error_text(p->client), "");
+    if (rdg_tlcp_state(p->server) == RDG_TLCP_FAILED) CHECK_STR(rdg_tlcp_error_text(p->server), "");
+    CHECK_EQ(rdg_tlcp_state(p->client), RDG_TLCP_OPEN);
+    CHECK_EQ(rdg_tlcp_state(p->server), RDG_TLCP_OPEN);
+    CHECK_EQ(rdg_tlcp_suite(p->client), rdg_tlcp_suite(p->server));
+}
+
+void pair_suite(pair_t *p, rdg_tlcp_suite_t suite) {
+    p->client_config.suites[0] = p->server_config.suites[0] = suite;
+    p->client_config.suite_count = p->server_config.suite_count = 1;
 }
 
 void kit_drain(rdg_tlcp_t *from, wire_t *out) {

@@ -21,10 +21,10 @@ typedef struct pki {
 } pki_t;
 
 void pki_make(pki_t *p);
+void pki_make_flat(pki_t *p); /* no issuing CA in between */
 void pki_free(pki_t *p);
 rdg_cert_t *kit_issue(rdg_cert_kind_t kind, const char *name, const rdg_sm2_key_t *subject,
                       const rdg_cert_t *issuer, const rdg_sm2_key_t *issuer_key, int64_t until_s);
-/* With the issuing CA in between, or with leaves right below the root (faster). */
 void party_make(party_t *p, const char *name, const rdg_cert_t *issuer, const rdg_sm2_key_t *issuer_key);
 void party_free(party_t *p);
 rdg_tlcp_config_t kit_config(const pki_t *p, const party_t *who);
@@ -40,10 +40,13 @@ typedef struct pair {
 } pair_t;
 
 void pair_make(pair_t *p, const pki_t *pki); /* configurations only */
-void pair_start(pair_t *p);                  /* engines */
+void pair_make_flat(pair_t *p, const pki_t *pki);
+void pair_suite(pair_t *p, rdg_tlcp_suite_t suite); /* this one alone, on both sides */
+void pair_start(pair_t *p);                         /* engines */
 void pair_stop(pair_t *p);
 /* Moves at most step bytes at a time both ways until nothing moves. */
 void pair_run(pair_t *p, size_t step);
+void pair_open(const pair_t *p); /* checks that both sides are */
 /* All that `from` has to send, appended; what `to` takes of data, false if it did not take all. */
 void kit_drain(rdg_tlcp_t *from, wire_t *out);
 bool kit_feed(rdg_tlcp_t *to, const uint8_t *data, size_t len, size_t step);

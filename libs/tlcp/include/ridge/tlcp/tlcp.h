@@ -16,16 +16,21 @@
  * A port with length 0 has nothing to do now. Nothing is possible any more when rdg_tlcp_state is CLOSED
  * or FAILED and SEND and READ are empty.
  *
- * Offered: the suites ECC_SM4_GCM_SM3 (0xE053) and ECC_SM4_CBC_SM3 (0xE013), double certificates on both
- * sides, null compression, version 0x0101 and nothing else. No ECDHE suite, no resumption, no extension
- * of ours is sent; unknown ones of a peer are passed over.
+ * Offered: the suites of rdg_tlcp_suite_t, double certificates on both sides, resumption by session id
+ * (sessions.h), null compression, version 0x0101 and nothing else. Of extensions, a client's server name is
+ * sent and read (and checked by nobody); unknown ones of a peer are passed over.
+ *
+ * The ECDHE suites are SM2 key exchange, the server as its initiator: who later gets hold of an encryption
+ * key cannot read what was recorded, as he can with the ECC suites. They need both certificates on both
+ * sides, and one or two scalar multiplications more on each.
  *
  * Invariants
  * 1. No application byte leaves or arrives before both Finished messages were verified: until then READ
  *    and WRITE have length 0.
  * 2. A client always verifies the server's two certificates, a server the client's when it asks for them
  *    (RDG_TLCP_CLIENT_REQUIRED unless configured otherwise). OPEN therefore means: the peer has proven
- *    to hold the key of rdg_tlcp_peer's certificate, or there is none to hold.
+ *    to hold the key of rdg_tlcp_peer's certificate, or there is none to hold. A resumed session stands
+ *    for such a proof, made under the same configuration; accept_peer is asked anew.
  * 3. A fatal error, ours or the peer's, is for ever: one alert at most is sent, READ is emptied, every
  *    secret is wiped. What kind of decryption failed is told to nobody (always bad_record_mac).
  * 4. A wrong pre-master secret, of whatever kind, shows only as a Finished that does not verify.
@@ -58,9 +63,13 @@ extern "C" {
 #define RDG_TLCP_RECORDS_MAX (UINT64_C(1) << 32) /* protected with one key; then EXHAUSTED */
 
 typedef enum rdg_tlcp_suite {
+    RDG_TLCP_ECDHE_SM4_CBC_SM3 = 0xE011,
     RDG_TLCP_ECC_SM4_CBC_SM3 = 0xE013,
+    RDG_TLCP_ECDHE_SM4_GCM_SM3 = 0xE051,
     RDG_TLCP_ECC_SM4_GCM_SM3 = 0xE053
 } rdg_tlcp_suite_t;
+#define RDG_TLCP_SUITES_MAX 4
+#define RDG_TLCP_SERVER_NAME_MAX 253
 
 typedef enum rdg_tlcp_role { RDG_TLCP_CLIENT, RDG_TLCP_SERVER } rdg_tlcp_role_t;
 typedef enum rdg_tlcp_client_auth {
@@ -73,15 +82,20 @@ typedef enum rdg_tlcp_order {
     RDG_TLCP_SIGN_CHAIN_ENC  /* what some stacks send; both are read */
 } rdg_tlcp_order_t;
 
+struct rdg_tlcp_sessions; /* sessions.h */
+
 /* Everything is borrowed and must outlive the engines that use it. */
 typedef struct rdg_tlcp_config {
-    const rdg_sm2_key_t *sign_key, *enc_key; /* NULL, with the certificates: a client that has none */
+    /* A client may have no certificate, or the sign certificate alone; what is not there is NULL. */
+    const rdg_sm2_key_t *sign_key, *enc_key;
     const rdg_cert_t *sign_cert, *enc_cert;
     const rdg_cert_t *const *chain; /* what leads from them to a root, without the root */
     size_t chain_count;
     const rdg_cert_t *const *roots; /* whom we trust */
     size_t root_count;
-    rdg_tlcp_suite_t suites[2]; /* by preference (the server's decides); none: GCM, then CBC */
+    /* By preference (the server's decides); none: ECC with GCM, then ECC with CBC. ECDHE ones are passed
+     * over where a certificate that they need cannot come. */
+    rdg_tlcp_suite_t suites[RDG_TLCP_SUITES_MAX];
     size_t suite_count;
     rdg_tlcp_order_t order;
     rdg_tlcp_client_auth_t client_auth; /* servers */
@@ -90,6 +104,11 @@ typedef struct rdg_tlcp_config {
      * RDG_OK refuses with the alert certificate_revoked (FORBIDDEN) or access_denied. */
     rdg_err_t (*accept_peer)(void *ctx, const rdg_cert_t *sign_cert);
     void *accept_ctx;
+    struct rdg_tlcp_sessions *sessions; /* to resume from and to keep in; NULL: every handshake is whole */
+    const char *server_name;            /* clients: sent as the extension server_name; NULL: none */
+    /* Clients: sends the client's ephemeral key without the outer length that the standard asks for, as
+     * some servers want it. Both forms are read. */
+    bool bare_client_params;
 } rdg_tlcp_config_t;
 
 typedef enum rdg_tlcp_state {
@@ -105,7 +124,8 @@ typedef struct rdg_tlcp_room {
     size_t len;
 } rdg_tlcp_room_t;
 
-/* now_s judges certificates. random gives hellos, secrets and IVs: rdg_random_system() but in tests.
+/* now_s judges certificates and sessions. random gives hellos, secrets, ephemeral keys and IVs:
+ * rdg_random_system() but in tests. A client with a session to resume asks accept_peer here.
  * INVALID names what the configuration lacks or contradicts; TOO_LARGE: a flight that cannot be sent. */
 rdg_err_t rdg_tlcp_new(const rdg_tlcp_config_t *config, rdg_tlcp_role_t role, int64_t now_s,
                        const rdg_random_t *random, rdg_tlcp_t **out);
@@ -136,6 +156,9 @@ rdg_tlcp_alert_t rdg_tlcp_alert_received(const rdg_tlcp_t *t);
 /* The peer's verified sign certificate, borrowed from t; NULL before OPEN and for a client without. */
 const rdg_cert_t *rdg_tlcp_peer(const rdg_tlcp_t *t);
 rdg_tlcp_suite_t rdg_tlcp_suite(const rdg_tlcp_t *t); /* 0 before it is agreed */
+bool rdg_tlcp_resumed(const rdg_tlcp_t *t);           /* whether OPEN was reached by resumption */
+/* Servers: the name that the client asked for, printable ASCII; "" without one. Nothing has checked it. */
+const char *rdg_tlcp_server_name(const rdg_tlcp_t *t);
 
 #ifdef __cplusplus
 }
