@@ -95,6 +95,28 @@ static void sm3_pair(void) { /* an inner node of a tree */
     rdg_sm3_tagged(RDG_DOMAIN_MERKLE_INNER, &both, 1, &h);
 }
 
+/* `count` messages of `len` bytes at once. */
+static void sm3_many(size_t count, size_t len) {
+    rdg_sm3_input_t inputs[1024];
+    static rdg_hash_t out[1024];
+    for (size_t i = 0; i < count; i++) inputs[i] = (rdg_sm3_input_t){.body = rdg_bytes(input.msg + i, len)};
+    rdg_sm3_many(inputs, count, out);
+}
+
+static void sm3_8_streams(void) {
+    sm3_many(8, 8192);
+}
+static void sm3_16_streams(void) {
+    sm3_many(16, 8192);
+}
+static void sm3_many_short(void) {
+    sm3_many(1024, 64);
+}
+static void sm3_many_short_alone(void) {
+    rdg_hash_t h;
+    for (size_t i = 0; i < 1024; i++) rdg_sm3(input.msg + i, 64, &h);
+}
+
 static void keccak_long(void) {
     uint8_t h[32];
     rdg_keccak256(input.msg, sizeof input.msg, h);
@@ -131,8 +153,12 @@ static const struct figure {
     {"sm2_verify_libcrypto_per_s", NULL, verify_libcrypto, 1},
     {"sm2_sign_libcrypto_low_s_per_s", NULL, sign, 1},
     {"sm2_public_decode_per_s", NULL, decode_key, 1},
-    {"sm3_16k_mb_per_s", NULL, sm3_long, 16384e-6},
-    {"sm3_tree_node_per_s", NULL, sm3_pair, 1},
+    {"sm3_16k_libgcrypt_mb_per_s", NULL, sm3_long, 16384e-6},
+    {"sm3_tree_node_libgcrypt_per_s", NULL, sm3_pair, 1},
+    {"sm3_8_streams_mb_per_s", NULL, sm3_8_streams, 8 * 8192e-6},
+    {"sm3_16_streams_mb_per_s", NULL, sm3_16_streams, 16 * 8192e-6},
+    {"sm3_1024_messages_of_64_bytes_mb_per_s", NULL, sm3_many_short, 1024 * 64e-6},
+    {"sm3_64_bytes_one_by_one_libgcrypt_mb_per_s", NULL, sm3_many_short_alone, 1024 * 64e-6},
     {"keccak256_16k_mb_per_s", NULL, keccak_long, 16384e-6},
 };
 #define FIGURES (sizeof figures / sizeof figures[0])

@@ -26,12 +26,16 @@ static void compute_sums(const gathered_t *g, rdg_sm2_point_t *sums) {
 
 static void finish(gathered_t *g, const rdg_sm2_check_t *checks, rdg_err_t *results) {
     rdg_sm2_point_t sums[RDG_SM2_SUM_LANES];
+    rdg_sm3_input_t inputs[RDG_SM2_SUM_LANES];
+    rdg_hash_t e[RDG_SM2_SUM_LANES];
+    for (size_t i = 0; i < g->count; i++) {
+        const rdg_hash_t *z = &g->of[i].known->z;
+        inputs[i] = (rdg_sm3_input_t){rdg_bytes(z->b, sizeof z->b), checks[g->of[i].index].msg};
+    }
+    rdg_sm3_many(inputs, g->count, e);
     compute_sums(g, sums);
     for (size_t i = 0; i < g->count; i++) {
-        const rdg_sm2_check_t *c = &checks[g->of[i].index];
-        rdg_hash_t e;
-        rdg_sm2_e(&g->of[i].known->z, c->msg.data, c->msg.len, &e);
-        bool good = rdg_sm2_x_matches(&sums[i], &g->of[i].r, &e);
+        bool good = rdg_sm2_x_matches(&sums[i], &g->of[i].r, &e[i]);
         results[g->of[i].index] = good ? RDG_OK : RDG_E_BAD_SIGNATURE;
         rdg_sm2_cache_put(g->of[i].known);
     }

@@ -1,5 +1,6 @@
 #include "ridge/crypto/hash.h"
 #include "ridge/test.h"
+#include "sm3_lanes.h"
 
 static void check_hex(const uint8_t *got, const char *hex) {
     char text[65];
@@ -39,6 +40,90 @@ TEST(sm3_tagged_is_the_digest_of_the_concatenation) {
     CHECK(!rdg_hash_is_zero(&a));
     memset(&a, 0, sizeof a);
     CHECK(rdg_hash_is_zero(&a));
+}
+
+/* Lengths around every boundary of blocks and padding, and some long among short ones, by each path. */
+TEST(sm3_of_many_is_that_of_each_by_every_path) {
+    enum { MOST = 100 };
+    static uint8_t text[3000];
+    rdg_sm3_input_t inputs[MOST];
+    rdg_hash_t got[MOST], want;
+    rdg_random_fill(rdg_test_random(), text, sizeof text);
+    int usable = 0;
+    for (const rdg_sm3_path_t *p = rdg_sm3_paths; p->name; p++) {
+        if (!rdg_sm3_path_usable(p)) continue;
+        usable++;
+        rdg_sm3_path_force(p);
+        for (size_t count = 0; count <= MOST; count++) {
+            for (size_t i = 0; i < count; i++) {
+                size_t most = count % 5 == 0 && i % 9 == 0 ? sizeof text : 140;
+                size_t head = (size_t)rdg_random_below(rdg_test_random(), most + 1);
+                size_t body = (size_t)rdg_random_below(rdg_test_random(), most + 1 - head);
+                inputs[i] = (rdg_sm3_input_t){rdg_bytes(text + i % 7 * (most < 200), head),
+                                              rdg_bytes(text + (sizeof text - body) / 2, body)};
+                if (i % 11 == 3) inputs[i].head = rdg_bytes(NULL, 0);
+            }
+            if (count % 2)
+                rdg_sm3_many(inputs, count, got);
+            else
+                rdg_sm3_tagged_many(RDG_DOMAIN_STATE_LEAF, inputs, count, got);
+            for (size_t i = 0; i < count; i++) {
+                const rdg_bytes_t parts[2] = {inputs[i].head, inputs[i].body};
+                if (count % 2)
+                    rdg_sm3_parts(parts, 2, &want);
+                else
+                    rdg_sm3_tagged(RDG_DOMAIN_STATE_LEAF, parts, 2, &want);
+                CHECK_MEM(&got[i], &want, sizeof want);
+            }
+        }
+        rdg_sm3_path_force(NULL);
+    }
+    CHECK(usable >= 3);
+}
+
+TEST(sm3_of_many_knows_the_standards_examples) {
+    rdg_sm3_input_t inputs[20];
+    rdg_hash_t got[20];
+    for (const rdg_sm3_path_t *p = rdg_sm3_paths; p->name; p++) {
+        if (!rdg_sm3_path_usable(p)) continue;
+        rdg_sm3_path_force(p);
+        for (int i = 0; i < 20; i++)
+            inputs[i] = (rdg_sm3_input_t){rdg_bytes("abcdabcdabcdabcdabcdabcdabcdabcd", i % 2 ? 3 : 32),
+                                          rdg_bytes("abcdabcdabcdabcdabcdabcdabcdabcd", i % 2 ? 0 : 32)};
+        rdg_sm3_many(inputs, 20, got);
+        for (int i = 0; i < 20; i++)
+            check_hex(got[i].b, i % 2 ? "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
+                                      : "debe9ff92275b8a138604889c18e5a4d6fdb70e5387e5765293dcba39c0c5732");
+    }
+    rdg_sm3_path_force(NULL);
+}
+
+/* Roots over more leaves than are prepared at a time, against a plain computation. */
+TEST(merkle_root_of_many_leaves_is_the_plain_one) {
+    enum { MOST = 300 };
+    static rdg_hash_t leaves[MOST], plain[MOST];
+    static rdg_bytes_t items[MOST];
+    for (size_t count = 1; count <= MOST; count += 1 + count / 3) {
+        rdg_hash_t root;
+        for (size_t i = 0; i < count; i++) {
+            items[i] = rdg_bytes(leaves, i % 200); /* any bytes */
+            rdg_merkle_leaf(items[i], &plain[i]);
+        }
+        rdg_hash_t got[MOST];
+        rdg_merkle_leaves(items, count, got);
+        CHECK_MEM(got, plain, count * sizeof *got);
+        rdg_merkle_root(got, count, &root);
+        for (size_t left = count; left > 1; left = left / 2 + left % 2) {
+            for (size_t i = 0; i < left / 2; i++) {
+                const rdg_bytes_t both = rdg_bytes(&plain[2 * i], 64);
+                rdg_hash_t parent;
+                rdg_sm3_tagged(RDG_DOMAIN_MERKLE_INNER, &both, 1, &parent);
+                plain[i] = parent;
+            }
+            if (left % 2) plain[left / 2] = plain[left - 1];
+        }
+        CHECK_MEM(&root, &plain[0], sizeof root);
+    }
 }
 
 TEST(streams_equal_one_shot_and_can_be_used_again) {

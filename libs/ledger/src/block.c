@@ -70,11 +70,16 @@ rdg_err_t rdg_header_hash(const rdg_header_t *h, rdg_hash_t *out) {
 
 rdg_err_t rdg_block_tx_root(rdg_tx_t *const *txs, size_t count, rdg_hash_t *out) {
     rdg_hash_t *leaves = rdg_calloc(count ? count : 1, sizeof *leaves);
-    if (!leaves) return RDG_E_NO_MEMORY;
-    for (size_t i = 0; i < count; ++i) rdg_merkle_leaf(txs[i]->raw, &leaves[i]);
-    rdg_merkle_root(leaves, count, out);
+    rdg_bytes_t *items = rdg_calloc(count ? count : 1, sizeof *items);
+    rdg_err_t err = leaves && items ? RDG_OK : RDG_E_NO_MEMORY;
+    if (err == RDG_OK) {
+        for (size_t i = 0; i < count; ++i) items[i] = txs[i]->raw;
+        rdg_merkle_leaves(items, count, leaves);
+        rdg_merkle_root(leaves, count, out);
+    }
     rdg_free(leaves);
-    return RDG_OK;
+    rdg_free(items);
+    return err;
 }
 
 rdg_err_t rdg_proposal_encode(const rdg_header_t *h, rdg_tx_t *const *txs, rdg_buf_t *out) {

@@ -1,0 +1,7 @@
+#if defined(__x86_64__)
+#define LANES 16
+#define MIX rdg_sm3_mix_16_avx512
+#include "sm3_lanes_body.h"
+#else
+typedef int rdg_sm3_lanes_none_t; /* a file may not be empty */
+#endif
