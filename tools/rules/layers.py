@@ -39,7 +39,7 @@ def check_include(tree, layers, owner, name, path):
 
 def check_private(tree, name, path):
     """A problem with a quoted include that is not ours to give: it must be a file of the same library or program."""
-    home = "/".join(name.split("/")[:2])
+    home = "sim" if name.startswith("sim/") else "/".join(name.split("/")[:2])
     folder = os.path.dirname(name)
     for place in (folder, home, f"{home}/src", f"{home}/test", f"{home}/fuzz"):
         target = os.path.normpath(f"{place}/{path}")
@@ -51,9 +51,9 @@ def check_private(tree, name, path):
 def find_includes(tree):
     problems = []
     layers = read_layers(tree)
-    sources = tree.matching(r"(libs|apps)/.*\.[ch]")
+    sources = tree.matching(r"(libs|apps|sim)/.*\.[ch]")
     if not sources:
-        return ["no C file found under libs/ and apps/"]
+        return ["no C file found under libs/, apps/ and sim/"]
     for name in sources:
         owner = name.split("/")[1] if name.startswith("libs/") else "apps"
         if owner not in layers:
@@ -129,6 +129,8 @@ SOUND = {
     "libs/codec/test/c.c": "TEST(a) {}\n",
     "libs/codec/fuzz/c.c": '#include "../test/c.c"\n',
     "apps/cli/cli.h": "",
+    "sim/world.h": "",
+    "sim/world.c": '#include "world.h"\n#include "ridge/base/a.h"\n',
     "apps/cli/test/t.c": '#include "cli.h"\n',
 }
 CMAKE_BLIND = """cmake_minimum_required(VERSION 3.25)
@@ -148,6 +150,7 @@ CHECKS = [
            ({"libs/codec/src/peek.c": '#include "private.h"\n'}, "is no file of libs/codec"),
            ({"libs/codec/src/peek.c": '#include "../../net/src/private.h"\n'}, "reaches out of libs/codec"),
            ({"apps/cli/main.c": '#include "private.h"\n'}, "is no file of apps/cli"),
+           ({"sim/peek.c": '#include "../libs/net/src/private.h"\n'}, "reaches out of sim"),
            ({"libs/rogue/src/r.c": "int x;\n"}, "'rogue' is not in cmake/layers.txt")]),
     Check("links", "no library links one of its own layer or above", find_links, SOUND,
           [({"libs/codec/CMakeLists.txt": "ridge_library(codec DEPS base net)\n"}, "may not depend on net"),

@@ -1,4 +1,5 @@
 #include "certificate.h"
+#include "planted.h"
 #include "ridge/codec/rlp.h"
 #include <string.h>
 
@@ -62,7 +63,7 @@ rdg_err_t rdg_certificate_decode(rdg_bytes_t encoded, rdg_certificate_t *out) {
 static rdg_err_t check_signers(const rdg_certificate_t *c, const rdg_validator_set_t *set, uint32_t *weight) {
     for (uint32_t i = 0; i < c->count; ++i) {
         uint32_t index = c->votes[i].index;
-        if (index >= set->count || (i > 0 && index <= c->votes[i - 1].index))
+        if (index >= set->count || (i > 0 && index <= c->votes[i - 1].index && !PLANTED("signer-twice")))
             return rdg_fail(RDG_E_BAD_SIGNATURE,
                             "a certificate's signers are not distinct members in ascending order");
         *weight += rdg_validators_weight(set, index);
@@ -73,6 +74,7 @@ static rdg_err_t check_signers(const rdg_certificate_t *c, const rdg_validator_s
 rdg_err_t certificate_verify_with(const rdg_certificate_t *c, const rdg_validator_set_t *set,
                                   rdg_phase_t phase, const rdg_consensus_host_t *host) {
     const rdg_statement_t *s = &c->statement;
+    if (PLANTED("certificate-unverified")) return RDG_OK;
     if (s->phase != phase)
         return rdg_fail(RDG_E_BAD_SIGNATURE, "a certificate of phase %d where one of phase %d is wanted",
                         s->phase, phase);

@@ -1,6 +1,7 @@
 #include "message.h"
 #include "certificate.h"
 #include "proof.h"
+#include "planted.h"
 #include "ridge/codec/rlp.h"
 #include <string.h>
 
@@ -82,11 +83,12 @@ rdg_err_t message_verify_vote(const message_t *m, const rdg_consensus_config_t *
     if (m->index >= set->count)
         return rdg_fail(RDG_E_BAD_SIGNATURE, "validator %u is not a member: the set has %u", m->index,
                         set->count);
-    if (m->statement.epoch != set->epoch)
+    if (m->statement.epoch != set->epoch && !PLANTED("other-epoch"))
         return rdg_fail(RDG_E_STALE, "a message of epoch %llu, this node is in epoch %llu",
                         (unsigned long long)m->statement.epoch, (unsigned long long)set->epoch);
     rdg_statement_hash(set->chain_id, &m->statement, &hash);
     rdg_err_t err = config->host.verify(config->host.ctx, &set->keys[m->index], &hash, &m->signature);
+    if (PLANTED("signature-unchecked")) err = RDG_OK;
     return err == RDG_OK ? RDG_OK : rdg_fail(RDG_E_BAD_SIGNATURE, "signature of validator %u", m->index);
 }
 

@@ -1,5 +1,6 @@
 #include "output.h"
 #include "pbft.h"
+#include "planted.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
 #include <string.h>
@@ -34,7 +35,8 @@ rdg_err_t pbft_accept_proposal(slot_t *s, const message_t *m, rdg_bytes_t bytes)
     rdg_free(s->proposal);
     s->proposal = copy, s->proposal_len = bytes.len;
     enter(s, SLOT_PROPOSED);
-    s->asked = s->refused = s->valid = false;
+    s->asked = s->refused = false;
+    s->valid = PLANTED("bytes-unjudged");
     s->view = m->statement.view;
     s->digest = m->statement.digest;
     s->proposed = (vote_t){.present = true, .view = s->view, .digest = s->digest, .signature = m->signature};
@@ -119,9 +121,10 @@ static rdg_err_t advance_slot(pbft_t *p, slot_t *s, rdg_consensus_output_t *out)
     pbft_resume(p, s);
     if (!s->valid) return ask_validation(p, s, out);
     if (s->state == SLOT_PROPOSED && pbft_may_vote(p)) RDG_TRY(prepare(p, s, out));
+    bool hasty = PLANTED("commit-unprepared");
     if (s->state == SLOT_PREPARING && pbft_may_vote(p) &&
-        pbft_count(p, s->prepares, s->view, &s->digest) >= p->quorum) {
-        RDG_TRY(pbft_record_prepared(p, s, out));
+        (hasty || pbft_count(p, s->prepares, s->view, &s->digest) >= p->quorum)) {
+        if (!hasty) RDG_TRY(pbft_record_prepared(p, s, out));
         RDG_TRY(pbft_vote(p, s, RDG_PHASE_COMMIT, out));
         enter(s, SLOT_COMMITTING);
     }

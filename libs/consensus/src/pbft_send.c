@@ -1,5 +1,6 @@
 #include "output.h"
 #include "pbft.h"
+#include "planted.h"
 #include "ridge/base/alloc.h"
 #include <string.h>
 
@@ -95,8 +96,11 @@ rdg_err_t pbft_vote(pbft_t *p, slot_t *s, rdg_phase_t phase, rdg_consensus_outpu
     }
     rdg_buf_init(&bytes, 4096);
     rdg_err_t err = pbft_sign(p, phase, s->view, s->height, &s->digest, rdg_bytes(NULL, 0), &m, &bytes);
-    if (err == RDG_OK) err = record(s->height, phase, rdg_buf_view(&bytes), out);
-    if (err == RDG_OK)
+    if (err == RDG_OK && PLANTED("vote-unrecorded"))
+        err = pbft_send(RDG_CONSENSUS_ALL, rdg_buf_view(&bytes), s->height, out);
+    else if (err == RDG_OK)
+        err = record(s->height, phase, rdg_buf_view(&bytes), out);
+    if (err == RDG_OK && !PLANTED("vote-unrecorded"))
         err = output_send_recorded(out, record_key(key, s->height, phase), rdg_buf_view(&bytes), s->height);
     rdg_buf_fini(&bytes);
     if (err == RDG_OK)

@@ -1,5 +1,6 @@
 #include "output.h"
 #include "pbft.h"
+#include "planted.h"
 
 static rdg_err_t corrupt(const char *why, uint64_t height) {
     return rdg_fail(RDG_E_CORRUPT, "the consensus record of height %llu %s: recover this node",
@@ -21,7 +22,7 @@ static rdg_err_t restore_prepared(pbft_t *p, uint64_t height, rdg_bytes_t value)
  * store has checksums), but it is read as strictly as a message. Records of decided heights are dropped. */
 static rdg_err_t restore(pbft_t *p, const rdg_consensus_record_t *r, rdg_consensus_output_t *out) {
     message_t m;
-    if (pbft_is_amnesia_key(r->key)) return RDG_OK;
+    if (pbft_is_amnesia_key(r->key) || PLANTED("vote-again")) return RDG_OK;
     if (pbft_is_view_key(r->key)) return pbft_restore_view(p, r);
     if (r->key.len != 10 || r->key.data[0] != 'v')
         return rdg_fail(RDG_E_CORRUPT, "a consensus record with an unknown key: recover this node");

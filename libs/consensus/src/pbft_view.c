@@ -1,5 +1,6 @@
 #include "output.h"
 #include "pbft.h"
+#include "planted.h"
 #include "ridge/base/assert.h"
 #include "ridge/codec/rlp.h"
 #include <string.h>
@@ -47,6 +48,7 @@ static rdg_err_t enter_view(pbft_t *p, const message_t *m, rdg_bytes_t bytes, rd
     const char *why = p->changing && p->view == m->statement.view ? p->why : "follow";
     leave_view(p, m->statement.view);
     p->changing = false;
+    if (PLANTED("new-view-unbound")) memset(choice.heights, 0, sizeof choice.heights);
     p->choice = choice;
     return output_add(out, &(rdg_consensus_action_t){.kind = RDG_ACTION_VIEW,
                                                      .to = m->index,
@@ -126,7 +128,8 @@ static rdg_err_t put_prepared(pbft_t *p, rdg_buf_t *list) {
     size_t begin = rdg_rlp_list_begin(list);
     for (uint64_t h = p->committed + 1; h <= p->committed + RDG_CONSENSUS_WINDOW; ++h) {
         const slot_t *s = pbft_slot(p, h);
-        if (s->prepared.len > 0) RDG_TRY(rdg_rlp_put_raw(list, view_of(&s->prepared)));
+        if (s->prepared.len > 0 && !PLANTED("prepared-withheld"))
+            RDG_TRY(rdg_rlp_put_raw(list, view_of(&s->prepared)));
     }
     return rdg_rlp_list_end(list, begin);
 }
@@ -185,7 +188,7 @@ static uint64_t wanted_view(const pbft_t *p) {
     for (uint32_t i = 0; i < count; ++i) {
         uint32_t as_far = 0;
         for (uint32_t k = 0; k < count; ++k) as_far += wants[k] >= wants[i] ? pbft_weight(p, k) : 0;
-        if (as_far > faults && wants[i] > best) best = wants[i];
+        if ((as_far > faults || PLANTED("one-moves-all")) && wants[i] > best) best = wants[i];
     }
     return best;
 }

@@ -1,4 +1,5 @@
 #include "ridge/consensus/validators.h"
+#include "planted.h"
 #include <string.h>
 
 uint32_t rdg_validators_faults(uint32_t total) {
@@ -61,7 +62,7 @@ void rdg_statement_hash(uint64_t chain_id, const rdg_statement_t *s, rdg_hash_t 
     rdg_write_u64(&w, chain_id);
     rdg_write_u64(&w, s->epoch);
     rdg_write_u8(&w, (uint8_t)s->phase);
-    rdg_write_u64(&w, s->view);
+    rdg_write_u64(&w, PLANTED("view-unsigned") ? 0 : s->view);
     rdg_write_u64(&w, s->height);
     const rdg_bytes_t parts[] = {rdg_bytes(head, sizeof head), rdg_bytes(s->digest.b, sizeof s->digest.b)};
     rdg_sm3_tagged(s->phase == RDG_PHASE_RAFT_LEADER ? RDG_DOMAIN_RAFT : RDG_DOMAIN_PBFT, parts, 2, out);

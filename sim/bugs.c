@@ -1,0 +1,36 @@
+#include "bugs.h"
+
+static const bug_t all[] = {
+    /* the core */
+    {"quorum-small", "f+1 votes decide", "pbft", "storm", 50, "seal certified agreement"},
+    {"vote-unrecorded", "a vote is sent and not recorded", "pbft", "storm", 50, "durable"},
+    {"vote-again", "records are not read after a restart", "pbft", "storm", 500, "once durable promise"},
+    {"commit-unprepared", "commit votes without a quorum of prepares", "pbft", "storm", 3000,
+     "agreement certified abort"},
+    {"certificate-unverified", "certificates are believed", "pbft", "storm", 500,
+     "agreement seal certified halt evidence"},
+    {"signature-unchecked", "votes are believed without their signature", "pbft", "storm", 500, "seal once"},
+    {"other-epoch", "messages of another epoch are taken", "pbft", "storm", 500, "seal"},
+    {"prepared-withheld", "view changes come without their certificates", "pbft", "storm", 5000,
+     "agreement certified"},
+    {"new-view-unbound", "what a new view must propose is forgotten", "pbft", "storm", 5000,
+     "agreement certified"},
+    {"new-view-unverified", "new views are believed", "pbft", "storm", 2000,
+     "agreement certified seal abort halt progress"},
+    {"bytes-unjudged", "blocks are committed that the host has not judged", "pbft", "storm", 1000,
+     "validity halt agreement order"},
+    {"amnesia-votes", "a replica without its records votes at once", "pbft", "storm", 5000, "once"},
+    {"one-moves-all", "one validator's wish moves the others to its view", "pbft", "storm", 1000, "progress"},
+    /* the host */
+    {"send-before-write", "messages leave before their records are written", "pbft", "storm", 50, "durable"},
+    {"write-unsynced", "records are written and not synced", "pbft", "storm", 500, "once promise"},
+    {"forget-records", "the host gives no records back", "pbft", "storm", 500, "once durable promise"},
+    {"amnesia-unnoticed", "a wiped replica starts as a new one", "pbft", "storm", 5000, "once"},
+    {"sync-unsealed", "blocks of peers are stored without a look at their seal", "pbft", "storm", 500,
+     "agreement result halt order"},
+    {"validate-nothing", "every proposal is found valid", "pbft", "storm", 1000, "validity halt agreement"},
+};
+
+const bug_t *bug_at(size_t i) {
+    return i < sizeof all / sizeof all[0] ? &all[i] : NULL;
+}

@@ -1,0 +1,212 @@
+#include "world.h"
+#include "planted.h"
+#include "ridge/base/assert.h"
+#include <string.h>
+
+/* --- stopping and starting -------------------------------------------------------------------------------- */
+
+void replica_stop(world_t *w, replica_t *r, bool power_cut) {
+    if (!r->up) return;
+    world_say(w, "replica %u stops%s", r->id, power_cut ? " without power" : "");
+    if (power_cut) disk_power_cut(&r->disk, &w->dice);
+    rdg_consensus_free(r->core);
+    r->core = NULL;
+    r->up = false;
+    ++r->life;
+    lane_clear(r);
+}
+
+static void restore(void *ctx, uint8_t kind, rdg_bytes_t key, rdg_bytes_t value) {
+    ledger_t *l = ctx;
+    switch (kind) {
+    case DISK_PUT: ledger_put_record(l, key, value); break;
+    case DISK_DELETE: ledger_delete_record(l, key); break;
+    case DISK_MARK: l->marked = true; break;
+    default: {
+        blob_t *proposal = blob_new(value), *seal = blob_new(key);
+        ledger_append(l, proposal, seal);
+        blob_unref(proposal), blob_unref(seal);
+    }
+    }
+}
+
+static void forget_memory(replica_t *r) {
+    memset(&r->sync, 0, sizeof r->sync);
+    memset(&r->proposing, 0, sizeof r->proposing);
+    memset(r->pooled, 0, sizeof r->pooled);
+    r->pool_count = 0;
+    r->halted = RDG_OK;
+    r->stalled_until_ms = r->busy_until_ms = 0;
+}
+
+/* The disk is read; what is damaged is wiped, as the operator does who is told to recover the node: only the mark
+ * beside the ledger remains, and with it the core starts without its memory. Returns amnesia. */
+static bool read_disk(world_t *w, replica_t *r) {
+    ledger_clear(&r->ledger);
+    if (disk_read(&r->disk, restore, &r->ledger) == RDG_OK) {
+        if (!PLANTED("forget-records")) return false;
+        while (r->ledger.record_count > 0)
+            ledger_delete_record(&r->ledger, blob_view(r->ledger.records[0].key));
+        return false;
+    }
+    world_say(w, "replica %u finds its disk damaged and is wiped", r->id);
+    ledger_clear(&r->ledger);
+    disk_wipe(&r->disk);
+    r->wiped = true;
+    return !PLANTED("amnesia-unnoticed");
+}
+
+void replica_start(world_t *w, replica_t *r) {
+    rdg_consensus_config_t config = w->config;
+    rdg_consensus_record_t records[RECORDS_MAX];
+    RDG_ASSERT(!r->up);
+    forget_memory(r);
+    bool amnesia = read_disk(w, r);
+    ledger_t *l = &r->ledger;
+    world_say(w, "replica %u starts at height %llu with %zu records%s", r->id, (unsigned long long)l->height,
+              l->record_count, amnesia ? ", amnesiac" : "");
+    config.self = r->validator;
+    config.host.ctx = (char *)config.host.ctx + r->validator * w->signer_bytes;
+    RDG_ASSERT(w->plan.protocol->create(&config, &r->core) == RDG_OK);
+    r->up = true;
+    r->committed = l->height;
+    for (size_t i = 0; i < l->record_count; ++i)
+        records[i] = (rdg_consensus_record_t){blob_view(l->records[i].key), blob_view(l->records[i].value)};
+    rdg_bytes_t seal = l->height > 0 ? blob_view(l->blocks[l->height].seal) : rdg_bytes(NULL, 0);
+    rdg_consensus_event_t e = {.kind = RDG_EVENT_START,
+                               .height = l->height,
+                               .digest = *ledger_hash(l),
+                               .bytes = seal,
+                               .amnesia = amnesia,
+                               .records = records,
+                               .record_count = l->record_count};
+    uint32_t life = r->life;
+    (void)host_step(w, r, &e);
+    if (r->life != life || r->halted != RDG_OK || world_failed(w)) return;
+    (void)world_add(w, ITEM_NODE_TICK, r->id, 1 + dice_below(&w->dice, 500));
+    if (r->evil) (void)world_add(w, ITEM_EVIL_TICK, r->id, 1 + dice_below(&w->dice, 300));
+    for (uint32_t i = 0; i < w->count; ++i) {
+        world_add(w, ITEM_LINK, r->id, 1 + dice_below(&w->dice, 1000))->from = i;
+        world_add(w, ITEM_LINK, i, 1 + dice_below(&w->dice, 1000))->from = r->id;
+    }
+    if (l->height == 0) return;
+    e = (rdg_consensus_event_t){.kind = RDG_EVENT_EXECUTED, .height = l->height};
+    ledger_executed_digest(l, l->height, &e.digest);
+    (void)host_step(w, r, &e);
+}
+
+/* --- faults ------------------------------------------------------------------------------------------------ */
+
+static bool is_dropped(const world_t *w, size_t i) {
+    return w->plan.dropped >> i & 1;
+}
+
+void faults_schedule(world_t *w) {
+    for (size_t i = 0; i < w->plan.fault_count; ++i) {
+        const fault_t *f = &w->plan.faults[i];
+        if (is_dropped(w, i)) continue;
+        RDG_ASSERT(f->a < w->count && f->b < w->count);
+        world_add(w, ITEM_FAULT, 0, f->at_ms)->number = i;
+        world_add(w, ITEM_FAULT_END, 0, f->at_ms + f->span_ms)->number = i;
+    }
+}
+
+static uint32_t everybody(const world_t *w) {
+    return (uint32_t)((1ull << w->count) - 1);
+}
+
+static void stop_for(world_t *w, replica_t *r, uint64_t span_ms) {
+    if (!r->up) return;
+    replica_stop(w, r, true);
+    (void)world_add(w, ITEM_RESTART, r->id, span_ms);
+}
+
+static void block(world_t *w, const fault_t *f, bool on) {
+    uint32_t rest = everybody(w) & ~f->mask;
+    if (f->kind == FAULT_CUT || f->kind == FAULT_MUTE) net_block(w, f->mask, rest, on);
+    if (f->kind == FAULT_CUT || f->kind == FAULT_DEAF) net_block(w, rest, f->mask, on);
+}
+
+void faults_begin(world_t *w, const fault_t *f) {
+    replica_t *r = &w->replicas[f->a];
+    world_say(w, "fault %d: %s of %u for %llu ms, %llu", (int)(f - w->plan.faults), fault_name(f->kind), f->a,
+              (unsigned long long)f->span_ms, (unsigned long long)f->amount);
+    switch (f->kind) {
+    case FAULT_CRASH: stop_for(w, r, f->span_ms); break;
+    case FAULT_TEAR:
+        r->tear_after = (uint32_t)f->amount;
+        r->tear_span_ms = f->span_ms;
+        break;
+    case FAULT_ALL_CRASH:
+        for (uint32_t i = 0; i < w->count; ++i)
+            stop_for(w, &w->replicas[i], dice_below(&w->dice, f->span_ms + 1));
+        break;
+    case FAULT_ROT:
+        stop_for(w, r, f->span_ms);
+        disk_rot(&r->disk, &w->dice);
+        break;
+    case FAULT_FULL: r->disk.full = true; break;
+    case FAULT_STALL: r->stalled_until_ms = w->now_ms + f->span_ms; break;
+    case FAULT_CUT:
+    case FAULT_MUTE:
+    case FAULT_DEAF: block(w, f, true); break;
+    case FAULT_CLOG: w->links[f->a][f->b].clog_ms = w->now_ms + f->span_ms; break;
+    case FAULT_SLOW: w->slow_ms[f->a] += f->amount; break;
+    case FAULT_LOSS: w->loss_percent += (uint32_t)f->amount; break;
+    case FAULT_CLOCK: r->wall_offset_ms += (int64_t)f->amount - FAULT_CLOCK_ZERO; break;
+    case FAULT_SLOW_DISK: w->disk_ms[f->a] += f->amount; break;
+    case FAULT_SLOW_EXEC: w->exec_ms[f->a] += f->amount; break;
+    case FAULT_LIAR: w->liars |= 1u << f->a; break;
+    case FAULT_KINDS: break;
+    }
+}
+
+void faults_end(world_t *w, const fault_t *f) {
+    replica_t *r = &w->replicas[f->a];
+    switch (f->kind) {
+    case FAULT_TEAR: r->tear_after = UINT32_MAX; break;
+    case FAULT_FULL:
+        r->disk.full = false;
+        if (r->halted != RDG_OK) {
+            replica_stop(w, r, false);
+            replica_start(w, r);
+        }
+        break;
+    case FAULT_CUT:
+    case FAULT_MUTE:
+    case FAULT_DEAF: block(w, f, false); break;
+    case FAULT_SLOW: w->slow_ms[f->a] -= f->amount; break;
+    case FAULT_LOSS: w->loss_percent -= (uint32_t)f->amount; break;
+    case FAULT_SLOW_DISK: w->disk_ms[f->a] -= f->amount; break;
+    case FAULT_SLOW_EXEC: w->exec_ms[f->a] -= f->amount; break;
+    case FAULT_LIAR: w->liars &= ~(1u << f->a); break;
+    default: break;
+    }
+}
+
+/* Links, disks and clocks are well from now on; who is down comes back, but for those whom no quorum needs. */
+void faults_heal(world_t *w) {
+    world_say(w, "healed");
+    w->healed = true;
+    w->loss_percent = 0;
+    if (!w->plan.evil_after_healing) w->plan.lies = 0;
+    for (uint32_t a = 0; a < w->count; ++a) {
+        w->slow_ms[a] = w->disk_ms[a] = w->exec_ms[a] = 0;
+        w->replicas[a].tear_after = UINT32_MAX;
+        w->replicas[a].disk.full = false;
+        w->replicas[a].stalled_until_ms = w->replicas[a].busy_until_ms = 0;
+        for (uint32_t b = 0; b < w->count; ++b) {
+            w->links[a][b].clog_ms = 0;
+            if (w->links[a][b].blocked == 0) continue;
+            w->links[a][b].blocked = 0;
+            world_add(w, ITEM_LINK, a, 1 + dice_below(&w->dice, 1000))->from = b;
+        }
+    }
+    for (uint32_t i = 0; i < w->count && !world_failed(w); ++i) {
+        replica_t *r = &w->replicas[i];
+        bool stays_away = r->validator < w->validators && (w->plan.down_after_healing >> r->validator & 1);
+        if (stays_away || r->halted != RDG_OK) replica_stop(w, r, true);
+        if (!stays_away && !r->up) replica_start(w, r);
+        if (stays_away) ++r->life; /* no restart that is under way */
+    }
+}

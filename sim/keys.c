@@ -1,0 +1,109 @@
+#include "world.h"
+#include "ridge/base/assert.h"
+#include <string.h>
+
+/* A fast signature is a tag that follows from the hash and a secret, and the secret from the public key by a rule
+ * that only this file knows. evil.c signs through keys_sign, which asks whose key it is. */
+#define SECRET_RULE 0x5eed0fa11ba5e5u
+
+static rdg_sm2_key_t *real_keys[SIM_VALIDATORS_MAX];
+
+static uint64_t load(const uint8_t *p) {
+    return rdg_load_be64(p);
+}
+
+static void tag(const rdg_sm2_public_t *key, const rdg_hash_t *hash, uint8_t out[64]) {
+    uint64_t secret = dice_mix(load(key->b) ^ SECRET_RULE);
+    uint64_t t = secret;
+    for (size_t i = 0; i < 4; ++i) t = dice_mix(t ^ load(hash->b + 8 * i));
+    for (size_t i = 0; i < 8; ++i) rdg_store_be64(out + 8 * i, t + i);
+}
+
+typedef struct signer {
+    const world_t *w;
+    uint32_t validator;
+} signer_t;
+
+static signer_t signers[SIM_REPLICAS_MAX];
+
+static rdg_err_t fast_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out) {
+    const signer_t *s = ctx;
+    tag(&s->w->config.validators.keys[s->validator], hash, out->b);
+    return RDG_OK;
+}
+
+static rdg_err_t fast_verify(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
+                             const rdg_sm2_signature_t *sig) {
+    uint8_t want[64];
+    (void)ctx;
+    tag(key, hash, want);
+    return memcmp(want, sig->b, sizeof want) == 0 ? RDG_OK : RDG_E_BAD_SIGNATURE;
+}
+
+static rdg_err_t real_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out) {
+    const signer_t *s = ctx;
+    return rdg_sm2_sign(real_keys[s->validator], hash->b, sizeof hash->b, out);
+}
+
+static rdg_err_t real_verify(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
+                             const rdg_sm2_signature_t *sig) {
+    (void)ctx;
+    return rdg_sm2_verify(key, hash->b, sizeof hash->b, sig);
+}
+
+void keys_make(world_t *w) {
+    rdg_validator_set_t *set = &w->config.validators;
+    set->chain_id = 7;
+    set->count = w->validators;
+    for (uint32_t i = 0; i < w->validators; ++i) {
+        for (size_t k = 0; k < sizeof set->keys[i].b / 8; ++k)
+            rdg_store_be64(set->keys[i].b + 8 * k, dice_mix(w->plan.seed * 64 + i + (k << 32)));
+        if (!w->plan.sm2) continue;
+        uint8_t scalar[32];
+        for (size_t k = 0; k < 4; ++k) rdg_store_be64(scalar + 8 * k, dice_mix(i + (k << 8)) >> 8);
+        RDG_ASSERT(rdg_sm2_key_from_scalar(scalar, &real_keys[i]) == RDG_OK);
+        rdg_sm2_key_public(real_keys[i], &set->keys[i]);
+    }
+    for (uint32_t i = 0; i < SIM_REPLICAS_MAX; ++i) signers[i] = (signer_t){w, i};
+    w->signer_bytes = sizeof signers[0];
+    w->config.host = w->plan.sm2 ? (rdg_consensus_host_t){real_sign, real_verify, block_digest, signers}
+                                 : (rdg_consensus_host_t){fast_sign, fast_verify, block_digest, signers};
+}
+
+void keys_free(world_t *w) {
+    (void)w;
+    for (uint32_t i = 0; i < SIM_VALIDATORS_MAX; ++i) {
+        rdg_sm2_key_free(real_keys[i]);
+        real_keys[i] = NULL;
+    }
+}
+
+void keys_sign(world_t *w, uint32_t validator, const rdg_statement_t *s, rdg_sm2_signature_t *out) {
+    rdg_hash_t hash;
+    RDG_ASSERT(w->plan.evil >> validator & 1);
+    rdg_statement_hash(w->config.validators.chain_id, s, &hash);
+    RDG_ASSERT(w->config.host.sign(&signers[validator], &hash, out) == RDG_OK);
+}
+
+bool keys_certificate_holds(const world_t *w, rdg_bytes_t encoded, rdg_phase_t phase, uint64_t height,
+                            const rdg_hash_t *digest) {
+    const rdg_validator_set_t *set = &w->config.validators;
+    rdg_certificate_t c;
+    rdg_hash_t hash;
+    uint64_t signed_by = 0;
+    uint32_t count = 0;
+    if (rdg_certificate_decode(encoded, &c) != RDG_OK) return false;
+    if (c.statement.phase != phase || c.statement.epoch != set->epoch || c.statement.height != height ||
+        !rdg_hash_equal(&c.statement.digest, digest))
+        return false;
+    rdg_statement_hash(set->chain_id, &c.statement, &hash);
+    for (uint32_t i = 0; i < c.count; ++i) {
+        uint32_t index = c.votes[i].index;
+        if (index >= set->count || (signed_by >> index & 1)) return false;
+        if (w->config.host.verify(NULL, &set->keys[index], &hash, &c.votes[i].signature) != RDG_OK)
+            return false;
+        signed_by |= (uint64_t)1 << index;
+        ++count;
+    }
+    return count >= w->plan.protocol->quorum(set->count);
+}
