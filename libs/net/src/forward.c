@@ -2,6 +2,7 @@
 #include "loop_internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/log.h"
+#include "stream_impl.h"
 #include <stdio.h>
 
 /* Each end writes to the other. 1. An end is NULL when its stream is gone. 2. When one is gone, the other is
@@ -24,7 +25,10 @@ struct forward {
 };
 
 static void drop_item(loop_item_t *item) {
-    rdg_free(RDG_LIST_ENTRY(item, forward_t, item));
+    forward_t *f = RDG_LIST_ENTRY(item, forward_t, item);
+    for (int i = 0; i < 2; ++i)
+        if (f->ends[i].stream) f->ends[i].stream->events = NULL;
+    rdg_free(f);
 }
 
 static void forward_free(forward_t *f) {

@@ -127,8 +127,9 @@ static void drop_posts(rdg_loop_t *l) {
 
 void rdg_loop_free(rdg_loop_t *l) {
     if (!l) return;
+    /* Newest first: whatever stands on another stream was made after it. */
     while (!rdg_list_empty(&l->items)) {
-        loop_item_t *item = RDG_LIST_ENTRY(l->items.next, loop_item_t, node);
+        loop_item_t *item = RDG_LIST_ENTRY(l->items.prev, loop_item_t, node);
         loop_remove(item);
         item->drop(item);
     }

@@ -8,7 +8,8 @@
 
 #define LOOP_READ_BUFFER_BYTES 65536u
 
-/* Something with uv handles; drop closes them without calling the user back. */
+/* Something of the loop; drop ends it without calling the user back. A stream below it is still there then, and may
+ * be closing already: drop takes its events away, so that it tells nobody. */
 typedef struct loop_item {
     rdg_list_t node;
     void (*drop)(struct loop_item *item);

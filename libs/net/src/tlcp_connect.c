@@ -25,7 +25,7 @@ static void drop_item(loop_item_t *item) {
 
 static void on_connected(void *ctx, rdg_stream_t *s, rdg_err_t err) {
     tlcp_dial_t *d = ctx;
-    if (err == RDG_OK) err = rdg_tlcp_stream_open(d->loop, s, &d->end, d->fn, d->ctx);
+    if (err == RDG_OK) err = rdg_tlcp_stream_open(d->loop, s, &d->end, d->fn, d->ctx, NULL);
     if (err != RDG_OK) d->fn(d->ctx, NULL, err);
     loop_remove(&d->item);
     dial_free(d);

@@ -54,6 +54,13 @@ rdg_err_t rdg_tlcp_identity_new(const rdg_tlcp_parts_t *parts, rdg_tlcp_identity
     return err;
 }
 
+static rdg_err_t accept_both(void *ctx, const rdg_cert_t *peer_sign) {
+    const rdg_tlcp_identity_t *i = ctx;
+    const rdg_tlcp_config_t *base = &i->base->config;
+    if (base->accept_peer) RDG_TRY(base->accept_peer(base->accept_ctx, peer_sign));
+    return i->rule.accept ? i->rule.accept(i->rule.ctx, peer_sign) : RDG_OK;
+}
+
 rdg_err_t rdg_tlcp_identity_with_rule(rdg_tlcp_identity_t *base, const rdg_tlcp_rule_t *rule,
                                       rdg_tlcp_identity_t **out) {
     rdg_tlcp_identity_t *i = rdg_calloc(1, sizeof *i);
@@ -65,10 +72,15 @@ rdg_err_t rdg_tlcp_identity_with_rule(rdg_tlcp_identity_t *base, const rdg_tlcp_
     i->base = rdg_tlcp_identity_ref(base);
     i->rule = *rule;
     i->config = base->config;
-    i->config.accept_peer = rule->accept;
-    i->config.accept_ctx = rule->ctx;
+    i->config.accept_peer = accept_both;
+    i->config.accept_ctx = i;
     *out = i;
     return RDG_OK;
+}
+
+rdg_err_t rdg_tlcp_identity_accept(const rdg_tlcp_identity_t *identity, const rdg_cert_t *peer_sign) {
+    const rdg_tlcp_config_t *c = &identity->config;
+    return c->accept_peer ? c->accept_peer(c->accept_ctx, peer_sign) : RDG_OK;
 }
 
 rdg_tlcp_identity_t *rdg_tlcp_identity_ref(rdg_tlcp_identity_t *identity) {

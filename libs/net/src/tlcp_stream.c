@@ -52,17 +52,16 @@ static void tlcp_free(tlcp_stream_t *t) {
     rdg_free(t);
 }
 
-/* The streams and timers of a loop that is freed drop themselves. */
+/* The timers of a loop that is freed drop themselves. */
 static void drop_item(loop_item_t *item) {
     tlcp_stream_t *t = RDG_LIST_ENTRY(item, tlcp_stream_t, item);
     t->dropped = true;
+    if (t->below) t->below->events = NULL;
     if (!t->working) tlcp_free(t);
 }
 
 static void finish(tlcp_stream_t *t) {
     const rdg_stream_events_t *events = t->stream.events;
-    rdg_timer_free(t->timer);
-    loop_remove(&t->item);
     rdg_err_t why = t->why == RDG_OK ? RDG_OK : rdg_fail(t->why, "%s", t->why_text);
     if (events) events->closed(t->stream.ctx, &t->stream, why);
     tlcp_free(t);
@@ -79,13 +78,20 @@ static void tell_failure(tlcp_stream_t *t) {
     if (fn) fn(t->ctx, NULL, t->why);
 }
 
+/* From here on the stream below brings the end, also while the loop is being freed. */
+static void let_go(tlcp_stream_t *t) {
+    t->state = ENDED;
+    rdg_timer_free(t->timer);
+    t->timer = NULL;
+    loop_remove(&t->item);
+    if (t->below) rdg_stream_close(t->below);
+}
+
 /* Ends without a last word to the peer. */
 static void end(tlcp_stream_t *t, rdg_err_t why) {
-    if (t->state == ENDED) return;
+    if (t->state >= LINGERING) return;
     remember(t, why);
-    t->state = ENDED;
-    rdg_timer_stop(t->timer);
-    if (t->below) rdg_stream_close(t->below);
+    let_go(t);
     tell_failure(t);
 }
 
@@ -232,6 +238,7 @@ static void on_work_done(void *arg) {
     if (!t->below) {
         if (t->state == SHAKING || t->state == OPEN)
             end(t, rdg_fail(RDG_E_CLOSED, "%s ended the connection during the TLCP handshake", t->peer));
+        if (t->state == LINGERING) let_go(t);
         finish(t);
     }
 }
@@ -255,8 +262,8 @@ static void on_timer(void *arg) {
     tlcp_stream_t *t = arg;
     if (t->state == SHAKING)
         end(t, rdg_fail(RDG_E_TIMEOUT, "the TLCP handshake with %s was not complete in time", t->peer));
-    else if (t->state == LINGERING && t->below)
-        rdg_stream_close(t->below);
+    else if (t->state == LINGERING)
+        let_go(t);
 }
 
 /* --- the stream below -------------------------------------------------------------------------------- */
@@ -291,6 +298,7 @@ static void on_closed(void *ctx, rdg_stream_t *below, rdg_err_t why) {
         rdg_tlcp_transport_ended(t->engine);
         end(t, why == RDG_OK ? rdg_fail(RDG_E_CLOSED, "%s ended the connection %s", t->peer, when) : why);
     }
+    if (t->state == LINGERING) let_go(t);
     finish(t);
 }
 
@@ -344,9 +352,11 @@ static rdg_err_t tlcp_write(rdg_stream_t *s, rdg_bytes_t bytes) {
 
 static void tlcp_close(rdg_stream_t *s) {
     tlcp_stream_t *t = tlcp_of(s);
-    if (t->state != OPEN) return;
-    rdg_tlcp_close(t->engine);
-    (void)send_out(t);
+    t->fn = NULL;
+    if (t->state == OPEN) {
+        rdg_tlcp_close(t->engine);
+        (void)send_out(t);
+    }
     end(t, RDG_OK);
 }
 
@@ -403,7 +413,7 @@ static void ignore_closed(void *ctx, rdg_stream_t *s, rdg_err_t why) {
 static const rdg_stream_events_t ignored = {ignore_data, ignore_closed, NULL};
 
 rdg_err_t rdg_tlcp_stream_open(rdg_loop_t *l, rdg_stream_t *below, const rdg_tlcp_end_t *e,
-                               rdg_connected_fn fn, void *ctx) {
+                               rdg_connected_fn fn, void *ctx, rdg_stream_t **out) {
     tlcp_stream_t *t = NULL;
     rdg_err_t err = tlcp_make(l, e, &t);
     if (err != RDG_OK) {
@@ -420,6 +430,7 @@ rdg_err_t rdg_tlcp_stream_open(rdg_loop_t *l, rdg_stream_t *below, const rdg_tlc
     rdg_stream_set_events(below, &below_events, t);
     /* A hello that cannot be written is told by the closed callback of the stream below. */
     (void)send_out(t);
+    if (out) *out = &t->stream;
     return RDG_OK;
 }
 

@@ -244,9 +244,11 @@ static void tunnel_free(rdg_tunnel_t *t) {
     rdg_free(t);
 }
 
-/* The streams of the loop and its timers drop themselves. */
+/* The timers of a loop that is freed drop themselves. */
 static void drop_item(loop_item_t *item) {
-    tunnel_free(RDG_LIST_ENTRY(item, rdg_tunnel_t, item));
+    rdg_tunnel_t *t = RDG_LIST_ENTRY(item, rdg_tunnel_t, item);
+    if (t->below) t->below->events = NULL;
+    tunnel_free(t);
 }
 
 static void on_closed(void *ctx, rdg_stream_t *below, rdg_err_t why) {

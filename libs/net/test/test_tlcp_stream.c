@@ -57,7 +57,7 @@ static void server_open(void *ctx, rdg_stream_t *s, rdg_err_t err) {
 
 static void on_accept(void *ctx, rdg_stream_t *s) {
     both_t *b = ctx;
-    CHECK_OK(rdg_tlcp_stream_open(b->loop, s, &b->server_end, server_open, b));
+    CHECK_OK(rdg_tlcp_stream_open(b->loop, s, &b->server_end, server_open, b, NULL));
 }
 
 static void client_data(void *ctx, rdg_stream_t *s, rdg_bytes_t bytes) {

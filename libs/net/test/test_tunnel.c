@@ -71,7 +71,7 @@ static void cloud_open(void *ctx, rdg_stream_t *s, rdg_err_t err) {
 }
 static void cloud_accept(void *ctx, rdg_stream_t *s) {
     site_t *x = ctx;
-    CHECK_OK(rdg_tlcp_stream_open(x->loop, s, &x->cloud_end, cloud_open, x));
+    CHECK_OK(rdg_tlcp_stream_open(x->loop, s, &x->cloud_end, cloud_open, x, NULL));
 }
 static void device_open(void *ctx, rdg_stream_t *s, rdg_err_t err) {
     site_t *x = ctx;
@@ -244,6 +244,7 @@ TEST(tunnel_beyond_its_streams_is_full_and_recovers) {
         CHECK_ERR(err, i < RDG_TUNNEL_STREAMS_MAX ? RDG_OK : RDG_E_FULL);
     }
     for (int i = 0; i < RDG_TUNNEL_STREAMS_MAX; ++i) until_closed(&x, &u[i].closed);
+    while (rdg_tunnel_stream_count(x.device) > 0) tlcp_kit_turn(x.loop);
     CHECK_OK(rdg_tunnel_open(x.device, "echo", user_open, &u[RDG_TUNNEL_STREAMS_MAX]));
     until_closed(&x, &u[RDG_TUNNEL_STREAMS_MAX].closed);
     CHECK_EQ(u[RDG_TUNNEL_STREAMS_MAX].got, 1000);

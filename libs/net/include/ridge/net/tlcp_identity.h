@@ -36,9 +36,11 @@ typedef struct rdg_tlcp_rule {
 
 /* INVALID: the parts contradict each other (a key that is not its certificate's, no root …). */
 rdg_err_t rdg_tlcp_identity_new(const rdg_tlcp_parts_t *parts, rdg_tlcp_identity_t **out);
-/* The same keys and certificates under a rule. Takes rule->ctx, also on failure. */
+/* The same keys and certificates under a further rule: base's is asked first. Takes rule->ctx, also on failure. */
 rdg_err_t rdg_tlcp_identity_with_rule(rdg_tlcp_identity_t *base, const rdg_tlcp_rule_t *rule,
                                       rdg_tlcp_identity_t **out);
+/* Whether a peer that was let in before would be let in now, by another identity's rules. */
+rdg_err_t rdg_tlcp_identity_accept(const rdg_tlcp_identity_t *identity, const rdg_cert_t *peer_sign);
 rdg_tlcp_identity_t *rdg_tlcp_identity_ref(rdg_tlcp_identity_t *identity);
 void rdg_tlcp_identity_unref(rdg_tlcp_identity_t *identity); /* NULL is fine */
 /* Borrowed; what is not said here (name, client_auth) is the caller's to set on a copy. */

@@ -31,9 +31,10 @@ typedef struct rdg_tlcp_end {
     uint64_t timeout_ms;                /* for the handshake; 0: 5,000 */
 } rdg_tlcp_end_t;
 
-/* On an error nothing is called and below is closed. */
+/* On an error nothing is called and below is closed. *out (may be NULL) is the stream to be, which may only be
+ * closed before fn is called: then fn is not called at all. */
 rdg_err_t rdg_tlcp_stream_open(rdg_loop_t *l, rdg_stream_t *below, const rdg_tlcp_end_t *end,
-                               rdg_connected_fn fn, void *ctx);
+                               rdg_connected_fn fn, void *ctx, rdg_stream_t **out);
 /* rdg_stream_connect, then rdg_tlcp_stream_open as a client. timeout_ms covers the connection alone. */
 rdg_err_t rdg_tlcp_stream_connect(rdg_loop_t *l, const char *host, uint16_t port, uint64_t timeout_ms,
                                   const rdg_tlcp_end_t *end, rdg_connected_fn fn, void *ctx);
