@@ -8,6 +8,7 @@ struct rdg_tlcp_identity {
     rdg_tlcp_identity_t *base; /* whose parts these are, if not our own */
     rdg_tlcp_parts_t parts;
     rdg_tlcp_rule_t rule;
+    rdg_hash_t pin;
     rdg_tlcp_config_t config;
 };
 
@@ -52,6 +53,16 @@ rdg_err_t rdg_tlcp_identity_new(const rdg_tlcp_parts_t *parts, rdg_tlcp_identity
     else
         *out = i;
     return err;
+}
+
+rdg_err_t rdg_tlcp_identity_pinned(const rdg_hash_t *root, rdg_tlcp_identity_t **out) {
+    rdg_tlcp_identity_t *i = rdg_calloc(1, sizeof *i);
+    if (!i) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a TLCP identity");
+    atomic_init(&i->refs, 1);
+    i->pin = *root;
+    i->config.root_pin = &i->pin;
+    *out = i;
+    return RDG_OK;
 }
 
 static rdg_err_t accept_both(void *ctx, const rdg_cert_t *peer_sign) {

@@ -438,3 +438,8 @@ const rdg_cert_t *rdg_tlcp_stream_peer(const rdg_stream_t *s) {
     RDG_ASSERT(s->vtable == &tlcp_vtable);
     return rdg_tlcp_peer(tlcp_of(s)->engine);
 }
+
+const rdg_cert_t *rdg_tlcp_stream_root(const rdg_stream_t *s) {
+    RDG_ASSERT(s->vtable == &tlcp_vtable);
+    return rdg_tlcp_pinned_root(tlcp_of(s)->engine);
+}

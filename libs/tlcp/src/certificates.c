@@ -103,6 +103,15 @@ static int64_t first_expiry(const handshake_t *h) {
     return first;
 }
 
+static const rdg_cert_t *find_pinned(const rdg_tlcp_config_t *c, const handshake_t *h) {
+    for (size_t i = 1; i < h->cert_count; i++) {
+        rdg_hash_t fingerprint;
+        rdg_cert_fingerprint(h->certs[i], &fingerprint);
+        if (rdg_hash_equal(&fingerprint, c->root_pin)) return h->certs[i];
+    }
+    return NULL;
+}
+
 rdg_err_t rdg_tlcp_certificates_take(rdg_tlcp_t *t, rdg_bytes_t body) {
     handshake_t *h = t->handshake;
     const rdg_tlcp_config_t *c = t->config;
@@ -115,12 +124,15 @@ rdg_err_t rdg_tlcp_certificates_take(rdg_tlcp_t *t, rdg_bytes_t body) {
                       "TLCP: the peer did not send an encryption certificate");
     for (size_t i = 1; i < h->cert_count; i++)
         if (i != enc_at) others[other_count++] = h->certs[i];
-    rdg_err_t err =
-        rdg_cert_verify(sign, RDG_CERT_SIGN, others, other_count, c->roots, c->root_count, t->now_s);
+    const rdg_cert_t *pinned = c->root_pin ? find_pinned(c, h) : NULL;
+    const rdg_cert_t *const *roots = pinned ? &pinned : c->roots;
+    size_t root_count = pinned ? 1 : c->root_count;
+    rdg_err_t err = rdg_cert_verify(sign, RDG_CERT_SIGN, others, other_count, roots, root_count, t->now_s);
     if (err == RDG_OK && enc)
-        err = rdg_cert_verify(enc, RDG_CERT_ENCRYPT, others, other_count, c->roots, c->root_count, t->now_s);
+        err = rdg_cert_verify(enc, RDG_CERT_ENCRYPT, others, other_count, roots, root_count, t->now_s);
     if (err != RDG_OK) return refuse_certificate(t, err);
     RDG_TRY(check_peer(t, sign));
+    if (pinned) t->pinned = rdg_cert_ref((rdg_cert_t *)(uintptr_t)pinned);
     h->peer_sign = sign, h->peer_enc = enc;
     h->session.until_s = first_expiry(h);
     return RDG_OK;

@@ -64,7 +64,9 @@ static const char *config_wrong(const rdg_tlcp_config_t *c, rdg_tlcp_role_t role
     bool client = role == RDG_TLCP_CLIENT;
     bool verifies = client || c->client_auth != RDG_TLCP_CLIENT_NONE;
     bool bare = !c->sign_key && !c->enc_key && !c->sign_cert && !c->enc_cert;
-    if (verifies && c->root_count == 0) return "there is no root to trust";
+    bool pinned = client && c->root_pin;
+    if (pinned && c->root_count > 0) return "there is a root and the fingerprint of one";
+    if (verifies && c->root_count == 0 && !pinned) return "there is no root to trust";
     if (client && c->server_name && !name_right(c->server_name))
         return "the server's name is not 1 to 253 printable characters";
     const char *wrong = client && bare ? NULL : keys_wrong(c, !client);

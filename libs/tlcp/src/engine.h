@@ -72,6 +72,7 @@ struct rdg_tlcp {
     rdg_tlcp_alert_t alert_sent, alert_received;
     rdg_tlcp_suite_t suite;
     rdg_cert_t *peer;
+    rdg_cert_t *pinned;         /* the root that the configuration's fingerprint names */
     bool resumed, session_kept; /* session_kept: under session_key in the configuration's sessions */
     session_key_t session_key;
     char server_name[RDG_TLCP_SERVER_NAME_MAX + 1];

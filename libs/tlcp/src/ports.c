@@ -28,6 +28,7 @@ void rdg_tlcp_free(rdg_tlcp_t *t) {
     rdg_tlcp_protect_fini(&t->rx);
     rdg_tlcp_protect_fini(&t->tx);
     rdg_cert_free(t->peer);
+    rdg_cert_free(t->pinned);
     rdg_secure_zero(t, sizeof *t);
     rdg_free(t);
 }
@@ -172,6 +173,10 @@ rdg_tlcp_alert_t rdg_tlcp_alert_received(const rdg_tlcp_t *t) {
 
 const rdg_cert_t *rdg_tlcp_peer(const rdg_tlcp_t *t) {
     return t->peer;
+}
+
+const rdg_cert_t *rdg_tlcp_pinned_root(const rdg_tlcp_t *t) {
+    return t->peer ? t->pinned : NULL;
 }
 
 rdg_tlcp_suite_t rdg_tlcp_suite(const rdg_tlcp_t *t) {

@@ -155,4 +155,5 @@ void rdg_tlcp_session_binding(const rdg_tlcp_config_t *c, rdg_tlcp_role_t role, 
     add_cert(out, c->sign_cert);
     add_cert(out, c->enc_cert);
     for (size_t i = 0; i < c->root_count; i++) add_cert(out, c->roots[i]);
+    add(out, c->root_pin ? rdg_bytes(c->root_pin->b, sizeof c->root_pin->b) : rdg_bytes(NULL, 0));
 }

@@ -157,3 +157,39 @@ TEST(tlcp_refuses_wrong_lists_of_certificates) {
     forged(&pki, other_enc, 3, RDG_TLCP_ALERT_decrypt_error);
     pki_free(&pki);
 }
+
+TEST(tlcp_trusts_a_root_by_its_fingerprint_only_if_it_is_sent_and_leads_there) {
+    pki_t pki, foreign;
+    pair_t p;
+    rdg_hash_t pin;
+    pki_make(&pki), pki_make(&foreign);
+    rdg_cert_fingerprint(pki.root, &pin);
+    const rdg_cert_t *whole[2] = {pki.ca, pki.root};
+    pair_make(&p, &pki);
+    p.client_config.roots = NULL, p.client_config.root_count = 0;
+    p.client_config.root_pin = &pin;
+    p.server_config.chain = whole, p.server_config.chain_count = 2;
+    pair_start(&p);
+    pair_run(&p, 100000);
+    CHECK_EQ(rdg_tlcp_state(p.client), RDG_TLCP_OPEN);
+    const rdg_cert_t *found = rdg_tlcp_pinned_root(p.client);
+    CHECK(found && rdg_bytes_equal(rdg_cert_der(found), rdg_cert_der(pki.root)));
+    pair_stop(&p);
+    p.server_config.chain_count = 1; /* the root is not sent */
+    refused(&p, true, RDG_TLCP_ALERT_unknown_ca, RDG_E_UNAUTHENTICATED);
+    whole[1] = foreign.root; /* another is */
+    p.server_config.chain_count = 2;
+    refused(&p, true, RDG_TLCP_ALERT_unknown_ca, RDG_E_UNAUTHENTICATED);
+    /* The right root beside certificates that do not lead to it. */
+    const rdg_cert_t *borrowed[2] = {foreign.ca, pki.root};
+    pair_make(&p, &foreign);
+    p.client_config = kit_config(&pki, &pki.client);
+    p.client_config.roots = NULL, p.client_config.root_count = 0;
+    p.client_config.root_pin = &pin;
+    p.server_config.chain = borrowed, p.server_config.chain_count = 2;
+    refused(&p, true, RDG_TLCP_ALERT_unknown_ca, RDG_E_UNAUTHENTICATED);
+    rdg_tlcp_t *t = NULL;
+    p.client_config.roots = pki.roots, p.client_config.root_count = 1;
+    CHECK_ERR(rdg_tlcp_new(&p.client_config, RDG_TLCP_CLIENT, NOW, rdg_test_random(), &t), RDG_E_INVALID);
+    pki_free(&pki), pki_free(&foreign);
+}

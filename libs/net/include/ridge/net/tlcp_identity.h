@@ -36,6 +36,8 @@ typedef struct rdg_tlcp_rule {
 
 /* INVALID: the parts contradict each other (a key that is not its certificate's, no root …). */
 rdg_err_t rdg_tlcp_identity_new(const rdg_tlcp_parts_t *parts, rdg_tlcp_identity_t **out);
+/* A client that is nobody yet and knows of its server no more than the SM3 fingerprint of the root. */
+rdg_err_t rdg_tlcp_identity_pinned(const rdg_hash_t *root, rdg_tlcp_identity_t **out);
 /* The same keys and certificates under a further rule: base's is asked first. Takes rule->ctx, also on failure. */
 rdg_err_t rdg_tlcp_identity_with_rule(rdg_tlcp_identity_t *base, const rdg_tlcp_rule_t *rule,
                                       rdg_tlcp_identity_t **out);

@@ -41,6 +41,8 @@ rdg_err_t rdg_tlcp_stream_connect(rdg_loop_t *l, const char *host, uint16_t port
 /* s must be a stream of this header. The peer's verified sign certificate, borrowed from s; NULL: a client
  * without one. */
 const rdg_cert_t *rdg_tlcp_stream_peer(const rdg_stream_t *s);
+/* The root that a pinned identity has found, borrowed from s. */
+const rdg_cert_t *rdg_tlcp_stream_root(const rdg_stream_t *s);
 
 #ifdef __cplusplus
 }

@@ -93,6 +93,9 @@ typedef struct rdg_tlcp_config {
     size_t chain_count;
     const rdg_cert_t *const *roots; /* whom we trust */
     size_t root_count;
+    /* Clients without a root: the SM3 of the root that the server's certificates must lead to, and that it
+     * sends along. For the first contact, when a fingerprint is all that is known. */
+    const rdg_hash_t *root_pin;
     /* By preference (the server's decides); none: ECC with GCM, then ECC with CBC. ECDHE ones are passed
      * over where a certificate that they need cannot come. */
     rdg_tlcp_suite_t suites[RDG_TLCP_SUITES_MAX];
@@ -146,6 +149,8 @@ void rdg_tlcp_close(rdg_tlcp_t *t);
 void rdg_tlcp_transport_ended(rdg_tlcp_t *t);
 
 rdg_tlcp_state_t rdg_tlcp_state(const rdg_tlcp_t *t);
+/* The root that root_pin found, borrowed from t until it is freed; NULL before OPEN and without a pin. */
+const rdg_cert_t *rdg_tlcp_pinned_root(const rdg_tlcp_t *t);
 /* Why it failed, RDG_OK before: PROTOCOL, UNAUTHENTICATED (certificates, signatures), EXPIRED (a
  * certificate), BAD_SIGNATURE (a record, a Finished), CLOSED (truncated), NO_MEMORY, EXHAUSTED …. */
 rdg_err_t rdg_tlcp_error(const rdg_tlcp_t *t);
