@@ -17,6 +17,7 @@ typedef struct work {
     rdg_bloom_t bloom;
     bool has_logs;
     rdg_kv_batch_t *batch;
+    rules_t *rules; /* after this block, when it changed them */
     block_entry_t entry;
     view_t *view;
 } work_t;
@@ -26,7 +27,8 @@ static rdg_err_t verify_seal(const rdg_ledger_t *l, const rdg_header_t *h, const
     rdg_certificate_t c;
     rdg_err_t err = rdg_certificate_decode(seal, &c);
     if (err == RDG_OK)
-        err = rdg_certificate_verify(&c, &l->genesis.validators, RDG_PHASE_COMMIT, h->height, hash);
+        err = rdg_certificate_verify(&c, &governance_epoch(&l->view->rules->g, h->height)->validators,
+                                     RDG_PHASE_COMMIT, h->height, hash);
     return err == RDG_OK ? RDG_OK : rdg_fail_in(err, "seal of block %" PRIu64, h->height);
 }
 
@@ -49,6 +51,14 @@ static rdg_err_t run_transactions(work_t *w) {
     return rdg_rlp_list_end(&w->receipts, list);
 }
 
+/* A new epoch is stored beside the block that scheduled it. */
+static rdg_err_t take_rules(work_t *w) {
+    RDG_TRY(rules_load(w->l, &w->state, &w->rules));
+    const rdg_epoch_t *latest = &w->rules->g.latest;
+    bool is_new = latest->validators.epoch != w->l->view->rules->g.latest.validators.epoch;
+    return is_new ? put_epoch(w->batch, latest) : RDG_OK;
+}
+
 static rdg_err_t execute(work_t *w) {
     rdg_ledger_t *l = w->l;
     const rdg_header_t *h = &w->block->header;
@@ -59,12 +69,15 @@ static rdg_err_t execute(work_t *w) {
         (rdg_executed_t){.chain_id = h->chain_id, .height = h->height, .block_hash = w->block->hash};
     w->hashes = (hash_source_t){l->kv, l->view->snap, h->height};
     w->executor =
-        (executor_t){.evm = l->evm, .state = &w->state, .host = {&w->state, ledger_block_hash, &w->hashes}};
-    executor_context(&w->executor.context, &l->genesis, h);
+        (executor_t){.evm = l->evm,
+                     .state = &w->state,
+                     .host = {.state = &w->state, .block_hash = ledger_block_hash, .ctx = &w->hashes}};
+    executor_context(&w->executor, &l->genesis, governance_epoch(&l->view->rules->g, h->height), h);
     w->batch = rdg_kv_batch_new();
     w->leaves = rdg_calloc(h->tx_count + (size_t)1, sizeof *w->leaves);
     if (!w->batch || !w->leaves) return RDG_E_NO_MEMORY;
     RDG_TRY(run_transactions(w));
+    if (w->executor.host.governance_changed) RDG_TRY(take_rules(w));
     RDG_TRY(state_commit(&w->state, l->tree, w->batch));
     tree_root(l->tree, &w->entry.executed.state_root);
     return RDG_OK;
@@ -87,7 +100,8 @@ static rdg_err_t prepare(work_t *w) {
     RDG_TRY(
         blockfile_plan(l->files, w->block->proposal, w->seal, rdg_buf_view(&w->receipts), &w->entry.place));
     RDG_TRY(fill_batch(w));
-    return view_new(l, &w->entry, l->view->head.checkpoint_height, &w->view);
+    return view_new(l, &w->entry, l->view->head.checkpoint_height, w->rules ? w->rules : l->view->rules,
+                    &w->view);
 }
 
 static rdg_err_t store(work_t *w) {
@@ -104,6 +118,7 @@ static void work_free(work_t *w) {
     rdg_free(w->leaves);
     rdg_kv_batch_free(w->batch);
     view_put(w->view);
+    rules_put(w->rules);
 }
 
 /* The tree in memory is ahead of the store after a failure: put it back, or let nothing further be applied.
@@ -156,15 +171,23 @@ rdg_err_t rdg_ledger_apply(rdg_ledger_t *l, rdg_bytes_t proposal, rdg_bytes_t se
     return err;
 }
 
+/* The last block of an epoch is the first that the next one's validators vote on: either may have certified it. */
+static rdg_err_t checkpoint_set(rdg_ledger_t *l, uint64_t height, uint64_t epoch, rdg_epoch_t *out) {
+    RDG_TRY(epoch_at(l, l->view->rules, height, out));
+    if (out->validators.epoch == epoch || out->last_height != height) return RDG_OK;
+    return epoch_at(l, l->view->rules, height + 1, out);
+}
+
 /* A certificate that verifies for another digest than ours is the quorum's word against us. */
-static rdg_err_t check_checkpoint(const rdg_ledger_t *l, const block_entry_t *e, rdg_bytes_t certificate) {
+static rdg_err_t check_checkpoint(rdg_ledger_t *l, const block_entry_t *e, rdg_bytes_t certificate) {
     rdg_certificate_t c;
+    rdg_epoch_t epoch;
     rdg_hash_t ours;
     uint64_t height = e->header.height;
     RDG_TRY(rdg_executed_hash(&e->executed, &ours));
     RDG_TRY(rdg_certificate_decode(certificate, &c));
-    RDG_TRY(rdg_certificate_verify(&c, &l->genesis.validators, RDG_PHASE_CHECKPOINT, height,
-                                   &c.statement.digest));
+    RDG_TRY(checkpoint_set(l, height, c.statement.epoch, &epoch));
+    RDG_TRY(rdg_certificate_verify(&c, &epoch.validators, RDG_PHASE_CHECKPOINT, height, &c.statement.digest));
     if (rdg_hash_equal(&c.statement.digest, &ours)) return RDG_OK;
     return rdg_fail(RDG_E_DIVERGED,
                     "block %" PRIu64 ": a quorum executed it to another result than this node: restore "
@@ -188,7 +211,7 @@ static rdg_err_t store_checkpoint(rdg_ledger_t *l, uint64_t height, rdg_bytes_t 
     /* Not synced: a certificate that a power cut takes is made or fetched again. */
     err = rdg_kv_write(l->kv, batch, false);
     rdg_kv_batch_free(batch);
-    return err == RDG_OK ? view_replace(l, &head, highest) : err;
+    return err == RDG_OK ? view_replace(l, &head, highest, l->view->rules) : err;
 }
 
 rdg_err_t rdg_ledger_checkpoint(rdg_ledger_t *l, uint64_t height, rdg_bytes_t certificate) {

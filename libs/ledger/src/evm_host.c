@@ -1,5 +1,6 @@
 /* The EVM's view of the state. */
 #include <string.h>
+#include "governance.h"
 #include "ridge/crypto/hash.h"
 #include "state.h"
 #include "word.h"
@@ -192,4 +193,5 @@ const rdg_evm_host_t RDG_STATE_HOST = {.exists = host_exists,
                                        .log = host_log,
                                        .block_hash = host_block_hash,
                                        .snapshot = host_snapshot,
-                                       .revert_to = host_revert};
+                                       .revert_to = host_revert,
+                                       .precompile = governance_call};

@@ -3,14 +3,19 @@
 
 enum { REFUND_DIVISOR = 5 }; /* EIP-3529 */
 
-void executor_context(rdg_evm_context_t *out, const rdg_genesis_t *g, const rdg_header_t *h) {
+void executor_context(executor_t *x, const rdg_genesis_t *g, const rdg_epoch_t *epoch,
+                      const rdg_header_t *h) {
+    const rdg_validator_set_t *set = &epoch->validators;
+    rdg_evm_context_t *out = &x->context;
+    x->host.context = out;
+    x->host.genesis = g;
     *out = (rdg_evm_context_t){.revision = g->params.revision,
                                .chain_id = word_from_u64(h->chain_id),
                                .block_number = h->height,
                                .block_time_s = h->time_ms / 1000,
                                .block_gas_limit = h->gas_limit};
     for (size_t i = 0; i < sizeof h->parent.b; ++i) out->prevrandao.b[i] = h->parent.b[i];
-    if (h->proposer < g->validators.count) rdg_sm2_address(&g->validators.keys[h->proposer], &out->coinbase);
+    if (h->proposer < set->count) rdg_sm2_address(&set->keys[h->proposer], &out->coinbase);
 }
 
 static uint64_t used_after_refund(uint64_t limit, const rdg_evm_result_t *result) {

@@ -2,6 +2,7 @@
 #ifndef RIDGE_LEDGER_EXECUTOR_H
 #define RIDGE_LEDGER_EXECUTOR_H
 #include "ridge/ledger/ledger.h"
+#include "governance.h"
 #include "state.h"
 
 typedef struct executor {
@@ -11,9 +12,9 @@ typedef struct executor {
     rdg_evm_context_t context; /* origin is set for each transaction */
 } executor_t;
 
-/* The EVM's context of a block. parent: hash of the block before (it is PREVRANDAO: unpredictable enough for
+/* The EVM's context of a block that this epoch decides. parent: hash of the block before (it is PREVRANDAO: unpredictable enough for
  * tools, not a source of randomness). */
-void executor_context(rdg_evm_context_t *out, const rdg_genesis_t *g, const rdg_header_t *h);
+void executor_context(executor_t *x, const rdg_genesis_t *g, const rdg_epoch_t *epoch, const rdg_header_t *h);
 /* The transaction has passed rdg_tx_check. *receipt borrows from state and machine until the next one. */
 rdg_err_t executor_run(executor_t *x, const rdg_tx_t *tx, uint64_t gas_before, rdg_receipt_t *receipt);
 /* gas_limit includes the intrinsic gas; *output borrows from the machine. */

@@ -1,6 +1,7 @@
 /* Genesis: reading and checking the JSON form. Its canonical RLP and digest: genesis_hash.c. */
 #include "ridge/ledger/genesis.h"
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 #include "genesis_hash.h"
 #include "ridge/base/file.h"
@@ -17,7 +18,43 @@ void rdg_chain_params_default(rdg_chain_params_t *p) {
                               .block_gas_limit = 1000000000,
                               .tx_gas_limit = 30000000,
                               .block_tx_max = 2000,
-                              .revision = RDG_EVM_CANCUN};
+                              .revision = RDG_EVM_CANCUN,
+                              .view_timeout_ms = RDG_VIEW_TIMEOUT_MS};
+}
+
+static const struct {
+    const char *name;
+    size_t offset;
+    uint64_t min, max;
+} bounds[] = {
+    {"block_interval_ms", offsetof(rdg_chain_params_t, block_interval_ms), 1, 3600000},
+    {"empty_block_ms", offsetof(rdg_chain_params_t, empty_block_ms), 0, 86400000},
+    {"tx_gas_limit", offsetof(rdg_chain_params_t, tx_gas_limit), 21000, 60000000},
+    {"block_gas_limit", offsetof(rdg_chain_params_t, block_gas_limit), 21000, 2000000000},
+    {"block_tx_max", offsetof(rdg_chain_params_t, block_tx_max), 1, RDG_BLOCK_TXS_MAX},
+    {"view_timeout_ms", offsetof(rdg_chain_params_t, view_timeout_ms), 100, 3600000},
+    {"rotate_every", offsetof(rdg_chain_params_t, rotate_every), 0, 1000000000},
+};
+
+rdg_err_t rdg_chain_param(rdg_chain_params_t *p, const char *name, uint64_t **slot) {
+    for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; ++i) {
+        if (strcmp(bounds[i].name, name) != 0) continue;
+        *slot = (uint64_t *)(void *)((char *)p + bounds[i].offset);
+        return RDG_OK;
+    }
+    return rdg_fail(RDG_E_NOT_FOUND, "a chain has no parameter '%.32s'", name);
+}
+
+rdg_err_t rdg_chain_params_check(const rdg_chain_params_t *p) {
+    for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; ++i) {
+        uint64_t v = *(const uint64_t *)(const void *)((const char *)p + bounds[i].offset);
+        uint64_t min = bounds[i].min;
+        if (bounds[i].offset == offsetof(rdg_chain_params_t, block_gas_limit)) min = p->tx_gas_limit;
+        if (v < min || v > bounds[i].max)
+            return rdg_fail(RDG_E_INVALID, "params.%s is %" PRIu64 ": want %" PRIu64 " to %" PRIu64,
+                            bounds[i].name, v, min, bounds[i].max);
+    }
+    return RDG_OK;
 }
 
 /* A field that nobody knows would be missing from the digest: two files with one hash. */
@@ -45,7 +82,7 @@ static rdg_err_t copy_name(const char *what, const char *text, char out[RDG_NAME
 }
 
 static rdg_err_t read_validators(const json_t *root, rdg_genesis_t *g) {
-    static const char *const known[] = {"name", "key", NULL};
+    static const char *const known[] = {"name", "key", "weight", NULL};
     json_t *list = NULL;
     RDG_TRY(rdg_json_get_array(root, "validators", &list));
     size_t count = json_array_size(list);
@@ -55,10 +92,16 @@ static rdg_err_t read_validators(const json_t *root, rdg_genesis_t *g) {
         const json_t *v = json_array_get(list, i);
         const char *name = NULL;
         uint8_t key[64];
+        uint64_t weight = 1;
         RDG_TRY(rdg_json_get_str(v, "name", &name));
         RDG_TRY(copy_name("validator", name, g->validator_names[i]));
         RDG_TRY(only_known(v, "validator", known));
         RDG_TRY(rdg_json_get_hex(v, "key", key, sizeof key));
+        RDG_TRY(rdg_json_opt_u64(v, "weight", &weight));
+        if (weight == 0 || weight > RDG_VALIDATOR_WEIGHT_MAX)
+            return rdg_fail(RDG_E_INVALID, "validator '%s': weight %" PRIu64 ", want 1 to %u", name, weight,
+                            RDG_VALIDATOR_WEIGHT_MAX);
+        g->validators.weights[i] = (uint32_t)weight;
         rdg_err_t err = rdg_sm2_public_decode(rdg_bytes(key, sizeof key), &g->validators.keys[i]);
         if (err != RDG_OK) return rdg_fail_in(err, "validator '%s'", name);
         for (size_t j = 0; j < i; ++j)
@@ -83,37 +126,20 @@ static rdg_err_t read_admins(const json_t *root, rdg_genesis_t *g) {
     return RDG_OK;
 }
 
-static rdg_err_t in_range(const char *name, uint64_t v, uint64_t min, uint64_t max) {
-    if (v >= min && v <= max) return RDG_OK;
-    return rdg_fail(RDG_E_INVALID, "params.%s is %" PRIu64 ": want %" PRIu64 " to %" PRIu64, name, v, min,
-                    max);
-}
-
 static rdg_err_t read_params(const json_t *root, rdg_chain_params_t *p) {
-    static const char *const known[] = {"block_interval_ms",
-                                        "empty_block_ms",
-                                        "block_gas_limit",
-                                        "tx_gas_limit",
-                                        "block_tx_max",
-                                        "evm_revision",
-                                        NULL};
+    static const char *const known[] = {"block_interval_ms", "empty_block_ms", "block_gas_limit",
+                                        "tx_gas_limit",      "block_tx_max",   "evm_revision",
+                                        "view_timeout_ms",   "rotate_every",   NULL};
     rdg_chain_params_default(p);
     const json_t *o = json_object_get(root, "params");
     if (!o) return RDG_OK;
     const char *revision = "cancun";
     if (!json_is_object(o)) return rdg_fail(RDG_E_INVALID, "params: want an object");
     RDG_TRY(only_known(o, "params", known));
-    RDG_TRY(rdg_json_opt_u64(o, "block_interval_ms", &p->block_interval_ms));
-    RDG_TRY(rdg_json_opt_u64(o, "empty_block_ms", &p->empty_block_ms));
-    RDG_TRY(rdg_json_opt_u64(o, "block_gas_limit", &p->block_gas_limit));
-    RDG_TRY(rdg_json_opt_u64(o, "tx_gas_limit", &p->tx_gas_limit));
-    RDG_TRY(rdg_json_opt_u64(o, "block_tx_max", &p->block_tx_max));
+    for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; ++i)
+        RDG_TRY(rdg_json_opt_u64(o, bounds[i].name, (uint64_t *)(void *)((char *)p + bounds[i].offset)));
     RDG_TRY(rdg_json_opt_str(o, "evm_revision", &revision));
-    RDG_TRY(in_range("block_interval_ms", p->block_interval_ms, 1, 3600000));
-    RDG_TRY(in_range("empty_block_ms", p->empty_block_ms, 0, 86400000));
-    RDG_TRY(in_range("tx_gas_limit", p->tx_gas_limit, 21000, 60000000));
-    RDG_TRY(in_range("block_gas_limit", p->block_gas_limit, p->tx_gas_limit, 2000000000));
-    RDG_TRY(in_range("block_tx_max", p->block_tx_max, 1, RDG_BLOCK_TXS_MAX));
+    RDG_TRY(rdg_chain_params_check(p));
     if (!strcmp(revision, "cancun"))
         p->revision = RDG_EVM_CANCUN;
     else if (!strcmp(revision, "shanghai"))

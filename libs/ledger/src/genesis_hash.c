@@ -2,7 +2,9 @@
  *
  * [ version, name, chain_id, time_ms, consensus, [[name, key], …], [admin, …],
  *   [block_interval_ms, empty_block_ms, block_gas_limit, tx_gas_limit, block_tx_max, revision],
- *   [[address, balance], …] ]   with the allocations ascending by address. */
+ *   [[address, balance], …] ]   with the allocations ascending by address.
+ * A weight other than 1 follows the validator's key; view_timeout_ms and rotate_every follow the revision when
+ * one of them is not the default. */
 #include "genesis_hash.h"
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +34,10 @@ static void put_params(const rdg_chain_params_t *p, rdg_buf_t *out) {
     rdg_rlp_put_u64(out, p->tx_gas_limit);
     rdg_rlp_put_u64(out, p->block_tx_max);
     rdg_rlp_put_u64(out, (uint64_t)p->revision);
+    if (p->view_timeout_ms != RDG_VIEW_TIMEOUT_MS || p->rotate_every != 0) {
+        rdg_rlp_put_u64(out, p->view_timeout_ms);
+        rdg_rlp_put_u64(out, p->rotate_every);
+    }
     rdg_rlp_list_end(out, list);
 }
 
@@ -41,6 +47,8 @@ static void put_lists(const rdg_genesis_t *g, rdg_buf_t *out) {
         size_t item = rdg_rlp_list_begin(out);
         rdg_rlp_put_str(out, g->validator_names[i]);
         rdg_rlp_put_bytes(out, rdg_bytes(g->validators.keys[i].b, sizeof g->validators.keys[i].b));
+        uint32_t weight = rdg_validators_weight(&g->validators, i);
+        if (weight != 1) rdg_rlp_put_u64(out, weight);
         rdg_rlp_list_end(out, item);
     }
     rdg_rlp_list_end(out, list);
@@ -77,11 +85,12 @@ rdg_err_t rdg_genesis_rehash(rdg_genesis_t *g) {
 }
 
 static json_t *params_json(const rdg_chain_params_t *p) {
-    return json_pack("{sI sI sI sI sI ss}", "block_interval_ms", (json_int_t)p->block_interval_ms,
+    return json_pack("{sI sI sI sI sI ss sI sI}", "block_interval_ms", (json_int_t)p->block_interval_ms,
                      "empty_block_ms", (json_int_t)p->empty_block_ms, "block_gas_limit",
                      (json_int_t)p->block_gas_limit, "tx_gas_limit", (json_int_t)p->tx_gas_limit,
                      "block_tx_max", (json_int_t)p->block_tx_max, "evm_revision",
-                     p->revision == RDG_EVM_SHANGHAI ? "shanghai" : "cancun");
+                     p->revision == RDG_EVM_SHANGHAI ? "shanghai" : "cancun", "view_timeout_ms",
+                     (json_int_t)p->view_timeout_ms, "rotate_every", (json_int_t)p->rotate_every);
 }
 
 static bool fill_json(const rdg_genesis_t *g, json_t *root) {
@@ -92,6 +101,8 @@ static bool fill_json(const rdg_genesis_t *g, json_t *root) {
         json_t *v = json_object();
         ok &= !json_object_set_new(v, "name", json_string(g->validator_names[i]));
         ok &= !json_object_set_new(v, "key", rdg_json_hex(key, sizeof g->validators.keys[i].b));
+        uint32_t weight = rdg_validators_weight(&g->validators, i);
+        if (weight != 1) ok &= !json_object_set_new(v, "weight", json_integer(weight));
         ok &= !json_array_append_new(validators, v);
     }
     for (uint32_t i = 0; i < g->admin_count; ++i)

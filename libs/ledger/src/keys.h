@@ -7,6 +7,7 @@ enum {
     KEY_ACCOUNT = 'A',    /* address: RLP account */
     KEY_BLOCK = 'B',      /* height: block record, see index.c */
     KEY_CONSENSUS = 'C',  /* the consensus core's own */
+    KEY_EPOCH = 'E',      /* number: epoch, see governance.h */
     KEY_HASH = 'H',       /* block hash: height */
     KEY_CODE = 'K',       /* Keccak-256 of the code: code */
     KEY_BLOOM = 'L',      /* height: log bloom; absent when the block has no log */

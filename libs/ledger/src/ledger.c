@@ -7,7 +7,7 @@
 #include "ridge/codec/hex.h"
 #include "word.h"
 
-enum { LAYOUT_VERSION = 1 };
+enum { LAYOUT_VERSION = 2 }; /* 2: governance in the state, epochs */
 
 static rdg_err_t fill_genesis_state(rdg_ledger_t *l, rdg_kv_batch_t *batch, block_entry_t *e) {
     state_t state;
@@ -19,9 +19,19 @@ static rdg_err_t fill_genesis_state(rdg_ledger_t *l, rdg_kv_batch_t *batch, bloc
         err = state_account(&state, &l->genesis.alloc[i].address, &account);
         if (err == RDG_OK) account->now.balance = l->genesis.alloc[i].balance;
     }
+    if (err == RDG_OK) err = governance_create(&state, &l->genesis);
     if (err == RDG_OK) err = state_commit(&state, l->tree, batch);
     state_fini(&state);
     tree_root(l->tree, &e->executed.state_root);
+    return err;
+}
+
+static rdg_err_t put_first_epoch(rdg_ledger_t *l, rdg_kv_batch_t *batch) {
+    governance_t *g = rdg_alloc(sizeof *g);
+    if (!g) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the chain's governance");
+    governance_from_genesis(&l->genesis, g);
+    rdg_err_t err = put_epoch(batch, &g->latest);
+    rdg_free(g);
     return err;
 }
 
@@ -37,6 +47,7 @@ static rdg_err_t write_genesis(rdg_ledger_t *l) {
     rdg_kv_batch_t *batch = rdg_kv_batch_new();
     if (!batch) return RDG_E_NO_MEMORY;
     rdg_err_t err = fill_genesis_state(l, batch, &e);
+    if (err == RDG_OK) err = put_first_epoch(l, batch);
     if (err == RDG_OK) {
         put_u64(batch, META_VERSION, LAYOUT_VERSION);
         err = put_entry(batch, &e);
@@ -62,9 +73,9 @@ static rdg_err_t check_chain(const rdg_ledger_t *l) {
     uint64_t version = 0;
     RDG_TRY(load_u64(l->kv, META_VERSION, &version));
     if (version != LAYOUT_VERSION)
-        return rdg_fail(RDG_E_UNSUPPORTED,
-                        "the ledger has layout %llu, this program knows %d: use the newer program",
-                        (unsigned long long)version, LAYOUT_VERSION);
+        return rdg_fail(RDG_E_UNSUPPORTED, "the ledger has layout %llu, this program knows %d: %s",
+                        (unsigned long long)version, LAYOUT_VERSION,
+                        version > LAYOUT_VERSION ? "use the newer program" : "create the chain anew");
     RDG_TRY(entry_load(l->kv, NULL, 0, &genesis));
     if (rdg_hash_equal(&genesis.hash, &l->genesis.hash)) return RDG_OK;
     char there[65], given[65];
@@ -84,6 +95,18 @@ static rdg_err_t open_store(rdg_ledger_t *l, const rdg_ledger_options_t *options
     return rdg_kv_open_rocksdb(path, &(rdg_kv_options_t){options->memory_bytes, true}, &l->kv);
 }
 
+static rdg_err_t open_rules(rdg_ledger_t *l, const block_entry_t *head, uint64_t checkpoint) {
+    state_t state;
+    rules_t *rules = NULL;
+    state_init(&state, l->kv, NULL);
+    state_begin_tx(&state);
+    rdg_err_t err = rules_load(l, &state, &rules);
+    state_fini(&state);
+    if (err == RDG_OK) err = view_replace(l, head, checkpoint, rules);
+    rules_put(rules);
+    return err;
+}
+
 static rdg_err_t open_head(rdg_ledger_t *l, uint64_t height) {
     char path[LEDGER_PATH_MAX];
     block_entry_t head;
@@ -100,7 +123,7 @@ static rdg_err_t open_head(rdg_ledger_t *l, uint64_t height) {
     if (err != RDG_OK && err != RDG_E_NOT_FOUND) return err;
     RDG_TRY(rdg_path_join(path, sizeof path, l->dir, "blocks"));
     RDG_TRY(blockfile_open(path, &head.place, height, &l->files));
-    return view_replace(l, &head, checkpoint);
+    return open_rules(l, &head, checkpoint);
 }
 
 static rdg_err_t open_all(rdg_ledger_t *l, const rdg_ledger_options_t *options) {

@@ -10,6 +10,12 @@
 
 enum { RECENT_BLOCKS = 4, IDLE_MACHINES = 2, LEDGER_PATH_MAX = 900 };
 
+/* Governance after a block; immutable. */
+typedef struct rules {
+    rdg_ref_t ref;
+    governance_t g;
+} rules_t;
+
 /* What readers see: one height, whole. Immutable; the last reference releases the snapshot. */
 typedef struct view {
     rdg_ref_t ref;
@@ -17,6 +23,7 @@ typedef struct view {
     rdg_kv_snapshot_t *snap;
     rdg_ledger_head_t head;
     rdg_header_t header; /* of the head */
+    rules_t *rules;
 } view_t;
 
 /* A block's entry in the store. */
@@ -61,12 +68,20 @@ view_t *view_get(rdg_ledger_t *l); /* returns a reference */
 void view_put(view_t *v);
 /* Made before the block is durable, published after: then only want of memory for a snapshot can fail. *out
  * is to be put by the caller in every case. */
-rdg_err_t view_new(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height, view_t **out);
+rdg_err_t view_new(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height, rules_t *rules,
+                   view_t **out);
 rdg_err_t view_publish(rdg_ledger_t *l, view_t *v);
-rdg_err_t view_replace(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height);
+rdg_err_t view_replace(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height, rules_t *rules);
 rdg_block_t *recent_find(rdg_ledger_t *l, const rdg_hash_t *hash,
                          rdg_bytes_t proposal);   /* a reference or NULL */
 void recent_add(rdg_ledger_t *l, rdg_block_t *b); /* takes a reference of its own */
+
+/* epochs.c */
+rdg_err_t rules_load(rdg_ledger_t *l, state_t *s, rules_t **out); /* returns a reference */
+void rules_put(rules_t *r);                                       /* NULL is fine */
+rdg_err_t put_epoch(rdg_kv_batch_t *batch, const rdg_epoch_t *e);
+/* The epoch of any height, also of one that is scheduled; rules: of the head. */
+rdg_err_t epoch_at(rdg_ledger_t *l, const rules_t *rules, uint64_t height, rdg_epoch_t *out);
 
 /* check.c, with write_lock held */
 rdg_err_t check_header(const rdg_ledger_t *l, const rdg_header_t *h);

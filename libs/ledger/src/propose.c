@@ -36,7 +36,7 @@ static rdg_err_t build(rdg_ledger_t *l, rdg_header_t *h, rdg_tx_t **txs, rdg_buf
 
 static rdg_err_t propose(rdg_ledger_t *l, rdg_pool_t *pool, rdg_header_t *h, bool allow_empty, rdg_tx_t **txs,
                          rdg_buf_t *out) {
-    size_t max = (size_t)l->genesis.params.block_tx_max;
+    size_t max = (size_t)l->view->rules->g.params.block_tx_max;
     size_t bytes = RDG_BLOCK_BYTES_MAX - PROPOSAL_OVERHEAD - max * TX_OVERHEAD;
     rdg_err_t err = RDG_OK;
     size_t count = rdg_pool_take(pool, h->height, max, bytes, h->gas_limit, txs);
@@ -51,17 +51,18 @@ static rdg_err_t propose(rdg_ledger_t *l, rdg_pool_t *pool, rdg_header_t *h, boo
 
 rdg_err_t rdg_ledger_propose(rdg_ledger_t *l, rdg_pool_t *pool, uint32_t proposer, uint64_t now_ms,
                              bool allow_empty, rdg_buf_t *out) {
-    rdg_tx_t **txs = rdg_calloc((size_t)l->genesis.params.block_tx_max, sizeof(rdg_tx_t *));
+    rdg_tx_t **txs = rdg_calloc(RDG_BLOCK_TXS_MAX, sizeof(rdg_tx_t *));
     if (!txs) return RDG_E_NO_MEMORY;
     pthread_mutex_lock(&l->write_lock);
     const rdg_ledger_head_t *head = &l->view->head;
+    const governance_t *g = &l->view->rules->g;
     rdg_header_t h = {.chain_id = l->genesis.validators.chain_id,
-                      .epoch = l->genesis.validators.epoch,
+                      .epoch = governance_epoch(g, head->height + 1)->validators.epoch,
                       .height = head->height + 1,
                       .time_ms = now_ms > head->time_ms ? now_ms : head->time_ms + 1,
                       .parent = head->hash,
                       .proposer = proposer,
-                      .gas_limit = l->genesis.params.block_gas_limit};
+                      .gas_limit = g->params.block_gas_limit};
     rdg_err_t err = propose(l, pool, &h, allow_empty, txs, out);
     pthread_mutex_unlock(&l->write_lock);
     rdg_free(txs);

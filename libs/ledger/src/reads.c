@@ -199,8 +199,10 @@ rdg_err_t rdg_ledger_call(rdg_ledger_t *l, const rdg_call_t *call, rdg_buf_t *ou
     view_t *v = view_get(l);
     state_init(&state, l->kv, v->snap);
     hash_source_t hashes = {l->kv, v->snap, v->header.height};
-    executor_t x = {.evm = vm, .state = &state, .host = {&state, ledger_block_hash, &hashes}};
-    executor_context(&x.context, &l->genesis, &v->header);
+    executor_t x = {.evm = vm,
+                    .state = &state,
+                    .host = {.state = &state, .block_hash = ledger_block_hash, .ctx = &hashes}};
+    executor_context(&x, &l->genesis, governance_epoch(&v->rules->g, v->header.height), &v->header);
     rdg_err_t err = executor_call(&x, call, gas, result, &bytes);
     if (err == RDG_OK) err = rdg_buf_append(output, bytes.data, bytes.len);
     state_fini(&state);

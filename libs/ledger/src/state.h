@@ -12,6 +12,7 @@
 #include "ridge/base/arena.h"
 #include "ridge/kv/kv.h"
 #include "ridge/ledger/block.h"
+#include "ridge/ledger/genesis.h"
 #include "table.h"
 #include "tree.h"
 
@@ -106,6 +107,10 @@ typedef struct state_host {
     /* Hash of a block among the last 256 before the running one. */
     rdg_err_t (*block_hash)(void *ctx, uint64_t height, rdg_word_t *out);
     void *ctx;
+    /* For governance: the running block and transaction; whether a call may have changed it. */
+    const rdg_evm_context_t *context;
+    const rdg_genesis_t *genesis;
+    bool governance_changed;
 } state_host_t;
 
 #endif

@@ -14,14 +14,18 @@ view_t *view_get(rdg_ledger_t *l) {
 void view_put(view_t *v) {
     if (!v || !rdg_ref_put(&v->ref)) return;
     rdg_kv_snapshot_release(v->kv, v->snap);
+    rules_put(v->rules);
     rdg_free(v);
 }
 
-rdg_err_t view_new(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height, view_t **out) {
+rdg_err_t view_new(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height, rules_t *rules,
+                   view_t **out) {
     view_t *v = *out = rdg_calloc(1, sizeof *v);
     if (!v) return RDG_E_NO_MEMORY;
     rdg_ref_init(&v->ref);
     v->kv = l->kv;
+    rdg_ref_get(&rules->ref);
+    v->rules = rules;
     v->header = e->header;
     v->head = (rdg_ledger_head_t){.height = e->header.height,
                                   .time_ms = e->header.time_ms,
@@ -44,9 +48,9 @@ rdg_err_t view_publish(rdg_ledger_t *l, view_t *v) {
     return RDG_OK;
 }
 
-rdg_err_t view_replace(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height) {
+rdg_err_t view_replace(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height, rules_t *rules) {
     view_t *v = NULL;
-    rdg_err_t err = view_new(l, e, checkpoint_height, &v);
+    rdg_err_t err = view_new(l, e, checkpoint_height, rules, &v);
     if (err == RDG_OK) err = view_publish(l, v);
     view_put(v);
     return err;

@@ -127,6 +127,59 @@ rdg_err_t support_apply(rdg_ledger_t *l, rdg_tx_t **txs, uint32_t count, rdg_exe
     return err;
 }
 
+static rdg_sm2_key_t *key_of(const rdg_sm2_public_t *public) {
+    for (uint8_t n = 1; n <= SUPPORT_KEYS; ++n) {
+        rdg_sm2_public_t key;
+        rdg_sm2_key_public(support_key(n), &key);
+        if (memcmp(key.b, public->b, sizeof key.b) == 0) return support_key(n);
+    }
+    CHECK(false);
+    return NULL;
+}
+
+void support_certify(const rdg_epoch_t *e, rdg_phase_t phase, uint64_t height, const rdg_hash_t *digest,
+                     rdg_buf_t *out) {
+    rdg_certificate_t c = {
+        .statement = {.phase = phase, .epoch = e->validators.epoch, .height = height, .digest = *digest},
+        .count = e->validators.count};
+    rdg_hash_t statement;
+    rdg_statement_hash(SUPPORT_CHAIN_ID, &c.statement, &statement);
+    for (uint32_t i = 0; i < c.count; ++i) {
+        c.votes[i].index = i;
+        CHECK_OK(rdg_sm2_sign(key_of(&e->validators.keys[i]), statement.b, sizeof statement.b,
+                              &c.votes[i].signature));
+    }
+    CHECK_OK(rdg_certificate_encode(&c, out));
+}
+
+rdg_err_t support_apply_epoch(rdg_ledger_t *l, rdg_tx_t **txs, uint32_t count) {
+    rdg_buf_t proposal, seal;
+    rdg_ledger_head_t head;
+    rdg_chain_params_t params;
+    rdg_epoch_t epoch;
+    rdg_executed_t executed;
+    rdg_hash_t hash;
+    rdg_ledger_head(l, &head);
+    rdg_ledger_params(l, &params);
+    CHECK_OK(rdg_ledger_epoch(l, head.height + 1, &epoch));
+    rdg_buf_init(&proposal, RDG_BLOCK_BYTES_MAX);
+    rdg_buf_init(&seal, 65536);
+    rdg_header_t h = {.chain_id = SUPPORT_CHAIN_ID,
+                      .epoch = epoch.validators.epoch,
+                      .height = head.height + 1,
+                      .time_ms = head.time_ms + 100,
+                      .parent = head.hash,
+                      .gas_limit = params.block_gas_limit};
+    support_encode(&h, txs, count, &proposal);
+    CHECK_OK(rdg_header_hash(&h, &hash));
+    support_certify(&epoch, RDG_PHASE_COMMIT, h.height, &hash, &seal);
+    rdg_err_t err = rdg_ledger_apply(l, rdg_buf_view(&proposal), rdg_buf_view(&seal), false, &executed);
+    for (uint32_t i = 0; i < count; ++i) rdg_tx_unref(txs[i]);
+    rdg_buf_fini(&proposal);
+    rdg_buf_fini(&seal);
+    return err;
+}
+
 rdg_pool_t *support_pool(void) {
     rdg_pool_t *p = NULL;
     rdg_pool_limits_t limits = {1000, 1u << 20, 100};

@@ -28,6 +28,11 @@ void support_seal(rdg_bytes_t proposal, rdg_buf_t *out);
 void support_certificate(rdg_phase_t phase, uint64_t height, const rdg_hash_t *digest, rdg_buf_t *out);
 /* Proposal, seal, apply as a synced block; the references of txs are taken. */
 rdg_err_t support_apply(rdg_ledger_t *l, rdg_tx_t **txs, uint32_t count, rdg_executed_t *out);
+/* The same by the epoch of the next height, sealed by all of its validators, whose keys are among the test's. */
+rdg_err_t support_apply_epoch(rdg_ledger_t *l, rdg_tx_t **txs, uint32_t count);
+/* Statement signed by all of e; appended. */
+void support_certify(const rdg_epoch_t *e, rdg_phase_t phase, uint64_t height, const rdg_hash_t *digest,
+                     rdg_buf_t *out);
 rdg_pool_t *support_pool(void);
 
 #endif

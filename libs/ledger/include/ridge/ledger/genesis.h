@@ -4,8 +4,10 @@
  *   "validators": [ { "name": "dev-1", "key": "<128 hex>" }, … ],
  *   "admins": [ "0x<address>", … ],
  *   "params": { "block_interval_ms": 100, "empty_block_ms": 0, "block_gas_limit": 1000000000, "tx_gas_limit":
- * 30000000, "block_tx_max": 2000, "evm_revision": "cancun" }, "alloc": { "0x<address>": "<decimal balance>" }
- * }
+ * 30000000, "block_tx_max": 2000, "evm_revision": "cancun", "view_timeout_ms": 2000, "rotate_every": 0 },
+ *   "alloc": { "0x<address>": "<decimal balance>" } }
+ *
+ * A validator may have a "weight" (1 when it is missing).
  *
  * The genesis hash is SM3 (tag GENESIS) of the canonical RLP of these values, so white space and key order of
  * the file do not matter; it is the parent hash of block 1 and height 0's block hash. An unknown field is
@@ -26,11 +28,19 @@ extern "C" {
 #define RDG_GENESIS_ALLOC_MAX 256
 #define RDG_GENESIS_BYTES_MAX (256u << 10)
 #define RDG_NAME_MAX 64
+#define RDG_VIEW_TIMEOUT_MS 2000 /* by default */
 
 typedef struct rdg_chain_params {
     uint64_t block_interval_ms, empty_block_ms, block_gas_limit, tx_gas_limit, block_tx_max;
     rdg_evm_revision_t revision;
+    uint64_t view_timeout_ms; /* a block that takes longer is its leader's fault */
+    uint64_t rotate_every;    /* blocks after which the leader changes without a fault; 0: never */
 } rdg_chain_params_t;
+
+/* Of the parameter with that name in a genesis or in governance. *slot points into p. NOT_FOUND. */
+rdg_err_t rdg_chain_param(rdg_chain_params_t *p, const char *name, uint64_t **slot);
+/* INVALID names the first parameter that is out of its bounds. */
+rdg_err_t rdg_chain_params_check(const rdg_chain_params_t *p);
 
 typedef struct rdg_genesis {
     char name[RDG_NAME_MAX + 1];

@@ -28,6 +28,7 @@
 #include "ridge/kv/kv.h"
 #include "ridge/ledger/block.h"
 #include "ridge/ledger/genesis.h"
+#include "ridge/ledger/governance.h"
 #include "ridge/ledger/pool.h"
 #include "ridge/ledger/proof.h"
 
@@ -61,6 +62,11 @@ typedef struct rdg_ledger_head {
     uint64_t checkpoint_height; /* highest height with a checkpoint certificate */
 } rdg_ledger_head_t;
 void rdg_ledger_head(rdg_ledger_t *l, rdg_ledger_head_t *out);
+
+/* The validators that decide a height, of any epoch that was or is scheduled; above those, of the latest. */
+rdg_err_t rdg_ledger_epoch(rdg_ledger_t *l, uint64_t height, rdg_epoch_t *out);
+/* The chain's parameters as they are for the block after the head; those of consensus as of the latest epoch. */
+void rdg_ledger_params(rdg_ledger_t *l, rdg_chain_params_t *out);
 
 /* Builds the proposal for the height after head from pool; time is max(now, parent + 1). NOT_FOUND: nothing
  * to propose and allow_empty is false. Appends to out. */
