@@ -172,11 +172,13 @@ rdg_err_t rdg_node_open(const rdg_node_options_t *options, rdg_node_t **out) {
 rdg_err_t rdg_node_run(rdg_node_t *n, int *exit_status) {
     RDG_TRY(rdg_loop_handle_signals(n->loop));
     rdg_ledger_head_t head;
+    const char *refused, *batches = rdg_sm2_batch_path(&refused);
     rdg_ledger_head(n->ledger, &head);
     rdg_log(RDG_LOG_INFO, "node.start", RDG_STR("chain", n->genesis.name), RDG_U64("height", head.height),
             RDG_HEX("hash", head.hash.b, 32), RDG_U64("p2p_port", rdg_p2p_port(n->p2p)),
             RDG_U64("rpc_port", rdg_node_rpc_port(n)),
-            RDG_BOOL("validator", n->self < n->genesis.validators.count));
+            RDG_BOOL("validator", n->self < n->genesis.validators.count), RDG_STR("sm2_batches", batches),
+            RDG_STR("sm2_batches_why", refused ? refused : ""));
     rdg_timer_start(n->tick, TICK_MS, TICK_MS);
     driver_start(n);
     rdg_err_t err = rdg_loop_run(n->loop);

@@ -66,6 +66,10 @@ typedef struct rdg_sm2_check {
 } rdg_sm2_check_t;
 void rdg_sm2_verify_batch(const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results);
 
+/* Which code verifies batches on this machine, as a name for logs; *refused is why a faster one is not used, NULL
+ * when there is none. */
+const char *rdg_sm2_batch_path(const char **refused);
+
 /* Verification keeps Z and a table of 16 KiB for keys that it sees again (docs/crypto.md), which makes it
  * some three times as fast. limit sets the budget in bytes for the whole process and forgets all keys: 0
  * turns it off, 8 MiB unless called; BUSY while verifications run. Memory is touched as keys come. */
