@@ -1,5 +1,6 @@
 #include "output.h"
 #include "pbft.h"
+#include "planted.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
 #include <string.h>
@@ -29,7 +30,9 @@ void pbft_proof_clear(proof_t *proof) {
 
 void pbft_slot_leave_view(slot_t *s) {
     if (s->state == SLOT_EMPTY) return;
-    if (s->prepared.len > 0 && rdg_hash_equal(&s->prepared_digest, &s->digest)) {
+    /* Only bytes that the host has judged: a leader may send others under a digest that is prepared already. */
+    bool judged = s->valid || PLANTED("kept-unjudged");
+    if (judged && s->prepared.len > 0 && rdg_hash_equal(&s->prepared_digest, &s->digest)) {
         pbft_proof_clear(&s->kept);
         s->kept = (proof_t){s->proposal, s->proposal_len};
     } else {

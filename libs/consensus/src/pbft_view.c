@@ -300,6 +300,8 @@ void pbft_resume_view(pbft_t *p) {
     }
     for (size_t i = 0; i < RDG_CONSENSUS_WINDOW; ++i) {
         slot_t *s = &p->slots[i];
-        if (s->state != SLOT_EMPTY && (p->changing || s->view != p->view)) pbft_slot_leave_view(s);
+        if (s->state == SLOT_EMPTY || (!p->changing && s->view == p->view)) continue;
+        s->valid = true; /* it was, before it went on record */
+        pbft_slot_leave_view(s);
     }
 }

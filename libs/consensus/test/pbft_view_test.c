@@ -339,6 +339,30 @@ TEST(a_new_leader_must_propose_what_was_prepared) {
     sim_free(s);
 }
 
+/* Nobody's commits of view 0 arrive; the leader of view 1 sends other bytes under the digest that is prepared. */
+static bool other_bytes_under_it(sim_t *s, sim_work_t *packet) {
+    message_t m;
+    (void)s;
+    CHECK_OK(message_decode(rdg_bytes(packet->bytes.data, packet->bytes.len), &m));
+    if (m.kind == RDG_PHASE_COMMIT && m.statement.view == 0) return false;
+    if (m.kind == RDG_PHASE_PRE_PREPARE && packet->from == 1 && m.index == 1)
+        packet->bytes.data[packet->bytes.len - 1] ^= 1; /* the last byte of the body */
+    return true;
+}
+
+TEST(bytes_that_were_refused_do_not_replace_what_was_prepared) {
+    sim_t *s = sim_new(4, 0, 11);
+    s->tamper = other_bytes_under_it;
+    for (uint32_t i = 0; i < 4; ++i) s->nodes[i].evil = true; /* nobody commits in view 0 */
+    sim_run(s, 1000);
+    for (uint32_t i = 0; i < 4; ++i) CHECK(((pbft_t *)s->nodes[i].core)->slots[1].prepared.len > 0);
+    while (view_of(s, 2) == 0 || view_of(s, 3) == 0) sim_run(s, 1);
+    s->nodes[2].evil = s->nodes[3].evil = false; /* of 0 the checker has not seen what it signed */
+    must_reach(s, 20, 30000, 11);
+    CHECK(view_of(s, 2) > 1);
+    sim_free(s);
+}
+
 /* --- storms
  * ---------------------------------------------------------------------------------------------- */
 
