@@ -67,6 +67,10 @@ static rdg_err_t open_platform(cloud_t *c, const cloud_options_t *o) {
                                 .broker_program = o->broker_program,
                                 .broker_port = o->broker_port,
                                 .broker_password = o->broker_password,
+                                .ca_chain = o->ca_chain,
+                                .ca_key = o->ca_key,
+                                .link_names = o->link_names,
+                                .certificate_life_ms = o->certificate_life_ms,
                                 .metrics = c->metrics};
     return rdg_platform_open(&p, &c->platform);
 }

@@ -11,6 +11,8 @@ typedef struct cloud_options {
     const char *data_dir, *host;
     uint16_t port, broker_port;
     const char *broker_url, *broker_program, *broker_password; /* may be NULL */
+    const char *ca_chain, *ca_key, *link_names;                /* as in platform.h; may be NULL */
+    uint64_t certificate_life_ms;                              /* 0: a year */
     const char *image_dir;                     /* an OCI image layout, served at /v2; NULL: none */
     bool platform, baas;                       /* which services run here */
     const char *platform_url, *platform_token; /* baas without platform: where the platform is; may be NULL */

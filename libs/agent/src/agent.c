@@ -85,6 +85,31 @@ static void on_request(void *ctx, rdg_bytes_t text) {
 }
 
 static void on_up(void *ctx) {
+    rdg_agent_t *a = ctx;
+    certificates_kick(a->certificates);
+    on_changed(ctx);
+}
+
+static rdg_err_t send_certificate_request(void *ctx, rdg_bytes_t request) {
+    rdg_agent_t *a = ctx;
+    link_t *l = __atomic_load_n(&a->link, __ATOMIC_ACQUIRE);
+    return l ? link_publish(l, "certificate-request", request)
+             : rdg_fail(RDG_E_UNAVAILABLE, "not connected to the cloud");
+}
+
+static void on_certificates(void *ctx, rdg_bytes_t text) {
+    rdg_agent_t *a = ctx;
+    certificates_answer(a->certificates, text);
+}
+
+static void on_list(void *ctx, rdg_bytes_t text) {
+    rdg_agent_t *a = ctx;
+    certificates_list(a->certificates, text);
+}
+
+/* Nodes read their files again by themselves. */
+static void on_credentials(void *ctx, const char *chain) {
+    (void)chain;
     on_changed(ctx);
 }
 
@@ -135,6 +160,7 @@ static rdg_err_t copy_options(rdg_agent_t *a, const rdg_agent_options_t *o) {
     a->token = rdg_strdup(o->token);
     a->name = rdg_strdup(o->name);
     a->advertise_host = rdg_strdup(o->advertise_host ? o->advertise_host : "127.0.0.1");
+    a->clock = o->clock ? o->clock : rdg_clock_system();
     a->telemetry_interval_ms = o->telemetry_interval_ms ? o->telemetry_interval_ms : 5000;
     return a->dir && a->cloud_url && a->name && a->advertise_host && (a->token || !o->token)
                ? RDG_OK
@@ -148,6 +174,9 @@ static rdg_err_t open_state(rdg_agent_t *a, const rdg_agent_options_t *o) {
     if (a->identity.enrolled && strcmp(a->identity.device_id, a->name) != 0)
         return rdg_fail(RDG_E_CONFLICT, "%s belongs to device %s, not %s: use another --dir", a->dir,
                         a->identity.device_id, a->name);
+    /* It was away for too long to renew: a new token gives the same key new certificates. */
+    if (a->identity.enrolled && o->token && a->identity.not_after_s < (int64_t)(rdg_wall_ms(a->clock) / 1000))
+        a->identity.enrolled = false;
     RDG_TRY(make_drivers(a, o));
     a->metrics = rdg_metrics_new();
     a->m_commands = rdg_metrics_counter(a->metrics, "ridge_agent_commands_total", "Commands executed", NULL);
@@ -158,6 +187,14 @@ static rdg_err_t open_state(rdg_agent_t *a, const rdg_agent_options_t *o) {
                              .changed = on_changed,
                              .ctx = a};
     RDG_TRY(workloads_start(&w, &a->workloads));
+    certificates_options_t c = {.dir = a->dir,
+                                .device = a->name,
+                                .clock = a->clock,
+                                .workloads = a->workloads,
+                                .send = send_certificate_request,
+                                .changed = on_credentials,
+                                .ctx = a};
+    RDG_TRY(certificates_start(&c, &a->certificates));
     intake_options_t i = {.dir = a->dir,
                           .queue_bytes = o->queue_bytes ? o->queue_bytes : QUEUE_BYTES_DEFAULT,
                           .node_url = node_url,
@@ -192,10 +229,14 @@ static rdg_err_t start_services(rdg_agent_t *a, const rdg_agent_options_t *o) {
                         .identity = &a->identity,
                         .journal = a->journal,
                         .request = on_request,
+                        .certificates = on_certificates,
+                        .list = on_list,
                         .up = on_up,
                         .refused = on_refused,
                         .ctx = a};
-    RDG_TRY(link_start(&l, &a->link));
+    link_t *made = NULL;
+    RDG_TRY(link_start(&l, &made));
+    __atomic_store_n(&a->link, made, __ATOMIC_RELEASE);
     executor_options_t x = {.journal = a->journal,
                             .clock = rdg_clock_system(),
                             .run = agent_run_command,
@@ -246,9 +287,11 @@ void rdg_agent_stop(rdg_agent_t *a) {
     if (a->executor) executor_halt(a->executor);
     requests_halt(a->requests);
     telemetry_halt(a->telemetry);
+    certificates_stop(a->certificates);
     intake_stop(a->intake);
     workloads_stop(a->workloads);
     link_stop(a->link);
+    certificates_free(a->certificates);
     telemetry_free(a->telemetry);
     requests_free(a->requests);
     executor_free(a->executor);

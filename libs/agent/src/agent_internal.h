@@ -2,6 +2,7 @@
 #ifndef RIDGE_AGENT_INTERNAL_H
 #define RIDGE_AGENT_INTERNAL_H
 #include <pthread.h>
+#include "certificates.h"
 #include "intake.h"
 #include "link.h"
 #include "ridge/agent/agent.h"
@@ -24,6 +25,7 @@ typedef struct held_ports {
 struct rdg_agent {
     char *dir, *cloud_url, *token, *name, *advertise_host;
     uint64_t telemetry_interval_ms, started_ms;
+    const rdg_clock_t *clock; /* of certificates */
     int dir_lock, failed_fd;
     identity_t identity;
     rdg_container_driver_t *drivers[4];
@@ -34,6 +36,7 @@ struct rdg_agent {
     journal_t *journal;
     workloads_t *workloads;
     intake_t *intake;
+    certificates_t *certificates;
     executor_t *executor;
     link_t *link;
     requests_t *requests;

@@ -1,4 +1,5 @@
 #include "agent_internal.h"
+#include "credentials.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
@@ -113,7 +114,9 @@ static bool image_progressed(void *ctx, const char *step, uint64_t done, uint64_
     return !executor_stopping(p->at);
 }
 
-static rdg_err_t prepared(rdg_agent_t *a, const chain_t *chain, const rdg_sm2_key_t *key, json_t **result) {
+/* Takes requests. */
+static rdg_err_t prepared(rdg_agent_t *a, const chain_t *chain, const rdg_sm2_key_t *key, json_t *requests,
+                          json_t **result) {
     rdg_sm2_public_t pub;
     rdg_address_t address, account;
     char pub_hex[129], address_hex[43] = "0x", account_hex[43] = "0x";
@@ -123,10 +126,18 @@ static rdg_err_t prepared(rdg_agent_t *a, const chain_t *chain, const rdg_sm2_ke
     rdg_hex_encode(pub.b, sizeof pub.b, pub_hex);
     rdg_hex_encode(address.b, sizeof address.b, address_hex + 2);
     rdg_hex_encode(account.b, sizeof account.b, account_hex + 2);
-    *result = json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:s}", "public_key", pub_hex, "address", address_hex,
-                        "p2p_host", a->advertise_host, "p2p_port", (int)chain->p2p_port, "rpc_port",
-                        (int)chain->rpc_port, "driver", chain->driver, "intake_account", account_hex);
+    *result = json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:o}", "public_key", pub_hex, "address",
+                        address_hex, "p2p_host", a->advertise_host, "p2p_port", (int)chain->p2p_port,
+                        "rpc_port", (int)chain->rpc_port, "driver", chain->driver, "intake_account",
+                        account_hex, "certificate_requests", requests);
     return *result ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the result");
+}
+
+static rdg_err_t make_requests(rdg_agent_t *a, const chain_t *chain, json_t **out) {
+    char dir[CHAIN_PATH_MAX], name[RDG_CERT_DNS_MAX];
+    RDG_TRY(chain_path(a->dir, chain->name, "node", dir));
+    certificates_name(a->name, chain->name, name);
+    return credentials_requests(dir, CREDENTIALS_NODE_PREFIX, name, out);
 }
 
 static rdg_err_t prepare(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **result) {
@@ -152,7 +163,9 @@ static rdg_err_t prepare(rdg_agent_t *a, const command_t *c, executor_run_t *at,
     image_progress_t progress = {at, 0};
     rdg_err_t err = workloads_driver(a->workloads, chain.driver, &d);
     if (err == RDG_OK) err = d->prepare(d->ctx, chain.image, image_progressed, &progress);
-    if (err == RDG_OK) err = prepared(a, &chain, key, result);
+    json_t *requests = NULL;
+    if (err == RDG_OK) err = make_requests(a, &chain, &requests);
+    if (err == RDG_OK) err = prepared(a, &chain, key, requests, result);
     rdg_sm2_key_free(key);
     return err;
 }
@@ -209,10 +222,11 @@ static rdg_err_t write_conf(rdg_agent_t *a, const chain_t *chain, bool *changed)
 }
 
 static rdg_err_t configure(rdg_agent_t *a, const command_t *c, const chain_t *chain, bool *changed) {
-    json_t *genesis = NULL, *peers = NULL, *old = NULL;
+    json_t *genesis = NULL, *peers = NULL, *old = NULL, *certificates = NULL;
     char genesis_path[CHAIN_PATH_MAX], data[CHAIN_PATH_MAX], peers_path[CHAIN_PATH_MAX];
     RDG_TRY(rdg_json_get_object(c->params, "genesis", &genesis));
     RDG_TRY(rdg_json_get_array(c->params, "peers", &peers));
+    RDG_TRY(rdg_json_get_object(c->params, "certificates", &certificates));
     if (json_array_size(peers) > PEERS_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "%zu peers, at most %d", json_array_size(peers), PEERS_MAX);
     RDG_TRY(chain_path(a->dir, chain->name, "node/genesis.json", genesis_path));
@@ -226,6 +240,7 @@ static rdg_err_t configure(rdg_agent_t *a, const command_t *c, const chain_t *ch
             "chain %s has a ledger of another genesis on this device: remove the chain, then create it "
             "again",
             chain->name);
+    RDG_TRY(certificates_install_node(a->certificates, chain->name, certificates));
     RDG_TRY(write_json(genesis_path, genesis, changed));
     RDG_TRY(write_json(peers_path, peers, changed));
     return write_conf(a, chain, changed);

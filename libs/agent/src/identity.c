@@ -1,5 +1,7 @@
 #include "identity.h"
+#include "credentials.h"
 #include "ridge/base/alloc.h"
+#include "ridge/base/clock.h"
 #include "ridge/base/file.h"
 #include "ridge/client/cloud.h"
 #include "ridge/codec/hex.h"
@@ -30,6 +32,14 @@ static rdg_err_t take_answer(const json_t *o, identity_t *i) {
     return RDG_OK;
 }
 
+static rdg_err_t look_at_certificate(const char *dir, identity_t *i) {
+    rdg_credentials_t *c = NULL;
+    RDG_TRY(rdg_credentials_load(dir, CREDENTIALS_PREFIX, &c));
+    i->not_after_s = rdg_cert_not_after_s(c->sign_cert);
+    rdg_credentials_free(c);
+    return RDG_OK;
+}
+
 rdg_err_t identity_load(const char *dir, identity_t *out) {
     char path[PATH_MAX];
     rdg_buf_t text;
@@ -45,7 +55,13 @@ rdg_err_t identity_load(const char *dir, identity_t *out) {
     if (text.data) rdg_secure_zero(text.data, text.len);
     rdg_buf_fini(&text);
     if (err == RDG_E_NOT_FOUND) return RDG_OK;
-    if (err == RDG_OK) return RDG_OK;
+    if (err == RDG_OK) {
+        err = look_at_certificate(dir, out);
+        if (err == RDG_OK) return RDG_OK;
+        identity_fini(out);
+        return rdg_fail_in(err, "the device's certificates (remove %s to enrol again with a new token)",
+                           path);
+    }
     identity_fini(out);
     return rdg_fail(RDG_E_CORRUPT,
                     "%s holds no enrolment: remove it and enrol again with the same token or a new one",
@@ -58,25 +74,45 @@ void identity_fini(identity_t *i) {
     i->key = NULL;
 }
 
-static rdg_err_t make_request(const identity_t *i, const char *token, const char *name,
-                              const char *const *drivers, json_t **out) {
-    rdg_sm2_public_t pub;
+static void digest_hex(const char *text, char out[65]) {
+    rdg_hash_t digest;
+    rdg_sm3(text, strlen(text), &digest);
+    rdg_hex_encode(digest.b, sizeof digest.b, out);
+}
+
+static rdg_err_t sign_request(const identity_t *i, const char *token, const char *name,
+                              const json_t *requests, char out[129]) {
     rdg_sm2_signature_t sig;
-    char pub_hex[129], sig_hex[129], text[1024];
-    struct utsname host;
-    rdg_sm2_key_public(i->key, &pub);
-    rdg_hex_encode(pub.b, sizeof pub.b, pub_hex);
-    int n = snprintf(text, sizeof text, "ridge-enrol-v1\n%s\n%s\n%s", token, name, pub_hex);
+    char sign_hex[65], enc_hex[65], text[1024];
+    digest_hex(json_string_value(json_object_get(requests, "sign")), sign_hex);
+    digest_hex(json_string_value(json_object_get(requests, "enc")), enc_hex);
+    int n = snprintf(text, sizeof text, "ridge-enrol-v2\n%s\n%s\n%s\n%s", token, name, sign_hex, enc_hex);
     if (n < 0 || n >= (int)sizeof text) return rdg_fail(RDG_E_INVALID, "the enrolment token is too long");
-    RDG_TRY(rdg_sm2_sign(i->key, text, (size_t)n, &sig));
+    rdg_err_t err = rdg_sm2_sign(i->key, text, (size_t)n, &sig);
     rdg_secure_zero(text, sizeof text);
-    rdg_hex_encode(sig.b, sizeof sig.b, sig_hex);
-    json_t *list = json_array();
+    rdg_hex_encode(sig.b, sizeof sig.b, out);
+    return err;
+}
+
+static rdg_err_t make_request(const identity_t *i, const char *dir, const char *token, const char *name,
+                              const char *const *drivers, json_t **out) {
+    char sig_hex[129];
+    struct utsname host;
+    json_t *requests = NULL, *list = json_array();
+    rdg_err_t err = credentials_requests(dir, CREDENTIALS_PREFIX, name, &requests);
+    if (err == RDG_OK) err = sign_request(i, token, name, requests, sig_hex);
+    if (err != RDG_OK) {
+        json_decref(requests);
+        json_decref(list);
+        return err;
+    }
     for (size_t d = 0; drivers[d]; ++d) json_array_append_new(list, json_string(drivers[d]));
     uname(&host);
-    *out = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "token", token, "name", name, "public_key",
-                     pub_hex, "signature", sig_hex, "agent_version", RIDGE_VERSION, "arch", host.machine,
-                     "drivers", list);
+    *out = json_pack("{s:s, s:s, s:O, s:O, s:s, s:s, s:s, s:o}", "token", token, "name", name, "sign_request",
+                     json_object_get(requests, "sign"), "enc_request", json_object_get(requests, "enc"),
+                     "signature", sig_hex, "agent_version", RIDGE_VERSION, "arch", host.machine, "drivers",
+                     list);
+    json_decref(requests);
     return *out ? RDG_OK : rdg_fail(RDG_E_INVALID, "the token or the name of the device is no text");
 }
 
@@ -92,25 +128,54 @@ static rdg_err_t save_answer(const char *dir, const json_t *answer) {
     return err;
 }
 
+/* The root of the token decides; what the answer says of itself does not. */
+static rdg_err_t take_certificates(const char *dir, const char *name, const json_t *answer,
+                                   const char *fingerprint) {
+    json_t *certificates = NULL;
+    const char *root_pem = NULL;
+    rdg_cert_t *root = NULL;
+    RDG_TRY(rdg_json_get_object(answer, "certificates", &certificates));
+    RDG_TRY(rdg_json_get_str(certificates, "root", &root_pem));
+    RDG_TRY(credentials_root(root_pem, fingerprint, &root));
+    rdg_cert_free(root);
+    int64_t now_s = (int64_t)(rdg_wall_ms(rdg_clock_system()) / 1000);
+    rdg_err_t err = credentials_install(dir, CREDENTIALS_PREFIX, name, certificates, root_pem, now_s);
+    if (err == RDG_E_EXPIRED) return rdg_fail_in(err, "is this device's clock right?");
+    return err;
+}
+
+static rdg_err_t take(identity_t *i, const char *dir, const char *name, json_t *answer,
+                      const char *fingerprint) {
+    identity_t got = *i;
+    RDG_TRY(take_answer(answer, &got));
+    if (strcmp(got.device_id, name) != 0)
+        return rdg_fail(RDG_E_PROTOCOL, "the cloud answered for another device, '%.64s'", got.device_id);
+    RDG_TRY(take_certificates(dir, name, answer, fingerprint));
+    RDG_TRY(look_at_certificate(dir, &got));
+    (void)json_object_del(answer, "certificates");
+    /* Saved before it is used: the cloud may answer a token only while it is ours. */
+    RDG_TRY(save_answer(dir, answer));
+    *i = got;
+    return RDG_OK;
+}
+
 rdg_err_t identity_enrol(identity_t *i, const char *dir, const char *cloud_url, const char *token,
                          const char *name, const char *const *drivers) {
+    char secret[CREDENTIALS_SECRET_MAX], fingerprint[65];
     json_t *request = NULL, *answer = NULL;
     rdg_cloud_client_t *cloud = NULL;
-    RDG_TRY(make_request(i, token, name, drivers, &request));
-    rdg_err_t err = rdg_cloud_client_new(cloud_url, NULL, &cloud);
+    RDG_TRY(credentials_split_token(token, secret, fingerprint));
+    rdg_err_t err = make_request(i, dir, secret, name, drivers, &request);
+    rdg_secure_zero(secret, sizeof secret);
+    RDG_TRY(err);
+    err = rdg_cloud_client_new(cloud_url, NULL, &cloud);
     if (err != RDG_OK) {
         json_decref(request);
         return err;
     }
     err = rdg_cloud_call(cloud, "POST", "/enrol", request, ENROL_TIMEOUT_MS, &answer);
     rdg_cloud_client_free(cloud);
-    if (err == RDG_OK) {
-        identity_t got = *i;
-        err = take_answer(answer, &got);
-        /* Saved before it is used: the cloud may answer a token only while it is ours. */
-        if (err == RDG_OK) err = save_answer(dir, answer);
-        if (err == RDG_OK) *i = got;
-    }
+    if (err == RDG_OK) err = take(i, dir, name, answer, fingerprint);
     json_decref(answer);
     return rdg_fail_in(err, "cannot enrol %s at %s", name, cloud_url);
 }

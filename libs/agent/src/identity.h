@@ -1,5 +1,5 @@
-/* Who this device is towards the cloud: its key (<dir>/identity.key) and what enrolment answered
- * (<dir>/enrolment.json, mode 0600, replaced atomically). */
+/* Who this device is towards the cloud: its keys and certificates (credentials.h) and the access to the broker
+ * that enrolment answered (<dir>/enrolment.json, mode 0600, replaced atomically, written last). */
 #ifndef RIDGE_AGENT_IDENTITY_H
 #define RIDGE_AGENT_IDENTITY_H
 #include "ridge/crypto/sm2.h"
@@ -7,14 +7,15 @@
 typedef struct identity {
     rdg_sm2_key_t *key;
     bool enrolled;
+    int64_t not_after_s; /* of the device's sign certificate, when enrolled */
     char device_id[65], mqtt_url[512], mqtt_username[128], mqtt_password[256];
 } identity_t;
 
 /* Loads both, makes the key when there is none. */
 rdg_err_t identity_load(const char *dir, identity_t *out);
 void identity_fini(identity_t *i);
-/* One attempt. UNAVAILABLE and TIMEOUT are worth another; UNAUTHENTICATED, EXISTS, INVALID are final.
- * drivers: names, NULL-terminated. */
+/* One attempt. UNAVAILABLE and TIMEOUT are worth another; UNAUTHENTICATED (also: another root than the token's),
+ * EXISTS, INVALID are final. drivers: names, NULL-terminated. */
 rdg_err_t identity_enrol(identity_t *i, const char *dir, const char *cloud_url, const char *token,
                          const char *name, const char *const *drivers);
 

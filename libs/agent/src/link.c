@@ -9,6 +9,7 @@
 #define ENROL_RETRY_MIN_MS 500u
 #define ENROL_RETRY_MAX_MS 30000u
 #define ACKS_MAX 256
+#define LIST_TOPIC "cloud/crl"
 
 typedef struct in_flight {
     int message_id;
@@ -31,7 +32,7 @@ struct link {
     /* The thread's own. */
     in_flight_t flight[LINK_IN_FLIGHT];
     size_t flight_count;
-    char command_topic[128], request_topic[128], status_topic[128];
+    char command_topic[128], request_topic[128], certificates_topic[128], status_topic[128];
 };
 
 static void note(link_t *l, bool *flag) {
@@ -45,6 +46,14 @@ static bool on_message(void *ctx, const char *topic, rdg_bytes_t payload) {
     link_t *l = ctx;
     if (strcmp(topic, l->request_topic) == 0) {
         l->options.request(l->options.ctx, payload);
+        return true;
+    }
+    if (strcmp(topic, l->certificates_topic) == 0) {
+        l->options.certificates(l->options.ctx, payload);
+        return true;
+    }
+    if (strcmp(topic, LIST_TOPIC) == 0) {
+        l->options.list(l->options.ctx, payload);
         return true;
     }
     if (strcmp(topic, l->command_topic) != 0) return true;
@@ -133,8 +142,10 @@ static rdg_err_t connect_mqtt(link_t *l) {
     const identity_t *i = l->options.identity;
     snprintf(l->command_topic, sizeof l->command_topic, "devices/%s/command", i->device_id);
     snprintf(l->request_topic, sizeof l->request_topic, "devices/%s/request", i->device_id);
+    snprintf(l->certificates_topic, sizeof l->certificates_topic, "devices/%s/certificates", i->device_id);
     snprintf(l->status_topic, sizeof l->status_topic, "devices/%s/status", i->device_id);
-    const char *const subscriptions[] = {l->command_topic, l->request_topic};
+    const char *const subscriptions[] = {l->command_topic, l->request_topic, l->certificates_topic,
+                                         LIST_TOPIC};
     rdg_mqtt_options_t o = {.url = i->mqtt_url,
                             .client_id = i->device_id,
                             .username = i->mqtt_username,
@@ -142,7 +153,7 @@ static rdg_err_t connect_mqtt(link_t *l) {
                             .will_topic = l->status_topic,
                             .will_payload = "{\"online\":false}",
                             .subscriptions = subscriptions,
-                            .subscription_count = 2,
+                            .subscription_count = 4,
                             .message = on_message,
                             .connection = on_connection,
                             .published = on_published,

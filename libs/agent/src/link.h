@@ -19,7 +19,9 @@ typedef struct link_options {
     identity_t *identity; /* borrowed; enrolment fills it before `up` is first called */
     journal_t *journal;
     void (*request)(void *ctx, rdg_bytes_t text);
-    void (*up)(void *ctx);                     /* connected */
+    void (*certificates)(void *ctx, rdg_bytes_t text); /* devices/<id>/certificates */
+    void (*list)(void *ctx, rdg_bytes_t text);         /* cloud/crl, retained */
+    void (*up)(void *ctx);                             /* connected */
     void (*refused)(void *ctx, rdg_err_t why); /* enrolment is refused for good; the thread's text says why */
     void *ctx;
 } link_options_t;

@@ -5,12 +5,15 @@
 #include "ridge/base/clock.h"
 #include "ridge/base/file.h"
 #include "ridge/client/cloud.h"
+#include "ridge/codec/hex.h"
 #include "ridge/codec/json.h"
 #include "ridge/net/broker.h"
 #include "ridge/net/http_client.h"
 #include "ridge/net/http_server.h"
 #include "ridge/net/mqtt.h"
+#include "ridge/crypto/cert_request.h"
 #include "ridge/test.h"
+#include "ridge/test_ca.h"
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -25,7 +28,10 @@ typedef struct cloud {
     rdg_http_server_t *http;
     rdg_broker_t *broker;
     rdg_mqtt_t *mqtt;
-    char url[64];
+    rdg_test_ca_t ca;
+    rdg_test_ca_t
+        *answers; /* whose certificates and root the answers carry; &ca unless a test says otherwise */
+    char url[64], token[128];
     const char *refuse; /* code with which enrolment is refused */
     unsigned enrolments;
     pthread_mutex_t lock;
@@ -36,27 +42,59 @@ typedef struct cloud {
     bool online, offline_seen;
 } cloud_t;
 
+/* A certificate for a request, as PEM. */
+static json_t *certify(const rdg_test_ca_t *ca, rdg_cert_kind_t use, const char *request) {
+    rdg_cert_request_t r;
+    rdg_buf_t pem;
+    CHECK_OK(rdg_cert_request_parse_pem(rdg_bytes_str(request), &r));
+    rdg_cert_t *cert = rdg_test_ca_issue(ca, use, r.common_name, &r.public_key);
+    rdg_buf_init(&pem, 65536);
+    CHECK_OK(rdg_cert_to_pem(cert, &pem));
+    json_t *text = json_string(rdg_buf_cstr(&pem));
+    rdg_buf_fini(&pem);
+    rdg_cert_free(cert);
+    return text;
+}
+
+static json_t *pem_of(const rdg_cert_t *cert) {
+    rdg_buf_t pem;
+    rdg_buf_init(&pem, 65536);
+    CHECK_OK(rdg_cert_to_pem(cert, &pem));
+    json_t *text = json_string(rdg_buf_cstr(&pem));
+    rdg_buf_fini(&pem);
+    return text;
+}
+
+static json_t *certificates_for(const rdg_test_ca_t *ca, const char *sign, const char *enc) {
+    return json_pack("{s:o, s:o, s:o, s:o}", "sign", certify(ca, RDG_CERT_KIND_SIGN, sign), "enc",
+                     certify(ca, RDG_CERT_KIND_ENCRYPT, enc), "chain", pem_of(ca->issuing), "root",
+                     pem_of(ca->root));
+}
+
+static const char *text_of(const json_t *o, const char *field) {
+    const char *text = json_string_value(json_object_get(o, field));
+    return text ? text : "";
+}
+
 static void enrol(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res) {
     cloud_t *c = ctx;
-    char text[1024];
-    json_t *o = NULL;
-    const char *name = "?";
+    json_t *o = NULL, *a;
     ++c->enrolments;
     CHECK_STR(rdg_http_path(req), "/api/v1/enrol");
     CHECK_OK(rdg_json_parse(rdg_http_body(req), &o));
-    if (c->refuse) {
-        rdg_http_status(res, 401);
-        snprintf(text, sizeof text, "{\"error\":{\"code\":\"%s\",\"message\":\"the token is unknown\"}}",
-                 c->refuse);
-    } else {
-        CHECK_OK(rdg_json_get_str(o, "name", &name));
-        rdg_http_status(res, 201);
-        snprintf(
-            text, sizeof text,
-            "{\"device_id\":\"%s\",\"mqtt\":{\"url\":\"%s\",\"username\":\"%s\",\"password\":\"secret\"}}",
-            name, rdg_broker_url(c->broker), name);
-    }
+    CHECK_STR(text_of(o, "token"), "t-1"); /* the fingerprint stays on the device */
+    rdg_http_status(res, c->refuse ? 401 : 201);
+    if (c->refuse)
+        a = json_pack("{s:{s:s, s:s}}", "error", "code", c->refuse, "message", "the token is unknown");
+    else
+        a = json_pack("{s:s, s:{s:s, s:s, s:s}, s:o}", "device_id", text_of(o, "name"), "mqtt", "url",
+                      rdg_broker_url(c->broker), "username", text_of(o, "name"), "password", "secret",
+                      "certificates",
+                      certificates_for(c->answers, text_of(o, "sign_request"), text_of(o, "enc_request")));
+    char *text = rdg_json_text(a);
     (void)rdg_http_write(res, "application/json", rdg_bytes_str(text));
+    rdg_free(text);
+    json_decref(a);
     json_decref(o);
 }
 
@@ -91,6 +129,12 @@ static void cloud_start(cloud_t *c) {
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->news, NULL);
     snprintf(dir, sizeof dir, "%s/cloud", rdg_test_dir());
+    rdg_test_ca_init(&c->ca, (int64_t)(rdg_wall_ms(rdg_clock_system()) / 1000));
+    c->answers = &c->ca;
+    rdg_hash_t digest;
+    rdg_cert_fingerprint(c->ca.root, &digest);
+    snprintf(c->token, sizeof c->token, "t-1.");
+    rdg_hex_encode(digest.b, sizeof digest.b, c->token + strlen(c->token));
     rdg_broker_options_t b = {.dir = dir};
     rdg_http_server_options_t h = {0};
     CHECK_OK(rdg_broker_start(&b, &c->broker));
@@ -113,6 +157,7 @@ static void cloud_stop(cloud_t *c) {
     rdg_mqtt_stop(c->mqtt);
     rdg_http_server_stop(c->http);
     rdg_broker_stop(c->broker);
+    rdg_test_ca_fini(&c->ca);
     for (size_t i = 0; i < c->result_count; ++i) json_decref(c->results[i]);
     json_decref(c->response);
     json_decref(c->telemetry);
@@ -152,7 +197,7 @@ static void send_to(cloud_t *c, const char *leaf, const char *text) {
 
 /* Sends a command and returns its final result (borrowed). */
 static json_t *command(cloud_t *c, const char *id, const char *type, const char *params) {
-    char text[4096];
+    static char text[20000];
     snprintf(text, sizeof text, "{\"id\":\"%s\",\"type\":\"%s\",\"deadline_ms\":%llu,\"params\":%s}", id,
              type, (unsigned long long)rdg_wall_ms(rdg_clock_system()) + 60000, params);
     send_to(c, "command", text);
@@ -164,7 +209,19 @@ static const char *state_of(const json_t *result) {
     return json_string_value(json_object_get(result, "state"));
 }
 
-static const char *const genesis = "{\"chain\":\"c1\",\"genesis\":{\"chain_id\":7},\"peers\":[]}";
+/* What chain.start carries after this chain.prepare; in a static buffer. */
+static const char *start_params(cloud_t *c, const json_t *prepared) {
+    static char text[16384];
+    const json_t *requests = json_object_get(json_object_get(prepared, "result"), "certificate_requests");
+    json_t *o = json_pack("{s:s, s:{s:i}, s:[], s:o}", "chain", "c1", "genesis", "chain_id", 7, "peers",
+                          "certificates",
+                          certificates_for(c->answers, text_of(requests, "sign"), text_of(requests, "enc")));
+    char *made = rdg_json_text(o);
+    CHECK((size_t)snprintf(text, sizeof text, "%s", made) < sizeof text);
+    rdg_free(made);
+    json_decref(o);
+    return text;
+}
 
 static rdg_agent_t *agent_start(cloud_t *c, const char *token) {
     static char dir[PATH_MAX], program[PATH_MAX];
@@ -200,7 +257,7 @@ static json_t *telemetry_chain(cloud_t *c) {
 TEST(a_device_enrols_once_and_runs_a_chain_from_prepare_to_remove) {
     cloud_t c;
     cloud_start(&c);
-    rdg_agent_t *a = agent_start(&c, "t-1");
+    rdg_agent_t *a = agent_start(&c, c.token);
     AWAIT(&c, c.online);
     json_t *r = command(&c, "p1", "chain.prepare", "{\"chain\":\"c1\",\"driver\":\"auto\"}");
     CHECK_STR(state_of(r), "done");
@@ -209,7 +266,7 @@ TEST(a_device_enrols_once_and_runs_a_chain_from_prepare_to_remove) {
     CHECK_STR(json_string_value(json_object_get(keys, "driver")), "process");
     CHECK(json_integer_value(json_object_get(keys, "p2p_port")) > 0);
 
-    r = command(&c, "s1", "chain.start", genesis);
+    r = command(&c, "s1", "chain.start", start_params(&c, r));
     CHECK_STR(state_of(r), "done");
     CHECK(json_string_value(json_object_get(json_object_get(r, "result"), "rpc_url")));
     AWAIT(&c, json_object_get(telemetry_chain(&c), "height") != NULL);
@@ -250,10 +307,10 @@ TEST(a_device_enrols_once_and_runs_a_chain_from_prepare_to_remove) {
 TEST(a_node_survives_its_agent_and_a_killed_one_comes_back_without_the_cloud) {
     cloud_t c;
     cloud_start(&c);
-    rdg_agent_t *a = agent_start(&c, "t-1");
+    rdg_agent_t *a = agent_start(&c, c.token);
     AWAIT(&c, c.online);
-    CHECK_STR(state_of(command(&c, "p1", "chain.prepare", "{\"chain\":\"c1\"}")), "done");
-    CHECK_STR(state_of(command(&c, "s1", "chain.start", genesis)), "done");
+    json_t *r = command(&c, "p1", "chain.prepare", "{\"chain\":\"c1\"}");
+    CHECK_STR(state_of(command(&c, "s1", "chain.start", start_params(&c, r))), "done");
     pid_t first = node_pid();
     rdg_agent_stop(a);
     CHECK(first > 0 && kill(first, 0) == 0);
@@ -283,6 +340,7 @@ TEST(a_node_survives_its_agent_and_a_killed_one_comes_back_without_the_cloud) {
     rdg_agent_stop(a);
     kill(third, SIGTERM);
     rdg_http_server_stop(c.http);
+    rdg_test_ca_fini(&c.ca);
     for (size_t i = 0; i < c.result_count; ++i) json_decref(c.results[i]);
     json_decref(c.telemetry);
 }
@@ -290,7 +348,7 @@ TEST(a_node_survives_its_agent_and_a_killed_one_comes_back_without_the_cloud) {
 TEST(a_command_delivered_three_times_has_one_effect_and_one_answer_each) {
     cloud_t c;
     cloud_start(&c);
-    rdg_agent_t *a = agent_start(&c, "t-1");
+    rdg_agent_t *a = agent_start(&c, c.token);
     AWAIT(&c, c.online);
     json_t *first = command(&c, "p1", "chain.prepare", "{\"chain\":\"c1\"}");
     char *key = json_dumps(json_object_get(first, "result"), JSON_SORT_KEYS);
@@ -313,7 +371,7 @@ TEST(an_enrolment_that_is_refused_ends_the_agent_with_the_reason) {
     cloud_t c;
     cloud_start(&c);
     c.refuse = "UNAUTHENTICATED";
-    rdg_agent_t *a = agent_start(&c, "used-token");
+    rdg_agent_t *a = agent_start(&c, c.token);
     struct pollfd p = {.fd = rdg_agent_failed_fd(a), .events = POLLIN};
     CHECK_EQ(poll(&p, 1, 10000), 1);
     CHECK_ERR(rdg_agent_failure(a), RDG_E_UNAUTHENTICATED);
@@ -325,7 +383,7 @@ TEST(an_enrolment_that_is_refused_ends_the_agent_with_the_reason) {
 TEST(a_second_agent_on_a_directory_is_refused) {
     cloud_t c;
     cloud_start(&c);
-    rdg_agent_t *a = agent_start(&c, "t-1"), *second = NULL;
+    rdg_agent_t *a = agent_start(&c, c.token), *second = NULL;
     char dir[PATH_MAX];
     snprintf(dir, sizeof dir, "%s/agent", rdg_test_dir());
     rdg_agent_options_t o = {.dir = dir, .name = "d1", .driver = "process"};
@@ -338,10 +396,11 @@ TEST(a_node_that_cannot_start_fails_the_command_with_its_last_words) {
     cloud_t c;
     setenv("FAKE_NODE", "broken", 1);
     cloud_start(&c);
-    rdg_agent_t *a = agent_start(&c, "t-1");
+    rdg_agent_t *a = agent_start(&c, c.token);
     AWAIT(&c, c.online);
-    CHECK_STR(state_of(command(&c, "p1", "chain.prepare", "{\"chain\":\"c1\"}")), "done");
-    json_t *r = command(&c, "s1", "chain.start", genesis);
+    json_t *r = command(&c, "p1", "chain.prepare", "{\"chain\":\"c1\"}");
+    CHECK_STR(state_of(r), "done");
+    r = command(&c, "s1", "chain.start", start_params(&c, r));
     CHECK_STR(state_of(r), "failed");
     const json_t *e = json_object_get(r, "error");
     CHECK_STR(json_string_value(json_object_get(e, "code")), "INVALID");

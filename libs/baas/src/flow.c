@@ -11,6 +11,16 @@
 
 /* --- sending ------------------------------------------------------------------------------------ */
 
+/* What the platform refuses (the device is gone, the queue is full) is the step's outcome. */
+static rdg_err_t refuse_step(rdg_baas_t *b, const step_t *s, rdg_err_t why) {
+    json_t *refused = json_pack("{s:s, s:s, s:{s:s, s:s}}", "id", s->command, "state", "failed", "error",
+                                "code", rdg_err_name(why), "message", rdg_err_message(why));
+    if (!refused) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a command");
+    rdg_err_t err = follow_apply(b, refused);
+    json_decref(refused);
+    return err;
+}
+
 rdg_err_t flow_send(rdg_baas_t *b, const chain_t *c, const step_t *s, const char *type, json_t *params,
                     uint64_t deadline_ms) {
     char path[128];
@@ -28,14 +38,8 @@ rdg_err_t flow_send(rdg_baas_t *b, const chain_t *c, const step_t *s, const char
         return err;
     }
     if (err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT || err == RDG_E_BUSY) return err;
-    /* The platform refuses it (the device is gone, the queue is full): that is this step's outcome. */
-    json_t *refused = json_pack("{s:s, s:s, s:{s:s, s:s}}", "id", s->command, "state", "failed", "error",
-                                "code", rdg_err_name(err), "message", rdg_err_message(err));
-    if (!refused) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a command");
     (void)c;
-    err = follow_apply(b, refused);
-    json_decref(refused);
-    return err;
+    return refuse_step(b, s, err);
 }
 
 static json_t *prepare_params(const chain_t *c) {
@@ -53,6 +57,42 @@ static rdg_err_t send_prepare(rdg_baas_t *b, const chain_t *c, const steps_t *st
     return RDG_OK;
 }
 
+/* The platform answers the same certificates for the same keys: after a crash nothing is made twice. */
+static rdg_err_t certify(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const char *device,
+                         json_t **out) {
+    char path[128];
+    json_t *requests = NULL;
+    const char *sign, *enc;
+    for (size_t i = 0; i < steps->count && !requests; ++i) {
+        const step_t *s = &steps->list[i];
+        if (s->kind == STEP_PREPARE && strcmp(s->device, device) == 0)
+            RDG_TRY(rdg_json_get_object(s->result, "certificate_requests", &requests));
+    }
+    RDG_TRY(rdg_json_get_str(requests, "sign", &sign));
+    RDG_TRY(rdg_json_get_str(requests, "enc", &enc));
+    json_t *body = json_pack("{s:s, s:s, s:s}", "chain", c->name, "sign_request", sign, "enc_request", enc);
+    if (!body) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a certificate request");
+    snprintf(path, sizeof path, "/devices/%s/certificates", device);
+    return remote_call(b, "POST", path, body, 0, out);
+}
+
+/* Whether another try may help; anything else is what the device's step comes to. */
+static bool passes(rdg_err_t err) {
+    return err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT || err == RDG_E_BUSY || err == RDG_E_NO_MEMORY;
+}
+
+static rdg_err_t start_one(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const step_t *s,
+                           json_t *peers) {
+    json_t *certificates = NULL;
+    rdg_err_t err = certify(b, c, steps, s->device, &certificates);
+    if (err != RDG_OK && passes(err)) return err;
+    if (err != RDG_OK) return refuse_step(b, s, rdg_fail_in(err, "its node gets no certificates"));
+    json_t *params = json_pack("{s:s, s:O, s:O, s:o, s:I, s:I}", "chain", c->name, "genesis", c->genesis,
+                               "peers", peers, "certificates", certificates, "memory_bytes",
+                               (json_int_t)c->memory_bytes, "pids", (json_int_t)c->pids);
+    return flow_send(b, c, s, "chain.start", params, START_DEADLINE_MS);
+}
+
 static rdg_err_t send_start(rdg_baas_t *b, const chain_t *c, const steps_t *steps) {
     json_t *peers;
     rdg_err_t err = RDG_OK;
@@ -60,10 +100,7 @@ static rdg_err_t send_start(rdg_baas_t *b, const chain_t *c, const steps_t *step
     for (size_t i = 0; i < steps->count && err == RDG_OK; ++i) {
         const step_t *s = &steps->list[i];
         if (s->kind != STEP_START || s->rank != RANK_PENDING) continue;
-        json_t *params =
-            json_pack("{s:s, s:O, s:O, s:I, s:I}", "chain", c->name, "genesis", c->genesis, "peers", peers,
-                      "memory_bytes", (json_int_t)c->memory_bytes, "pids", (json_int_t)c->pids);
-        err = flow_send(b, c, s, "chain.start", params, START_DEADLINE_MS);
+        err = start_one(b, c, steps, s, peers);
     }
     json_decref(peers);
     return err;

@@ -25,8 +25,9 @@ static void finish(fake_platform_t *p, fake_command_t *c, outcome_t outcome) {
     rdg_sm2_key_public(p->keys[device_index(c->device)], &public);
     rdg_hex_encode(public.b, sizeof public.b, key);
     if (outcome == OUTCOME_DONE && strcmp(c->type, "chain.prepare") == 0)
-        c->result = json_pack("{s:s, s:s, s:s, s:i, s:i}", "public_key", key, "address", "0x00", "p2p_host",
-                              "127.0.0.1", "p2p_port", 7000 + (int)device_index(c->device), "rpc_port", 8000);
+        c->result = json_pack("{s:s, s:s, s:s, s:i, s:i, s:{s:s, s:s}}", "public_key", key, "address", "0x00",
+                              "p2p_host", "127.0.0.1", "p2p_port", 7000 + (int)device_index(c->device),
+                              "rpc_port", 8000, "certificate_requests", "sign", key, "enc", c->device);
     if (outcome == OUTCOME_DONE && strcmp(c->type, "chain.remove") == 0)
         c->result = json_pack("{s:i}", "freed_bytes", 1000);
     if (outcome == OUTCOME_DONE && strcmp(c->type, "intake.bind") == 0)
@@ -154,7 +155,24 @@ static rdg_err_t request(void *ctx, const rdg_service_call_t *call, rdg_service_
     return rdg_service_reply(answer, 200, json_pack("{s:o}", "result", result));
 }
 
+/* Certificates that tell which requests they are for. */
+static rdg_err_t certify(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    fake_platform_t *p = ctx;
+    const char *sign, *enc, *device = rdg_service_arg(call, "name");
+    RDG_TRY(rdg_json_get_str(call->body, "sign_request", &sign));
+    RDG_TRY(rdg_json_get_str(call->body, "enc_request", &enc));
+    pthread_mutex_lock(&p->lock);
+    ++p->certified[device_index(device)];
+    rdg_err_t refuse = p->on_certify[device_index(device)];
+    pthread_mutex_unlock(&p->lock);
+    if (refuse != RDG_OK) return rdg_fail(refuse, "the CA says no");
+    CHECK_STR(enc, device);
+    return rdg_service_reply(answer, 201,
+                             json_pack("{s:s, s:s, s:s}", "sign", sign, "enc", enc, "chain", "ca"));
+}
+
 static const rdg_service_route_t routes[] = {
+    {"POST", "/api/v1/devices/{name}/certificates", 0, certify},
     {"POST", "/api/v1/devices/{name}/commands", 0, post_command},
     {"GET", "/api/v1/commands/events", 0, events},
     {"GET", "/api/v1/commands/{id}", 0, get_command},

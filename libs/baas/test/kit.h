@@ -25,6 +25,8 @@ typedef struct fake_platform {
     bool stopping, offline[FAKE_DEVICES];
     rdg_sm2_key_t *keys[FAKE_DEVICES];
     outcome_t on_prepare[FAKE_DEVICES], on_start[FAKE_DEVICES], on_remove[FAKE_DEVICES];
+    rdg_err_t on_certify[FAKE_DEVICES]; /* RDG_OK: certified */
+    unsigned certified[FAKE_DEVICES];
     fake_command_t commands[FAKE_COMMANDS];
     size_t count;
     uint64_t change, height; /* of the node that answers ridge_status */

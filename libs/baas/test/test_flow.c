@@ -36,6 +36,9 @@ TEST(chain_is_created_on_four_devices_and_destroyed_by_its_name) {
     CHECK_EQ(json_array_size(json_object_get(genesis, "validators")), 4);
     CHECK_EQ(json_array_size(json_object_get(genesis, "admins")), 1);
     CHECK_EQ(json_array_size(json_object_get(params, "peers")), 4);
+    /* And the certificates for its own requests. */
+    CHECK_STR(kit_text(json_object_get(params, "certificates"), "enc"), k.p.commands[7].device);
+    CHECK_EQ(k.p.certified[3], 1);
     CHECK_EQ(keys_left(&k), 1);
 
     static const char *const wrong[] = {"/chains/c", "/chains/c?discard=", "/chains/c?discard=C",
@@ -278,5 +281,22 @@ TEST(many_who_wait_for_events_leave_room_for_others) {
         CHECK_EQ(watchers[i].status, 200);
     }
     CHECK(baas_mono() - start < 20000);
+    kit_close(&k);
+}
+
+TEST(chain_of_a_device_that_gets_no_certificates_fails_with_its_name_and_the_reason) {
+    kit_t k;
+    json_t *c;
+    kit_open(&k);
+    k.p.on_certify[2] = RDG_E_FORBIDDEN;
+    kit_create(&k, 4);
+    c = kit_wait_chain(&k, "c", "failed");
+    CHECK(strstr(kit_text(c, "error"), "dev-3"));
+    CHECK(strstr(kit_text(c, "error"), "the CA says no"));
+    json_decref(c);
+    k.p.on_certify[2] = RDG_OK;
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/retry", NULL, NULL), 202);
+    c = kit_wait_chain(&k, "c", "running");
+    json_decref(c);
     kit_close(&k);
 }

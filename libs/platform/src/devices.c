@@ -101,6 +101,15 @@ bool devices_online(rdg_platform_t *p, const char *name) {
     return online;
 }
 
+rdg_err_t devices_key(rdg_platform_t *p, const char *name, rdg_sm2_public_t *out) {
+    pthread_mutex_lock(&p->lock);
+    const device_t *d = find(p, name);
+    rdg_err_t err =
+        d ? rdg_json_get_hex(d->identity, "public_key", out->b, sizeof out->b) : devices_absent(name);
+    pthread_mutex_unlock(&p->lock);
+    return err;
+}
+
 static void save_seen(rdg_platform_t *p, const char *name, uint64_t ms) {
     (void)rdg_sql_exec(p->db, "UPDATE devices SET last_seen_ms = ? WHERE name = ?",
                        RDG_SQL_PARAMS(rdg_sql_int((int64_t)ms), rdg_sql_text(name)), NULL);
@@ -153,7 +162,8 @@ void devices_telemetry(rdg_platform_t *p, const char *name, json_t *telemetry) {
 static json_t *describe(const device_t *d) {
     json_t *o = json_deep_copy(d->identity);
     const json_t *t = d->telemetry, *agent = json_object_get(t, "agent");
-    const json_t *chains = json_object_get(t, "chains"), *intake = json_object_get(t, "intake");
+    const json_t *chains = json_object_get(t, "chains"), *intake = json_object_get(t, "intake"),
+                 *certificates = json_object_get(t, "certificates");
     json_object_set_new(o, "name", json_string(d->name));
     json_object_set_new(o, "state", json_string(d->online ? "online" : "offline"));
     json_object_set_new(o, "last_seen_ms", json_integer((json_int_t)d->last_seen_ms));
@@ -162,6 +172,7 @@ static json_t *describe(const device_t *d) {
     if (json_is_string(version)) json_object_set_new(o, "agent_version", json_deep_copy(version));
     json_object_set_new(o, "chains", json_is_array(chains) ? json_deep_copy(chains) : json_array());
     if (json_is_object(intake)) json_object_set_new(o, "intake", json_deep_copy(intake));
+    if (json_is_array(certificates)) json_object_set_new(o, "certificates", json_deep_copy(certificates));
     return o;
 }
 
@@ -215,9 +226,9 @@ static rdg_err_t delete_device(void *ctx, const rdg_service_call_t *call, rdg_se
     if (!rdg_http_query(call->http, "force")) RDG_TRY(refuse_busy(p, name));
     if (!devices_known(p, name)) return devices_absent(name);
     RDG_TRY(command_drop_device(p, name));
+    RDG_TRY(ca_revoke_device(p->ca, name, RDG_CRL_CESSATION));
     RDG_TRY(
         rdg_sql_exec(p->db, "DELETE FROM devices WHERE name = ?", RDG_SQL_PARAMS(rdg_sql_text(name)), NULL));
-    if (p->broker) (void)rdg_broker_remove_user(p->broker, name);
     char topic[PLATFORM_TOPIC_MAX];
     snprintf(topic, sizeof topic, "devices/%s/status", name);
     (void)rdg_mqtt_publish(p->mqtt, topic, rdg_bytes(NULL, 0), true, NULL);
@@ -227,6 +238,8 @@ static rdg_err_t delete_device(void *ctx, const rdg_service_call_t *call, rdg_se
     rdg_metric_set(p->m_devices, (int64_t)rdg_map_count(p->devices));
     pthread_mutex_unlock(&p->lock);
     device_free(d);
+    identity_revoked(p, name);
+    platform_kick(p);
     rdg_log(RDG_LOG_INFO, "device.deleted", RDG_STR("device", name));
     return RDG_OK;
 }

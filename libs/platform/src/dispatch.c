@@ -81,6 +81,7 @@ static void *dispatch_main(void *arg) {
         if (lost && up) (void)command_requeue(p, NULL);
         (void)command_expire(p);
         if (up) send_queued(p);
+        ca_link_tick(p, up, lost);
         if (now >= prune_at) {
             (void)command_prune(p);
             prune_at = now + PRUNE_EVERY_MS;

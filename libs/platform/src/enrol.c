@@ -5,7 +5,8 @@
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
 #include "ridge/base/random.h"
-#include "ridge/crypto/sm2.h"
+#include "ridge/codec/hex.h"
+#include "ridge/crypto/cert_request.h"
 
 #define TOKENS_AT_ONCE 1000
 #define TOKEN_TTL_MAX_S (365ull * 86400)
@@ -21,7 +22,7 @@ static void token_digest(const char *token, rdg_hash_t *out) {
 }
 
 static rdg_err_t make_token(rdg_platform_t *p, uint64_t expires_ms, json_t *list) {
-    char token[sizeof TOKEN_PREFIX + 2 * TOKEN_RANDOM_BYTES];
+    char token[sizeof TOKEN_PREFIX + 2 * TOKEN_RANDOM_BYTES], shown[sizeof token + 65];
     rdg_hash_t digest;
     memcpy(token, TOKEN_PREFIX, sizeof TOKEN_PREFIX);
     rdg_random_hex(rdg_random_system(), token + strlen(TOKEN_PREFIX), TOKEN_RANDOM_BYTES);
@@ -31,8 +32,10 @@ static rdg_err_t make_token(rdg_platform_t *p, uint64_t expires_ms, json_t *list
                      RDG_SQL_PARAMS(rdg_sql_blob(rdg_bytes(digest.b, sizeof digest.b)),
                                     rdg_sql_int((int64_t)platform_now()), rdg_sql_int((int64_t)expires_ms)),
                      NULL));
+    /* The device trusts the root that the token names, and none that an answer may bring. */
+    snprintf(shown, sizeof shown, "%s.%s", token, ca_fingerprint(p->ca));
     json_array_append_new(list,
-                          json_pack("{s:s, s:I}", "token", token, "expires_ms", (json_int_t)expires_ms));
+                          json_pack("{s:s, s:I}", "token", shown, "expires_ms", (json_int_t)expires_ms));
     return RDG_OK;
 }
 
@@ -73,29 +76,42 @@ static rdg_err_t create_tokens(void *ctx, const rdg_service_call_t *call, rdg_se
 /* --- enrolment --------------------------------------------------------------------------------- */
 
 typedef struct enrolment {
-    const char *token, *name, *public_key, *arch, *version;
-    json_t *drivers; /* borrowed, may be NULL */
+    const char *token, *name, *sign_request, *enc_request, *arch, *version;
+    rdg_sm2_public_t key;
+    char public_key[129]; /* the same in hex */
+    json_t *drivers;      /* borrowed, may be NULL */
     rdg_hash_t digest;
     bool found, used, same_device; /* what the store knows of the token */
     uint64_t expires_ms;
     bool name_taken, name_same_key; /* and of the name */
 } enrolment_t;
 
-static rdg_err_t check_signature(const enrolment_t *e, const json_t *body) {
-    rdg_sm2_public_t key;
+static void digest_hex(const char *text, char out[65]) {
+    rdg_hash_t digest;
+    rdg_sm3(text, strlen(text), &digest);
+    rdg_hex_encode(digest.b, sizeof digest.b, out);
+}
+
+/* The signature binds both requests to this token: neither can be taken from another enrolment. */
+static rdg_err_t check_signature(enrolment_t *e, const json_t *body) {
+    rdg_cert_request_t request;
     rdg_sm2_signature_t signature;
-    uint8_t raw[64];
-    char text[1024];
-    RDG_TRY(rdg_json_get_hex(body, "public_key", raw, sizeof raw));
+    char sign_hex[65], enc_hex[65], text[1024];
     RDG_TRY(rdg_json_get_hex(body, "signature", signature.b, sizeof signature.b));
-    RDG_TRY(rdg_fail_in(rdg_sm2_public_decode(rdg_bytes(raw, sizeof raw), &key), "public_key"));
-    int n = snprintf(text, sizeof text, "ridge-enrol-v1\n%s\n%s\n%s", e->token, e->name, e->public_key);
-    if (n >= (int)sizeof text) return rdg_fail(RDG_E_TOO_LARGE, "token, name and public_key are too long");
-    if (rdg_sm2_verify(&key, text, (size_t)n, &signature) != RDG_OK)
+    RDG_TRY(
+        rdg_fail_in(rdg_cert_request_parse_pem(rdg_bytes_str(e->sign_request), &request), "sign_request"));
+    e->key = request.public_key;
+    rdg_hex_encode(e->key.b, sizeof e->key.b, e->public_key);
+    digest_hex(e->sign_request, sign_hex);
+    digest_hex(e->enc_request, enc_hex);
+    int n =
+        snprintf(text, sizeof text, "ridge-enrol-v2\n%s\n%s\n%s\n%s", e->token, e->name, sign_hex, enc_hex);
+    if (n >= (int)sizeof text) return rdg_fail(RDG_E_TOO_LARGE, "token and name are too long");
+    if (rdg_sm2_verify(&e->key, text, (size_t)n, &signature) != RDG_OK)
         return rdg_fail(
             RDG_E_UNAUTHENTICATED,
-            "the enrolment's signature does not verify with its public_key: the request was changed on "
-            "its way, or the device's key file is damaged");
+            "the enrolment's signature does not verify with the key of its sign_request: the request was "
+            "changed on its way, or the device's key file is damaged");
     return RDG_OK;
 }
 
@@ -104,7 +120,8 @@ static rdg_err_t read_enrolment(const rdg_service_call_t *call, enrolment_t *e) 
     RDG_TRY(rdg_service_body(call, &body));
     RDG_TRY(rdg_json_get_str(body, "token", &e->token));
     RDG_TRY(rdg_json_get_str(body, "name", &e->name));
-    RDG_TRY(rdg_json_get_str(body, "public_key", &e->public_key));
+    RDG_TRY(rdg_json_get_str(body, "sign_request", &e->sign_request));
+    RDG_TRY(rdg_json_get_str(body, "enc_request", &e->enc_request));
     RDG_TRY(rdg_json_opt_str(body, "arch", &e->arch));
     RDG_TRY(rdg_json_opt_str(body, "agent_version", &e->version));
     e->drivers = json_object_get(body, "drivers");
@@ -119,7 +136,9 @@ static rdg_err_t read_enrolment(const rdg_service_call_t *call, enrolment_t *e) 
     if ((e->arch && strlen(e->arch) > 64) || (e->version && strlen(e->version) > 64))
         return rdg_fail(RDG_E_TOO_LARGE, "arch and agent_version have at most 64 bytes");
     token_digest(e->token, &e->digest);
-    return check_signature(e, body);
+    RDG_TRY(check_signature(e, body));
+    const ca_subject_t subject = {e->name, "", &e->key};
+    return ca_check_pair(&subject, e->sign_request, e->enc_request);
 }
 
 static rdg_err_t token_row(void *ctx, const rdg_sql_row_t *r) {
@@ -192,14 +211,18 @@ static rdg_err_t decide_and_store(rdg_platform_t *p, enrolment_t *e, const char 
     return err;
 }
 
-static rdg_err_t give_access(rdg_platform_t *p, const char *name, rdg_service_answer_t *answer) {
+/* Takes certificates. */
+static rdg_err_t give_access(rdg_platform_t *p, const char *name, json_t *certificates,
+                             rdg_service_answer_t *answer) {
     char password[2 * PASSWORD_RANDOM_BYTES + 1];
     rdg_random_hex(rdg_random_system(), password, PASSWORD_RANDOM_BYTES);
     rdg_err_t err = p->broker ? rdg_broker_set_user(p->broker, name, password) : RDG_OK;
     if (err == RDG_OK)
         err = rdg_service_reply(answer, 201,
-                                json_pack("{s:s, s:{s:s, s:s, s:s}}", "device_id", name, "mqtt", "url",
-                                          p->broker_url, "username", name, "password", password));
+                                json_pack("{s:s, s:{s:s, s:s, s:s}, s:O}", "device_id", name, "mqtt", "url",
+                                          p->broker_url, "username", name, "password", password,
+                                          "certificates", certificates));
+    json_decref(certificates);
     rdg_secure_zero(password, sizeof password);
     return err;
 }
@@ -219,7 +242,10 @@ static rdg_err_t enrol(void *ctx, const rdg_service_call_t *call, rdg_service_an
                                   e.drivers ? json_deep_copy(e.drivers) : json_array(), "enrolled_ms",
                                   (json_int_t)platform_now())));
     rdg_log(RDG_LOG_INFO, "device.enrolled", RDG_STR("device", e.name), RDG_BOOL("again", e.used));
-    return give_access(p, e.name, answer);
+    json_t *certificates = NULL;
+    const ca_subject_t subject = {e.name, "", &e.key};
+    RDG_TRY(ca_issue_pair(p->ca, &subject, e.sign_request, e.enc_request, &certificates));
+    return give_access(p, e.name, certificates, answer);
 }
 
 const rdg_service_route_t enrol_routes[] = {

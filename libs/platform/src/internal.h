@@ -4,10 +4,12 @@
 #ifndef RIDGE_PLATFORM_INTERNAL_H
 #define RIDGE_PLATFORM_INTERNAL_H
 #include <pthread.h>
+#include "ca.h"
 #include "ridge/base/list.h"
 #include "ridge/base/map.h"
 #include "ridge/net/broker.h"
 #include "ridge/net/mqtt.h"
+#include "ridge/net/tlcp_identity.h"
 #include "ridge/platform/platform.h"
 #include "ridge/sql/sql.h"
 
@@ -16,6 +18,7 @@
 #define PLATFORM_REQUESTS_MAX 1024
 #define PLATFORM_JSON_MAX (512u << 10)
 #define PLATFORM_TELEMETRY_MAX (64u << 10)
+#define PLATFORM_CERTIFICATE_REQUEST_MAX (16u << 10)
 #define PLATFORM_IN_FLIGHT 256
 #define PLATFORM_WAIT_MAX_MS 25000
 /* Who waits occupies a thread of the service: beyond so many at once, each waits for a moment only. */
@@ -34,7 +37,18 @@ typedef struct device {
 
 struct rdg_platform {
     rdg_sql_t *db;
-    rdg_broker_t *broker; /* NULL with a foreign one */
+    char *data_dir;
+    ca_t *ca;
+    rdg_tlcp_identity_t *identity; /* the cloud's, under the lock */
+    pthread_mutex_t upkeep;        /* one renewal of it at a time */
+    char *dns_text;
+    const char *dns_names[RDG_CERT_DNS_COUNT]; /* in dns_text */
+    size_t dns_count;
+    void (*revoked)(void *ctx, const char *device);
+    void *revoked_ctx;
+    uint64_t list_published; /* number of the revocation list that the broker has; the dispatcher's */
+    int64_t looked_s;        /* when certificates and list were last looked after; the dispatcher's */
+    rdg_broker_t *broker;    /* NULL with a foreign one */
     char *broker_url;
     rdg_mqtt_t *mqtt;
     pthread_mutex_t lock;
@@ -53,7 +67,7 @@ struct rdg_platform {
         int message_id; /* 0: free */
         char command[PLATFORM_ID_MAX + 1];
     } in_flight[PLATFORM_IN_FLIGHT];
-    rdg_metric_t *m_online, *m_devices, *m_commands, *m_malformed, *m_requests;
+    rdg_metric_t *m_online, *m_devices, *m_commands, *m_malformed, *m_requests, *m_issuing_ends;
 };
 
 static inline uint64_t platform_now(void) {
@@ -73,6 +87,7 @@ void devices_free(rdg_platform_t *p);
 rdg_err_t devices_put(rdg_platform_t *p, const char *name, json_t *identity); /* takes identity */
 bool devices_known(rdg_platform_t *p, const char *name);
 bool devices_online(rdg_platform_t *p, const char *name);
+rdg_err_t devices_key(rdg_platform_t *p, const char *name, rdg_sm2_public_t *out);
 void devices_seen(rdg_platform_t *p, const char *name);
 void devices_status(rdg_platform_t *p, const char *name, bool online);
 void devices_telemetry(rdg_platform_t *p, const char *name, json_t *telemetry); /* takes */
@@ -83,6 +98,20 @@ extern const size_t devices_route_count;
 /* enrol.c */
 extern const rdg_service_route_t enrol_routes[];
 extern const size_t enrol_route_count;
+
+/* identity.c: the cloud's own certificates; a device that is not to be connected any more */
+rdg_err_t identity_names(rdg_platform_t *p, const char *list);
+rdg_err_t identity_refresh(rdg_platform_t *p);
+void identity_revoked(rdg_platform_t *p, const char *device);
+
+/* ca_rest.c */
+extern const rdg_service_route_t ca_routes[];
+extern const size_t ca_route_count;
+
+/* ca_link.c: the MQTT side of the CA */
+rdg_err_t ca_link_request(rdg_platform_t *p, const char *device, const json_t *request);
+void ca_link_result(rdg_platform_t *p, const char *device, const json_t *result); /* a node may be gone */
+void ca_link_tick(rdg_platform_t *p, bool connected, bool again); /* again: the broker may have forgotten */
 
 /* command.c: the store and the states of commands */
 rdg_err_t command_create(rdg_platform_t *p, const char *device, const json_t *body, json_t **out,

@@ -39,11 +39,20 @@ static rdg_err_t take_status(rdg_platform_t *p, const char *device, bool online)
     return err;
 }
 
+static rdg_err_t take_result(rdg_platform_t *p, const char *device, const json_t *message) {
+    RDG_TRY(command_result(p, device, message));
+    ca_link_result(p, device, message);
+    return RDG_OK;
+}
+
 static rdg_err_t accept(rdg_platform_t *p, const char *device, const char *kind, rdg_bytes_t payload) {
     json_t *message = NULL;
     if (strcmp(kind, "telemetry") == 0 && payload.len > PLATFORM_TELEMETRY_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "telemetry of %zu bytes: at most %u", payload.len,
                         PLATFORM_TELEMETRY_MAX);
+    if (strcmp(kind, "certificate-request") == 0 && payload.len > PLATFORM_CERTIFICATE_REQUEST_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE, "certificate request of %zu bytes: at most %u", payload.len,
+                        PLATFORM_CERTIFICATE_REQUEST_MAX);
     RDG_TRY(rdg_json_parse(payload, &message));
     if (!json_is_object(message)) {
         json_decref(message);
@@ -61,7 +70,9 @@ static rdg_err_t accept(rdg_platform_t *p, const char *device, const char *kind,
     if (strcmp(kind, "status") == 0)
         err = take_status(p, device, json_is_true(json_object_get(message, "online")));
     else if (strcmp(kind, "result") == 0)
-        err = command_result(p, device, message);
+        err = take_result(p, device, message);
+    else if (strcmp(kind, "certificate-request") == 0)
+        err = ca_link_request(p, device, message);
     json_decref(message);
     return err;
 }
@@ -90,7 +101,7 @@ static void on_published(void *ctx, int message_id) {
 
 rdg_err_t link_start(rdg_platform_t *p, const rdg_platform_options_t *options) {
     static const char *const topics[] = {"devices/+/status", "devices/+/result", "devices/+/response",
-                                         "devices/+/telemetry"};
+                                         "devices/+/telemetry", "devices/+/certificate-request"};
     char password[65] = "";
     if (p->broker) {
         rdg_random_hex(rdg_random_system(), password, 32);

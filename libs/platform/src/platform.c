@@ -31,6 +31,7 @@ static void init_locks(rdg_platform_t *p) {
     pthread_cond_init(&p->answered, &attr);
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&p->lock, NULL);
+    pthread_mutex_init(&p->upkeep, NULL);
     rdg_list_init(&p->requests);
 }
 
@@ -42,6 +43,8 @@ static void register_metrics(rdg_platform_t *p, rdg_metrics_t *m) {
     p->m_requests = rdg_metrics_counter(m, "ridge_platform_requests_total", "requests relayed", NULL);
     p->m_malformed =
         rdg_metrics_counter(m, "ridge_platform_malformed_total", "device messages refused", NULL);
+    p->m_issuing_ends = rdg_metrics_gauge(m, "ridge_ca_issuing_not_after_seconds",
+                                          "when the issuing CA's certificate ends, Unix time", NULL);
 }
 
 static rdg_err_t start_broker(rdg_platform_t *p, const rdg_platform_options_t *o) {
@@ -58,6 +61,20 @@ static rdg_err_t start_broker(rdg_platform_t *p, const rdg_platform_options_t *o
     return p->broker_url ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the broker's URL");
 }
 
+static rdg_err_t open_ca(rdg_platform_t *p, const rdg_platform_options_t *o) {
+    ca_options_t c = {.db = p->db,
+                      .data_dir = o->data_dir,
+                      .clock = o->clock ? o->clock : rdg_clock_system(),
+                      .life_ms = o->certificate_life_ms,
+                      .chain_file = o->ca_chain,
+                      .key_file = o->ca_key};
+    p->data_dir = rdg_strdup(o->data_dir);
+    if (!p->data_dir) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the platform");
+    RDG_TRY(identity_names(p, o->link_names));
+    RDG_TRY(ca_open(&c, &p->ca));
+    return identity_refresh(p);
+}
+
 rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_t **out) {
     rdg_platform_t *p = rdg_calloc(1, sizeof *p);
     if (!p) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the platform");
@@ -65,6 +82,7 @@ rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_
     register_metrics(p, options->metrics);
     rdg_err_t err = platform_store_open(p, options->data_dir);
     if (err == RDG_OK) err = devices_load(p);
+    if (err == RDG_OK) err = open_ca(p, options);
     if (err == RDG_OK) err = command_requeue(p, NULL);
     if (err == RDG_OK) err = start_broker(p, options);
     if (err == RDG_OK) err = link_start(p, options);
@@ -79,6 +97,7 @@ rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_
 
 rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, enrol_routes, enrol_route_count, p));
+    RDG_TRY(rdg_service_add(service, ca_routes, ca_route_count, p));
     RDG_TRY(rdg_service_add(service, devices_routes, devices_route_count, p));
     RDG_TRY(rdg_service_add(service, command_routes, command_route_count, p));
     return rdg_service_add(service, request_routes, request_route_count, p);
@@ -100,12 +119,17 @@ void rdg_platform_close(rdg_platform_t *p) {
     if (p->mqtt) rdg_mqtt_stop(p->mqtt);
     if (p->broker) rdg_broker_stop(p->broker);
     devices_free(p);
+    rdg_tlcp_identity_unref(p->identity);
+    ca_close(p->ca);
     if (p->db) rdg_sql_close(p->db);
     pthread_cond_destroy(&p->changed);
     pthread_cond_destroy(&p->kick);
     pthread_cond_destroy(&p->answered);
     pthread_mutex_destroy(&p->lock);
+    pthread_mutex_destroy(&p->upkeep);
     rdg_free(p->broker_url);
+    rdg_free(p->data_dir);
+    rdg_free(p->dns_text);
     rdg_free(p);
 }
 

@@ -19,6 +19,19 @@ static const char *const migrations[] = {
     "CREATE INDEX commands_device ON commands (device, number);"
     "CREATE UNIQUE INDEX commands_change ON commands (change);"
     "CREATE UNIQUE INDEX commands_number ON commands (number);",
+    /* The CA. `issuer` is the SM3 of the issuing key: a certificate of another one is not answered again. */
+    "CREATE TABLE certificates (number INTEGER PRIMARY KEY, serial TEXT NOT NULL UNIQUE, subject TEXT NOT "
+    "NULL,"
+    " device TEXT NOT NULL, chain TEXT NOT NULL, use TEXT NOT NULL, public_key TEXT NOT NULL,"
+    " issuer TEXT NOT NULL, not_before_ms BIGINT NOT NULL, not_after_ms BIGINT NOT NULL, issued_ms BIGINT "
+    "NOT "
+    "NULL,"
+    " state TEXT NOT NULL, reason TEXT, revoked_ms BIGINT, pem TEXT NOT NULL);"
+    "CREATE INDEX certificates_holder ON certificates (device, chain, use, number);"
+    "CREATE INDEX certificates_key ON certificates (public_key);"
+    "CREATE INDEX certificates_state ON certificates (state, not_after_ms);"
+    "CREATE TABLE ca_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);"
+    "CREATE TABLE ca_lists (number BIGINT PRIMARY KEY, pem TEXT NOT NULL);",
 };
 
 rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir) {

@@ -8,9 +8,13 @@
 
 void kit_open(kit_t *k) {
     rdg_platform_options_t o = {.data_dir = rdg_test_dir()};
+    kit_open_with(k, &o);
+}
+
+void kit_open_with(kit_t *k, const rdg_platform_options_t *o) {
     rdg_service_options_t s = {0};
     rdg_log_set_level(RDG_LOG_ERROR);
-    CHECK_OK(rdg_platform_open(&o, &k->platform));
+    CHECK_OK(rdg_platform_open(o, &k->platform));
     CHECK_OK(rdg_service_new(&s, &k->service));
     CHECK_OK(rdg_platform_routes(k->platform, k->service));
     CHECK_OK(rdg_service_allow(k->service, "admin", "secret"));
@@ -101,33 +105,64 @@ void fake_init(fake_t *f, const char *name) {
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->changed, NULL);
     CHECK_OK(rdg_sm2_key_generate(&f->key));
+    CHECK_OK(rdg_sm2_key_generate(&f->enc_key));
 }
 
-unsigned fake_enrol(kit_t *k, fake_t *f, const char *token, json_t **answer) {
-    rdg_sm2_public_t public;
+void fake_digest(const char *text, char out[65]) {
+    rdg_hash_t digest;
+    rdg_sm3(text, strlen(text), &digest);
+    rdg_hex_encode(digest.b, sizeof digest.b, out);
+}
+
+char *fake_request(const rdg_sm2_key_t *key, const char *name) {
+    rdg_buf_t pem;
+    size_t len;
+    rdg_buf_init(&pem, RDG_CERT_REQUEST_MAX);
+    CHECK_OK(rdg_cert_request_make(key, name, &pem));
+    return (char *)rdg_buf_take(&pem, &len);
+}
+
+void fake_sign(const rdg_sm2_key_t *key, const char *text, char out[129]) {
     rdg_sm2_signature_t signature;
-    char key[129], sig[129], text[512], body[1024];
+    CHECK_OK(rdg_sm2_sign(key, text, strlen(text), &signature));
+    rdg_hex_encode(signature.b, sizeof signature.b, out);
+}
+
+unsigned fake_enrol_with(kit_t *k, fake_t *f, const char *token, const char *sign_request,
+                         const char *enc_request, json_t **answer) {
+    char sig[129], text[512], short_token[128], sign_hex[65], enc_hex[65];
     json_t *a = NULL;
-    rdg_sm2_key_public(f->key, &public);
-    rdg_hex_encode(public.b, sizeof public.b, key);
-    int n = snprintf(text, sizeof text, "ridge-enrol-v1\n%s\n%s\n%s", token, f->name, key);
-    CHECK_OK(rdg_sm2_sign(f->key, text, (size_t)n, &signature));
-    rdg_hex_encode(signature.b, sizeof signature.b, sig);
-    snprintf(
-        body, sizeof body,
-        "{\"token\":\"%s\",\"name\":\"%s\",\"public_key\":\"%s\",\"signature\":\"%s\",\"arch\":\"x86_64\","
-        "\"agent_version\":\"0.1\",\"drivers\":[\"process\"]}",
-        token, f->name, key, sig);
+    snprintf(short_token, sizeof short_token, "%.*s", (int)strcspn(token, "."), token);
+    fake_digest(sign_request, sign_hex);
+    fake_digest(enc_request, enc_hex);
+    snprintf(text, sizeof text, "ridge-enrol-v2\n%s\n%s\n%s\n%s", short_token, f->name, sign_hex, enc_hex);
+    fake_sign(f->key, text, sig);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:[s]}", "token", short_token, "name", f->name,
+                          "sign_request", sign_request, "enc_request", enc_request, "signature", sig, "arch",
+                          "x86_64", "agent_version", "0.1", "drivers", "process");
+    char *body = rdg_json_text(o);
+    json_decref(o);
     unsigned status = kit_call_public(k, "POST", "/enrol", body, &a);
+    rdg_free(body);
     if (status == 201) {
         const json_t *mqtt = json_object_get(a, "mqtt");
         snprintf(f->url, sizeof f->url, "%s", kit_text(mqtt, "url"));
         snprintf(f->password, sizeof f->password, "%s", kit_text(mqtt, "password"));
+        json_decref(f->certificates);
+        f->certificates = json_incref(json_object_get(a, "certificates"));
     }
     if (answer)
         *answer = a;
     else
         json_decref(a);
+    return status;
+}
+
+unsigned fake_enrol(kit_t *k, fake_t *f, const char *token, json_t **answer) {
+    char *sign = fake_request(f->key, f->name), *enc = fake_request(f->enc_key, f->name);
+    unsigned status = fake_enrol_with(k, f, token, sign, enc, answer);
+    rdg_free(sign);
+    rdg_free(enc);
     return status;
 }
 
@@ -170,12 +205,22 @@ static void answer_request(fake_t *f, const json_t *m) {
     fake_publish(f, "response", text);
 }
 
+static void keep(fake_t *f, json_t **place, json_t *m) {
+    pthread_mutex_lock(&f->lock);
+    json_decref(*place);
+    *place = json_incref(m);
+    pthread_cond_broadcast(&f->changed);
+    pthread_mutex_unlock(&f->lock);
+}
+
 static bool on_message(void *ctx, const char *topic, rdg_bytes_t payload) {
     fake_t *f = ctx;
     json_t *m = NULL;
     if (rdg_json_parse(payload, &m) != RDG_OK) return true;
     if (strstr(topic, "/command")) answer_command(f, m);
     if (strstr(topic, "/request")) answer_request(f, m);
+    if (strstr(topic, "/certificates")) keep(f, &f->got_certificates, m);
+    if (strcmp(topic, "cloud/crl") == 0) keep(f, &f->got_list, m);
     json_decref(m);
     return true;
 }
@@ -191,7 +236,7 @@ static void on_connection(void *ctx, bool up, const char *why) {
 }
 
 void fake_connect(kit_t *k, fake_t *f) {
-    char token[128], topics[2][160], will[160];
+    char token[128], topics[3][160], will[160];
     if (!f->password[0]) {
         kit_token(k, token);
         CHECK_EQ(fake_enrol(k, f, token, NULL), 201);
@@ -199,7 +244,8 @@ void fake_connect(kit_t *k, fake_t *f) {
     snprintf(topics[0], sizeof topics[0], "devices/%s/command", f->name);
     snprintf(topics[1], sizeof topics[1], "devices/%s/request", f->name);
     snprintf(will, sizeof will, "devices/%s/status", f->name);
-    const char *subscriptions[] = {topics[0], topics[1]};
+    snprintf(topics[2], sizeof topics[2], "devices/%s/certificates", f->name);
+    const char *subscriptions[] = {topics[0], topics[1], topics[2], "cloud/crl"};
     rdg_mqtt_options_t o = {.url = rdg_platform_broker_url(k->platform),
                             .client_id = f->name,
                             .username = f->name,
@@ -207,7 +253,7 @@ void fake_connect(kit_t *k, fake_t *f) {
                             .will_topic = will,
                             .will_payload = "{\"online\":false}",
                             .subscriptions = subscriptions,
-                            .subscription_count = 2,
+                            .subscription_count = 4,
                             .message = on_message,
                             .connection = on_connection,
                             .ctx = f};
@@ -231,6 +277,10 @@ void fake_disconnect(fake_t *f) {
 void fake_fini(fake_t *f) {
     if (f->mqtt) rdg_mqtt_stop(f->mqtt);
     rdg_sm2_key_free(f->key);
+    rdg_sm2_key_free(f->enc_key);
+    json_decref(f->certificates);
+    json_decref(f->got_certificates);
+    json_decref(f->got_list);
     pthread_cond_destroy(&f->changed);
     pthread_mutex_destroy(&f->lock);
 }

@@ -2,7 +2,7 @@
 #ifndef PLATFORM_TEST_KIT_H
 #define PLATFORM_TEST_KIT_H
 #include "internal.h"
-#include "ridge/crypto/sm2.h"
+#include "ridge/crypto/cert_request.h"
 #include "ridge/net/http_client.h"
 #include "ridge/test.h"
 
@@ -13,6 +13,7 @@ typedef struct kit {
 } kit_t;
 
 void kit_open(kit_t *k); /* in the test's directory: a second open after a close finds the same data */
+void kit_open_with(kit_t *k, const rdg_platform_options_t *o);
 void kit_close(kit_t *k);
 /* Returns the status. *answer is owned, NULL if there is none; answer may be NULL. */
 unsigned kit_call(kit_t *k, const char *method, const char *path, const char *body, json_t **answer);
@@ -24,7 +25,9 @@ void kit_token(kit_t *k, char out[128]);
 
 typedef struct fake {
     char name[65], url[128], password[128];
-    rdg_sm2_key_t *key;
+    rdg_sm2_key_t *key, *enc_key;
+    json_t *certificates;                /* of the last enrolment */
+    json_t *got_certificates, *got_list; /* the last that came by MQTT; under the lock */
     rdg_mqtt_t *mqtt;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -36,6 +39,11 @@ typedef struct fake {
 
 void fake_init(fake_t *f, const char *name);
 /* Enrols with this token; returns the status, *answer owned if given. */
+unsigned fake_enrol_with(kit_t *k, fake_t *f, const char *token, const char *sign_request,
+                         const char *enc_request, json_t **answer);
+char *fake_request(const rdg_sm2_key_t *key, const char *name); /* PEM; owned */
+void fake_digest(const char *text, char out[65]);
+void fake_sign(const rdg_sm2_key_t *key, const char *text, char out[129]);
 unsigned fake_enrol(kit_t *k, fake_t *f, const char *token, json_t **answer);
 void fake_connect(kit_t *k,
                   fake_t *f);    /* enrolled by kit_token when it was not; waits until the platform sees it */

@@ -90,30 +90,34 @@ TEST(enrol_refuses_a_name_that_another_key_has) {
 
 TEST(enrol_refuses_what_is_not_signed_by_the_key_that_it_names) {
     static const char *const hostile[] = {
-        "{}", "{\"token\":1,\"name\":\"a\",\"public_key\":\"00\",\"signature\":\"00\"}",
-        "{\"token\":\"t\",\"name\":\"../x\",\"public_key\":\"00\",\"signature\":\"00\"}",
-        "{\"token\":\"t\",\"name\":\"cloud\",\"public_key\":\"00\",\"signature\":\"00\"}",
-        "{\"token\":\"t\",\"name\":\"a\",\"public_key\":\"zz\",\"signature\":\"00\"}"};
+        "{}",
+        "{\"token\":1,\"name\":\"a\",\"sign_request\":\"00\",\"enc_request\":\"00\",\"signature\":\"00\"}",
+        "{\"token\":\"t\",\"name\":\"../"
+        "x\",\"sign_request\":\"0\",\"enc_request\":\"0\",\"signature\":\"00\"}",
+        "{\"token\":\"t\",\"name\":\"cloud\",\"sign_request\":\"0\",\"enc_request\":\"0\",\"signature\":"
+        "\"00\"}",
+        "{\"token\":\"t\",\"name\":\"a\",\"sign_request\":\"zz\",\"enc_request\":\"zz\",\"signature\":"
+        "\"00\"}"};
     kit_t k;
-    fake_t f;
+    fake_t f, other;
     json_t *a;
-    char token[128], body[1024], signature[129] = "";
+    char token[128];
     kit_open(&k);
     fake_init(&f, "dev-1");
+    fake_init(&other, "dev-1");
     for (size_t i = 0; i < sizeof hostile / sizeof hostile[0]; ++i)
         CHECK_EQ(kit_call_public(&k, "POST", "/enrol", hostile[i], NULL), 400);
     kit_token(&k, token);
-    rdg_sm2_public_t public;
-    rdg_sm2_key_public(f.key, &public);
-    snprintf(body, sizeof body, "{\"token\":\"%s\",\"name\":\"dev-1\",\"public_key\":\"", token);
-    for (size_t i = 0; i < 64; ++i) snprintf(body + strlen(body), 3, "%02x", public.b[i]);
-    memset(signature, '1', sizeof signature - 1);
-    snprintf(body + strlen(body), sizeof body - strlen(body), "\",\"signature\":\"%s\"}", signature);
-    CHECK_EQ(kit_call_public(&k, "POST", "/enrol", body, &a), 401);
+    /* The request of another key, which this device does not hold: the signature over all is not that key's. */
+    char *sign = fake_request(other.key, "dev-1"), *enc = fake_request(f.enc_key, "dev-1");
+    CHECK_EQ(fake_enrol_with(&k, &f, token, sign, enc, &a), 401);
     CHECK(strstr(kit_error(a, "message"), "signature"));
     json_decref(a);
     CHECK_EQ(kit_call(&k, "GET", "/devices/dev-1", NULL, NULL), 404);
+    rdg_free(sign);
+    rdg_free(enc);
     fake_fini(&f);
+    fake_fini(&other);
     kit_close(&k);
 }
 
@@ -133,7 +137,8 @@ TEST(device_tokens_have_bounds_and_are_stored_hashed) {
     rdg_buf_t file;
     rdg_buf_init(&file, 64 << 20);
     CHECK_OK(rdg_file_read(path, &file));
-    CHECK(memmem(file.data, file.len, token, strlen(token)) == NULL);
+    CHECK_EQ(strcspn(token, "."), 52);
+    CHECK(memmem(file.data, file.len, token, strcspn(token, ".")) == NULL);
     rdg_buf_fini(&file);
 }
 

@@ -5,15 +5,18 @@
  * 1. Workloads do not depend on the agent: they go on when it stops, and are found again when it starts.
  * 2. Desired state is acted on without the cloud.
  * 3. A command has one effect however often it is delivered, through any crash.
- * 4. A reading answered with 202 is durable, and leaves the queue only after its transaction's receipt.
+ * 4. The only root that the device and its nodes trust is the one that its enrolment token named. Their
+ * certificates are renewed at two thirds of their life; the newest revocation list reaches every node.
+ * 5. A reading answered with 202 is durable, and leaves the queue only after its transaction's receipt.
  *
  * Threads: one for the link, one for MQTT (two with a local broker), workload supervision, telemetry, intake,
- * two for requests, two for HTTP, and up to 16 for commands while there are any. Stacks are small; the budget
+ * two for requests, two for HTTP, one for certificates, and up to 16 for commands while there are any. Stacks are small; the budget
  * is 12 MiB. */
 #ifndef RIDGE_AGENT_AGENT_H
 #define RIDGE_AGENT_AGENT_H
 #include <stdbool.h>
 #include <stdint.h>
+#include "ridge/base/clock.h"
 #include "ridge/base/error.h"
 
 #ifdef __cplusplus
@@ -25,7 +28,7 @@ typedef struct rdg_agent rdg_agent_t;
 typedef struct rdg_agent_options {
     const char *dir;
     const char *cloud_url, *name;
-    const char *token;              /* NULL: enrolled before */
+    const char *token;              /* "<secret>.<fingerprint of the cloud's root>"; NULL: enrolled before */
     const char *driver;             /* "auto", "process", "oci": which may be used; NULL: auto */
     const char *node_program;       /* of driver process */
     const char *unpacker;           /* as in container.h; NULL: layers are unpacked in this process */
@@ -35,6 +38,7 @@ typedef struct rdg_agent_options {
     const char *intake_broker;      /* "none", "spawn", or a URL; NULL: none */
     uint64_t telemetry_interval_ms; /* 0: 5 s */
     uint64_t queue_bytes;           /* 0: 64 MiB */
+    const rdg_clock_t *clock;       /* by which certificates age; NULL: the system's */
 } rdg_agent_options_t;
 
 /* Returns when workloads are supervised and the local interface answers, without waiting for the cloud.

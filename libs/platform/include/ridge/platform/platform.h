@@ -1,9 +1,9 @@
-/* The cloud-edge platform: enrolment of devices, their registry, commands and requests
- * (docs/device-protocol.md).
+/* The cloud-edge platform: enrolment of devices, their registry, commands and requests, and the CA that
+ * certifies devices, nodes and the cloud itself (docs/device-protocol.md).
  *
  * It owns `<data_dir>/platform.db` and, unless a broker's URL is given, a mosquitto under
  * `<data_dir>/broker`. Everything is reached over REST: rdg_platform_routes are the paths of docs/rest-api.md
- * under /devices, /device-tokens, /enrol and /commands.
+ * under /devices, /device-tokens, /enrol, /commands, /ca and /certificates.
  *
  * Invariants
  * 1. A command is on disk before it is published, and is published until the broker has taken it: also after
@@ -12,7 +12,10 @@
  * can therefore be cancelled for certain; any other cannot (CONFLICT).
  * 3. done, failed, expired and cancelled are final: no later result changes them.
  * 4. A device speaks for itself only: results and responses count when they come on that device's own topic.
- * 5. Of an enrolment token only its SM3 is stored; a token enrols one device.
+ * 5. Of an enrolment token only its SM3 is stored; a token enrols one device, and tells it which root to
+ * trust.
+ * 6. A device whose certificate is revoked, or that is removed, has no access to the broker any more, and the
+ * next revocation list is published at once (retained, topic cloud/crl), a fresh one every day.
  *
  * Limits: 100,000 devices; 1,000 unfinished commands a device; 512 KiB of parameters and of a result; 1,024
  * requests waiting; finished commands are kept for 30 days, at most 100,000 of them.
@@ -34,6 +37,11 @@ typedef struct rdg_platform_options {
     uint16_t broker_port;        /* of the own one; 0: the system chooses */
     const char *broker_password; /* of user "cloud" at a foreign broker; NULL: none */
     rdg_metrics_t *metrics;      /* may be NULL */
+    const char *ca_chain,
+        *ca_key;            /* PEM files of an external CA to issue under; NULL: our own in <data>/ca */
+    const char *link_names; /* DNS names of the cloud's certificate beside "cloud", comma between; NULL */
+    uint64_t certificate_life_ms; /* of devices' and nodes' certificates; 0: a year */
+    const rdg_clock_t *clock;     /* of certificates and revocation lists; NULL: the system's */
 } rdg_platform_options_t;
 
 /* Opens the store, starts the broker, and connects; a foreign broker may be away: commands then wait. */
