@@ -43,9 +43,10 @@ rdg_err_t credentials_root(const char *pem, const char *fingerprint, rdg_cert_t 
         found, fingerprint);
 }
 
-rdg_err_t credentials_stranger(rdg_cert_t *root, rdg_tlcp_identity_t **out) {
-    const rdg_tlcp_parts_t parts = {.roots = {rdg_cert_ref(root)}, .root_count = 1};
-    return rdg_tlcp_identity_new(&parts, out);
+rdg_err_t credentials_stranger(const char *fingerprint, rdg_tlcp_identity_t **out) {
+    rdg_hash_t root;
+    RDG_TRY(rdg_hex_decode(fingerprint, strlen(fingerprint), root.b, sizeof root.b));
+    return rdg_tlcp_identity_pinned(&root, out);
 }
 
 rdg_err_t credentials_identity(const char *dir, rdg_tlcp_identity_t **out) {

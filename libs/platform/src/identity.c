@@ -84,6 +84,9 @@ static rdg_err_t accept_peer(void *ctx, const rdg_cert_t *sign_cert) {
 static rdg_err_t build(rdg_platform_t *p, rdg_credentials_t *c) {
     rdg_tlcp_identity_t *base = NULL, *identity = NULL;
     const rdg_tlcp_rule_t rule = {accept_peer, p, NULL};
+    /* A device that is not enrolled knows the root by its fingerprint only: it has to be sent along. */
+    if (c->chain_count < RDG_CERT_CHAIN_MAX)
+        c->chain[c->chain_count++] = rdg_cert_ref((rdg_cert_t *)(uintptr_t)c->roots[0]);
     RDG_TRY(rdg_tlcp_identity_of(c, &base));
     rdg_err_t err = rdg_tlcp_identity_with_rule(base, &rule, &identity);
     rdg_tlcp_identity_unref(base);

@@ -3,6 +3,7 @@
  * Its certificates are of its own CA, in <data>/link (ridge/crypto/credentials.h, prefix "cloud"), for the name
  * "cloud" and the DNS names of the options; made at the first start, renewed at two thirds of their life, also
  * while it runs: ask for the identity again with each connection, or once in a while.
+ * The root is sent along, for devices that know no more than its fingerprint (rdg_tlcp_identity_pinned).
  * A device is let in with a sign certificate that this CA has issued to it and not revoked. Certificates of
  * nodes, and the cloud's, are refused: they are for other links. Thread-safe. */
 #ifndef RIDGE_PLATFORM_IDENTITY_H
