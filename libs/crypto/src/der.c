@@ -59,6 +59,14 @@ void rdg_der_put_u32(rdg_writer_t *w, uint32_t v) {
     rdg_der_put(w, RDG_DER_INTEGER, rdg_bytes(bytes + from, sizeof bytes - from));
 }
 
+void rdg_der_put_u256(rdg_writer_t *w, const uint8_t v[32]) {
+    uint8_t bytes[33] = {0};
+    size_t from = 0;
+    memcpy(bytes + 1, v, 32);
+    while (from < 32 && bytes[from] == 0 && bytes[from + 1] >> 7 == 0) from++;
+    rdg_der_put(w, RDG_DER_INTEGER, rdg_bytes(bytes + from, sizeof bytes - from));
+}
+
 void rdg_der_put_bits(rdg_writer_t *w, rdg_bytes_t bits) {
     size_t start = rdg_der_open(w);
     rdg_write_u8(w, 0);

@@ -26,6 +26,7 @@ uint8_t rdg_der_peek(const rdg_reader_t *r);          /* the next tag, 0 at the 
  * content to make room for the header. */
 void rdg_der_put(rdg_writer_t *w, uint8_t tag, rdg_bytes_t content);
 void rdg_der_put_u32(rdg_writer_t *w, uint32_t v);
+void rdg_der_put_u256(rdg_writer_t *w, const uint8_t v[32]); /* INTEGER */
 void rdg_der_put_bits(rdg_writer_t *w, rdg_bytes_t bits);
 size_t rdg_der_open(const rdg_writer_t *w);
 void rdg_der_close(rdg_writer_t *w, size_t start, uint8_t tag);

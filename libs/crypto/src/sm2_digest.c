@@ -28,6 +28,9 @@ const uint8_t rdg_sm2_gx[32] = {SM2_GX}, rdg_sm2_gy[32] = {SM2_GY};
 static const uint8_t z_prefix[] = {0x00, 0x80, '1', '2', '3', '4', '5', '6',   '7',   '8',    '1',
                                    '2',  '3',  '4', '5', '6', '7', '8', SM2_A, SM2_B, SM2_GX, SM2_GY};
 
+#define ID_BYTES (2 + 16)
+const rdg_bytes_t rdg_sm2_curve = {z_prefix + ID_BYTES, sizeof z_prefix - ID_BYTES};
+
 void rdg_sm2_z(const rdg_sm2_public_t *pub, rdg_hash_t *z) {
     uint8_t text[sizeof z_prefix + sizeof pub->b];
     memcpy(text, z_prefix, sizeof z_prefix);

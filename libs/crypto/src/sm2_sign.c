@@ -1,6 +1,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
+#include "ridge/crypto/sm2_message.h"
 #include "sm2_der.h"
 #include "sm2_digest.h"
 #include "sm2_key.h"
@@ -8,10 +9,7 @@
 /* Half of all signatures have a low s; 128 misses in a row mean a broken random generator. */
 #define SIGN_TRIES_MAX 128
 
-static rdg_err_t sign(const rdg_sm2_key_t *key, const void *msg, size_t len, bool low_s,
-                      rdg_sm2_signature_t *out) {
-    rdg_hash_t e;
-    rdg_sm2_e(&key->z, msg, len, &e);
+static rdg_err_t sign(const rdg_sm2_key_t *key, const rdg_hash_t *e, bool low_s, rdg_sm2_signature_t *out) {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
     /* Signing a digest leaves Z to us: it is in e already, and the key keeps it. */
     if (!ctx || EVP_PKEY_sign_init(ctx) != 1) {
@@ -22,7 +20,7 @@ static rdg_err_t sign(const rdg_sm2_key_t *key, const void *msg, size_t len, boo
     for (int tries = 0; tries < SIGN_TRIES_MAX; tries++) {
         uint8_t der[RDG_SM2_DER_MAX];
         size_t der_len = sizeof der;
-        if (EVP_PKEY_sign(ctx, der, &der_len, e.b, sizeof e.b) != 1) {
+        if (EVP_PKEY_sign(ctx, der, &der_len, e->b, sizeof e->b) != 1) {
             err = rdg_crypto_fail("SM2 signing");
             break;
         }
@@ -35,10 +33,18 @@ static rdg_err_t sign(const rdg_sm2_key_t *key, const void *msg, size_t len, boo
 }
 
 rdg_err_t rdg_sm2_sign(const rdg_sm2_key_t *key, const void *msg, size_t len, rdg_sm2_signature_t *out) {
-    return sign(key, msg, len, true, out);
+    rdg_hash_t e;
+    rdg_sm2_e(&key->z, msg, len, &e);
+    return sign(key, &e, true, out);
 }
 
 rdg_err_t rdg_sm2_sign_standard(const rdg_sm2_key_t *key, const void *msg, size_t len,
                                 rdg_sm2_signature_t *out) {
-    return sign(key, msg, len, false, out);
+    rdg_hash_t e;
+    rdg_sm2_e(&key->z, msg, len, &e);
+    return sign(key, &e, false, out);
+}
+
+rdg_err_t rdg_sm2_sign_e(const rdg_sm2_key_t *key, const rdg_hash_t *e, rdg_sm2_signature_t *out) {
+    return sign(key, e, true, out);
 }
