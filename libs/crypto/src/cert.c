@@ -142,10 +142,16 @@ bool rdg_cert_has_name(const rdg_cert_t *cert, const char *name) {
     return has;
 }
 
-void rdg_cert_common_name(const rdg_cert_t *cert, char *out, size_t size) {
+void rdg_cert_common_name_of(const X509_NAME *name, char *out, size_t size) {
     if (!size) return;
     out[0] = 0;
-    X509_NAME_get_text_by_NID(X509_get_subject_name(cert->x509), NID_commonName, out, (int)size);
+    X509_NAME_get_text_by_NID(name, NID_commonName, out, (int)size);
+    for (char *c = out; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
+}
+
+void rdg_cert_common_name(const rdg_cert_t *cert, char *out, size_t size) {
+    rdg_cert_common_name_of(X509_get_subject_name(cert->x509), out, size);
 }
 
 static int64_t seconds(const ASN1_TIME *time) {

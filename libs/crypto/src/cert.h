@@ -13,6 +13,7 @@ struct rdg_cert {
     rdg_sm2_public_t public_key;
 };
 
+void rdg_cert_common_name_of(const X509_NAME *name, char *out, size_t size);
 /* The default user id as libcrypto wants it; returns owned, NULL without memory. */
 ASN1_OCTET_STRING *rdg_cert_default_id(void);
 

@@ -36,7 +36,7 @@ static rdg_err_t run(X509_STORE_CTX *ctx, X509_STORE *store, const rdg_cert_t *l
     int reason = X509_STORE_CTX_get_error(ctx);
     char name[RDG_CERT_NAME_MAX] = "";
     X509 *at = X509_STORE_CTX_get_current_cert(ctx);
-    if (at) X509_NAME_get_text_by_NID(X509_get_subject_name(at), NID_commonName, name, sizeof name);
+    if (at) rdg_cert_common_name_of(X509_get_subject_name(at), name, sizeof name);
     return rdg_fail(code_of(reason), "certificate '%s': %s", name, X509_verify_cert_error_string(reason));
 }
 

@@ -24,7 +24,7 @@ static rdg_err_t open_unattended(rdg_bytes_t text, rdg_sm2_key_t **out) {
         return rdg_fail(
             RDG_E_UNAUTHENTICATED,
             "it is under a passphrase, which nobody can type here: seal it with a systemd credential "
-            "(ridge key import FILE NEW --credential NAME)");
+            "(ridge key import FILE NEW --new-credential NAME)");
     rdg_err_t err = info.kind == RDG_KEYFILE_CREDENTIAL
                         ? rdg_keyfile_read_credential(info.credential, secret, &len)
                         : RDG_OK;

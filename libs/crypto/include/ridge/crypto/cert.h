@@ -44,7 +44,8 @@ bool rdg_cert_is_ca(const rdg_cert_t *cert);
 bool rdg_cert_allows(const rdg_cert_t *cert, rdg_cert_use_t use);
 /* Whether name is a DNS name of the certificate, or its common name when it has none. No wildcards. */
 bool rdg_cert_has_name(const rdg_cert_t *cert, const char *name);
-/* The common name, cut to fit and empty if there is none. For people; trust decisions use has_name. */
+/* The common name, cut to fit and empty if there is none, control characters shown as '?'. For people; trust
+ * decisions use has_name. */
 void rdg_cert_common_name(const rdg_cert_t *cert, char *out, size_t size);
 int64_t rdg_cert_not_before_s(const rdg_cert_t *cert); /* seconds since 1970 */
 int64_t rdg_cert_not_after_s(const rdg_cert_t *cert);
