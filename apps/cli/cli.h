@@ -2,7 +2,8 @@
  *
  * Each command is one row of a table (name, arguments, flags, help, function); parsing, help texts and shell
  * completion all come from those tables. A command talks to the cloud through libs/client and prints either
- * tables for a person or, with --json, the cloud's answer as it is. Progress and errors go to standard error.
+ * tables for a person or, with --json, the cloud's answer as it is; `key` and `cert` work on files and need
+ * no cloud. Progress and errors go to standard error.
  *
  * Exit status: 0 success; 1 failure; 2 usage; 3 not found; 4 not allowed; 5 the cloud or a device cannot be
  * reached or did not answer in time; 6 conflict with the present state. */
@@ -10,7 +11,7 @@
 #define RIDGE_CLI_H
 #include "ridge/client/cloud.h"
 
-#define CLI_FLAGS_MAX 12
+#define CLI_FLAGS_MAX 16
 #define CLI_ARGS_MAX 64
 
 typedef struct flag {
@@ -43,7 +44,7 @@ struct cli {
 };
 
 extern const command_t device_commands[], chain_commands[], contract_commands[], block_commands[],
-    tool_commands[];
+    key_commands[], key_sign_commands[], cert_commands[], tool_commands[];
 
 /* args.c */
 bool cli_has(const cli_t *cli, const char *flag);

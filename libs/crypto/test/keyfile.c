@@ -222,7 +222,7 @@ TEST(keyfile_under_a_credential_loads_unattended) {
     CHECK_OK(rdg_keyfile_seal_passphrase(key, PASS, LOG2, text, &len));
     CHECK_OK(rdg_keyfile_write(path, rdg_bytes(text, len)));
     CHECK_ERR(rdg_sm2_key_load_or_generate(path, &back), RDG_E_UNAUTHENTICATED);
-    CHECK(strstr(rdg_err_message(RDG_E_UNAUTHENTICATED), "--credential"));
+    CHECK(strstr(rdg_err_message(RDG_E_UNAUTHENTICATED), "--new-credential"));
     CHECK_ERR(rdg_keyfile_seal_credential(key, "a/b", CREDENTIAL, text, &len), RDG_E_INVALID);
     CHECK_ERR(rdg_keyfile_seal_credential(key, "", CREDENTIAL, text, &len), RDG_E_INVALID);
     CHECK_ERR(rdg_keyfile_seal_credential(key, ".x", CREDENTIAL, text, &len), RDG_E_INVALID);
