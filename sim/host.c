@@ -125,6 +125,7 @@ static void act(world_t *w, replica_t *r, const rdg_consensus_action_t *a) {
         if (a->to < w->validators && !(w->plan.evil >> a->to & 1))
             world_violate(w, "evidence", "replica %u accuses %u, which is honest", r->id, a->to);
         break;
+    case RDG_ACTION_READ: break;
     case RDG_ACTION_VIEW:
         world_say(w, "replica %u enters view %llu of %u (%.*s)", r->id, (unsigned long long)a->view, a->to,
                   (int)a->bytes.len, (const char *)a->bytes.data);

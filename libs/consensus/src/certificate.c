@@ -71,8 +71,8 @@ static rdg_err_t check_signers(const rdg_certificate_t *c, const rdg_validator_s
     return RDG_OK;
 }
 
-rdg_err_t certificate_verify_with(const rdg_certificate_t *c, const rdg_validator_set_t *set,
-                                  rdg_phase_t phase, const rdg_consensus_host_t *host) {
+static rdg_err_t verify_by(const rdg_certificate_t *c, const rdg_validator_set_t *set, rdg_phase_t phase,
+                           uint32_t quorum, const rdg_consensus_host_t *host) {
     const rdg_statement_t *s = &c->statement;
     if (PLANTED("certificate-unverified")) return RDG_OK;
     if (s->phase != phase)
@@ -82,7 +82,7 @@ rdg_err_t certificate_verify_with(const rdg_certificate_t *c, const rdg_validato
         return rdg_fail(RDG_E_BAD_SIGNATURE,
                         "a certificate of epoch %llu, the validator set is of epoch %llu",
                         (unsigned long long)s->epoch, (unsigned long long)set->epoch);
-    uint32_t weight = 0, quorum = rdg_validators_quorum(rdg_validators_total(set));
+    uint32_t weight = 0;
     RDG_TRY(check_signers(c, set, &weight));
     if (weight < quorum)
         return rdg_fail(RDG_E_BAD_SIGNATURE, "a certificate of weight %u, a quorum is %u", weight, quorum);
@@ -97,20 +97,47 @@ rdg_err_t certificate_verify_with(const rdg_certificate_t *c, const rdg_validato
     return RDG_OK;
 }
 
+rdg_err_t certificate_verify_with(const rdg_certificate_t *c, const rdg_validator_set_t *set,
+                                  rdg_phase_t phase, const rdg_consensus_host_t *host) {
+    return verify_by(c, set, phase, rdg_validators_quorum(rdg_validators_total(set)), host);
+}
+
+rdg_err_t certificate_verify_raft_with(const rdg_certificate_t *c, const rdg_validator_set_t *set,
+                                       rdg_phase_t phase, const rdg_consensus_host_t *host) {
+    if (phase != RDG_PHASE_RAFT_LEADER)
+        return verify_by(c, set, phase, rdg_validators_majority(rdg_validators_total(set)), host);
+    if (c->count != 1)
+        return rdg_fail(RDG_E_BAD_SIGNATURE,
+                        "a seal of Raft with %u signatures: its leader's alone is wanted", c->count);
+    return verify_by(c, set, phase, 1, host);
+}
+
 static rdg_err_t verify_sm2(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
                             const rdg_sm2_signature_t *sig) {
     (void)ctx;
     return rdg_sm2_verify(key, hash->b, sizeof hash->b, sig);
 }
 
-rdg_err_t rdg_certificate_verify(const rdg_certificate_t *c, const rdg_validator_set_t *set,
-                                 rdg_phase_t phase, uint64_t height, const rdg_hash_t *digest) {
-    const rdg_consensus_host_t host = {.verify = verify_sm2};
+static rdg_err_t is_about(const rdg_certificate_t *c, uint64_t height, const rdg_hash_t *digest) {
     if (c->statement.height != height)
         return rdg_fail(RDG_E_BAD_SIGNATURE, "a certificate of height %llu where one of %llu is wanted",
                         (unsigned long long)c->statement.height, (unsigned long long)height);
     if (!rdg_hash_equal(&c->statement.digest, digest))
         return rdg_fail(RDG_E_BAD_SIGNATURE, "a certificate of another digest at height %llu",
                         (unsigned long long)height);
-    return certificate_verify_with(c, set, phase, &host);
+    return RDG_OK;
+}
+
+static const rdg_consensus_host_t sm2_host = {.verify = verify_sm2};
+
+rdg_err_t rdg_certificate_verify(const rdg_certificate_t *c, const rdg_validator_set_t *set,
+                                 rdg_phase_t phase, uint64_t height, const rdg_hash_t *digest) {
+    RDG_TRY(is_about(c, height, digest));
+    return certificate_verify_with(c, set, phase, &sm2_host);
+}
+
+rdg_err_t rdg_certificate_verify_raft(const rdg_certificate_t *c, const rdg_validator_set_t *set,
+                                      rdg_phase_t phase, uint64_t height, const rdg_hash_t *digest) {
+    RDG_TRY(is_about(c, height, digest));
+    return certificate_verify_raft_with(c, set, phase, &sm2_host);
 }

@@ -7,5 +7,8 @@
 /* As rdg_certificate_verify, but for whatever height and digest the certificate names. */
 rdg_err_t certificate_verify_with(const rdg_certificate_t *c, const rdg_validator_set_t *set,
                                   rdg_phase_t phase, const rdg_consensus_host_t *host);
+/* As rdg_certificate_verify_raft, likewise. */
+rdg_err_t certificate_verify_raft_with(const rdg_certificate_t *c, const rdg_validator_set_t *set,
+                                       rdg_phase_t phase, const rdg_consensus_host_t *host);
 
 #endif

@@ -54,6 +54,8 @@ static rdg_err_t dispatch(pbft_t *p, const rdg_consensus_event_t *e, rdg_consens
     case RDG_EVENT_SYNCED: return on_synced(p, e, out);
     case RDG_EVENT_TICK: return on_tick(p, out);
     case RDG_EVENT_LINKED: return pbft_resend_to(p, e->from, out);
+    case RDG_EVENT_READ:
+    case RDG_EVENT_TRANSFER: return rdg_fail(RDG_E_INVALID, "reads and transfers of the lead belong to Raft");
     }
     return rdg_fail(RDG_E_INVALID, "unknown event %d", e->kind);
 }

@@ -8,6 +8,9 @@ uint32_t rdg_validators_faults(uint32_t total) {
 uint32_t rdg_validators_quorum(uint32_t total) {
     return total - rdg_validators_faults(total);
 }
+uint32_t rdg_validators_majority(uint32_t total) {
+    return total / 2 + 1;
+}
 
 uint32_t rdg_validators_weight(const rdg_validator_set_t *set, uint32_t index) {
     if (index >= set->count) return 0;
@@ -19,7 +22,6 @@ uint32_t rdg_validators_total(const rdg_validator_set_t *set) {
     for (uint32_t i = 0; i < set->count; ++i) total += rdg_validators_weight(set, i);
     return total;
 }
-
 rdg_err_t rdg_validators_check(const rdg_validator_set_t *set) {
     if (set->count == 0) return rdg_fail(RDG_E_INVALID, "a chain needs at least one validator");
     if (set->count > RDG_VALIDATORS_MAX)
@@ -65,5 +67,6 @@ void rdg_statement_hash(uint64_t chain_id, const rdg_statement_t *s, rdg_hash_t 
     rdg_write_u64(&w, PLANTED("view-unsigned") ? 0 : s->view);
     rdg_write_u64(&w, s->height);
     const rdg_bytes_t parts[] = {rdg_bytes(head, sizeof head), rdg_bytes(s->digest.b, sizeof s->digest.b)};
-    rdg_sm3_tagged(s->phase == RDG_PHASE_RAFT_LEADER ? RDG_DOMAIN_RAFT : RDG_DOMAIN_PBFT, parts, 2, out);
+    bool is_raft = s->phase == RDG_PHASE_RAFT_LEADER || s->phase == RDG_PHASE_RAFT_MESSAGE;
+    rdg_sm3_tagged(is_raft ? RDG_DOMAIN_RAFT : RDG_DOMAIN_PBFT, parts, 2, out);
 }

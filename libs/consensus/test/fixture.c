@@ -26,7 +26,7 @@ static rdg_bytes_t view(const sim_blob_t *b) {
     return rdg_bytes(b->data, b->len);
 }
 
-static void violate(sim_t *s, uint32_t node, const char *what) {
+void sim_violate(sim_t *s, uint32_t node, const char *what) {
     if (!s->expect_violation)
         rdg_test_fail(__FILE__, __LINE__, "node %u at %llu ms: %s", node, (unsigned long long)s->now_ms,
                       what);
@@ -111,7 +111,9 @@ static void send_one(sim_t *s, uint32_t from, uint32_t to, rdg_bytes_t bytes) {
         bool is_extra = copy == 1;
         if (is_extra ? sim_below(s, 100) >= s->duplicate_percent : sim_below(s, 100) < s->loss_percent)
             continue;
-        sim_work_t *w = add_work(s, SIM_PACKET, to, 1 + sim_below(s, s->delay_max_ms));
+        uint64_t longest =
+            is_extra && s->raft ? 10000 : s->delay_max_ms; /* also when nobody waits for it any more */
+        sim_work_t *w = add_work(s, SIM_PACKET, to, 1 + sim_below(s, longest));
         w->from = from;
         w->bytes = blob(bytes);
         if (s->nodes[from].evil && s->tamper && !s->tamper(s, w)) {
@@ -132,24 +134,26 @@ static bool is_stable(const sim_node_t *n, rdg_bytes_t value) {
 
 static void check_send(sim_t *s, uint32_t i, rdg_bytes_t bytes) {
     sim_node_t *n = &s->nodes[i];
+    if (s->raft) return sim_check_raft_send(s, i, bytes);
     message_t m;
-    if (message_decode(bytes, &m) != RDG_OK) return violate(s, i, "sent a message that cannot be read");
+    if (message_decode(bytes, &m) != RDG_OK) return sim_violate(s, i, "sent a message that cannot be read");
     if (m.kind == MESSAGE_STATUS) return;
     if (m.index != i && (m.kind == RDG_PHASE_NEW_VIEW || m.kind == RDG_PHASE_PRE_PREPARE)) return;
-    if (m.index != i) return violate(s, i, "sent a message in another's name");
+    if (m.index != i) return sim_violate(s, i, "sent a message in another's name");
     bool handed_over = m.kind == RDG_PHASE_PRE_PREPARE && m.statement.view < n->promised;
     if (m.kind != RDG_PHASE_CHECKPOINT && m.kind != RDG_PHASE_SUSPECT && !handed_over &&
         m.statement.height > n->executed && !is_stable(n, bytes))
-        violate(s, i, "durable: sent what is not on record");
+        sim_violate(s, i, "durable: sent what is not on record");
     for (size_t k = 0; k < n->sent_count; ++k) {
         const sim_signed_t *o = &n->sent[k];
         if (o->phase != m.statement.phase || o->view != m.statement.view || o->height != m.statement.height)
             continue;
-        if (!rdg_hash_equal(&o->digest, &m.statement.digest)) violate(s, i, "once: signed two digests");
+        if (!rdg_hash_equal(&o->digest, &m.statement.digest)) sim_violate(s, i, "once: signed two digests");
         return;
     }
     bool is_vote = m.kind <= RDG_PHASE_COMMIT;
-    if (is_vote && m.statement.view < n->promised) violate(s, i, "promise: signed in a view that it left");
+    if (is_vote && m.statement.view < n->promised)
+        sim_violate(s, i, "promise: signed in a view that it left");
     if (m.kind == RDG_PHASE_VIEW_CHANGE && m.statement.view > n->promised) n->promised = m.statement.view;
     CHECK(n->sent_count < SIM_SIGNED_MAX);
     n->sent[n->sent_count++] =
@@ -159,10 +163,12 @@ static void check_send(sim_t *s, uint32_t i, rdg_bytes_t bytes) {
 static void check_certificate(sim_t *s, uint32_t i, rdg_bytes_t encoded, rdg_phase_t phase, uint64_t height,
                               const rdg_hash_t *digest) {
     rdg_certificate_t c;
-    if (rdg_certificate_decode(encoded, &c) != RDG_OK || c.statement.height != height ||
-        !rdg_hash_equal(&c.statement.digest, digest) ||
-        certificate_verify_with(&c, &s->config.validators, phase, &s->config.host) != RDG_OK)
-        violate(s, i, "seal: a certificate does not verify");
+    bool is_about = rdg_certificate_decode(encoded, &c) == RDG_OK && c.statement.height == height &&
+                    rdg_hash_equal(&c.statement.digest, digest);
+    rdg_err_t err = !s->raft
+                        ? certificate_verify_with(&c, &s->config.validators, phase, &s->config.host)
+                        : certificate_verify_raft_with(&c, &s->config.validators, phase, &s->config.host);
+    if (!is_about || err != RDG_OK) sim_violate(s, i, "seal: a certificate does not verify");
 }
 
 static uint64_t last_height(const sim_t *s, uint32_t i) {
@@ -173,14 +179,16 @@ static void check_commit(sim_t *s, uint32_t i, const rdg_consensus_action_t *a) 
     sim_node_t *n = &s->nodes[i];
     rdg_hash_t digest;
     CHECK(a->height < SIM_HEIGHTS);
-    if (last_height(s, i) > 0 && a->height > s->last_height) violate(s, i, "epoch: decided above its end");
-    if (a->height != n->committed + 1) violate(s, i, "order: a height was left out or came twice");
-    check_certificate(s, i, a->certificate, RDG_PHASE_COMMIT, a->height, &a->digest);
+    if (last_height(s, i) > 0 && a->height > s->last_height)
+        sim_violate(s, i, "epoch: decided above its end");
+    if (a->height != n->committed + 1) sim_violate(s, i, "order: a height was left out or came twice");
+    check_certificate(s, i, a->certificate, s->raft ? RDG_PHASE_RAFT_LEADER : RDG_PHASE_COMMIT, a->height,
+                      &a->digest);
     if (sim_digest(NULL, a->bytes, &digest) != RDG_OK || !rdg_hash_equal(&digest, &a->digest) ||
-        !is_block(a->bytes, a->height, NULL))
-        violate(s, i, "order: the bytes are not the block");
+        !is_block(a->bytes, a->height, s->raft ? &s->agreed[a->height - 1] : NULL))
+        sim_violate(s, i, "order: the bytes are not the block");
     if (s->has_agreed[a->height] && !rdg_hash_equal(&s->agreed[a->height], &a->digest))
-        violate(s, i, "agreement: two blocks at one height");
+        sim_violate(s, i, "agreement: two blocks at one height");
     s->has_agreed[a->height] = true;
     s->agreed[a->height] = a->digest;
 }
@@ -188,7 +196,7 @@ static void check_commit(sim_t *s, uint32_t i, const rdg_consensus_action_t *a) 
 static void check_checkpoint(sim_t *s, uint32_t i, const rdg_consensus_action_t *a) {
     check_certificate(s, i, a->certificate, RDG_PHASE_CHECKPOINT, a->height, &a->digest);
     if (s->has_result[a->height] && !rdg_hash_equal(&s->result[a->height], &a->digest))
-        violate(s, i, "result: two results at one height");
+        sim_violate(s, i, "result: two results at one height");
     s->has_result[a->height] = true;
     s->result[a->height] = a->digest;
 }
@@ -252,7 +260,8 @@ static void act(sim_t *s, uint32_t i, const rdg_consensus_action_t *a) {
         n->checkpointed = a->height;
         break;
     case RDG_ACTION_TIMER:
-        (void)add_work(s, SIM_TICK, i, a->at_ms > s->now_ms ? a->at_ms - s->now_ms : 0);
+        w = add_work(s, SIM_TICK, i, a->at_ms > s->now_ms ? a->at_ms - s->now_ms : 0);
+        n->timer = w->order;
         break;
     case RDG_ACTION_BEHIND:
         ++n->behind;
@@ -262,18 +271,42 @@ static void act(sim_t *s, uint32_t i, const rdg_consensus_action_t *a) {
     case RDG_ACTION_DIVERGED: n->diverged = true; break;
     case RDG_ACTION_EVIDENCE: ++n->evidence; break;
     case RDG_ACTION_VIEW: break;
+    case RDG_ACTION_READ:
+        if (a->ok && a->height < (uint32_t)a->request) sim_violate(s, i, "read: older than what was decided");
+        n->reads += a->ok;
+        n->reads_failed += !a->ok;
+        break;
     }
 }
 
 static rdg_err_t step(sim_t *s, uint32_t i, const rdg_consensus_event_t *e) {
     sim_node_t *n = &s->nodes[i];
+    if (!n->up) return RDG_OK; /* it died in the step before */
     rdg_consensus_output_clear(n->out);
     rdg_err_t err = rdg_consensus_step(n->core, s->now_ms, e, n->out);
     if (s->after_step) s->after_step(s, i);
-    persist(s, n);
-    for (size_t k = 0; k < rdg_consensus_output_count(n->out); ++k)
-        act(s, i, rdg_consensus_output_at(n->out, k));
+    size_t count = rdg_consensus_output_count(n->out);
+    bool dies = s->torn > 0 && sim_below(s, 100) < s->torn;
+    if (!dies || sim_below(s, 2) == 0)
+        persist(s, n);
+    else
+        count = 0;
+    if (dies && count > 0) count = sim_below(s, count);
+    for (size_t k = 0; k < count; ++k) act(s, i, rdg_consensus_output_at(n->out, k));
+    if (dies) n->up = false, ++n->life; /* the core goes with the restart */
     return err;
+}
+
+/* The request's lower half is what an answer must not fall below. */
+void sim_read(sim_t *s, uint32_t i) {
+    uint64_t decided = 0;
+    while (decided + 1 < SIM_HEIGHTS && s->has_agreed[decided + 1]) ++decided;
+    rdg_consensus_event_t e = {.kind = RDG_EVENT_READ, .request = ++s->order << 32 | decided};
+    if (s->nodes[i].up) CHECK_OK(step(s, i, &e));
+}
+
+rdg_err_t sim_transfer(sim_t *s, uint32_t i, uint32_t to) {
+    return step(s, i, &(rdg_consensus_event_t){.kind = RDG_EVENT_TRANSFER, .from = to});
 }
 
 rdg_err_t sim_deliver(sim_t *s, uint32_t from, uint32_t to, rdg_bytes_t bytes) {
@@ -304,7 +337,7 @@ static void fetch(sim_t *s, const sim_work_t *w) {
     for (uint64_t h = n->executed + 1; h <= peer->executed; ++h) {
         sim_block_t *b = &peer->blocks[h];
         if (!n->evil && s->has_agreed[h] && !rdg_hash_equal(&s->agreed[h], &b->digest))
-            violate(s, w->to, "agreement: imported another block");
+            sim_violate(s, w->to, "agreement: imported another block");
         store(n, h, view(&b->payload), view(&b->seal), &b->digest);
     }
     if (n->executed == before) return;
@@ -362,6 +395,7 @@ static void do_work(sim_t *s, sim_work_t *w) {
     case SIM_PROPOSE: propose(s, w); break;
     case SIM_FETCH: fetch(s, w); break;
     case SIM_TICK:
+        if (w->order != n->timer) break;
         if (!s->idle && s->propose_to > n->executed)
             CHECK_OK(step(s, w->to, &(rdg_consensus_event_t){.kind = RDG_EVENT_WORK}));
         CHECK_OK(step(s, w->to, &(rdg_consensus_event_t){.kind = RDG_EVENT_TICK}));
@@ -422,6 +456,18 @@ void sim_crash(sim_t *s, uint32_t i) {
     ++n->life;
 }
 
+uint32_t sim_leader(sim_t *s) {
+    uint32_t best = SIM_NODES_MAX;
+    uint64_t term = 0;
+    for (uint32_t i = 0; i < s->validators; ++i) {
+        rdg_consensus_status_t status;
+        if (!s->nodes[i].up) continue;
+        rdg_consensus_status(s->nodes[i].core, &status);
+        if (status.leader == i && status.view >= term) best = i, term = status.view;
+    }
+    return best;
+}
+
 static void link_up(sim_t *s, uint32_t a, uint32_t b) {
     if (a == b || !s->nodes[a].up || !s->nodes[b].up) return;
     CHECK_OK(step(s, a, &(rdg_consensus_event_t){.kind = RDG_EVENT_LINKED, .from = b}));
@@ -438,7 +484,9 @@ void sim_restart(sim_t *s, uint32_t i, bool amnesia) {
         records[k] = (rdg_consensus_record_t){view(&n->records[k].key), view(&n->records[k].value)};
     config.self = i < s->validators ? i : s->validators;
     config.host.ctx = (void *)(uintptr_t)(i + 1);
-    CHECK_OK(rdg_pbft_new(&config, &n->core));
+    rdg_consensus_free(n->core);
+    config.seed = sim_below(s, UINT64_MAX);
+    CHECK_OK(s->raft ? rdg_raft_new(&config, &n->core) : rdg_pbft_new(&config, &n->core));
     n->up = true;
     n->committed = n->executed;
     rdg_consensus_event_t e = {.kind = RDG_EVENT_START,
@@ -469,16 +517,19 @@ static void start_all(sim_t *s) {
     for (uint32_t i = 0; i < s->count; ++i) sim_restart(s, i, false);
 }
 
-sim_t *sim_new(uint32_t validators, uint32_t observers, uint64_t seed) {
+static sim_t *new_sim(uint32_t validators, uint32_t observers, uint64_t seed, bool raft) {
     sim_t *s = rdg_calloc(1, sizeof *s);
     CHECK(s != NULL);
     s->work = rdg_calloc(SIM_PACKETS_MAX, sizeof *s->work);
-    CHECK(s->work != NULL);
+    s->terms = rdg_calloc(SIM_TERMS_MAX, sizeof *s->terms);
+    CHECK(s->work != NULL && s->terms != NULL);
+    s->raft = raft;
     s->validators = validators, s->count = validators + observers;
     s->now_ms = 1000, s->propose_to = 20, s->delay_max_ms = 5, s->wrong_result = s->slow = SIM_NODES_MAX;
     rdg_random_seeded_init(&s->random, seed);
     s->config =
         (rdg_consensus_config_t){.retransmit_ms = 500, .view_timeout_ms = 2000, .checkpoint_interval = 1};
+    if (raft) s->config.retransmit_ms = 100, s->config.view_timeout_ms = 1000;
     s->config.host = (rdg_consensus_host_t){fake_sign, fake_verify, sim_digest, NULL};
     s->config.validators.chain_id = 7, s->config.validators.count = validators;
     for (uint32_t i = 0; i < validators; ++i) s->config.validators.keys[i].b[0] = (uint8_t)(i + 1);
@@ -490,6 +541,14 @@ sim_t *sim_new(uint32_t validators, uint32_t observers, uint64_t seed) {
 void sim_restart_all(sim_t *s) {
     for (uint32_t i = 0; i < s->count; ++i) sim_crash(s, i);
     start_all(s);
+}
+
+sim_t *sim_new(uint32_t validators, uint32_t observers, uint64_t seed) {
+    return new_sim(validators, observers, seed, false);
+}
+
+sim_t *sim_new_raft(uint32_t validators, uint32_t observers, uint64_t seed) {
+    return new_sim(validators, observers, seed, true);
 }
 
 void sim_use_sm2(sim_t *s) {
@@ -529,5 +588,6 @@ void sim_free(sim_t *s) {
         rdg_consensus_output_free(n->out);
     }
     rdg_free(s->work);
+    rdg_free(s->terms);
     rdg_free(s);
 }

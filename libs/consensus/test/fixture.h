@@ -1,4 +1,5 @@
-/* N replicas in one thread: virtual time, a seeded network and disks that lose what was not synced.
+/* N replicas of PBFT or of Raft in one thread: virtual time, a seeded network and disks that lose what was not
+ * synced.
  *
  * The checker runs on every action of every honest replica and ends the test (or, with `expect_violation`,
  * counts) when one of these breaks:
@@ -9,12 +10,16 @@
  *   once        no replica ever sends two digests for one phase, view and height, over any restart
  *   promise     after a view change to v, nothing is signed in a view before v
  *   result      one executed digest per checkpointed height
+ *   read        a read index is not below what was decided when it was asked for
+ * and for Raft: one leader a term, one vote a term over any restart, no term left is spoken in again, one block
+ * for a height and term, and what a vote, an append or its answer promises is in the stable records.
  *
  * A block is [height, parent, nonce, SM3 of the body] and the body; its digest covers the header only, as the
  * node's does. */
 #ifndef RIDGE_CONSENSUS_TEST_FIXTURE_H
 #define RIDGE_CONSENSUS_TEST_FIXTURE_H
 #include "message.h"
+#include "raft_message.h"
 #include "ridge/consensus/consensus.h"
 #include "ridge/test.h"
 
@@ -23,6 +28,7 @@
 #define SIM_PACKETS_MAX 65536
 #define SIM_RECORDS_MAX 256
 #define SIM_SIGNED_MAX 8192
+#define SIM_TERMS_MAX 8192
 
 typedef struct sim_blob {
     uint8_t *data;
@@ -73,13 +79,26 @@ typedef struct sim_node {
     sim_block_t blocks[SIM_HEIGHTS]; /* stable: [1..executed] */
     sim_record_t records[SIM_RECORDS_MAX];
     size_t record_count;
-    uint64_t promised; /* the view of its last view change */
+    uint64_t promised; /* the view of its last view change; Raft: the highest term it has spoken in */
+    uint64_t timer;    /* the order of the last TIMER: it replaces those before */
+    uint64_t reads, reads_failed; /* READ actions that were ok, and that were not */
     sim_signed_t sent[SIM_SIGNED_MAX];
     size_t sent_count;
 } sim_node_t;
 
+/* What one leader of Raft has sent: (term, 0) its index, (term, height) the block's digest. */
+typedef struct sim_term {
+    uint64_t term, height;
+    uint32_t leader;
+    rdg_hash_t digest;
+} sim_term_t;
+
 typedef struct sim sim_t;
 struct sim {
+    bool raft;
+    sim_term_t *terms;
+    size_t term_count;
+    uint32_t torn; /* percent of steps in which a node dies after its disk, in the middle of the rest */
     uint32_t count, validators;
     uint64_t now_ms, order, propose_to; /* no proposals above this height */
     rdg_random_seeded_t random;
@@ -109,6 +128,7 @@ struct sim {
 
 /* validators replicas and `observers` more; returns owned. Starts all. */
 sim_t *sim_new(uint32_t validators, uint32_t observers, uint64_t seed);
+sim_t *sim_new_raft(uint32_t validators, uint32_t observers, uint64_t seed);
 void sim_free(sim_t *s);
 void sim_restart_all(sim_t *s); /* with the configuration as it is now */
 void sim_use_sm2(sim_t *s);     /* real signatures instead of the fast ones; before the first sim_run */
@@ -125,6 +145,14 @@ rdg_err_t sim_deliver(sim_t *s, uint32_t from, uint32_t to, rdg_bytes_t bytes);
 /* An encoded message of validator `index`, with its right signature over the statement. */
 void sim_forge(sim_t *s, message_t *m, rdg_buf_t *out);
 void sim_sign(sim_t *s, uint32_t index, const rdg_statement_t *statement, rdg_sm2_signature_t *out);
+void sim_forge_raft(sim_t *s, raft_message_t *m, rdg_buf_t *out);
+/* The host's question for a read index; its answer is checked. */
+void sim_read(sim_t *s, uint32_t i);
+rdg_err_t sim_transfer(sim_t *s, uint32_t i, uint32_t to);
+/* The one that leads the highest term; SIM_NODES_MAX: nobody. */
+uint32_t sim_leader(sim_t *s);
+void sim_violate(sim_t *s, uint32_t node, const char *what);
+void sim_check_raft_send(sim_t *s, uint32_t i, rdg_bytes_t bytes); /* fixture_raft.c */
 /* A valid block on top of what node i has; returns owned bytes in out. */
 void sim_build(sim_t *s, const rdg_hash_t *parent, uint64_t height, uint64_t nonce, rdg_buf_t *out);
 rdg_err_t sim_digest(void *ctx, rdg_bytes_t proposal, rdg_hash_t *out);

@@ -137,6 +137,7 @@ static void act(rdg_node_t *n, const rdg_consensus_action_t *a) {
                 RDG_HEX("evidence", a->bytes.data, a->bytes.len < 256 ? a->bytes.len : 256));
         break;
     case RDG_ACTION_VIEW: log_view(n, a); break;
+    case RDG_ACTION_READ: break;
     }
 }
 

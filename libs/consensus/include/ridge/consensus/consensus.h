@@ -35,8 +35,10 @@
  *   - VALIDATED for each VALIDATE. Only bytes that the host found valid are ever committed.
  *   - a COMMIT for a height that it has imported already is to be ignored.
  *
- * PBFT: Castro & Liskov, "Practical Byzantine Fault Tolerance" (OSDI 1999) and its thesis; what is bound and
- * checked is listed in docs/consensus.md. */
+ * PBFT: Castro & Liskov, "Practical Byzantine Fault Tolerance" (OSDI 1999) and its thesis. Raft: Ongaro,
+ * "Consensus: Bridging Theory and Practice" (2014), with pre-vote, check-quorum, leader transfer and read
+ * index; a view is its term, and it never asks to VALIDATE: followers trust the leader's bytes, and find out
+ * when they execute them. What is bound and checked is listed in docs/consensus.md. */
 #ifndef RIDGE_CONSENSUS_CONSENSUS_H
 #define RIDGE_CONSENSUS_CONSENSUS_H
 #include "ridge/base/buf.h"
@@ -65,11 +67,14 @@ typedef struct rdg_consensus_host {
 
 typedef struct rdg_consensus_config {
     rdg_validator_set_t validators;
-    uint32_t self;                /* index, or count for an observer, who never votes */
-    uint64_t retransmit_ms;       /* own messages of an undecided height are sent again this often */
-    uint64_t view_timeout_ms;     /* a height that takes longer is the leader's fault; 0: it never is */
+    uint32_t self;          /* index, or count for an observer, who never votes */
+    uint64_t retransmit_ms; /* own messages of an undecided height are sent again this often */
+    /* PBFT: a height that takes longer is the leader's fault; 0: it never is. Raft: a leader that is silent for
+     * this long, and up to half of it more, is replaced; at least two retransmit_ms, which is its heartbeat. */
+    uint64_t view_timeout_ms;
     uint64_t checkpoint_interval; /* heights; 1: every block has a checkpoint certificate */
     uint64_t rotate_every;        /* heights after which the leader changes without a fault; 0: never */
+    uint64_t seed; /* Raft: of its time-outs and nonces; another one at each start, fixed in a simulation */
     rdg_consensus_host_t host;
 } rdg_consensus_config_t;
 
@@ -82,7 +87,10 @@ typedef enum rdg_consensus_event_kind {
     RDG_EVENT_EXECUTED,  /* block `height` is executed and durable; digest is its executed header's */
     RDG_EVENT_SYNCED, /* the host imported sealed blocks up to `height` (digest: last block hash) by itself */
     RDG_EVENT_TICK,   /* the deadline asked for by the last TIMER has come */
-    RDG_EVENT_LINKED /* validator `from` can be reached from now on, and may have missed what was sent before */
+    RDG_EVENT_LINKED, /* validator `from` can be reached from now on, and may have missed what was sent before */
+    RDG_EVENT_READ,    /* Raft: wants a READ action for `request`; PBFT: INVALID */
+    RDG_EVENT_TRANSFER /* Raft: hand the lead to validator `from`, or with RDG_CONSENSUS_ALL to the one that is
+                        * furthest; INVALID when this replica does not lead or nobody can take it; PBFT: INVALID */
 } rdg_consensus_event_kind_t;
 
 typedef struct rdg_consensus_record {
@@ -99,6 +107,7 @@ typedef struct rdg_consensus_event {
     rdg_bytes_t bytes;    /* MESSAGE, PAYLOAD; START and SYNCED: the seal of that block, to prove it to
                         * laggards, or empty; borrowed during step */
     bool ok;              /* VALIDATED */
+    uint64_t request;     /* READ: a number that the host chose */
     bool amnesia;         /* START */
     const rdg_consensus_record_t *records; /* START */
     size_t record_count;
@@ -116,8 +125,10 @@ typedef enum rdg_consensus_action_kind {
     RDG_ACTION_BEHIND,        /* height: peer `to` has proved progress up to there; fetch sealed blocks */
     RDG_ACTION_DIVERGED, /* height, digest of the quorum: our execution differs; the core votes no more */
     RDG_ACTION_EVIDENCE, /* bytes: two signed statements of one validator (`to`) that contradict */
-    RDG_ACTION_VIEW /* for the operator: `to` leads `view` from now on, at height; bytes: why the last one was
+    RDG_ACTION_VIEW, /* for the operator: `to` leads `view` from now on, at height; bytes: why the last one was
                           * left ("timeout", "rotation", "follow") */
+    RDG_ACTION_READ /* request, ok: whoever has executed `height` answers with no older state than was current
+                     * when the request was made; not ok: no leader confirmed it, ask again */
 } rdg_consensus_action_kind_t;
 
 typedef struct rdg_consensus_action {
@@ -126,6 +137,8 @@ typedef struct rdg_consensus_action {
     uint64_t height, view, at_ms;
     rdg_hash_t digest;
     rdg_bytes_t key, bytes, certificate; /* borrowed from the output until it is cleared */
+    uint64_t request;
+    bool ok;
 } rdg_consensus_action_t;
 
 typedef struct rdg_consensus_output rdg_consensus_output_t;
@@ -139,6 +152,7 @@ typedef struct rdg_consensus rdg_consensus_t;
 
 /* Copies config. INVALID names what is wrong with it; NO_MEMORY. */
 rdg_err_t rdg_pbft_new(const rdg_consensus_config_t *config, rdg_consensus_t **out);
+rdg_err_t rdg_raft_new(const rdg_consensus_config_t *config, rdg_consensus_t **out);
 void rdg_consensus_free(rdg_consensus_t *c);
 
 /* Decodes and authenticates a message. Thread-safe. MALFORMED, TOO_LARGE, STALE (another epoch), PROTOCOL (a
@@ -155,9 +169,9 @@ typedef struct rdg_consensus_status {
     const char *protocol; /* "pbft", "raft" */
     uint64_t view, epoch, committed_height, executed_height, checkpoint_height;
     uint64_t last_height;                     /* of this epoch; 0: none is known */
-    uint32_t leader, self, count, quorum;     /* quorum: as a weight */
+    uint32_t leader, self, count, quorum;     /* leader: count when none is known; quorum: as a weight */
     uint64_t seen_height[RDG_VALIDATORS_MAX]; /* highest height each validator has shown */
-    bool voting, diverged, changing; /* changing: on the way to `view`, whose leader has not opened it */
+    bool voting, diverged, changing; /* changing: on the way to `view`, whose leader is not there yet */
 } rdg_consensus_status_t;
 void rdg_consensus_status(const rdg_consensus_t *c, rdg_consensus_status_t *out);
 

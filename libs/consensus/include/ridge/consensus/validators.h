@@ -3,6 +3,7 @@
  * Votes weigh. Of a total weight W, validators of together f = floor((W-1)/3) may be Byzantine; a quorum is votes
  * of together W - f (four of weight 1: 3; three: 3; one: 1). Any two quorums share validators of more than f. A
  * validator counts once, however often its vote comes. With equal weights W is the number of validators.
+ * Under Raft, which tolerates crashes only, a majority decides: votes of together more than W/2.
  *
  * A certificate is a statement and the signatures of a quorum over it, RLP:
  *   [phase, epoch, view, height, digest(32), [[index, signature(64)], …]]  with ascending index.
@@ -31,6 +32,7 @@ typedef struct rdg_validator_set {
 /* Of a total weight (equal weights: of the number of validators). */
 uint32_t rdg_validators_faults(uint32_t total);
 uint32_t rdg_validators_quorum(uint32_t total);
+uint32_t rdg_validators_majority(uint32_t total);
 /* Of one validator; 0 for an index out of the set. */
 uint32_t rdg_validators_weight(const rdg_validator_set_t *set, uint32_t index);
 uint32_t rdg_validators_total(const rdg_validator_set_t *set);
@@ -49,7 +51,9 @@ typedef enum rdg_phase {
     RDG_PHASE_VIEW_CHANGE = 5, /* the digest is that of the prepared certificates it brings */
     RDG_PHASE_NEW_VIEW = 6,    /* the digest is that of the view changes it rests on */
     RDG_PHASE_RAFT_LEADER = 7, /* view is the term: the leader's seal of a block */
-    RDG_PHASE_SUSPECT = 8      /* binds to nothing: this validator would go to that view */
+    RDG_PHASE_SUSPECT = 8,     /* binds to nothing: this validator would go to that view */
+    RDG_PHASE_RAFT_MESSAGE =
+        9 /* the digest is that of a message between replicas of Raft; view is its term */
 } rdg_phase_t;
 
 typedef struct rdg_statement {
@@ -58,7 +62,7 @@ typedef struct rdg_statement {
     rdg_hash_t digest;
 } rdg_statement_t;
 
-/* What is signed: SM3 (tag PBFT, or RAFT for phase 7) over chain id, epoch, phase, view, height, digest. */
+/* What is signed: SM3 (tag PBFT, or RAFT for phases 7 and 9) over chain id, epoch, phase, view, height, digest. */
 void rdg_statement_hash(uint64_t chain_id, const rdg_statement_t *s, rdg_hash_t *out);
 
 typedef struct rdg_certificate {
@@ -75,6 +79,10 @@ rdg_err_t rdg_certificate_decode(rdg_bytes_t encoded, rdg_certificate_t *out); /
 /* Complete verification against the set, for phase/height/digest that the caller expects. */
 rdg_err_t rdg_certificate_verify(const rdg_certificate_t *c, const rdg_validator_set_t *set,
                                  rdg_phase_t phase, uint64_t height, const rdg_hash_t *digest);
+/* Under Raft: the seal of a block, which is one signature of one member, no more (it proves who led, not that
+ * others agreed); the checkpoint of a block, which is a majority's. */
+rdg_err_t rdg_certificate_verify_raft(const rdg_certificate_t *c, const rdg_validator_set_t *set,
+                                      rdg_phase_t phase, uint64_t height, const rdg_hash_t *digest);
 
 #ifdef __cplusplus
 }
