@@ -19,6 +19,10 @@ ASN1_OCTET_STRING *rdg_cert_default_id(void) {
 
 static rdg_err_t check_algorithms(rdg_cert_t *cert) {
     int algorithm = X509_get_signature_nid(cert->x509);
+    const X509_ALGOR *outer = NULL;
+    X509_get0_signature(NULL, &outer, cert->x509);
+    if (X509_ALGOR_cmp(outer, X509_get0_tbs_sigalg(cert->x509)) != 0)
+        return rdg_fail(RDG_E_MALFORMED, "certificate: two algorithms are named for its signature");
     RDG_TRY(rdg_fail_in(rdg_x509_public(X509_get_X509_PUBKEY(cert->x509), algorithm, &cert->public_key),
                         "certificate"));
     const ASN1_INTEGER *serial = X509_get0_serialNumber(cert->x509);

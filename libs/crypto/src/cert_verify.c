@@ -2,6 +2,7 @@
 #include <openssl/x509_vfy.h>
 
 #include "cert.h"
+#include "x509_sm2.h"
 
 static rdg_err_t code_of(int reason) {
     switch (reason) {
@@ -25,12 +26,59 @@ static rdg_err_t code_of(int reason) {
     }
 }
 
-static rdg_err_t run(X509_STORE_CTX *ctx, X509_STORE *store, const rdg_cert_t *leaf, STACK_OF(X509) * others,
-                     int64_t now_s) {
-    if (!X509_STORE_CTX_init(ctx, store, leaf->x509, others))
+typedef struct chain {
+    const rdg_cert_t *leaf, *const *others, *const *roots;
+    size_t other_count, root_count;
+    time_t now;
+} chain_t;
+
+static const rdg_cert_t *cert_of(const chain_t *c, const X509 *x509) {
+    if (c->leaf->x509 == x509) return c->leaf;
+    for (size_t i = 0; i < c->other_count; i++)
+        if (c->others[i]->x509 == x509) return c->others[i];
+    for (size_t i = 0; i < c->root_count; i++)
+        if (c->roots[i]->x509 == x509) return c->roots[i];
+    return NULL;
+}
+
+static int time_wrong(const X509 *x509, time_t now) {
+    int begins = X509_cmp_time(X509_get0_notBefore(x509), &now);
+    int ends = X509_cmp_time(X509_get0_notAfter(x509), &now);
+    if (begins == 0) return X509_V_ERR_ERROR_IN_CERT_NOT_BEFORE_FIELD;
+    if (ends == 0) return X509_V_ERR_ERROR_IN_CERT_NOT_AFTER_FIELD;
+    if (begins > 0) return X509_V_ERR_CERT_NOT_YET_VALID;
+    return ends < 0 ? X509_V_ERR_CERT_HAS_EXPIRED : X509_V_OK;
+}
+
+/* In the place of libcrypto's own last step, which verifies SM2 signatures a sixth as fast: the chain that it
+ * built and whose extensions it checked, from the root (trusted as it is) to the leaf. */
+static int verify_links(X509_STORE_CTX *ctx) {
+    const chain_t *c = X509_STORE_CTX_get_app_data(ctx);
+    STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+    const rdg_cert_t *issuer = NULL;
+    for (int at = sk_X509_num(chain) - 1; at >= 0; at--) {
+        X509 *x509 = sk_X509_value(chain, at);
+        const rdg_cert_t *cert = cert_of(c, x509);
+        int wrong = cert ? time_wrong(x509, c->now) : X509_V_ERR_UNSPECIFIED;
+        if (cert && issuer && rdg_x509_verify(rdg_cert_der(cert), &issuer->public_key) != RDG_OK)
+            wrong = X509_V_ERR_CERT_SIGNATURE_FAILURE;
+        if (wrong != X509_V_OK) {
+            X509_STORE_CTX_set_error_depth(ctx, at);
+            X509_STORE_CTX_set_current_cert(ctx, x509);
+            X509_STORE_CTX_set_error(ctx, wrong);
+            return 0;
+        }
+        issuer = cert;
+    }
+    return 1;
+}
+
+static rdg_err_t run(X509_STORE_CTX *ctx, X509_STORE *store, chain_t *c, STACK_OF(X509) * others) {
+    if (!X509_STORE_CTX_init(ctx, store, c->leaf->x509, others) || !X509_STORE_CTX_set_app_data(ctx, c))
         return rdg_fail(RDG_E_NO_MEMORY, "certificate chain: out of memory");
+    X509_STORE_CTX_set_verify(ctx, verify_links);
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
-    X509_VERIFY_PARAM_set_time(param, (time_t)now_s);
+    X509_VERIFY_PARAM_set_time(param, c->now);
     X509_VERIFY_PARAM_set_depth(param, RDG_CERT_CHAIN_MAX - 2);
     if (X509_verify_cert(ctx) == 1) return RDG_OK;
     int reason = X509_STORE_CTX_get_error(ctx);
@@ -42,14 +90,15 @@ static rdg_err_t run(X509_STORE_CTX *ctx, X509_STORE *store, const rdg_cert_t *l
 
 static rdg_err_t verify_chain(const rdg_cert_t *leaf, const rdg_cert_t *const *others, size_t other_count,
                               const rdg_cert_t *const *roots, size_t root_count, int64_t now_s) {
+    chain_t c = {leaf, others, roots, other_count, root_count, (time_t)now_s};
     X509_STORE *store = X509_STORE_new();
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     STACK_OF(X509) *stack = sk_X509_new_null();
     bool ok = store && ctx && stack;
     for (size_t i = 0; ok && i < root_count; i++) ok = X509_STORE_add_cert(store, roots[i]->x509) == 1;
     for (size_t i = 0; ok && i < other_count; i++) ok = sk_X509_push(stack, others[i]->x509) > 0;
-    rdg_err_t err = ok ? run(ctx, store, leaf, stack, now_s)
-                       : rdg_fail(RDG_E_NO_MEMORY, "certificate chain: out of memory");
+    rdg_err_t err =
+        ok ? run(ctx, store, &c, stack) : rdg_fail(RDG_E_NO_MEMORY, "certificate chain: out of memory");
     sk_X509_free(stack);
     X509_STORE_CTX_free(ctx);
     X509_STORE_free(store);
