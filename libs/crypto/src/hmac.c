@@ -45,30 +45,47 @@ static uint64_t same(uint64_t a, uint64_t b) {
     return below(0, x) ^ UINT64_MAX;
 }
 
-/* Every block that the message could have is hashed; the state behind the true last one is kept. */
+/* What is the message, its end and its padding at byte `at` of head ‖ data, when the end is a secret. */
+typedef struct hidden {
+    rdg_bytes_t head, data;
+    uint64_t total, bits, last; /* secret: bytes, bits with the key's block, number of the last block */
+} hidden_t;
+
+static void hidden_block(const hidden_t *m, uint64_t b, uint8_t block[BLOCK]) {
+    uint64_t most = m->head.len + m->data.len, is_last = same(b, m->last);
+    for (uint64_t i = 0; i < BLOCK; i++) {
+        uint64_t at = b * BLOCK + i;
+        uint8_t v = at < m->head.len ? m->head.data[at] : at < most ? m->data.data[at - m->head.len] : 0;
+        v = (uint8_t)((v & below(at, m->total)) | (0x80 & same(at, m->total)));
+        if (i >= BLOCK - 8) v |= (uint8_t)((m->bits >> (8 * (BLOCK - 1 - i))) & is_last);
+        block[i] = v;
+    }
+}
+
+/* The blocks that are whole whatever the secret are hashed as they stand; of those that may be the last, a
+ * handful, each is hashed as if it were, and the state behind the true one is kept. */
 void rdg_hmac_sm3_hidden(uint8_t out[RDG_HMAC_SM3_BYTES], const uint8_t key[32], rdg_bytes_t head,
                          rdg_bytes_t data, size_t secret_len) {
+    RDG_ASSERT(head.len < BLOCK);
     uint8_t block[BLOCK];
     rdg_sm3_block_t state, kept = {{0}};
     pad_key(block, rdg_bytes(key, 32), 0x36);
     rdg_sm3_block_init(&state);
     rdg_sm3_block_mix(&state, block);
 
-    uint64_t total = head.len + secret_len, bits = (BLOCK + total) * 8, last = (total + 8) / BLOCK;
-    uint64_t most = head.len + data.len;
-    uint64_t sure = data.len > HIDDEN_MAX ? head.len + data.len - HIDDEN_MAX : 0;
-    for (uint64_t b = 0; b <= (most + 8) / BLOCK; b++) {
-        uint64_t is_last = same(b, last);
-        for (uint64_t i = 0; i < BLOCK; i++) {
-            uint64_t at = b * BLOCK + i;
-            uint8_t v = at < head.len ? head.data[at] : at < most ? data.data[at - head.len] : 0;
-            if (at >= sure) {
-                v = (uint8_t)((v & below(at, total)) | (0x80 & same(at, total)));
-                if (i >= BLOCK - 8) v |= (uint8_t)((bits >> (8 * (BLOCK - 1 - i))) & is_last);
-            }
-            block[i] = v;
-        }
+    hidden_t m = {.head = head, .data = data, .total = head.len + secret_len};
+    m.bits = (BLOCK + m.total) * 8, m.last = (m.total + 8) / BLOCK;
+    uint64_t sure = data.len > HIDDEN_MAX ? (head.len + data.len - HIDDEN_MAX) / BLOCK : 0; /* blocks */
+    if (sure > 0) {
+        memcpy(block, head.data, head.len);
+        memcpy(block + head.len, data.data, BLOCK - head.len);
         rdg_sm3_block_mix(&state, block);
+        rdg_sm3_blocks_mix(&state, data.data + BLOCK - head.len, sure - 1);
+    }
+    for (uint64_t b = sure; b <= (head.len + data.len + 8) / BLOCK; b++) {
+        hidden_block(&m, b, block);
+        rdg_sm3_block_mix(&state, block);
+        uint64_t is_last = same(b, m.last);
         for (int w = 0; w < 8; w++) kept.word[w] |= state.word[w] & (uint32_t)is_last;
     }
     uint8_t inner[32];

@@ -138,19 +138,25 @@ static void gather_mac(uint8_t mac[MAC], const uint8_t *text, size_t len, size_t
     }
 }
 
+size_t rdg_tlcp_cbc_check(const uint8_t mac_key[RDG_HMAC_SM3_BYTES], uint64_t sequence, uint8_t type,
+                          const uint8_t *text, size_t len, size_t *content_len) {
+    uint8_t extra[EXTRA], want[MAC], got[MAC];
+    size_t padding = padding_of(text, len);
+    *content_len = len - MAC - padding;
+    extra_make(extra, sequence, type, *content_len);
+    rdg_hmac_sm3_hidden(want, mac_key, rdg_bytes(extra, EXTRA), rdg_bytes(text, len - MAC), *content_len);
+    gather_mac(got, text, len, *content_len);
+    size_t mac_right = 0 - (size_t)rdg_ct_equal(want, got, MAC);
+    return mac_right & ~at_most(padding, 0);
+}
+
 static bool open_cbc(rdg_tlcp_protect_t *p, uint8_t type, uint8_t *body, size_t len, rdg_bytes_t *content) {
     /* One block for the IV, and room for a MAC and at least one byte of padding: public sizes. */
     if (len % BLOCK != 0 || len < BLOCK + MAC + BLOCK) return false;
-    uint8_t *text = body + BLOCK, extra[EXTRA], want[MAC], got[MAC];
-    len -= BLOCK;
-    rdg_sm4_cbc_decrypt(p->cipher, text, body, text, len);
-    size_t padding = padding_of(text, len);
-    size_t content_len = len - MAC - padding;
-    extra_make(extra, p->sequence, type, content_len);
-    rdg_hmac_sm3_hidden(want, p->mac_key, rdg_bytes(extra, EXTRA), rdg_bytes(text, len - MAC), content_len);
-    gather_mac(got, text, len, content_len);
-    size_t mac_right = 0 - (size_t)rdg_ct_equal(want, got, MAC);
-    size_t right = mac_right & ~at_most(padding, 0);
+    uint8_t *text = body + BLOCK;
+    size_t text_len = len - BLOCK, content_len;
+    rdg_sm4_cbc_decrypt(p->cipher, text, body, text, text_len);
+    size_t right = rdg_tlcp_cbc_check(p->mac_key, p->sequence, type, text, text_len, &content_len);
     *content = rdg_bytes(text, content_len);
     return right != 0;
 }

@@ -16,7 +16,7 @@ extern "C" {
 void rdg_hmac_sm3(uint8_t out[RDG_HMAC_SM3_BYTES], rdg_bytes_t key, const rdg_bytes_t *parts,
                   size_t part_count);
 
-/* Of head ‖ data[0, secret_len), with a key of 32 bytes. Time and memory accesses depend on head.len and
+/* Of head ‖ data[0, secret_len), with a key of 32 bytes; head below 64 bytes (asserted). Time and memory accesses depend on head.len and
  * data.len alone. secret_len is in [data.len - 256, data.len], and at least 0. */
 void rdg_hmac_sm3_hidden(uint8_t out[RDG_HMAC_SM3_BYTES], const uint8_t key[32], rdg_bytes_t head,
                          rdg_bytes_t data, size_t secret_len);
