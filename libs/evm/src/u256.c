@@ -1,18 +1,5 @@
 #include "u256.h"
 
-u256_t u256_mul(const u256_t *a, const u256_t *b) {
-    u256_t r = {{0}};
-    for (int i = 0; i < 4; ++i) {
-        uint64_t carry = 0;
-        for (int j = 0; i + j < 4; ++j) {
-            u128_t t = (u128_t)a->w[i] * b->w[j] + r.w[i + j] + carry;
-            r.w[i + j] = (uint64_t)t;
-            carry = (uint64_t)(t >> 64);
-        }
-    }
-    return r;
-}
-
 static void mul_wide(const u256_t *a, const u256_t *b, uint64_t r[8]) {
     memset(r, 0, 8 * sizeof *r);
     for (int i = 0; i < 4; ++i) {
@@ -180,54 +167,5 @@ u256_t u256_exp(const u256_t *base, const u256_t *exponent) {
         r = u256_mul(&r, &r);
         if ((exponent->w[bit / 64] >> (bit % 64)) & 1) r = u256_mul(&r, base);
     }
-    return r;
-}
-
-u256_t u256_shl(const u256_t *a, const u256_t *shift) {
-    u256_t r = {{0}};
-    if (!u256_fits_u64(shift) || shift->w[0] > 255) return r;
-    unsigned limb = (unsigned)shift->w[0] / 64, bits = (unsigned)shift->w[0] % 64;
-    for (unsigned i = limb; i < 4; ++i) {
-        r.w[i] = a->w[i - limb] << bits;
-        if (bits && i > limb) r.w[i] |= a->w[i - limb - 1] >> (64 - bits);
-    }
-    return r;
-}
-
-static u256_t shift_right(const u256_t *a, unsigned shift, uint64_t fill) {
-    u256_t r = {{fill, fill, fill, fill}};
-    unsigned limb = shift / 64, bits = shift % 64;
-    for (unsigned i = 0; i + limb < 4; ++i) {
-        uint64_t above = i + limb + 1 < 4 ? a->w[i + limb + 1] : fill;
-        r.w[i] = bits ? (a->w[i + limb] >> bits) | (above << (64 - bits)) : a->w[i + limb];
-    }
-    return r;
-}
-
-u256_t u256_shr(const u256_t *a, const u256_t *shift) {
-    if (!u256_fits_u64(shift) || shift->w[0] > 255) return (u256_t){{0}};
-    return shift_right(a, (unsigned)shift->w[0], 0);
-}
-
-u256_t u256_sar(const u256_t *a, const u256_t *shift) {
-    uint64_t fill = u256_negative(a) ? UINT64_MAX : 0;
-    if (!u256_fits_u64(shift) || shift->w[0] > 255) return (u256_t){{fill, fill, fill, fill}};
-    return shift_right(a, (unsigned)shift->w[0], fill);
-}
-
-u256_t u256_byte(const u256_t *a, const u256_t *index) {
-    if (!u256_fits_u64(index) || index->w[0] > 31) return (u256_t){{0}};
-    unsigned at = 31 - (unsigned)index->w[0];
-    return u256_from_u64((a->w[at / 8] >> (8 * (at % 8))) & 0xff);
-}
-
-u256_t u256_sign_extend(const u256_t *a, const u256_t *byte_size) {
-    if (!u256_fits_u64(byte_size) || byte_size->w[0] > 30) return *a;
-    unsigned sign_bit = (unsigned)byte_size->w[0] * 8 + 7, limb = sign_bit / 64, bit = sign_bit % 64;
-    bool negative = (a->w[limb] >> bit) & 1;
-    u256_t r = *a;
-    uint64_t keep = bit == 63 ? UINT64_MAX : (UINT64_C(1) << (bit + 1)) - 1;
-    r.w[limb] = negative ? r.w[limb] | ~keep : r.w[limb] & keep;
-    for (unsigned i = limb + 1; i < 4; ++i) r.w[i] = negative ? UINT64_MAX : 0;
     return r;
 }
