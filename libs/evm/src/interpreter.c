@@ -6,13 +6,6 @@
 
 /* Designated ranges give every unassigned opcode its label before the table names the assigned ones. */
 #pragma GCC diagnostic ignored "-Woverride-init"
-/* The checks below are written for all operations, those without gas or arguments included. */
-#pragma GCC diagnostic ignored "-Wtype-limits"
-
-#define X(code, name, gas, in, out, since) GAS_##name = (gas), IN_##name = (in), OUT_##name = (out),
-enum { EVM_OPCODES(X) };
-#undef X
-
 static inline __attribute__((always_inline)) u256_t pushed(const uint8_t *p, unsigned n) {
     u256_t r = {{0}};
     for (unsigned i = 0; i < n / 8; ++i) r.w[i] = rdg_load_be64(p + n - 8 * (i + 1));
@@ -34,36 +27,58 @@ static u256_t blob_hash(const rdg_evm_context_t *c, const u256_t *index) {
     return i < c->blob_hash_count ? u256_load(c->blob_hashes[i].b) : (u256_t){{0}};
 }
 
-/* Gas and stack room of an operation that takes `in` words and gives `out`. */
-#define CHECK(cost, in, out)                                                                                 \
+/* Gas and stack of all operations up to the block's end. */
+#define ENTER_BLOCK(index)                                                                                   \
     do {                                                                                                     \
-        if (gas < (cost)) goto out_of_gas;                                                                   \
-        gas -= (cost);                                                                                       \
-        if ((in) > 0 && sp - stack < (in)) goto underflow;                                                   \
-        if ((out) > (in) && limit - sp < (out) - (in)) goto overflow;                                        \
+        const evm_block_t *block = &blocks[index];                                                           \
+        if (gas < block->gas) goto out_of_gas;                                                               \
+        gas -= block->gas;                                                                                   \
+        if ((size_t)(sp - stack) - block->need > block->spare) {                                             \
+            wrong = block;                                                                                   \
+            goto wrong_height;                                                                               \
+        }                                                                                                    \
     } while (0)
 #define NEXT() goto *labels[*ip++]
-#define OP(name) op_##name : CHECK(GAS_##name, IN_##name, OUT_##name);
+/* Behind an operation that ends a block. A JUMPDEST enters its block itself when it is fallen into, so it is
+ * skipped here. */
+#define NEXT_BLOCK()                                                                                         \
+    do {                                                                                                     \
+        ENTER_BLOCK(block_of[ip - code]);                                                                    \
+        ip += *ip == EVM_JUMPDEST;                                                                           \
+        NEXT();                                                                                              \
+    } while (0)
+#define JUMP_TO(at)                                                                                          \
+    do {                                                                                                     \
+        size_t to_ = (at);                                                                                   \
+        if (block_of[to_] == 0 || code[to_] != EVM_JUMPDEST) goto bad_jump;                                  \
+        ip = code + to_ + 1;                                                                                 \
+        ENTER_BLOCK(block_of[to_]);                                                                          \
+        NEXT();                                                                                              \
+    } while (0)
+#define OP(name) op_##name:
 /* Words from the top: A is the top one. RESULT replaces all that were taken. */
 #define A sp[-1]
 #define B sp[-2]
 #define C sp[-3]
 #define BINARY(name, expr)                                                                                   \
     OP(name) {                                                                                               \
-        B = (expr);                                                                                          \
+        const u256_t result = (expr);                                                                        \
+        u256_copy(&B, &result);                                                                              \
         --sp;                                                                                                \
         NEXT();                                                                                              \
     }
 #define TEST_OF(name, cond) BINARY(name, u256_from_u64(cond))
 #define TERNARY(name, expr)                                                                                  \
     OP(name) {                                                                                               \
-        C = (expr);                                                                                          \
+        const u256_t result = (expr);                                                                        \
+        u256_copy(&C, &result);                                                                              \
         sp -= 2;                                                                                             \
         NEXT();                                                                                              \
     }
 #define GIVES(name, expr)                                                                                    \
     OP(name) {                                                                                               \
-        *sp++ = (expr);                                                                                      \
+        const u256_t result = (expr);                                                                        \
+        u256_copy(sp++, &result);                                                                            \
         NEXT();                                                                                              \
     }
 #define SAVE() (f->ip = ip, f->sp = sp, f->gas = gas)
@@ -73,21 +88,23 @@ static u256_t blob_hash(const rdg_evm_context_t *c, const u256_t *index) {
         step = (call);                                                                                       \
         if (step != EVM_GO_ON) return step;                                                                  \
         sp = f->sp, gas = f->gas;                                                                            \
+        memory = f->memory, memory_size = f->memory_size;                                                    \
     } while (0)
 #define OUTLINE(name, function)                                                                              \
     OP(name) {                                                                                               \
         STEP(function(vm, f));                                                                               \
         NEXT();                                                                                              \
     }
-#define OUTLINE_OF(name, function, arg)                                                                      \
+/* Each ends its block. */
+#define MESSAGE(name, function, arg)                                                                         \
     OP(name) {                                                                                               \
         STEP(function(vm, f, arg));                                                                          \
-        NEXT();                                                                                              \
+        NEXT_BLOCK();                                                                                        \
     }
 #define NEED(offset, size)                                                                                   \
     do {                                                                                                     \
         if ((offset)->w[1] | (offset)->w[2] | (offset)->w[3]) goto out_of_gas;                               \
-        if ((offset)->w[0] > f->memory_size || f->memory_size - (offset)->w[0] < (size))                     \
+        if ((offset)->w[0] > memory_size || memory_size - (offset)->w[0] < (size))                           \
             STEP(evm_memory_expand(vm, f, (offset)->w[0], (size)));                                          \
     } while (0)
 
@@ -99,34 +116,41 @@ evm_step_t evm_interpret(rdg_evm_t *vm, evm_frame_t *f) {
 #define XDUP(n) [0x7f + (n)] = &&op_DUP##n,
 #define XSWAP(n) [0x8f + (n)] = &&op_SWAP##n,
 #define XLOG(n) [0xa0 + (n)] = &&op_LOG##n,
+#define FUSED                                                                                                \
+    [EVM_FUSED_JUMP] = &&op_fused_jump, [EVM_FUSED_JUMPI_1] = &&op_fused_jumpi_1,                            \
+    [EVM_FUSED_JUMPI_2] = &&op_fused_jumpi_2,
 #define FAMILIES                                                                                             \
     EVM_NUMBERS_1_TO_32(XPUSH) EVM_NUMBERS_1_TO_16(XDUP) EVM_NUMBERS_1_TO_16(XSWAP) EVM_NUMBERS_0_TO_4(XLOG)
-    static const void *const shanghai[256] = {[0 ... 255] = &&op_invalid, EVM_OPCODES(X) FAMILIES};
+    static const void *const shanghai[256] = {[0 ... 255] = &&op_invalid, EVM_OPCODES(X) FAMILIES FUSED};
 #undef SINCE_CANCUN
 #define SINCE_CANCUN(code, name) [code] = &&op_##name,
-    static const void *const cancun[256] = {[0 ... 255] = &&op_invalid, EVM_OPCODES(X) FAMILIES};
+    static const void *const cancun[256] = {[0 ... 255] = &&op_invalid, EVM_OPCODES(X) FAMILIES FUSED};
 
     const void *const *labels = vm->context->revision >= RDG_EVM_CANCUN ? cancun : shanghai;
     const rdg_evm_context_t *context = vm->context;
-    const uint8_t *const code = f->code->bytes, *ip = f->ip;
-    const u256_t *const stack = f->stack, *const limit = stack + RDG_EVM_STACK_MAX;
+    const uint8_t *const code = f->code->ops, *ip = f->ip;
+    const uint16_t *const block_of = f->code->block_of;
+    const evm_block_t *const blocks = f->code->blocks, *wrong;
+    const size_t code_len = f->code->len;
+    const u256_t *const stack = f->stack;
     u256_t *sp = f->sp;
-    uint64_t gas = f->gas;
+    uint64_t gas = f->gas, memory_size = f->memory_size;
+    uint8_t *memory = f->memory;
     evm_step_t step;
-    NEXT();
+    NEXT_BLOCK();
 
 /* Only here can these parts see the labels and the loop's variables; apart they can be read. */
 #include "loop_arithmetic.inc"
 #include "loop_context.inc"
 #include "loop_stack.inc"
-    OUTLINE_OF(CREATE, evm_op_create, RDG_EVM_CREATE)
-    OUTLINE_OF(CREATE2, evm_op_create, RDG_EVM_CREATE2)
-    OUTLINE_OF(CALL, evm_op_call, RDG_EVM_CALL)
-    OUTLINE_OF(CALLCODE, evm_op_call, RDG_EVM_CALLCODE)
-    OUTLINE_OF(DELEGATECALL, evm_op_call, RDG_EVM_DELEGATECALL)
-    OUTLINE_OF(STATICCALL, evm_op_call, RDG_EVM_STATICCALL)
-    OUTLINE_OF(RETURN, evm_op_halt, RDG_EVM_SUCCESS)
-    OUTLINE_OF(REVERT, evm_op_halt, RDG_EVM_REVERT)
+    MESSAGE(CREATE, evm_op_create, RDG_EVM_CREATE)
+    MESSAGE(CREATE2, evm_op_create, RDG_EVM_CREATE2)
+    MESSAGE(CALL, evm_op_call, RDG_EVM_CALL)
+    MESSAGE(CALLCODE, evm_op_call, RDG_EVM_CALLCODE)
+    MESSAGE(DELEGATECALL, evm_op_call, RDG_EVM_DELEGATECALL)
+    MESSAGE(STATICCALL, evm_op_call, RDG_EVM_STATICCALL)
+    MESSAGE(RETURN, evm_op_halt, RDG_EVM_SUCCESS)
+    MESSAGE(REVERT, evm_op_halt, RDG_EVM_REVERT)
     OUTLINE(SELFDESTRUCT, evm_op_selfdestruct)
 
 op_STOP:
@@ -137,10 +161,9 @@ op_invalid:
     return RDG_EVM_INVALID_OPCODE;
 out_of_gas:
     return RDG_EVM_OUT_OF_GAS;
-underflow:
+wrong_height:
+    if (wrong->need == EVM_BLOCK_OVERFLOWS || sp - stack >= wrong->need) return RDG_EVM_STACK_OVERFLOW;
     return RDG_EVM_STACK_UNDERFLOW;
-overflow:
-    return RDG_EVM_STACK_OVERFLOW;
 bad_jump:
     return RDG_EVM_BAD_JUMP;
 }

@@ -80,7 +80,7 @@ static evm_step_t push_frame(rdg_evm_t *vm, const evm_call_t *call, evm_code_t *
                        .value = call->value,
                        .gas = call->gas,
                        .code = code,
-                       .ip = code->bytes,
+                       .ip = code->ops,
                        .stack_base = stack_base,
                        .memory_base = memory_base,
                        .snapshot = snapshot};
@@ -158,6 +158,7 @@ evm_step_t evm_call_begin(rdg_evm_t *vm, const evm_call_t *call) {
     rdg_bytes_t code;
     rdg_word_t hash;
     EVM_HOST(vm, vm->host->code(vm->host_ctx, &call->code_address, &code, &hash));
+    if (code.len > EVM_CODE_LEN_MAX) return evm_deliver_failure(vm, call, RDG_EVM_CODE_TOO_LARGE, 0);
     if (code.len == 0) {
         evm_outcome_t outcome = {.status = RDG_EVM_SUCCESS, .gas_left = call->gas};
         return deliver(vm, call->kind, &outcome);

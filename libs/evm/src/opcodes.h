@@ -95,6 +95,8 @@
 
 #define EVM_PUSH1 0x60
 #define EVM_PUSH32 0x7f
+#define EVM_JUMP 0x56
+#define EVM_JUMPI 0x57
 #define EVM_JUMPDEST 0x5b
 
 #endif

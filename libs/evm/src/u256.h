@@ -24,11 +24,9 @@ static inline void u256_copy(u256_t *to, const u256_t *from) {
 }
 
 static inline void u256_swap(u256_t *x, u256_t *y) {
-    for (int i = 0; i < 4; ++i) {
-        uint64_t limb = x->w[i];
-        x->w[i] = y->w[i];
-        y->w[i] = limb;
-    }
+    uint64_t a = x->w[0], b = x->w[1], c = x->w[2], d = x->w[3];
+    u256_copy(x, y);
+    y->w[0] = a, y->w[1] = b, y->w[2] = c, y->w[3] = d;
 }
 
 static inline bool u256_is_zero(const u256_t *a) {
@@ -64,7 +62,7 @@ static inline uint64_t u256_subb(uint64_t a, uint64_t b, uint64_t *borrow) {
  * the processor's own chain is written out where it is known. */
 #if defined(__x86_64__)
 #define U256_CHAIN(first, next, r, b)                                                                        \
-    __asm__(first " %[b0], %[r0]\n\t" next " %[b1], %[r1]\n\t" next " %[b2], %[r2]\n\t" next " %[b3], %[r3]"    \
+    __asm__(first " %[b0], %[r0]\n\t" next " %[b1], %[r1]\n\t" next " %[b2], %[r2]\n\t" next " %[b3], %[r3]" \
             : [r0] "+&r"((r).w[0]), [r1] "+&r"((r).w[1]), [r2] "+&r"((r).w[2]), [r3] "+&r"((r).w[3])         \
             : [b0] "rm"((b)->w[0]), [b1] "rm"((b)->w[1]), [b2] "rm"((b)->w[2]), [b3] "rm"((b)->w[3])         \
             : "cc")
@@ -72,9 +70,9 @@ static inline uint64_t u256_subb(uint64_t a, uint64_t b, uint64_t *borrow) {
 #define U256_COMPARE(a, b, flag, result)                                                                     \
     do {                                                                                                     \
         uint64_t t_;                                                                                         \
-        __asm__("movq %[a0], %[t]\n\tcmpq %[b0], %[t]\n\t"                                                  \
-                "movq %[a1], %[t]\n\tsbbq %[b1], %[t]\n\t"                                                  \
-                "movq %[a2], %[t]\n\tsbbq %[b2], %[t]\n\t"                                                  \
+        __asm__("movq %[a0], %[t]\n\tcmpq %[b0], %[t]\n\t"                                                   \
+                "movq %[a1], %[t]\n\tsbbq %[b1], %[t]\n\t"                                                   \
+                "movq %[a2], %[t]\n\tsbbq %[b2], %[t]\n\t"                                                   \
                 "movq %[a3], %[t]\n\tsbbq %[b3], %[t]"                                                       \
                 : [t] "=&r"(t_), flag(result)                                                                \
                 : [a0] "rm"((a)->w[0]), [a1] "rm"((a)->w[1]), [a2] "rm"((a)->w[2]), [a3] "rm"((a)->w[3]),    \
@@ -146,7 +144,7 @@ static inline u256_t u256_negate(const u256_t *a) {
     return u256_sub(&zero, a);
 }
 
-static inline u256_t u256_load(const uint8_t b[32]) {
+static inline __attribute__((always_inline)) u256_t u256_load(const uint8_t b[32]) {
     return (u256_t){{rdg_load_be64(b + 24), rdg_load_be64(b + 16), rdg_load_be64(b + 8), rdg_load_be64(b)}};
 }
 
@@ -162,21 +160,37 @@ static inline u256_t u256_load_short(const uint8_t *b, size_t len) {
     return u256_load(word);
 }
 
+/* (c2, c1, c0) += a b */
+static inline void u256_mul_add(uint64_t a, uint64_t b, uint64_t *c0, uint64_t *c1, uint64_t *c2) {
+    u128_t p = (u128_t)a * b;
+#if defined(__x86_64__)
+    __asm__("addq %[low], %[c0]\n\tadcq %[high], %[c1]\n\tadcq $0, %[c2]"
+            : [c0] "+&r"(*c0), [c1] "+&r"(*c1), [c2] "+r"(*c2)
+            : [low] "r"((uint64_t)p), [high] "r"((uint64_t)(p >> 64))
+            : "cc");
+#else
+    uint64_t carry = 0;
+    *c0 = u256_addc(*c0, (uint64_t)p, &carry);
+    *c1 = u256_addc(*c1, (uint64_t)(p >> 64), &carry);
+    *c2 += carry;
+#endif
+}
+
+/* Column by column. */
 static inline u256_t u256_mul(const u256_t *a, const u256_t *b) {
     const uint64_t *x = a->w, *y = b->w;
-    u128_t t = (u128_t)x[0] * y[0];
+    u128_t p = (u128_t)x[0] * y[0];
+    uint64_t c0 = (uint64_t)(p >> 64), c1 = 0, c2 = 0, c3 = 0;
     u256_t r;
-    r.w[0] = (uint64_t)t;
-    u128_t u = (u128_t)x[0] * y[1] + (uint64_t)(t >> 64);
-    t = (u128_t)x[1] * y[0] + (uint64_t)u;
-    r.w[1] = (uint64_t)t;
-    /* Limbs 2 and 3, without what leaves them. */
-    u = (u >> 64) + (t >> 64);
-    t = (u128_t)x[0] * y[2] + u;
-    t += (u128_t)x[1] * y[1];
-    t += (u128_t)x[2] * y[0];
-    r.w[2] = (uint64_t)t;
-    r.w[3] = (uint64_t)(t >> 64) + x[0] * y[3] + x[1] * y[2] + x[2] * y[1] + x[3] * y[0];
+    r.w[0] = (uint64_t)p;
+    u256_mul_add(x[0], y[1], &c0, &c1, &c2);
+    u256_mul_add(x[1], y[0], &c0, &c1, &c2);
+    r.w[1] = c0;
+    u256_mul_add(x[0], y[2], &c1, &c2, &c3);
+    u256_mul_add(x[1], y[1], &c1, &c2, &c3);
+    u256_mul_add(x[2], y[0], &c1, &c2, &c3);
+    r.w[2] = c1;
+    r.w[3] = c2 + x[0] * y[3] + x[1] * y[2] + x[2] * y[1] + x[3] * y[0];
     return r;
 }
 
@@ -193,20 +207,18 @@ unsigned u256_byte_length(const u256_t *a); /* 0 for zero */
 static inline u256_t u256_shr_fill(const u256_t *a, unsigned shift, uint64_t fill) {
     const uint64_t t[8] = {a->w[0], a->w[1], a->w[2], a->w[3], fill, fill, fill, fill};
     const uint64_t *p = t + shift / 64;
-    unsigned bits = shift % 64;
-    u256_t r;
-    for (int i = 0; i < 4; ++i) r.w[i] = p[i] >> bits | p[i + 1] << 1 << (63 - bits);
-    return r;
+    unsigned bits = shift % 64, rest = 63 - bits;
+    return (u256_t){{p[0] >> bits | p[1] << 1 << rest, p[1] >> bits | p[2] << 1 << rest,
+                     p[2] >> bits | p[3] << 1 << rest, p[3] >> bits | p[4] << 1 << rest}};
 }
 
 static inline u256_t u256_shl(const u256_t *a, const u256_t *shift) {
     if (!u256_fits_u64(shift) || shift->w[0] > 255) return (u256_t){{0}};
     const uint64_t t[8] = {0, 0, 0, 0, a->w[0], a->w[1], a->w[2], a->w[3]};
     const uint64_t *p = t + 4 - shift->w[0] / 64;
-    unsigned bits = (unsigned)shift->w[0] % 64;
-    u256_t r;
-    for (int i = 3; i >= 0; --i) r.w[i] = p[i] << bits | p[i - 1] >> 1 >> (63 - bits);
-    return r;
+    unsigned bits = (unsigned)shift->w[0] % 64, rest = 63 - bits;
+    return (u256_t){{p[0] << bits | p[-1] >> 1 >> rest, p[1] << bits | p[0] >> 1 >> rest,
+                     p[2] << bits | p[1] >> 1 >> rest, p[3] << bits | p[2] >> 1 >> rest}};
 }
 
 static inline u256_t u256_shr(const u256_t *a, const u256_t *shift) {
@@ -233,9 +245,14 @@ static inline u256_t u256_sign_extend(const u256_t *a, const u256_t *byte_size) 
     unsigned limb = (unsigned)byte_size->w[0] / 8, unused = 56 - 8 * ((unsigned)byte_size->w[0] % 8);
     /* An arithmetic shift of a negative number is defined by gcc and clang. */
     uint64_t low = (uint64_t)((int64_t)(a->w[limb] << unused) >> unused), sign = 0 - (low >> 63);
-    u256_t r;
-    for (unsigned i = 0; i < 4; ++i) r.w[i] = i < limb ? a->w[i] : i == limb ? low : sign;
-    return r;
+    return (u256_t){{limb == 0 ? low : a->w[0],
+                     limb == 1  ? low
+                     : limb < 1 ? sign
+                                : a->w[1],
+                     limb == 2  ? low
+                     : limb < 2 ? sign
+                                : a->w[2],
+                     limb == 3 ? low : sign}};
 }
 
 #endif
