@@ -122,6 +122,10 @@ static inline uint32_t pbft_weight(const pbft_t *p, uint32_t validator) {
 static inline uint32_t pbft_total(const pbft_t *p) {
     return rdg_validators_total(&p->config.validators);
 }
+/* Nothing of this epoch is decided. */
+static inline bool pbft_at_first(const pbft_t *p) {
+    return p->committed + 1 <= (p->config.first_height > 0 ? p->config.first_height : 1);
+}
 /* Execution may lag by the window; beyond it, and above the last height of the epoch, nothing is promised or
  * decided. */
 static inline bool pbft_has_room(const pbft_t *p) {

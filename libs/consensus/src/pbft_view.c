@@ -150,7 +150,7 @@ static rdg_err_t sign_change(pbft_t *p, rdg_buf_t *list, rdg_buf_t *bytes, rdg_c
     RDG_TRY(put_prepared(p, list));
     m.statement.height = p->committed + 1;
     m.proof = rdg_buf_view(list);
-    if (p->committed > 0) m.certificate = view_of(&p->seal);
+    if (!pbft_at_first(p)) m.certificate = view_of(&p->seal);
     rdg_sm3(list->data, list->len, &m.statement.digest);
     RDG_TRY(pbft_sign_message(p, &m, bytes));
     RDG_TRY(record(change_key, rdg_buf_view(bytes), out));
@@ -195,7 +195,7 @@ static uint64_t wanted_view(const pbft_t *p) {
 
 rdg_err_t pbft_consider_view(pbft_t *p, rdg_consensus_output_t *out) {
     uint64_t wanted = wanted_view(p);
-    bool provable = p->committed == 0 || p->seal.len > 0;
+    bool provable = pbft_at_first(p) || p->seal.len > 0;
     if (wanted > p->view && pbft_may_vote(p) && provable) RDG_TRY(change_to(p, wanted, out));
     return try_open(p, out);
 }

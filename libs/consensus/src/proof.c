@@ -86,8 +86,13 @@ static rdg_err_t check_digest(const message_t *m) {
 
 static rdg_err_t verify_seal(const message_t *m, const rdg_consensus_config_t *config) {
     rdg_certificate_t seal;
-    if (m->statement.height == 1)
-        return m->certificate.len == 0 ? RDG_OK : rdg_fail(RDG_E_PROTOCOL, "a seal of height 0");
+    uint64_t first = config->first_height > 0 ? config->first_height : 1;
+    if (m->statement.height < first)
+        return rdg_fail(RDG_E_PROTOCOL, "a view change at height %llu, before its epoch",
+                        (unsigned long long)m->statement.height);
+    if (m->statement.height == first)
+        return m->certificate.len == 0 ? RDG_OK
+                                       : rdg_fail(RDG_E_PROTOCOL, "a seal where the epoch begins needs none");
     RDG_TRY(rdg_certificate_decode(m->certificate, &seal));
     if (seal.statement.height != m->statement.height - 1)
         return rdg_fail(RDG_E_PROTOCOL, "a view change at height %llu with the seal of %llu",

@@ -29,8 +29,10 @@ typedef struct job {
     uint64_t height, view;
     rdg_hash_t digest;
     bool verified, allow_empty;
-    size_t peer;     /* JOB_IMPORT */
-    rdg_buf_t bytes; /* proposal, or the blocks of an import; filled by JOB_PROPOSE */
+    uint32_t proposer; /* JOB_PROPOSE */
+    size_t txs;        /* JOB_APPLY: of the block */
+    size_t peer;       /* JOB_IMPORT */
+    rdg_buf_t bytes;   /* proposal, or the blocks of an import; filled by JOB_PROPOSE */
     rdg_buf_t seal;
     rdg_err_t err;
     char why[RDG_ERROR_TEXT_MAX];
@@ -47,7 +49,25 @@ typedef struct proposing {
     bool wanted, building;
     uint64_t height, view, last_ms;
     rdg_timer_t *timer;
+    uint64_t load_ms;           /* since when the load is counted */
+    uint32_t load, load_before; /* transactions taken in this second and in the last one */
 } proposing_t;
+
+/* What the operator is told of consensus. Guarded by the node's lock. */
+#define HISTORY_VIEWS 32
+#define HISTORY_EVIDENCE 64
+typedef struct history {
+    struct {
+        uint64_t time_ms, epoch, view, height;
+        char leader[RDG_NAME_MAX + 1], why[16];
+    } views[HISTORY_VIEWS];              /* ring */
+    uint64_t view_count, evidence_count; /* since the start; since ever */
+    uint64_t evidence_next;              /* number of the next record */
+    struct {
+        uint64_t time_ms, epoch, height, view;
+        char validator[RDG_NAME_MAX + 1];
+    } evidence[HISTORY_EVIDENCE]; /* ring, as on disk */
+} history_t;
 
 typedef struct gossip {
     pthread_mutex_t lock; /* guards fresh */
@@ -65,7 +85,7 @@ typedef struct sync {
     bool active, importing; /* importing: the peer has answered, its blocks are on the lane */
     size_t peer;
     uint64_t target, from, asked_ms;
-    uint64_t peer_height[RDG_P2P_PEERS_MAX];
+    uint64_t peer_height[RDG_P2P_PEERS_MAX], peer_epoch[RDG_P2P_PEERS_MAX];
     uint64_t avoid_until_ms[RDG_P2P_PEERS_MAX];
     bool serving[RDG_P2P_PEERS_MAX];
     bool greeted[RDG_P2P_PEERS_MAX]; /* has told its height since the link is up */
@@ -81,11 +101,15 @@ struct rdg_node {
     rdg_loop_t *loop;
     rdg_ledger_t *ledger;
     rdg_pool_t *pool;
+    rdg_epoch_t epoch; /* that the core serves; HTTP threads read it under the lock */
+    rdg_chain_params_t params;
     rdg_consensus_t *core;
+    bool lost; /* the ledger was lost: what was signed before is not known, until a core votes again */
     rdg_consensus_output_t *output;
     bool stepping, marked;
     rdg_p2p_t *p2p;
-    rdg_p2p_peer_t *peers;
+    rdg_p2p_peer_t *peers; /* RDG_P2P_PEERS_MAX; an index stands for a key, all zero is an empty place */
+    uint64_t peers_stamp;  /* of peers.json when it was read */
     size_t peer_count, self_peer;       /* index of this node's own entry, SIZE_MAX for none */
     size_t peer_of[RDG_VALIDATORS_MAX]; /* validator index to peer index, SIZE_MAX for none */
     rdg_http_server_t *http;
@@ -111,31 +135,58 @@ struct rdg_node {
         uint64_t peer_height[RDG_P2P_PEERS_MAX];
         char halted_why[RDG_ERROR_TEXT_MAX];
     } seen;
+    history_t history;
 
     rdg_metrics_t *metrics;
     rdg_metric_t *m_blocks, *m_txs, *m_height, *m_pool, *m_dropped, *m_refused, *m_apply_ms, *m_tx_wait_ms;
+    rdg_metric_t *m_view, *m_epoch, *m_view_changes, *m_evidence, *m_voting, *m_validators, *m_lag,
+        *m_pending;
 };
 
 /* driver.c: the consensus core and its actions */
-rdg_err_t driver_open(rdg_node_t *n);
-void driver_start(rdg_node_t *n);
+rdg_err_t host_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out);
+rdg_err_t host_verify(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
+                      const rdg_sm2_signature_t *sig);
+rdg_err_t host_digest(void *ctx, rdg_bytes_t proposal, rdg_hash_t *out);
 /* The core's refusal of the event, if any; the node's own troubles halt it. */
 rdg_err_t driver_step(rdg_node_t *n, const rdg_consensus_event_t *event);
 void driver_message(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
+void driver_note_validated(rdg_node_t *n, const rdg_hash_t *digest);
+
+/* proposing.c: when a block is built */
 void driver_try_propose(rdg_node_t *n);
 /* Every half second: tells the core whether transactions wait, so that a leader who leaves them there is replaced. */
 void driver_tick(rdg_node_t *n);
+void proposing_count(rdg_node_t *n, size_t txs); /* a block took that many */
+
+/* epoch.c: one core an epoch, and its records */
+typedef struct record_key {
+    uint8_t b[80];
+} record_key_t;
+/* In the store; borrowed from out. */
+rdg_bytes_t record_key(record_key_t *out, uint64_t epoch, rdg_bytes_t key);
+rdg_err_t epoch_open(rdg_node_t *n);
+void epoch_start(rdg_node_t *n);
+/* The last height of the running epoch as the ledger knows it now; 0: none. Call it after each block. */
+uint64_t epoch_last_height(rdg_node_t *n);
+/* Starts the next epoch's core if the running one has ended with the ledger's head. */
+bool epoch_advance(rdg_node_t *n);
+void epoch_watch_lost(rdg_node_t *n);
 /* A block of this validator is durable: from now on an empty ledger means a lost one. */
 void driver_mark_voted(rdg_node_t *n);
-void driver_note_validated(rdg_node_t *n, const rdg_hash_t *digest);
-void driver_close(rdg_node_t *n);
+void epoch_close(rdg_node_t *n);
+
+/* history.c: view changes, evidence */
+rdg_err_t history_open(rdg_node_t *n);
+void history_view(rdg_node_t *n, const rdg_consensus_action_t *a);
+void history_evidence(rdg_node_t *n, const rdg_consensus_action_t *a);
 
 /* lane.c: work on the ledger, one job at a time in order */
 job_t *lane_job(rdg_node_t *n, job_kind_t kind, rdg_bytes_t bytes, rdg_bytes_t seal);
 rdg_err_t lane_push(rdg_node_t *n, job_t *job); /* takes job, also on failure */
 void lane_close(rdg_node_t *n);
-/* Any thread: the transactions of a durable block leave the pool. */
-void lane_forget(rdg_node_t *n, uint64_t height);
+/* Any thread: the transactions of a durable block leave the pool; how many they are. */
+size_t lane_forget(rdg_node_t *n, uint64_t height);
 void node_halt(rdg_node_t *n, rdg_err_t err, const char *why);
 
 /* gossip.c: transactions in and out */
@@ -164,9 +215,13 @@ rdg_err_t sync_import(rdg_node_t *n, rdg_bytes_t bytes);
 rdg_err_t node_file(rdg_node_t *n, const char *name, char *path, size_t size);
 /* peers.c */
 rdg_err_t peers_load(rdg_node_t *n);
+void peers_map(rdg_node_t *n);     /* validators to peers, after either has changed */
+void peers_refresh(rdg_node_t *n); /* reads peers.json again when it has changed */
+bool peer_is_empty(const rdg_p2p_peer_t *p);
 /* status.c */
 void status_refresh(rdg_node_t *n);
-rdg_err_t status_json(void *node, json_t **out); /* any thread */
+rdg_err_t status_json(void *node, json_t **out); /* any thread, as the next */
+rdg_err_t consensus_status_json(void *node, json_t **out);
 /* http.c */
 rdg_err_t http_open(rdg_node_t *n);
 

@@ -36,7 +36,7 @@ static rdg_err_t run_apply(job_t *job) {
     uint64_t start = rdg_mono_us(rdg_clock_system());
     RDG_TRY(rdg_ledger_apply(n->ledger, rdg_buf_view(&job->bytes), rdg_buf_view(&job->seal), job->verified,
                              &executed));
-    lane_forget(n, job->height);
+    job->txs = lane_forget(n, job->height);
     rdg_metric_observe(n->m_apply_ms, (double)(rdg_mono_us(rdg_clock_system()) - start) / 1000.0);
     return rdg_executed_hash(&executed, &job->executed);
 }
@@ -48,7 +48,7 @@ static rdg_err_t run_job(job_t *job) {
     if (rdg_buf_err(&job->seal) != RDG_OK) return rdg_buf_err(&job->seal);
     switch (job->kind) {
     case JOB_PROPOSE:
-        return rdg_ledger_propose(n->ledger, n->pool, n->self, wall, job->allow_empty, &job->bytes);
+        return rdg_ledger_propose(n->ledger, n->pool, job->proposer, wall, job->allow_empty, &job->bytes);
     case JOB_VALIDATE: return rdg_ledger_validate(n->ledger, n->pool, rdg_buf_view(&job->bytes), wall);
     case JOB_APPLY: return run_apply(job);
     case JOB_CHECKPOINT: return rdg_ledger_checkpoint(n->ledger, job->height, rdg_buf_view(&job->seal));
@@ -112,9 +112,10 @@ static void done_validate(rdg_node_t *n, job_t *job) {
                                                   .ok = job->err == RDG_OK});
 }
 
-void lane_forget(rdg_node_t *n, uint64_t height) {
+size_t lane_forget(rdg_node_t *n, uint64_t height) {
     rdg_block_t *block = NULL;
-    if (rdg_ledger_block(n->ledger, height, &block) != RDG_OK) return;
+    if (rdg_ledger_block(n->ledger, height, &block) != RDG_OK) return 0;
+    size_t count = block->header.tx_count;
     rdg_hash_t *ids = rdg_alloc((block->header.tx_count + 1) * sizeof *ids);
     if (ids) {
         for (uint32_t i = 0; i < block->header.tx_count; ++i) ids[i] = block->txs[i]->id;
@@ -123,6 +124,7 @@ void lane_forget(rdg_node_t *n, uint64_t height) {
     }
     rdg_free(ids);
     rdg_block_unref(block);
+    return count;
 }
 
 static void done_apply(rdg_node_t *n, job_t *job) {
@@ -136,8 +138,12 @@ static void done_apply(rdg_node_t *n, job_t *job) {
     rdg_metric_add(n->m_blocks, 1);
     rdg_metric_set(n->m_height, (int64_t)job->height);
     rdg_log(RDG_LOG_DEBUG, "node.block", RDG_U64("height", job->height), RDG_HEX("hash", job->digest.b, 32));
-    (void)driver_step(n, &(rdg_consensus_event_t){
-                             .kind = RDG_EVENT_EXECUTED, .height = job->height, .digest = job->executed});
+    proposing_count(n, job->txs);
+    (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_EXECUTED,
+                                                  .height = job->height,
+                                                  .last_height = epoch_last_height(n),
+                                                  .digest = job->executed});
+    (void)epoch_advance(n);
 }
 
 static void lane_next(rdg_node_t *n);

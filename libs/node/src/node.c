@@ -30,7 +30,7 @@ static void on_link(void *ctx, size_t peer, bool up) {
     if (up) {
         sync_link_up(n, peer);
         gossip_link_up(n, peer);
-        uint32_t validator = rdg_validators_find(&n->genesis.validators, &n->peers[peer].key);
+        uint32_t validator = rdg_validators_find(&n->epoch.validators, &n->peers[peer].key);
         (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_LINKED, .from = validator});
     }
     status_refresh(n);
@@ -54,6 +54,7 @@ static void watch_halt(rdg_node_t *n) {
 static void on_tick(void *arg) {
     rdg_node_t *n = arg;
     n->refusals = 0;
+    peers_refresh(n);
     gossip_tick(n);
     sync_tick(n);
     sync_announce(n, SIZE_MAX);
@@ -82,6 +83,20 @@ static rdg_err_t open_metrics(rdg_node_t *n) {
     n->m_apply_ms =
         rdg_metrics_histogram(n->metrics, "ridge_node_apply_milliseconds",
                               "execution and storage of one block", NULL, ms, sizeof ms / sizeof ms[0]);
+    n->m_epoch = rdg_metrics_gauge(n->metrics, "ridge_consensus_epoch", "number of the validator set", NULL);
+    n->m_view = rdg_metrics_gauge(n->metrics, "ridge_consensus_view", "view (or term) of the epoch", NULL);
+    n->m_view_changes = rdg_metrics_counter(n->metrics, "ridge_consensus_view_changes_total",
+                                            "changes of the view since the start", NULL);
+    n->m_evidence =
+        rdg_metrics_counter(n->metrics, "ridge_consensus_equivocations_total",
+                            "contradicting statements of a validator found since the start", NULL);
+    n->m_voting = rdg_metrics_gauge(n->metrics, "ridge_consensus_voting", "1 while this node votes", NULL);
+    n->m_validators =
+        rdg_metrics_gauge(n->metrics, "ridge_consensus_validators", "validators of the epoch", NULL);
+    n->m_lag = rdg_metrics_gauge(n->metrics, "ridge_consensus_lag_blocks",
+                                 "blocks from this ledger's head to the highest that a peer tells of", NULL);
+    n->m_pending = rdg_metrics_gauge(n->metrics, "ridge_consensus_epoch_last_height",
+                                     "last height of the epoch; 0 while no change is pending", NULL);
     return RDG_OK;
 }
 
@@ -100,9 +115,6 @@ static rdg_err_t open_ledger(rdg_node_t *n) {
     RDG_TRY(rdg_genesis_load(path, &n->genesis));
     RDG_TRY(node_file(n, "node.key", path, sizeof path));
     RDG_TRY(rdg_sm2_key_load(path, &n->key));
-    rdg_sm2_public_t key;
-    rdg_sm2_key_public(n->key, &key);
-    n->self = rdg_validators_find(&n->genesis.validators, &key);
     RDG_TRY(rdg_path_join(path, sizeof path, n->dir, "data"));
     RDG_TRY(rdg_ledger_open(path, &n->genesis, &options, &n->ledger));
     rdg_pool_limits_t limits = {n->options.pool_count, n->options.pool_bytes, n->options.pool_per_sender};
@@ -140,11 +152,16 @@ static rdg_err_t open_all(rdg_node_t *n) {
     RDG_TRY(open_ledger(n));
     RDG_TRY(peers_load(n));
     RDG_TRY(gossip_open(n));
-    RDG_TRY(driver_open(n));
+    RDG_TRY(history_open(n));
+    RDG_TRY(epoch_open(n));
     RDG_TRY(rdg_timer_new(n->loop, on_tick, n, &n->tick));
     RDG_TRY(open_mesh(n));
-    rdg_node_rpc_options_t rpc = {
-        .ledger = n->ledger, .pool = n->pool, .submit = submit, .status = status_json, .ctx = n};
+    rdg_node_rpc_options_t rpc = {.ledger = n->ledger,
+                                  .pool = n->pool,
+                                  .submit = submit,
+                                  .status = status_json,
+                                  .consensus = consensus_status_json,
+                                  .ctx = n};
     RDG_TRY(rdg_node_rpc_new(&rpc, &n->rpc));
     status_refresh(n);
     return http_open(n);
@@ -177,10 +194,10 @@ rdg_err_t rdg_node_run(rdg_node_t *n, int *exit_status) {
     rdg_log(RDG_LOG_INFO, "node.start", RDG_STR("chain", n->genesis.name), RDG_U64("height", head.height),
             RDG_HEX("hash", head.hash.b, 32), RDG_U64("p2p_port", rdg_p2p_port(n->p2p)),
             RDG_U64("rpc_port", rdg_node_rpc_port(n)),
-            RDG_BOOL("validator", n->self < n->genesis.validators.count), RDG_STR("sm2_batches", batches),
+            RDG_BOOL("validator", n->self < n->epoch.validators.count), RDG_STR("sm2_batches", batches),
             RDG_STR("sm2_batches_why", refused ? refused : ""));
     rdg_timer_start(n->tick, TICK_MS, TICK_MS);
-    driver_start(n);
+    epoch_start(n);
     rdg_err_t err = rdg_loop_run(n->loop);
     rdg_ledger_head(n->ledger, &head);
     rdg_log(RDG_LOG_INFO, "node.stop", RDG_U64("height", head.height), RDG_HEX("hash", head.hash.b, 32));
@@ -207,7 +224,7 @@ void rdg_node_close(rdg_node_t *n) {
     rdg_p2p_stop(n->p2p);
     gossip_close(n);
     if (n->tick) rdg_timer_free(n->tick);
-    driver_close(n);
+    epoch_close(n);
     rdg_loop_free(n->loop); /* waits for the workers' jobs */
     rdg_pool_free(n->pool);
     rdg_ledger_close(n->ledger);

@@ -16,6 +16,12 @@ static rdg_err_t status(rdg_node_rpc_t *rpc, const json_t *params, json_t **resu
     return rpc->options.status(rpc->options.ctx, result);
 }
 
+static rdg_err_t consensus(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
+    (void)params;
+    if (!rpc->options.consensus) return rdg_fail(RDG_E_UNSUPPORTED, "this server has no consensus");
+    return rpc->options.consensus(rpc->options.ctx, result);
+}
+
 /* Seal and checkpoint certificate of a block, with the headers that they sign: enough to prove the block to
  * anyone who knows the validator set. */
 static rdg_err_t get_seal(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
@@ -45,6 +51,7 @@ static rdg_err_t get_seal(rdg_node_rpc_t *rpc, const json_t *params, json_t **re
 const rpc_method_t rpc_ridge_methods[] = {
     {"ridge_sendTransaction", send_transaction},
     {"ridge_status", status},
+    {"ridge_consensus", consensus},
     {"ridge_getSeal", get_seal},
     {NULL, NULL},
 };

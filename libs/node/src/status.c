@@ -3,6 +3,21 @@
 #include <stdio.h>
 #include <string.h>
 
+static void refresh_metrics(rdg_node_t *n) {
+    const rdg_consensus_status_t *c = &n->seen.consensus;
+    rdg_ledger_head_t head;
+    uint64_t highest = 0;
+    rdg_ledger_head(n->ledger, &head);
+    for (size_t i = 0; i < n->peer_count; ++i)
+        if (n->sync.peer_height[i] > highest) highest = n->sync.peer_height[i];
+    rdg_metric_set(n->m_epoch, (int64_t)c->epoch);
+    rdg_metric_set(n->m_view, (int64_t)c->view);
+    rdg_metric_set(n->m_voting, c->voting);
+    rdg_metric_set(n->m_validators, c->count);
+    rdg_metric_set(n->m_pending, (int64_t)n->epoch.last_height);
+    rdg_metric_set(n->m_lag, highest > head.height ? (int64_t)(highest - head.height) : 0);
+}
+
 void status_refresh(rdg_node_t *n) {
     pthread_mutex_lock(&n->lock);
     rdg_consensus_status(n->core, &n->seen.consensus);
@@ -12,6 +27,7 @@ void status_refresh(rdg_node_t *n) {
     }
     n->seen.syncing = n->sync.active;
     pthread_mutex_unlock(&n->lock);
+    refresh_metrics(n);
     rdg_metric_set(n->m_pool, (int64_t)rdg_pool_count(n->pool));
 }
 
@@ -28,7 +44,7 @@ static uint64_t resident_kib(void) {
 static json_t *peers_json(rdg_node_t *n) {
     json_t *list = json_array();
     for (size_t i = 0; i < n->peer_count; ++i) {
-        if (i == n->self_peer) continue;
+        if (i == n->self_peer || peer_is_empty(&n->peers[i])) continue;
         json_array_append_new(list, json_pack("{s:s, s:b, s:I}", "name", n->peers[i].name, "connected",
                                               (int)n->seen.linked[i], "height",
                                               (json_int_t)n->seen.peer_height[i]));
@@ -38,12 +54,13 @@ static json_t *peers_json(rdg_node_t *n) {
 
 static json_t *consensus_json(const rdg_node_t *n) {
     const rdg_consensus_status_t *c = &n->seen.consensus;
-    const char *leader = c->leader < n->genesis.validators.count ? n->genesis.validator_names[c->leader] : "";
-    return json_pack("{s:s, s:I, s:I, s:s, s:b, s:I, s:I, s:b, s:I, s:I}", "protocol", n->genesis.consensus,
-                     "view", (json_int_t)c->view, "epoch", (json_int_t)c->epoch, "leader", leader,
-                     "changing_view", (int)c->changing, "validators", (json_int_t)c->count, "quorum",
-                     (json_int_t)c->quorum, "voting", (int)c->voting, "committed_height",
-                     (json_int_t)c->committed_height, "self", (json_int_t)c->self);
+    const char *leader = c->leader < n->epoch.validators.count ? n->epoch.names[c->leader] : "";
+    return json_pack("{s:s, s:I, s:I, s:s, s:b, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "protocol",
+                     n->genesis.consensus, "view", (json_int_t)c->view, "epoch", (json_int_t)c->epoch,
+                     "leader", leader, "changing_view", (int)c->changing, "validators", (json_int_t)c->count,
+                     "quorum", (json_int_t)c->quorum, "voting", (int)c->voting, "committed_height",
+                     (json_int_t)c->committed_height, "self", (json_int_t)c->self, "last_height",
+                     (json_int_t)n->epoch.last_height, "evidence", (json_int_t)n->history.evidence_next);
 }
 
 rdg_err_t status_json(void *node, json_t **out) {

@@ -3,7 +3,7 @@
 #include "ridge/base/log.h"
 #include <string.h>
 
-/* Messages: STATUS = height u64. BLOCKS_GET = from u64, count u32. BLOCKS = (proposal, seal, checkpoint)*,
+/* Messages: STATUS = height u64, epoch u64. BLOCKS_GET = from u64, count u32. BLOCKS = (proposal, seal, checkpoint)*,
  * each with a u32 length in front; an empty one says that the peer has none. Every seal is verified before
  * anything is executed, so a lying peer costs time and nothing else: it is avoided for a while. */
 #define BLOCKS_MAX 64
@@ -57,16 +57,28 @@ void sync_behind(rdg_node_t *n, size_t peer, uint64_t height) {
     sync_start(n);
 }
 
+/* What was said to it in this epoch before it was there has been refused: it is said again. */
+static void enters_epoch(rdg_node_t *n, size_t peer, uint64_t epoch) {
+    bool enters = n->sync.peer_epoch[peer] != epoch && epoch == n->epoch.validators.epoch;
+    n->sync.peer_epoch[peer] = epoch;
+    if (!enters) return;
+    uint32_t validator = rdg_validators_find(&n->epoch.validators, &n->peers[peer].key);
+    (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_LINKED, .from = validator});
+}
+
 void sync_status(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
     rdg_reader_t r;
     rdg_reader_init(&r, bytes);
-    uint64_t height = rdg_read_u64(&r);
+    uint64_t height = rdg_read_u64(&r), epoch = rdg_read_u64(&r);
     if (!rdg_reader_done(&r)) return;
     n->sync.peer_height[peer] = height;
+    enters_epoch(n, peer, epoch);
     /* Heights that were agreed on before the link was there come by no other way: no need to wait for a stall. */
     bool first = !n->sync.greeted[peer];
     n->sync.greeted[peer] = true;
-    if (first && height > head_height(n) + 1) sync_start(n);
+    uint64_t head = head_height(n);
+    bool observes = n->self >= n->epoch.validators.count; /* nobody sends it votes */
+    if ((first && height > head + 1) || (observes && height > head)) sync_start(n);
 }
 
 void sync_link_up(rdg_node_t *n, size_t peer) {
@@ -75,8 +87,9 @@ void sync_link_up(rdg_node_t *n, size_t peer) {
 }
 
 void sync_announce(rdg_node_t *n, size_t peer) {
-    uint8_t message[8];
+    uint8_t message[16];
     rdg_store_be64(message, head_height(n));
+    rdg_store_be64(message + 8, n->epoch.validators.epoch);
     if (peer == SIZE_MAX)
         rdg_p2p_broadcast(n->p2p, MSG_STATUS, rdg_bytes(message, sizeof message));
     else
@@ -207,17 +220,20 @@ void sync_imported(rdg_node_t *n, const job_t *job) {
             rdg_log(RDG_LOG_WARN, "sync.refused", RDG_STR("peer", n->peers[job->peer].name),
                     RDG_STR("code", rdg_err_name(job->err)), RDG_STR("why", job->why));
     }
-    if (advanced) {
+    if (advanced && !epoch_advance(n)) {
         rdg_buf_t seal;
         rdg_buf_init(&seal, 1u << 20);
         if (rdg_ledger_seal(n->ledger, head.height, &seal, NULL) != RDG_OK) rdg_buf_clear(&seal);
         (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_SYNCED,
                                                       .height = head.height,
+                                                      .last_height = n->epoch.last_height,
                                                       .digest = head.hash,
                                                       .bytes = rdg_buf_view(&seal)});
         rdg_buf_fini(&seal);
-        (void)driver_step(n, &(rdg_consensus_event_t){
-                                 .kind = RDG_EVENT_EXECUTED, .height = head.height, .digest = head.executed});
+        (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_EXECUTED,
+                                                      .height = head.height,
+                                                      .last_height = n->epoch.last_height,
+                                                      .digest = head.executed});
     }
     if (head.height < n->sync.target) {
         if (job->err == RDG_OK && advanced && rdg_p2p_connected(n->p2p, job->peer))

@@ -2,7 +2,10 @@
 #include "ridge/base/clock.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
+#include "ridge/codec/abi.h"
 #include "ridge/codec/hex.h"
+#include "ridge/crypto/hash.h"
+#include "ridge/ledger/governance.h"
 #include "ridge/net/stream.h"
 #include "ridge/node/node.h"
 #include "ridge/test.h"
@@ -61,29 +64,38 @@ static void write_text(const char *dir, const char *name, const char *text) {
     CHECK_OK(rdg_file_replace(path, rdg_bytes_str(text), 0600));
 }
 
+void cluster_write_peers(cluster_t *c, size_t i, unsigned mask) {
+    json_t *peers = json_array();
+    for (size_t k = 0; k < c->count; ++k) {
+        char key[129], name[32];
+        if (!(mask >> k & 1)) continue;
+        rdg_hex_encode(c->keys[k].b, 64, key);
+        snprintf(name, sizeof name, "node-%zu", k);
+        json_array_append_new(peers, json_pack("{s:s, s:s, s:s, s:i}", "name", name, "public_key", key,
+                                               "host", "127.0.0.1", "port", c->p2p_ports[k]));
+    }
+    char *text = json_dumps(peers, 0);
+    write_text(c->dirs[i], "peers.json", text);
+    free(text);
+    json_decref(peers);
+}
+
 static void write_files(cluster_t *c) {
     rdg_buf_t genesis;
-    json_t *peers = json_array();
     rdg_buf_init(&genesis, RDG_GENESIS_BYTES_MAX);
     CHECK_OK(rdg_genesis_format(&c->genesis, &genesis));
     for (size_t i = 0; i < c->count; ++i) {
-        char key[129];
-        rdg_hex_encode(c->genesis.validators.keys[i].b, 64, key);
-        json_array_append_new(peers,
-                              json_pack("{s:s, s:s, s:s, s:i}", "name", c->genesis.validator_names[i],
-                                        "public_key", key, "host", "127.0.0.1", "port", c->p2p_ports[i]));
-    }
-    char *text = json_dumps(peers, 0);
-    for (size_t i = 0; i < c->count; ++i) {
         write_text(c->dirs[i], "genesis.json", rdg_buf_cstr(&genesis));
-        write_text(c->dirs[i], "peers.json", text);
+        cluster_write_peers(c, i, ~0u);
     }
-    free(text);
-    json_decref(peers);
     rdg_buf_fini(&genesis);
 }
 
 void cluster_init(cluster_t *c, size_t count) {
+    cluster_init_observers(c, count, count);
+}
+
+void cluster_init_observers(cluster_t *c, size_t count, size_t validators) {
     memset(c, 0, sizeof *c);
     c->count = count;
     c->pool_count = 1000;
@@ -92,7 +104,7 @@ void cluster_init(cluster_t *c, size_t count) {
     snprintf(g->consensus, sizeof g->consensus, "pbft");
     g->time_ms = 1700000000000ull;
     g->validators.chain_id = 4711;
-    g->validators.count = (uint32_t)count;
+    g->validators.count = (uint32_t)validators;
     rdg_chain_params_default(&g->params);
     g->params.block_interval_ms = 20;
     for (size_t i = 0; i < count; ++i) {
@@ -102,13 +114,20 @@ void cluster_init(cluster_t *c, size_t count) {
         CHECK_OK(rdg_dir_make(c->dirs[i], 0700));
         CHECK_OK(rdg_path_join(path, sizeof path, c->dirs[i], "node.key"));
         CHECK_OK(rdg_sm2_key_load_or_generate(path, &key));
-        rdg_sm2_key_public(key, &g->validators.keys[i]);
+        rdg_sm2_key_public(key, &c->keys[i]);
         rdg_sm2_key_free(key);
-        snprintf(g->validator_names[i], sizeof g->validator_names[i], "node-%zu", i);
+        if (i < validators) {
+            g->validators.keys[i] = c->keys[i];
+            snprintf(g->validator_names[i], sizeof g->validator_names[i], "node-%zu", i);
+        }
         c->p2p_ports[i] = own_port(c);
         c->rpc_ports[i] = own_port(c);
     }
     CHECK_OK(rdg_sm2_key_generate(&c->user));
+    rdg_sm2_public_t user;
+    rdg_sm2_key_public(c->user, &user);
+    rdg_sm2_address(&user, &g->admins[0]);
+    g->admin_count = 1;
     CHECK_OK(rdg_http_client_new(&c->http));
     write_files(c);
 }
@@ -343,4 +362,43 @@ json_t *cluster_receipt(cluster_t *c, size_t i, const rdg_hash_t *id) {
         CHECK(rdg_mono_ms(rdg_clock_system()) < end);
         pause_ms(5);
     }
+}
+
+json_t *cluster_key(cluster_t *c, size_t i) {
+    return rdg_json_hex(c->keys[i].b, sizeof c->keys[i].b);
+}
+
+static void encode_governance(const char *method, json_t *args, rdg_buf_t *out) {
+    rdg_buf_t text;
+    json_t *artefact = NULL;
+    const json_t *entry = NULL;
+    rdg_buf_init(&text, 1 << 20);
+    CHECK_OK(rdg_file_read(RIDGE_CONTRACT_ARTIFACTS "/Governance.json", &text));
+    CHECK_OK(rdg_json_parse(rdg_buf_view(&text), &artefact));
+    CHECK_OK(
+        rdg_abi_find(json_object_get(artefact, "abi"), "function", method, json_array_size(args), &entry));
+    CHECK_OK(rdg_abi_encode_call(entry, args, rdg_keccak256, out));
+    rdg_buf_fini(&text);
+    json_decref(artefact);
+    json_decref(args);
+}
+
+bool cluster_govern(cluster_t *c, size_t via, const char *method, json_t *args) {
+    rdg_buf_t data;
+    char code[32];
+    uint64_t status = 0;
+    rdg_buf_init(&data, 1 << 20);
+    encode_governance(method, args, &data);
+    rdg_tx_t *tx = cluster_sign(c, (rdg_tx_fields_t){.to = &RDG_GOVERNANCE_ADDRESS,
+                                                     .gas_limit = 5000000,
+                                                     .valid_until = cluster_height(c, via) + 1000,
+                                                     .data = rdg_buf_view(&data)});
+    cluster_send(c, via, tx->raw, code);
+    CHECK_STR(code, "");
+    json_t *receipt = cluster_receipt(c, via, &tx->id);
+    CHECK_OK(rdg_json_quantity_parse(json_object_get(receipt, "status"), &status));
+    json_decref(receipt);
+    rdg_tx_unref(tx);
+    rdg_buf_fini(&data);
+    return status == 1;
 }

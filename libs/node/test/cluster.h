@@ -12,7 +12,8 @@
 typedef struct cluster {
     size_t count;
     rdg_genesis_t genesis;
-    rdg_sm2_key_t *user;
+    rdg_sm2_key_t *user; /* also the chain's administrator */
+    rdg_sm2_public_t keys[CLUSTER_MAX];
     size_t pool_count; /* of nodes that are started from now on */
     char dirs[CLUSTER_MAX][512];
     uint16_t p2p_ports[CLUSTER_MAX], rpc_ports[CLUSTER_MAX];
@@ -22,6 +23,10 @@ typedef struct cluster {
 
 /* Keys, genesis, peers in the test's directory; nothing runs yet. */
 void cluster_init(cluster_t *c, size_t count);
+/* The same, with the first `validators` in the genesis; the others observe. */
+void cluster_init_observers(cluster_t *c, size_t count, size_t validators);
+/* Writes peers.json of node i anew, with the nodes of which bit is set in `mask`. */
+void cluster_write_peers(cluster_t *c, size_t i, unsigned mask);
 void cluster_start(cluster_t *c, size_t i);
 void cluster_start_all(cluster_t *c);
 void cluster_kill(cluster_t *c, size_t i); /* SIGKILL, reaped */
@@ -54,6 +59,10 @@ void cluster_send(cluster_t *c, size_t i, rdg_bytes_t wire, char code[32]);
 void cluster_log_has(cluster_t *c, size_t i, const char *text);
 /* "halted" of its ridge_status: empty while it is not, or does not answer. */
 void cluster_halted(cluster_t *c, size_t i, char out[600]);
+/* A call of governance by the administrator: method of contracts/Governance.sol, args (taken) as its parameters.
+ * Waits for the receipt; false: refused. */
+bool cluster_govern(cluster_t *c, size_t via, const char *method, json_t *args);
+json_t *cluster_key(cluster_t *c, size_t i); /* public key of node i as hexadecimal, owned */
 /* All nodes reach the highest height that one of them has, with the same hashes all the way from `from` on. */
 void cluster_check_agreement(cluster_t *c, uint64_t from);
 /* Waits for its receipt on node i, owned. */

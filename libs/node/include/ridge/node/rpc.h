@@ -24,6 +24,8 @@ typedef struct rdg_node_rpc_options {
     rdg_err_t (*submit)(void *ctx, rdg_bytes_t wire, rdg_hash_t *id);
     /* The answer of ridge_status; returned owned. Any thread. */
     rdg_err_t (*status)(void *ctx, json_t **out);
+    /* Of ridge_consensus; the same. */
+    rdg_err_t (*consensus)(void *ctx, json_t **out);
     void *ctx;
 } rdg_node_rpc_options_t;
 

@@ -1,0 +1,162 @@
+/* Real nodes through changes of their validators. */
+#include "cluster.h"
+#include "ridge/base/clock.h"
+#include "ridge/test.h"
+#include <signal.h>
+#include <stdio.h>
+
+#define WAIT_MS 30000
+
+static uint64_t now_ms(void) {
+    return rdg_mono_ms(rdg_clock_system());
+}
+
+static uint64_t epoch_of(cluster_t *c, size_t i, bool *voting, char halted[600]) {
+    json_t *s = cluster_rpc(c, i, "ridge_status", json_array(), NULL);
+    const json_t *consensus = json_object_get(s, "consensus");
+    const char *why = json_string_value(json_object_get(s, "halted"));
+    uint64_t epoch = (uint64_t)json_integer_value(json_object_get(consensus, "epoch"));
+    if (voting) *voting = json_is_true(json_object_get(consensus, "voting"));
+    if (halted) snprintf(halted, 600, "%s", why ? why : "");
+    json_decref(s);
+    return epoch;
+}
+
+static void wait_epoch(cluster_t *c, size_t i, uint64_t epoch, bool votes) {
+    uint64_t end = now_ms() + WAIT_MS;
+    bool voting = false;
+    char halted[600];
+    while (epoch_of(c, i, &voting, halted) < epoch || voting != votes) {
+        CHECK_STR(halted, "");
+        if (now_ms() > end)
+            rdg_test_fail(__FILE__, __LINE__, "node %zu is not in epoch %llu: see %s/node.log", i,
+                          (unsigned long long)epoch, c->dirs[i]);
+        cluster_pause(10);
+    }
+}
+
+/* With height and hash of node i's own ledger, once it has caught up. */
+static json_t *add_args(cluster_t *c, size_t i) {
+    char hash[80], name[32];
+    cluster_wait_height(c, i, cluster_height(c, 0));
+    uint64_t height = cluster_height(c, i);
+    cluster_block_hash(c, i, height, hash);
+    snprintf(name, sizeof name, "node-%zu", i);
+    return json_pack("[o, s, i, I, s]", cluster_key(c, i), name, 1, (json_int_t)height, hash);
+}
+
+static void transfer(cluster_t *c, size_t via) {
+    char code[32];
+    rdg_tx_t *tx = cluster_tx(c);
+    cluster_send(c, via, tx->raw, code);
+    CHECK_STR(code, "");
+    json_decref(cluster_receipt(c, via, &tx->id));
+    rdg_tx_unref(tx);
+}
+
+TEST(a_chain_grows_from_one_to_four_validators_and_shrinks_again) {
+    cluster_t c;
+    cluster_init_observers(&c, 4, 1);
+    cluster_start_all(&c);
+    for (size_t i = 0; i < 4; ++i) cluster_wait_rpc(&c, i);
+    transfer(&c, 0);
+    for (size_t i = 1; i < 4; ++i) {
+        CHECK(cluster_govern(&c, 0, "addValidator", add_args(&c, i)));
+        for (size_t k = 0; k < 4; ++k) wait_epoch(&c, k, i, k <= i);
+        transfer(&c, i);
+    }
+    cluster_kill(&c, 3); /* four bear the loss of one */
+    transfer(&c, 1);
+    cluster_start(&c, 3);
+    cluster_wait_rpc(&c, 3);
+    wait_epoch(&c, 3, 3, true);
+    for (size_t i = 3; i > 0; --i) {
+        CHECK(cluster_govern(&c, 0, "removeValidator", json_pack("[o]", cluster_key(&c, i))));
+        for (size_t k = 0; k < 4; ++k) wait_epoch(&c, k, 7 - i, k < i);
+        transfer(&c, 0);
+    }
+    cluster_check_agreement(&c, 1);
+    cluster_fini(&c);
+}
+
+TEST(nodes_that_were_away_while_the_validators_changed_come_back) {
+    cluster_t c;
+    cluster_init_observers(&c, 5, 4);
+    for (size_t i = 0; i < 5; ++i)
+        if (i != 2) cluster_start(&c, i);
+    for (size_t i = 0; i < 5; ++i)
+        if (i != 2) cluster_wait_rpc(&c, i);
+    transfer(&c, 0);
+    cluster_wait_height(&c, 4, 1);
+    CHECK(cluster_govern(&c, 0, "addValidator", add_args(&c, 4)));
+    wait_epoch(&c, 4, 1, true);
+    CHECK(cluster_govern(&c, 0, "removeValidator", json_pack("[o]", cluster_key(&c, 1))));
+    wait_epoch(&c, 0, 2, true);
+    transfer(&c, 3);
+    cluster_start(&c, 2); /* knows of epoch 0 only */
+    cluster_wait_rpc(&c, 2);
+    wait_epoch(&c, 2, 2, true);
+    cluster_kill(&c, 3); /* now it is needed */
+    transfer(&c, 0);
+    cluster_start(&c, 3);
+    cluster_wait_rpc(&c, 3);
+    for (size_t i = 0; i < 5; ++i) CHECK_EQ(epoch_of(&c, i, NULL, NULL), 2);
+    cluster_check_agreement(&c, 1);
+    cluster_fini(&c);
+}
+
+TEST(all_nodes_killed_while_a_change_is_pending_carry_it_out) {
+    cluster_t c;
+    cluster_init_observers(&c, 4, 3);
+    cluster_start_all(&c);
+    for (size_t i = 0; i < 4; ++i) cluster_wait_rpc(&c, i);
+    transfer(&c, 0);
+    for (int round = 0; round < 3; ++round) {
+        bool adds = round % 2 == 0;
+        json_t *args = adds ? add_args(&c, 3) : json_pack("[o]", cluster_key(&c, 3));
+        CHECK(cluster_govern(&c, 0, adds ? "addValidator" : "removeValidator", args));
+        cluster_pause(30 * round);
+        for (size_t i = 0; i < 4; ++i) cluster_kill(&c, i);
+        cluster_start_all(&c);
+        for (size_t i = 0; i < 4; ++i) cluster_wait_rpc(&c, i);
+        for (size_t i = 0; i < 4; ++i) wait_epoch(&c, i, (uint64_t)round + 1, i < 3 || adds);
+    }
+    transfer(&c, 2);
+    cluster_check_agreement(&c, 1);
+    cluster_fini(&c);
+}
+
+TEST(peers_are_taken_from_a_changed_file_without_a_restart) {
+    cluster_t c;
+    cluster_init_observers(&c, 2, 1);
+    cluster_write_peers(&c, 0, 1); /* the validator does not know the observer */
+    cluster_start_all(&c);
+    for (size_t i = 0; i < 2; ++i) cluster_wait_rpc(&c, i);
+    transfer(&c, 0);
+    cluster_pause(700);
+    CHECK_EQ(cluster_height(&c, 1), 0);
+    cluster_write_peers(&c, 0, 3);
+    cluster_wait_height(&c, 1, 1);
+    cluster_write_peers(&c, 0, 1);
+    cluster_pause(1200);
+    uint64_t before = cluster_height(&c, 1);
+    transfer(&c, 0);
+    cluster_pause(1200);
+    CHECK_EQ(cluster_height(&c, 1), before);
+    cluster_fini(&c);
+}
+
+TEST(the_first_block_comes_when_the_first_leader_never_does) {
+    cluster_t c;
+    cluster_init(&c, 4);
+    for (size_t i = 1; i < 4; ++i) cluster_start(&c, i);
+    for (size_t i = 1; i < 4; ++i) cluster_wait_height(&c, i, 1);
+    json_t *s = cluster_rpc(&c, 1, "ridge_consensus", json_array(), NULL);
+    CHECK_EQ(json_array_size(json_object_get(s, "validators")), 4);
+    CHECK(json_array_size(json_object_get(s, "view_changes")) >= 1);
+    CHECK(json_integer_value(json_object_get(s, "view")) >= 1);
+    const json_t *block = json_array_get(json_object_get(s, "blocks"), 0);
+    CHECK_EQ(json_array_size(json_object_get(block, "voted")), 3);
+    json_decref(s);
+    cluster_fini(&c);
+}
