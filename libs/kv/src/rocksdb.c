@@ -50,6 +50,9 @@ static void set_limits(store_t *s, size_t memory) {
     rocksdb_options_t *o = s->options;
     rocksdb_options_set_write_buffer_size(o, memory / 4);
     rocksdb_options_set_max_write_buffer_number(o, 2);
+    /* Most look-ups are for transactions that are not there: a filter spares them the search of the memtable. */
+    rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.05);
+    rocksdb_options_set_memtable_whole_key_filtering(o, 1);
     rocksdb_options_set_max_open_files(o, OPEN_FILES_MAX);
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_max_file_opening_threads(o, 1);
