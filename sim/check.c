@@ -15,6 +15,8 @@
  *   result      equal state at equal height
  *   lost        an acknowledged transaction is in every ledger, at its height
  *   progress    after healing, everybody converges within the bound
+ *   stall       in the storms that promise it: while transactions wait, a height is decided within the bound
+ *   dragged     nobody correct changes to a view that nobody correct wished for
  *   evidence    nobody honest is accused
  *   halt        no correct replica stops by itself
  *   bounds      queues and runs stay within their limits */
@@ -164,6 +166,11 @@ void check_send(world_t *w, replica_t *r, rdg_bytes_t bytes) {
         if (!hands_on) world_violate(w, "once", "replica %u speaks in the name of %u", r->id, m.index);
         return;
     }
+    if (m.kind == RDG_PHASE_SUSPECT && m.statement.view > w->wished) w->wished = m.statement.view;
+    if (m.kind == RDG_PHASE_VIEW_CHANGE && m.statement.view > w->wished)
+        world_violate(w, "dragged",
+                      "replica %u changes to view %llu, correct replicas wished for %llu at most", r->id,
+                      (unsigned long long)m.statement.view, (unsigned long long)w->wished);
     bool handed_over = m.kind == RDG_PHASE_PRE_PREPARE && m.statement.view < r->promised;
     bool binds = m.kind != RDG_PHASE_CHECKPOINT && m.kind != RDG_PHASE_SUSPECT && !handed_over;
     if (binds && m.statement.height > r->ledger.height && !ledger_has_record(&r->ledger, bytes))
@@ -179,6 +186,10 @@ void check_step(world_t *w, replica_t *r) {
     rdg_consensus_status_t s;
     if (r->evil || !r->up) return;
     rdg_consensus_status(r->core, &s);
+    bool waits = w->acked_count < w->tx_count;
+    if (!waits) w->decided_ms = w->now_ms;
+    if (w->plan.stall_ms > 0 && !w->healed && w->now_ms - w->decided_ms > w->plan.stall_ms)
+        world_violate(w, "stall", "nothing was decided for %llu ms", (unsigned long long)w->plan.stall_ms);
     if (s.executed_height > s.committed_height ||
         s.committed_height - s.executed_height > RDG_CONSENSUS_WINDOW)
         world_violate(w, "bounds", "replica %u has decided %llu and executed %llu", r->id,

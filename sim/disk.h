@@ -14,7 +14,7 @@ typedef struct disk {
     uint64_t syncs;
 } disk_t;
 
-enum { DISK_PUT = 1, DISK_DELETE = 2, DISK_BLOCK = 3, DISK_MARK = 4 };
+enum { DISK_PUT = 1, DISK_DELETE = 2, DISK_BLOCK = 3 };
 
 void disk_init(disk_t *d);
 void disk_fini(disk_t *d);

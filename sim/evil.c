@@ -54,6 +54,24 @@ static bool sees_the_other(const world_t *w, uint64_t height, uint64_t view, uin
     return dice_mix(w->plan.seed ^ dice_mix(height ^ dice_mix(view ^ dice_mix(to)))) % 2;
 }
 
+/* A block that is signed and named rightly and is none: nobody honest may agree to it. */
+static bool forge_header(world_t *w, replica_t *r, uint32_t to, wire_t *m) {
+    static const size_t fields[] = {7, 8, 40, 44, 72}; /* height, parent, time, root */
+    rdg_buf_t block;
+    if (m->kind != RDG_PHASE_PRE_PREPARE || m->index != r->validator || m->proposal.len < BLOCK_HEAD)
+        return false;
+    uint64_t which = dice_mix(w->plan.seed ^ m->statement.height) % 6;
+    if (which >= sizeof fields / sizeof fields[0]) return false;
+    rdg_buf_init(&block, RDG_CONSENSUS_PROPOSAL_MAX);
+    rdg_buf_append(&block, m->proposal.data, m->proposal.len);
+    block.data[fields[which]] ^= 0x10;
+    m->proposal = rdg_buf_view(&block);
+    RDG_ASSERT(block_digest(NULL, m->proposal, &m->statement.digest) == RDG_OK);
+    evil_sign_and_emit(w, r, to, m);
+    rdg_buf_fini(&block);
+    return true;
+}
+
 /* True if the message was replaced. */
 static bool equivocate(world_t *w, replica_t *r, uint32_t to, wire_t *m) {
     if (m->index != r->validator || m->kind > RDG_PHASE_COMMIT) return false;
@@ -154,6 +172,7 @@ void evil_send(world_t *w, replica_t *r, uint32_t to, blob_t *bytes) {
         if (m.kind == (uint32_t)RDG_PHASE_COMMIT && m.index == r->validator)
             check_voted(w, &m.statement, r->validator);
         if (lies_by(w, LIE_SILENT) && is_silent(w, r, to, &m)) return;
+        if (lies_by(w, LIE_HEADER) && forge_header(w, r, to, &m)) return;
         if (lies_by(w, LIE_EQUIVOCATE) && equivocate(w, r, to, &m)) return;
         if (lies_by(w, LIE_MUTATE) && mutate(w, r, to, &m)) return;
         if (lies_by(w, LIE_EPOCH) && other_epoch(w, r, to, &m)) return;

@@ -41,16 +41,46 @@ static void relabel_all(world_t *w, const wire_t *m, rdg_buf_t *out) {
     rdg_free(c);
 }
 
-/* A prepared certificate for a block that nobody prepared: its own vote, as often as a quorum needs. */
+/* The last view before `view` that this replica led, if there is one. */
+static bool own_view_before(const world_t *w, const replica_t *r, uint64_t view, uint64_t *out) {
+    for (uint64_t back = 1; back <= w->validators && back <= view; ++back)
+        if ((view - back) % w->validators == r->validator) return *out = view - back, true;
+    return false;
+}
+
+/* Another block at that height, proposed by this replica in a view that it led; the next leader gets its bytes. */
+static bool prepare_rival(world_t *w, replica_t *r, const wire_t *m, uint64_t view, rdg_hash_t *digest) {
+    wire_t p;
+    rdg_buf_t block;
+    blob_t *b = NULL;
+    for (int i = 0; i < 16; ++i) {
+        b = evil_recall(w, 1);
+        if (b && wire_read(blob_view(b), &p) && p.statement.height == m->statement.height) break;
+        b = NULL;
+    }
+    if (!b || p.proposal.len < BLOCK_HEAD) return false;
+    rdg_buf_init(&block, RDG_CONSENSUS_PROPOSAL_MAX);
+    evil_other_block(p.proposal, w->plan.seed ^ view << 8 ^ m->statement.height, &block, digest);
+    p.proposal = rdg_buf_view(&block);
+    p.statement = (rdg_statement_t){.epoch = m->statement.epoch, .view = view, .height = m->statement.height};
+    p.statement.digest = *digest;
+    evil_sign_and_emit(w, r, UINT32_MAX, &p);
+    rdg_buf_fini(&block);
+    return true;
+}
+
+/* A prepared certificate for a block that nobody prepared: its own vote, as often as a quorum needs, under its own
+ * index or under those of others. */
 static void invent(world_t *w, replica_t *r, const wire_t *m, rdg_buf_t *out) {
     rdg_certificate_t *c = rdg_calloc(1, sizeof *c);
     size_t begin = rdg_rlp_list_begin(out);
-    if (c && m->statement.view > 0) {
-        c->statement = (rdg_statement_t){.phase = RDG_PHASE_PREPARE,
-                                         .epoch = m->statement.epoch,
-                                         .view = m->statement.view - 1,
-                                         .height = m->statement.height};
-        memset(c->statement.digest.b, 0xee, 32);
+    uint64_t view;
+    if (c && own_view_before(w, r, m->statement.view, &view) &&
+        prepare_rival(w, r, m, view, &c->statement.digest)) {
+        c->statement.phase = RDG_PHASE_PREPARE;
+        c->statement.epoch = m->statement.epoch;
+        c->statement.view = view;
+        c->statement.height = m->statement.height;
         c->count = w->plan.protocol->quorum(w->validators);
         bool ascending = dice_percent(&w->dice, 50);
         for (uint32_t i = 0; i < c->count; ++i) {
@@ -63,6 +93,28 @@ static void invent(world_t *w, replica_t *r, const wire_t *m, rdg_buf_t *out) {
     rdg_free(c);
 }
 
+/* The certificate of an early view in the dress of a later one: all its signatures are true. */
+static bool redate(world_t *w, const wire_t *m, rdg_buf_t *out) {
+    rdg_certificate_t *c = rdg_alloc(sizeof *c);
+    bool found = false;
+    size_t begin = rdg_rlp_list_begin(out);
+    for (size_t i = 0; c && i < HEARD_EACH && i < w->heard_count[2] && !found; ++i) {
+        wire_t heard;
+        rdg_rlp_t outer, list;
+        if (!wire_read(blob_view(w->heard[2][i]), &heard) || heard.proof.len < 2) continue;
+        rdg_rlp_init(&outer, heard.proof);
+        if (rdg_rlp_list(&outer, &list) != RDG_OK || rdg_certificate_decode(rdg_rlp_raw(&list), c) != RDG_OK)
+            continue;
+        if (c->statement.height < m->statement.height || m->statement.view == 0) continue;
+        c->statement.view = m->statement.view - 1;
+        (void)rdg_certificate_encode(c, out);
+        found = true;
+    }
+    rdg_rlp_list_end(out, begin);
+    rdg_free(c);
+    return found;
+}
+
 bool evil_change(world_t *w, replica_t *r, uint32_t to, wire_t *m) {
     rdg_buf_t list;
     if (m->index != r->validator || !lies_by(w, LIE_DENY | LIE_RELABEL) || dice_percent(&w->dice, 30))
@@ -71,10 +123,10 @@ bool evil_change(world_t *w, replica_t *r, uint32_t to, wire_t *m) {
     bool deny = lies_by(w, LIE_DENY) && (!lies_by(w, LIE_RELABEL) || dice_percent(&w->dice, 50));
     if (deny)
         rdg_buf_append(&list, empty_list, 1);
-    else if (dice_percent(&w->dice, 60))
+    else if (dice_percent(&w->dice, 30))
         relabel_all(w, m, &list);
-    else
-        invent(w, r, m, &list);
+    else if (dice_percent(&w->dice, 70) || !redate(w, m, &list))
+        rdg_buf_clear(&list), invent(w, r, m, &list);
     m->proof = rdg_buf_view(&list);
     rdg_sm3(list.data, list.len, &m->statement.digest);
     evil_sign_and_emit(w, r, to, m);

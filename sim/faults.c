@@ -21,7 +21,6 @@ static void restore(void *ctx, uint8_t kind, rdg_bytes_t key, rdg_bytes_t value)
     switch (kind) {
     case DISK_PUT: ledger_put_record(l, key, value); break;
     case DISK_DELETE: ledger_delete_record(l, key); break;
-    case DISK_MARK: l->marked = true; break;
     default: {
         blob_t *proposal = blob_new(value), *seal = blob_new(key);
         ledger_append(l, proposal, seal);
@@ -39,21 +38,20 @@ static void forget_memory(replica_t *r) {
     r->stalled_until_ms = r->busy_until_ms = 0;
 }
 
-/* The disk is read; what is damaged is wiped, as the operator does who is told to recover the node: only the mark
- * beside the ledger remains, and with it the core starts without its memory. Returns amnesia. */
+/* The disk is read; what is damaged is wiped, as the operator does who is told to recover the node. Only the mark
+ * beside the ledger remains, by which the node knows that it has lost its memory (libs/node/src/driver.c). */
 static bool read_disk(world_t *w, replica_t *r) {
-    ledger_clear(&r->ledger);
-    if (disk_read(&r->disk, restore, &r->ledger) == RDG_OK) {
-        if (!PLANTED("forget-records")) return false;
-        while (r->ledger.record_count > 0)
-            ledger_delete_record(&r->ledger, blob_view(r->ledger.records[0].key));
-        return false;
+    ledger_t *l = &r->ledger;
+    ledger_clear(l);
+    if (disk_read(&r->disk, restore, l) != RDG_OK) {
+        world_say(w, "replica %u finds its disk damaged and is wiped", r->id);
+        ledger_clear(l);
+        disk_wipe(&r->disk);
+        r->wiped = true;
     }
-    world_say(w, "replica %u finds its disk damaged and is wiped", r->id);
-    ledger_clear(&r->ledger);
-    disk_wipe(&r->disk);
-    r->wiped = true;
-    return !PLANTED("amnesia-unnoticed");
+    if (PLANTED("forget-records"))
+        while (l->record_count > 0) ledger_delete_record(l, blob_view(l->records[0].key));
+    return r->marked && l->height == 0 && l->record_count == 0 && !PLANTED("amnesia-unnoticed");
 }
 
 void replica_start(world_t *w, replica_t *r) {
@@ -127,6 +125,43 @@ static void block(world_t *w, const fault_t *f, bool on) {
     if (f->kind == FAULT_CUT || f->kind == FAULT_DEAF) net_block(w, rest, f->mask, on);
 }
 
+static replica_t *current_leader(world_t *w) {
+    uint64_t view = 0;
+    uint32_t leader = 0;
+    for (uint32_t i = 0; i < w->count; ++i) {
+        rdg_consensus_status_t s;
+        if (!w->replicas[i].up || w->replicas[i].evil) continue;
+        rdg_consensus_status(w->replicas[i].core, &s);
+        if (s.view >= view) view = s.view, leader = s.leader;
+    }
+    for (uint32_t i = 0; i < w->count; ++i)
+        if (w->replicas[i].validator == leader && w->replicas[i].up) return &w->replicas[i];
+    return NULL;
+}
+
+/* The dangerous moment: one replica knows that a height is decided, and nobody else can ask it. What it was about to
+ * send after this is lost with the link; a stop is left to an item of its own, since it is in the middle of a step. */
+void faults_decided(world_t *w, replica_t *r, uint64_t height) {
+    const fault_t *f = w->ahead;
+    w->highest = height;
+    w->decided_ms = w->now_ms;
+    if (!f || w->healed) return;
+    w->ahead = NULL;
+    world_say(w, "replica %u is ahead with height %llu and is %s", r->id, (unsigned long long)height,
+              f->amount ? "stopped" : "cut off");
+    if (f->amount) {
+        r->tear_after = 0;
+        r->tear_span_ms = f->span_ms;
+        return;
+    }
+    for (uint32_t i = 0; i < w->count; ++i) {
+        w->away_until_ms[r->id] = w->now_ms + f->span_ms;
+        if (i == r->id) continue;
+        world_add(w, ITEM_LINK, i, f->span_ms + 1 + dice_below(&w->dice, 500))->from = r->id;
+        world_add(w, ITEM_LINK, r->id, f->span_ms + 1 + dice_below(&w->dice, 500))->from = i;
+    }
+}
+
 void faults_begin(world_t *w, const fault_t *f) {
     replica_t *r = &w->replicas[f->a];
     world_say(w, "fault %d: %s of %u for %llu ms, %llu", (int)(f - w->plan.faults), fault_name(f->kind), f->a,
@@ -142,6 +177,7 @@ void faults_begin(world_t *w, const fault_t *f) {
             stop_for(w, &w->replicas[i], dice_below(&w->dice, f->span_ms + 1));
         break;
     case FAULT_ROT:
+        if (!r->marked) break; /* whoever loses a ledger without a block starts as a new node */
         stop_for(w, r, f->span_ms);
         disk_rot(&r->disk, &w->dice);
         break;
@@ -157,6 +193,13 @@ void faults_begin(world_t *w, const fault_t *f) {
     case FAULT_SLOW_DISK: w->disk_ms[f->a] += f->amount; break;
     case FAULT_SLOW_EXEC: w->exec_ms[f->a] += f->amount; break;
     case FAULT_LIAR: w->liars |= 1u << f->a; break;
+    case FAULT_AHEAD: w->ahead = f; break;
+    case FAULT_LEADER: {
+        replica_t *leader = current_leader(w);
+        if (leader) stop_for(w, leader, f->span_ms);
+        break;
+    }
+    case FAULT_HOLD: w->held |= 1u << f->amount; break;
     case FAULT_KINDS: break;
     }
 }
@@ -179,6 +222,10 @@ void faults_end(world_t *w, const fault_t *f) {
     case FAULT_LOSS: w->loss_percent -= (uint32_t)f->amount; break;
     case FAULT_SLOW_DISK: w->disk_ms[f->a] -= f->amount; break;
     case FAULT_SLOW_EXEC: w->exec_ms[f->a] -= f->amount; break;
+    case FAULT_AHEAD:
+        if (w->ahead == f) w->ahead = NULL;
+        break;
+    case FAULT_HOLD: w->held &= ~(1u << f->amount); break;
     case FAULT_LIAR: w->liars &= ~(1u << f->a); break;
     default: break;
     }
@@ -188,16 +235,20 @@ void faults_end(world_t *w, const fault_t *f) {
 void faults_heal(world_t *w) {
     world_say(w, "healed");
     w->healed = true;
-    w->loss_percent = 0;
+    w->loss_percent = w->held = 0;
+    w->ahead = NULL;
+    w->liars = 0;
     if (!w->plan.evil_after_healing) w->plan.lies = 0;
     for (uint32_t a = 0; a < w->count; ++a) {
+        bool away = w->away_until_ms[a] > w->now_ms;
+        w->away_until_ms[a] = 0;
         w->slow_ms[a] = w->disk_ms[a] = w->exec_ms[a] = 0;
         w->replicas[a].tear_after = UINT32_MAX;
         w->replicas[a].disk.full = false;
         w->replicas[a].stalled_until_ms = w->replicas[a].busy_until_ms = 0;
         for (uint32_t b = 0; b < w->count; ++b) {
             w->links[a][b].clog_ms = 0;
-            if (w->links[a][b].blocked == 0) continue;
+            if (w->links[a][b].blocked == 0 && !away) continue;
             w->links[a][b].blocked = 0;
             world_add(w, ITEM_LINK, a, 1 + dice_below(&w->dice, 1000))->from = b;
         }

@@ -99,6 +99,7 @@ static void act(world_t *w, replica_t *r, const rdg_consensus_action_t *a) {
         if (!r->evil) check_commit(w, r, a);
         r->committed = a->height;
         push(w, r, JOB_APPLY, a);
+        if (!r->evil && a->height > w->highest) faults_decided(w, r, a->height);
         break;
     case RDG_ACTION_CHECKPOINT:
         if (!r->evil) check_checkpoint(w, r, a);
@@ -223,7 +224,7 @@ void host_try_propose(world_t *w, replica_t *r) {
 }
 
 void host_tick(world_t *w, replica_t *r) {
-    (void)world_add(w, ITEM_NODE_TICK, r->id, 500);
+    (void)world_add(w, ITEM_NODE_TICK, r->id, w->plan.retransmit_ms);
     if (r->halted != RDG_OK) return;
     pool_tick(w, r);
     sync_tick(w, r);

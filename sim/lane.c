@@ -102,13 +102,12 @@ rdg_err_t apply_block(world_t *w, replica_t *r, rdg_bytes_t proposal, rdg_bytes_
         return rdg_fail(RDG_E_BAD_SIGNATURE, "a block whose seal does not hold");
     disk_batch_begin(&batch);
     disk_batch_put(&batch, DISK_BLOCK, seal, proposal);
-    if (!l->marked) disk_batch_put(&batch, DISK_MARK, rdg_bytes(NULL, 0), rdg_bytes(NULL, 0));
     rdg_err_t err = disk_write(&r->disk, &batch, !PLANTED("block-unsynced"));
     rdg_buf_fini(&batch);
     if (err != RDG_OK) return err;
     blob_t *p = blob_new(proposal), *s = blob_new(seal);
     ledger_append(l, p, s);
-    l->marked = true;
+    r->marked = true;
     blob_unref(p), blob_unref(s);
     for (uint32_t i = 0; i < (proposal.len - BLOCK_HEAD) / TX_BYTES; ++i)
         pool_remove(r, block_tx(proposal, i));

@@ -15,7 +15,6 @@ void ledger_clear(ledger_t *l) {
     }
     l->height = 0;
     l->record_count = 0;
-    l->marked = false;
     memset(l->tx_height, 0, sizeof l->tx_height);
 }
 

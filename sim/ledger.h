@@ -36,7 +36,6 @@ typedef struct ledger {
     uint16_t tx_height[4096];           /* where a transaction is, or 0 */
     record_t records[RECORDS_MAX];
     size_t record_count;
-    bool marked; /* the mark beside the ledger: this replica has voted before */
 } ledger_t;
 
 void ledger_clear(ledger_t *l);

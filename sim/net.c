@@ -1,5 +1,6 @@
 #include "world.h"
 #include "ridge/base/assert.h"
+#include "wire.h"
 
 /* --- what a link does to a packet ------------------------------------------------------------------------- */
 
@@ -12,13 +13,24 @@ static void put(world_t *w, uint32_t from, uint32_t to, packet_kind_t kind, blob
     ++w->packets;
 }
 
+static bool is_away(const world_t *w, uint32_t from, uint32_t to) {
+    return w->away_until_ms[from] > w->now_ms || w->away_until_ms[to] > w->now_ms;
+}
+
+static bool is_held(const world_t *w, packet_kind_t kind, const blob_t *bytes) {
+    wire_t m;
+    if (w->held == 0 || kind != PACKET_CONSENSUS || !wire_read(blob_view(bytes), &m)) return false;
+    return w->held >> (m.kind % 32) & 1;
+}
+
 static void send_one(world_t *w, uint32_t from, uint32_t to, packet_kind_t kind, blob_t *bytes) {
     const plan_t *p = &w->plan;
     link_t *l = &w->links[from][to];
     dice_t dice = dice_of(p->seed, ((uint64_t)from << 56) + ((uint64_t)to << 48) + ++l->sent);
     bool calm = w->healed;
     uint64_t loss = calm ? 0 : (p->without & WITHOUT_LOSS ? 0 : p->loss_percent) + w->loss_percent;
-    if (l->blocked > 0 || dice_percent(&dice, loss)) return;
+    if (is_away(w, from, to)) return;
+    if (l->blocked > 0 || dice_percent(&dice, loss) || is_held(w, kind, bytes)) return;
     uint64_t low = calm ? 1 : p->delay_min_ms, high = calm ? 20 : p->delay_max_ms;
     uint64_t delay = dice_between(&dice, low, high > low ? high : low) + w->slow_ms[from] + w->slow_ms[to];
     if (l->clog_ms > w->now_ms + delay) delay = l->clog_ms - w->now_ms + dice_below(&dice, 5);
@@ -37,7 +49,7 @@ void net_send(world_t *w, replica_t *from, uint32_t to, packet_kind_t kind, blob
 void net_deliver(world_t *w, item_t *it) {
     replica_t *r = &w->replicas[it->to];
     rdg_bytes_t bytes = blob_view(it->bytes);
-    if (!r->up || w->links[it->from][it->to].blocked > 0) return;
+    if (!r->up || w->links[it->from][it->to].blocked > 0 || is_away(w, it->from, it->to)) return;
     switch (it->packet) {
     case PACKET_CONSENSUS: host_message(w, r, it->from, it->bytes); break;
     case PACKET_TXS: pool_receive(w, r, bytes); break;
@@ -51,6 +63,7 @@ void net_deliver(world_t *w, item_t *it) {
 
 void net_link_up(world_t *w, uint32_t a, uint32_t b) {
     replica_t *r = &w->replicas[a];
+    if (is_away(w, a, b)) return;
     if (a == b || !r->up || !w->replicas[b].up || w->links[a][b].blocked || w->links[b][a].blocked) return;
     sync_link_up(w, r, b);
     pool_link_up(w, r, b);

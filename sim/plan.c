@@ -4,12 +4,12 @@
 #include <string.h>
 
 static const char *const fault_names[FAULT_KINDS] = {
-    "crash", "tear", "all-crash", "rot",  "full",  "stall",     "cut",       "mute",
-    "deaf",  "clog", "slow",      "loss", "clock", "slow-disk", "slow-exec", "liar",
+    "crash", "tear", "all-crash", "rot",       "full",      "stall", "cut",   "mute",   "deaf", "clog",
+    "slow",  "loss", "clock",     "slow-disk", "slow-exec", "liar",  "ahead", "leader", "hold",
 };
 static const char *const lie_names[LIE_KINDS] = {
     "silent", "equivocate", "yes",      "mutate", "garble", "replay", "views",
-    "deny",   "relabel",    "new-view", "seals",  "epoch",  "future",
+    "deny",   "relabel",    "new-view", "seals",  "epoch",  "future", "header",
 };
 static const char *const without_names[WITHOUT_KINDS] = {"loss", "duplicates", "reorder", "evil", "skew"};
 

@@ -28,6 +28,9 @@ typedef enum fault_kind {
     FAULT_SLOW_DISK, /* each synced write of `a` takes `amount` ms */
     FAULT_SLOW_EXEC, /* each block takes `a` `amount` ms to execute */
     FAULT_LIAR,      /* blocks that `a` serves are forged */
+    FAULT_AHEAD, /* whoever decides the next height first is cut off (amount 0) or stops (1) at that instant */
+    FAULT_LEADER, /* whoever leads stops */
+    FAULT_HOLD,   /* consensus messages of kind `amount` are lost */
     FAULT_KINDS
 } fault_kind_t;
 #define FAULT_CLOCK_ZERO 3600000u
@@ -54,7 +57,8 @@ enum {
     LIE_SEALS = 1 << 10,     /* seals and checkpoints that no quorum signed; blocks with these */
     LIE_EPOCH = 1 << 11,     /* its messages for another epoch or chain */
     LIE_FUTURE = 1 << 12,    /* votes for heights far ahead */
-    LIE_KINDS = 13
+    LIE_HEADER = 1 << 13,    /* as leader, blocks with a wrong parent, time, height or root */
+    LIE_KINDS = 14
 };
 
 /* Whole kinds of trouble that shrinking may leave out; bits of plan.without. */
@@ -82,6 +86,7 @@ typedef struct plan {
     uint32_t block_tx_max, clients;
     uint64_t think_ms; /* of a client between its transactions */
     uint64_t storm_ms; /* the safety phase */
+    uint64_t stall_ms; /* the longest time without a decision while transactions wait, in the storm; 0: any */
     bool sm2;          /* real signatures */
     fault_t faults[SIM_FAULTS_MAX];
     size_t fault_count;
@@ -91,7 +96,8 @@ typedef struct plan {
 
 /* The plan of a seed under a scenario, for its protocol. */
 void plan_make(plan_t *p, const struct scenario *scenario, uint64_t seed);
-/* Appends; ignored when the list is full. Returns what was added, for the caller to fill in the rest. */
+/* Appends; ignored when the list is full. Returns what was added, for the caller to fill in the rest. Never from the
+ * run itself: a plan is made once. */
 fault_t *plan_add(plan_t *p, fault_kind_t kind, uint64_t at_ms, uint64_t span_ms, uint32_t a);
 const char *fault_name(fault_kind_t kind);
 const char *lie_name(uint32_t bit); /* 0..LIE_KINDS-1 */

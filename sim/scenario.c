@@ -20,9 +20,10 @@ static uint64_t when(plan_t *p, dice_t *d) {
 /* One fault of any kind that the chain is to survive whoever it hits. */
 static void any_fault(plan_t *p, dice_t *d) {
     static const fault_kind_t kinds[] = {
-        FAULT_CRASH, FAULT_CRASH, FAULT_TEAR,  FAULT_TEAR, FAULT_TEAR,      FAULT_ALL_CRASH, FAULT_FULL,
-        FAULT_STALL, FAULT_CUT,   FAULT_CUT,   FAULT_CUT,  FAULT_MUTE,      FAULT_DEAF,      FAULT_CLOG,
-        FAULT_SLOW,  FAULT_LOSS,  FAULT_CLOCK, FAULT_LIAR, FAULT_SLOW_DISK, FAULT_SLOW_EXEC,
+        FAULT_CRASH,  FAULT_CRASH, FAULT_TEAR,  FAULT_TEAR, FAULT_TEAR,      FAULT_ALL_CRASH,
+        FAULT_FULL,   FAULT_STALL, FAULT_CUT,   FAULT_CUT,  FAULT_CUT,       FAULT_MUTE,
+        FAULT_DEAF,   FAULT_CLOG,  FAULT_SLOW,  FAULT_LOSS, FAULT_AHEAD,     FAULT_AHEAD,
+        FAULT_LEADER, FAULT_HOLD,  FAULT_CLOCK, FAULT_LIAR, FAULT_SLOW_DISK, FAULT_SLOW_EXEC,
     };
     uint32_t count = p->validators + p->observers + p->twins;
     fault_kind_t kind = kinds[dice_below(d, sizeof kinds / sizeof kinds[0])];
@@ -37,6 +38,8 @@ static void any_fault(plan_t *p, dice_t *d) {
     case FAULT_CLOCK: f->amount = FAULT_CLOCK_ZERO + dice_below(d, 60000) - 30000; break;
     case FAULT_SLOW_DISK: f->amount = dice_below(d, 400); break;
     case FAULT_SLOW_EXEC: f->amount = dice_below(d, 2000); break;
+    case FAULT_AHEAD: f->amount = dice_below(d, 2); break;
+    case FAULT_HOLD: f->amount = 1 + dice_below(d, 8); break;
     default: break;
     }
 }
@@ -102,11 +105,15 @@ static const scenario_t all[] = {
 };
 
 const scenario_t *scenario_at(size_t i) {
-    return i < sizeof all / sizeof all[0] ? &all[i] : NULL;
+    size_t own = sizeof all / sizeof all[0], at = 0;
+    if (i < own) return &all[i];
+    while (at < i - own && scenarios_pbft[at].name) ++at;
+    return scenarios_pbft[at].name ? &scenarios_pbft[at] : NULL;
 }
 
 const scenario_t *scenario_find(const char *name) {
-    for (size_t i = 0; scenario_at(i); ++i)
-        if (strcmp(all[i].name, name) == 0) return &all[i];
+    const scenario_t *s;
+    for (size_t i = 0; (s = scenario_at(i)) != NULL; ++i)
+        if (strcmp(s->name, name) == 0) return s;
     return NULL;
 }

@@ -13,6 +13,8 @@ typedef struct scenario {
     void (*begin)(struct world *w); /* may be NULL */
 } scenario_t;
 
+extern const scenario_t scenarios_pbft[]; /* ends with a name of NULL */
+
 const scenario_t *scenario_find(const char *name); /* NULL: there is none */
 const scenario_t *scenario_at(size_t i);           /* NULL past the last */
 

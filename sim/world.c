@@ -104,7 +104,9 @@ static void dispatch(world_t *w, item_t *it) {
     switch (it->kind) {
     case ITEM_PACKET: net_deliver(w, it); break;
     case ITEM_CLIENT: client_event(w, it); break;
-    case ITEM_FAULT: faults_begin(w, &w->plan.faults[it->number]); break;
+    case ITEM_FAULT:
+        if (!w->healed) faults_begin(w, &w->plan.faults[it->number]);
+        break;
     case ITEM_FAULT_END:
         if (!w->healed) faults_end(w, &w->plan.faults[it->number]);
         break;
@@ -178,6 +180,13 @@ static uint64_t recovery_bound(const world_t *w) {
 }
 
 static void tell_where_all_are(world_t *w, uint64_t bound) {
+    for (uint32_t i = 0; i < w->count; ++i) {
+        const replica_t *r = &w->replicas[i];
+        uint32_t lacks = 0;
+        for (uint32_t t = 0; t < w->tx_count; ++t) lacks += w->txs[t].used && r->ledger.tx_height[t] == 0;
+        world_say(w, "replica %u: %zu in the pool, lacks %u transactions, %zu jobs, wants %d, halted %d", i,
+                  r->pool_count, lacks, r->lane_count, r->proposing.wanted, r->halted);
+    }
     char text[SIM_VIOLATION_MAX] = "";
     size_t n = 0;
     for (uint32_t i = 0; i < w->count && n < sizeof text - 48; ++i) {

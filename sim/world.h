@@ -79,6 +79,7 @@ typedef struct signed_statement {
 typedef struct replica {
     uint32_t id, validator; /* its slot; its index in the set, or count for an observer */
     bool evil, up, wiped;   /* wiped: it lost its records and has begun anew */
+    bool marked;            /* the file beside the ledger: it had a block once */
     uint32_t life;
     rdg_consensus_t *core;
     rdg_consensus_output_t *out;
@@ -150,7 +151,11 @@ typedef struct world {
     size_t signer_bytes; /* host.ctx of validator v is config.host.ctx + v of these */
     replica_t *replicas;
     link_t links[SIM_REPLICAS_MAX][SIM_REPLICAS_MAX];
-    uint32_t loss_percent;
+    uint32_t loss_percent, held;              /* held: mask of message kinds that are lost */
+    const fault_t *ahead;                     /* waits for the next first decision */
+    uint64_t wished;                          /* the highest view that a correct replica wished for */
+    uint64_t highest, decided_ms;             /* of all correct replicas; when it was reached */
+    uint64_t away_until_ms[SIM_REPLICAS_MAX]; /* cut off by FAULT_AHEAD */
     uint64_t slow_ms[SIM_REPLICAS_MAX], disk_ms[SIM_REPLICAS_MAX], exec_ms[SIM_REPLICAS_MAX];
     uint32_t liars;
     item_t **heap;
@@ -200,6 +205,7 @@ static inline bool is_correct(const replica_t *r) {
 bool is_needed(const world_t *w, const replica_t *r); /* after healing: correct and not left down */
 
 /* faults.c */
+void faults_decided(world_t *w, replica_t *r, uint64_t height); /* a correct replica decided */
 void faults_schedule(world_t *w);
 void faults_begin(world_t *w, const fault_t *f);
 void faults_end(world_t *w, const fault_t *f);
