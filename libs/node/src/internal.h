@@ -110,6 +110,10 @@ struct rdg_node {
     rdg_p2p_t *p2p;
     rdg_p2p_peer_t *peers; /* RDG_P2P_PEERS_MAX; an index stands for a key, all zero is an empty place */
     uint64_t peers_stamp;  /* of peers.json when it was read */
+    struct {
+        rdg_tlcp_identity_t *identity;
+        uint64_t stamp, looked_ms;
+    } credentials;
     size_t peer_count, self_peer;       /* index of this node's own entry, SIZE_MAX for none */
     size_t peer_of[RDG_VALIDATORS_MAX]; /* validator index to peer index, SIZE_MAX for none */
     rdg_http_server_t *http;
@@ -141,6 +145,8 @@ struct rdg_node {
     rdg_metric_t *m_blocks, *m_txs, *m_height, *m_pool, *m_dropped, *m_refused, *m_apply_ms, *m_tx_wait_ms;
     rdg_metric_t *m_view, *m_epoch, *m_view_changes, *m_evidence, *m_voting, *m_validators, *m_lag,
         *m_pending;
+    rdg_metric_t *m_links, *m_links_refused;
+    uint64_t links_refused; /* of those that the metric has */
 };
 
 /* driver.c: the consensus core and its actions */
@@ -213,6 +219,9 @@ rdg_err_t sync_import(rdg_node_t *n, rdg_bytes_t bytes);
 
 /* Path of a file that the node's directory must hold. NOT_FOUND. */
 rdg_err_t node_file(rdg_node_t *n, const char *name, char *path, size_t size);
+/* credentials.c: the certificates of the links, loaded again when they are renewed or a list comes */
+rdg_err_t credentials_load(rdg_node_t *n);
+void credentials_tick(rdg_node_t *n);
 /* peers.c */
 rdg_err_t peers_load(rdg_node_t *n);
 void peers_map(rdg_node_t *n);     /* validators to peers, after either has changed */

@@ -59,6 +59,7 @@ static void on_tick(void *arg) {
     sync_tick(n);
     sync_announce(n, SIZE_MAX);
     watch_halt(n);
+    credentials_tick(n);
     status_refresh(n);
     driver_tick(n);
 }
@@ -78,6 +79,9 @@ static rdg_err_t open_metrics(rdg_node_t *n) {
     n->m_pool = rdg_metrics_gauge(n->metrics, "ridge_node_pool_transactions", "transactions waiting", NULL);
     n->m_dropped = rdg_metrics_counter(n->metrics, "ridge_node_dropped_total",
                                        "messages dropped because a queue was full", NULL);
+    n->m_links = rdg_metrics_gauge(n->metrics, "ridge_node_links", "TLCP links to peers that are up", NULL);
+    n->m_links_refused = rdg_metrics_counter(n->metrics, "ridge_node_links_refused_total",
+                                             "links refused: certificates, unknown keys, broken TLCP", NULL);
     n->m_refused =
         rdg_metrics_counter(n->metrics, "ridge_node_refused_total", "messages of peers refused", NULL);
     n->m_apply_ms =
@@ -132,7 +136,7 @@ static rdg_err_t open_mesh(rdg_node_t *n) {
         .random = rdg_random_system(),
         .chain_id = n->genesis.validators.chain_id,
         .genesis = n->genesis.hash,
-        .key = n->key,
+        .identity = n->credentials.identity,
         .host = n->options.p2p_host,
         .port = n->options.p2p_port,
         .peers = n->peers,
@@ -155,6 +159,7 @@ static rdg_err_t open_all(rdg_node_t *n) {
     RDG_TRY(history_open(n));
     RDG_TRY(epoch_open(n));
     RDG_TRY(rdg_timer_new(n->loop, on_tick, n, &n->tick));
+    RDG_TRY(credentials_load(n));
     RDG_TRY(open_mesh(n));
     rdg_node_rpc_options_t rpc = {.ledger = n->ledger,
                                   .pool = n->pool,
@@ -228,6 +233,7 @@ void rdg_node_close(rdg_node_t *n) {
     rdg_loop_free(n->loop); /* waits for the workers' jobs */
     rdg_pool_free(n->pool);
     rdg_ledger_close(n->ledger);
+    rdg_tlcp_identity_unref(n->credentials.identity);
     rdg_sm2_key_free(n->key);
     rdg_metrics_free(n->metrics);
     rdg_free(n->peers);

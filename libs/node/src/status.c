@@ -29,6 +29,10 @@ void status_refresh(rdg_node_t *n) {
     pthread_mutex_unlock(&n->lock);
     refresh_metrics(n);
     rdg_metric_set(n->m_pool, (int64_t)rdg_pool_count(n->pool));
+    rdg_metric_set(n->m_links, (int64_t)rdg_p2p_link_count(n->p2p));
+    uint64_t refused = rdg_p2p_refused(n->p2p);
+    rdg_metric_add(n->m_links_refused, refused - n->links_refused);
+    n->links_refused = refused;
 }
 
 static uint64_t resident_kib(void) {

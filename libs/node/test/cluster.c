@@ -107,6 +107,7 @@ void cluster_init_observers(cluster_t *c, size_t count, size_t validators) {
     g->validators.count = (uint32_t)validators;
     rdg_chain_params_default(&g->params);
     g->params.block_interval_ms = 20;
+    rdg_test_ca_init(&c->ca, (int64_t)(rdg_wall_ms(rdg_clock_system()) / 1000));
     for (size_t i = 0; i < count; ++i) {
         char path[600];
         rdg_sm2_key_t *key = NULL;
@@ -120,6 +121,9 @@ void cluster_init_observers(cluster_t *c, size_t count, size_t validators) {
             g->validators.keys[i] = c->keys[i];
             snprintf(g->validator_names[i], sizeof g->validator_names[i], "node-%zu", i);
         }
+        char name[32];
+        snprintf(name, sizeof name, "node-%zu", i);
+        rdg_test_ca_write(&c->ca, c->dirs[i], "node", name);
         c->p2p_ports[i] = own_port(c);
         c->rpc_ports[i] = own_port(c);
     }
@@ -191,6 +195,7 @@ int cluster_exit(cluster_t *c, size_t i) {
 void cluster_fini(cluster_t *c) {
     for (size_t i = 0; i < c->count; ++i)
         if (c->pids[i]) CHECK_EQ(cluster_stop(c, i), 0);
+    rdg_test_ca_fini(&c->ca);
     rdg_sm2_key_free(c->user);
     rdg_http_client_free(c->http);
 }

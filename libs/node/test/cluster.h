@@ -6,12 +6,14 @@
 #include "ridge/ledger/genesis.h"
 #include "ridge/ledger/tx.h"
 #include "ridge/net/http_client.h"
+#include "ridge/test_ca.h"
 
 #define CLUSTER_MAX 7
 
 typedef struct cluster {
     size_t count;
     rdg_genesis_t genesis;
+    rdg_test_ca_t ca;    /* of the nodes' certificates */
     rdg_sm2_key_t *user; /* also the chain's administrator */
     rdg_sm2_public_t keys[CLUSTER_MAX];
     size_t pool_count; /* of nodes that are started from now on */

@@ -4,6 +4,7 @@
 #include "internal.h"
 #include "ridge/base/clock.h"
 #include "ridge/base/file.h"
+#include "ridge/net/tlcp_credentials.h"
 #include "ridge/test.h"
 #include <stdio.h>
 
@@ -119,11 +120,13 @@ static void init(liar_t *l) {
     CHECK_OK(rdg_loop_new(&l->loop));
     CHECK_OK(rdg_timer_new(l->loop, on_send, l, &l->send));
     CHECK_OK(rdg_timer_new(l->loop, on_slice, l, &l->slice));
+    rdg_tlcp_identity_t *identity = NULL;
+    CHECK_OK(rdg_tlcp_identity_load(l->c.dirs[LIAR], "node", &identity));
     rdg_p2p_options_t o = {.loop = l->loop,
                            .random = rdg_random_system(),
                            .chain_id = l->c.genesis.validators.chain_id,
                            .genesis = l->c.genesis.hash,
-                           .key = l->key,
+                           .identity = identity,
                            .host = "127.0.0.1",
                            .port = l->c.p2p_ports[LIAR],
                            .peers = l->peers,
@@ -133,6 +136,7 @@ static void init(liar_t *l) {
                            .link = on_link,
                            .ctx = l};
     CHECK_OK(rdg_p2p_start(&o, &l->p2p));
+    rdg_tlcp_identity_unref(identity);
 }
 
 static void fini(liar_t *l) {

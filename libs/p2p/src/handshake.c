@@ -7,8 +7,6 @@ void hello_encode(const hello_t *h, uint8_t out[HELLO_BYTES]) {
     rdg_write_u16(&w, HELLO_VERSION);
     rdg_write_u64(&w, h->chain_id);
     rdg_write_bytes(&w, h->genesis.b, sizeof h->genesis.b);
-    rdg_write_bytes(&w, h->key.b, sizeof h->key.b);
-    rdg_write_bytes(&w, h->nonce, sizeof h->nonce);
 }
 
 rdg_err_t hello_decode(rdg_bytes_t in, hello_t *out) {
@@ -17,13 +15,12 @@ rdg_err_t hello_decode(rdg_bytes_t in, hello_t *out) {
     uint16_t version = rdg_read_u16(&r);
     out->chain_id = rdg_read_u64(&r);
     rdg_read_copy(&r, out->genesis.b, sizeof out->genesis.b);
-    rdg_read_copy(&r, out->key.b, sizeof out->key.b);
-    rdg_read_copy(&r, out->nonce, sizeof out->nonce);
-    if (!rdg_reader_done(&r))
-        return rdg_fail(RDG_E_MALFORMED, "a hello of %zu bytes, want %d", in.len, HELLO_BYTES);
-    if (version != HELLO_VERSION)
+    /* The version first: another version's hello may have another length. */
+    if (in.len >= 2 && version != HELLO_VERSION)
         return rdg_fail(RDG_E_UNSUPPORTED, "the peer speaks version %u of the node protocol, this node %d",
                         version, HELLO_VERSION);
+    if (!rdg_reader_done(&r))
+        return rdg_fail(RDG_E_MALFORMED, "a hello of %zu bytes, want %d", in.len, HELLO_BYTES);
     return RDG_OK;
 }
 
@@ -36,19 +33,4 @@ rdg_err_t hello_match(const hello_t *own, const hello_t *peer) {
                         "the peer's genesis differs from this node's: one of them holds another "
                         "chain's data under this chain id");
     return RDG_OK;
-}
-
-void auth_hash(const hello_t *own, const hello_t *peer, bool own_dialled, rdg_hash_t *out) {
-    uint8_t head[9];
-    head[0] = own_dialled ? 1 : 2;
-    rdg_store_be64(head + 1, own->chain_id);
-    const rdg_bytes_t parts[] = {
-        rdg_bytes(head, sizeof head),
-        rdg_bytes(own->genesis.b, sizeof own->genesis.b),
-        rdg_bytes(own->key.b, sizeof own->key.b),
-        rdg_bytes(peer->key.b, sizeof peer->key.b),
-        rdg_bytes(own->nonce, sizeof own->nonce),
-        rdg_bytes(peer->nonce, sizeof peer->nonce),
-    };
-    rdg_sm3_tagged(RDG_DOMAIN_P2P_HELLO, parts, sizeof parts / sizeof parts[0], out);
 }

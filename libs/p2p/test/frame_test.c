@@ -27,20 +27,6 @@ TEST(a_frame_that_is_empty_or_too_large_is_refused) {
     CHECK_ERR(frame_next(rdg_bytes(large, sizeof large), 100, &type, &payload, &used), RDG_E_TOO_LARGE);
 }
 
-TEST(an_authentication_is_bound_to_both_ends_and_the_role) {
-    hello_t a = {.chain_id = 1, .nonce = {1}}, b = {.chain_id = 1, .nonce = {2}};
-    rdg_hash_t h1, h2;
-    a.key.b[0] = 1, b.key.b[0] = 2;
-    auth_hash(&a, &b, true, &h1);
-    auth_hash(&b, &a, true, &h2);
-    CHECK(!rdg_hash_equal(&h1, &h2));
-    auth_hash(&a, &b, false, &h2);
-    CHECK(!rdg_hash_equal(&h1, &h2));
-    b.nonce[31] = 1;
-    auth_hash(&a, &b, true, &h2);
-    CHECK(!rdg_hash_equal(&h1, &h2));
-}
-
 TEST(a_hello_is_read_strictly) {
     hello_t h = {.chain_id = 5}, got;
     uint8_t wire[HELLO_BYTES];

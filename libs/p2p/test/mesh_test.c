@@ -1,6 +1,10 @@
 #include "ridge/base/alloc.h"
 #include "ridge/p2p/p2p.h"
+#include "ridge/base/clock.h"
+#include "ridge/net/stream.h"
+#include "ridge/net/tlcp_credentials.h"
 #include "ridge/test.h"
+#include "ridge/test_ca.h"
 #include <stdio.h>
 
 #define NODES 3
@@ -19,7 +23,8 @@ typedef struct member {
 struct world {
     rdg_loop_t *loop;
     rdg_timer_t *guard;
-    rdg_sm2_key_t *keys[NODES];
+    rdg_test_ca_t ca;
+    rdg_tlcp_identity_t *identities[NODES];
     rdg_p2p_peer_t peers[NODES];
     member_t members[NODES];
     bool (*done)(world_t *w);
@@ -55,13 +60,24 @@ static void on_link(void *ctx, size_t peer, bool up) {
     poll_done(m->world);
 }
 
+/* crl is taken. */
+static rdg_tlcp_identity_t *identity_of(world_t *w, rdg_sm2_public_t *key, rdg_crl_t *crl) {
+    rdg_credentials_t *c = rdg_test_ca_credentials(&w->ca, "node", NULL);
+    rdg_tlcp_identity_t *identity = NULL;
+    rdg_crl_free(c->crl);
+    c->crl = crl;
+    *key = *rdg_cert_public(c->sign_cert);
+    CHECK_OK(rdg_tlcp_identity_of(c, &identity));
+    return identity;
+}
+
 static void world_init(world_t *w) {
     memset(w, 0, sizeof *w);
     CHECK_OK(rdg_loop_new(&w->loop));
     CHECK_OK(rdg_timer_new(w->loop, on_guard, w, &w->guard));
+    rdg_test_ca_init(&w->ca, (int64_t)(rdg_wall_ms(rdg_clock_system()) / 1000));
     for (size_t i = 0; i < NODES; ++i) {
-        CHECK_OK(rdg_sm2_key_generate(&w->keys[i]));
-        rdg_sm2_key_public(w->keys[i], &w->peers[i].key);
+        w->identities[i] = identity_of(w, &w->peers[i].key, NULL);
         snprintf(w->peers[i].name, sizeof w->peers[i].name, "node-%zu", i);
         snprintf(w->peers[i].host, sizeof w->peers[i].host, "127.0.0.1");
         w->members[i] = (member_t){.world = w, .index = i};
@@ -72,7 +88,7 @@ static rdg_p2p_options_t options_of(world_t *w, size_t i) {
     return (rdg_p2p_options_t){.loop = w->loop,
                                .random = rdg_random_system(),
                                .chain_id = 9,
-                               .key = w->keys[i],
+                               .identity = w->identities[i],
                                .host = "127.0.0.1",
                                .port = w->peers[i].port,
                                .peers = w->peers,
@@ -102,7 +118,8 @@ static void world_fini(world_t *w) {
     for (size_t i = 0; i < NODES; ++i) rdg_p2p_stop(w->members[i].p2p);
     rdg_timer_free(w->guard);
     rdg_loop_free(w->loop);
-    for (size_t i = 0; i < NODES; ++i) rdg_sm2_key_free(w->keys[i]);
+    for (size_t i = 0; i < NODES; ++i) rdg_tlcp_identity_unref(w->identities[i]);
+    rdg_test_ca_fini(&w->ca);
 }
 
 static bool all_linked(world_t *w) {
@@ -196,18 +213,19 @@ TEST(a_node_of_another_chain_and_a_stranger_are_refused) {
     world_t w;
     world_init(&w);
     for (size_t i = 0; i < NODES; ++i) reserve_port(&w, i);
-    rdg_sm2_key_t *stranger = NULL;
-    CHECK_OK(rdg_sm2_key_generate(&stranger));
+    rdg_sm2_public_t unknown;
+    rdg_tlcp_identity_t *stranger = identity_of(&w, &unknown, NULL);
     for (size_t i = 0; i < NODES; ++i) {
         rdg_p2p_options_t o = options_of(&w, i);
         if (i == 1) o.genesis.b[0] = 1;
-        if (i == 2) o.key = stranger;
+        if (i == 2) o.identity = stranger;
         CHECK_OK(rdg_p2p_start(&o, &w.members[i].p2p));
     }
     run_until(&w, never, 700);
     for (size_t i = 0; i < NODES; ++i) CHECK_EQ(rdg_p2p_link_count(w.members[i].p2p), 0);
+    CHECK(rdg_p2p_refused(w.members[0].p2p) >= 2);
+    rdg_tlcp_identity_unref(stranger);
     world_fini(&w);
-    rdg_sm2_key_free(stranger);
 }
 
 TEST(a_mesh_that_stops_while_it_dials_is_gone_at_once) {
@@ -232,6 +250,59 @@ TEST(a_mesh_that_stops_while_it_dials_is_gone_at_once) {
         }
     }
     run_until(&w, never, 200);
+    world_fini(&w);
+}
+
+static rdg_err_t not_on_list(void *ctx, const rdg_cert_t *peer) {
+    return rdg_crl_contains(ctx, peer) ? rdg_fail(RDG_E_FORBIDDEN, "revoked") : RDG_OK;
+}
+static void free_list(void *ctx) {
+    rdg_crl_free(ctx);
+}
+
+/* The same keys and certificates with a newer list, which is taken. */
+static rdg_tlcp_identity_t *with_list(world_t *w, size_t i, rdg_crl_t *crl) {
+    const rdg_tlcp_rule_t rule = {not_on_list, crl, free_list};
+    rdg_tlcp_identity_t *next = NULL;
+    CHECK_OK(rdg_tlcp_identity_with_rule(w->identities[i], &rule, &next));
+    return next;
+}
+
+static bool third_is_out(world_t *w) {
+    return w->members[0].links == 1 && w->members[1].links == 1 && w->members[2].links == 0;
+}
+
+static uint64_t refused_by_two(const world_t *w) {
+    return rdg_p2p_refused(w->members[0].p2p) + rdg_p2p_refused(w->members[1].p2p);
+}
+
+static uint64_t now_ms(void) {
+    return rdg_mono_ms(rdg_clock_system());
+}
+
+/* The list reaches two nodes while all are linked: the third, whose certificate it holds, loses its links and gets
+ * none again. */
+TEST(a_revoked_peer_loses_its_links_and_gets_none_again) {
+    world_t w;
+    world_init(&w);
+    start_all(&w);
+    const rdg_cert_t *third = rdg_tlcp_identity_config(w.identities[2])->sign_cert;
+    for (size_t i = 0; i < 2; ++i) {
+        rdg_sm2_public_t other;
+        rdg_tlcp_identity_t *wrong = identity_of(&w, &other, NULL);
+        CHECK_ERR(rdg_p2p_set_identity(w.members[i].p2p, wrong), RDG_E_CONFLICT);
+        rdg_tlcp_identity_unref(wrong);
+        rdg_tlcp_identity_t *next = with_list(&w, i, rdg_test_ca_crl(&w.ca, 2, &third, 1));
+        CHECK_OK(rdg_p2p_set_identity(w.members[i].p2p, next));
+        rdg_tlcp_identity_unref(next);
+    }
+    run_until(&w, third_is_out, 10000);
+    CHECK(!w.timed_out);
+    /* It goes on dialling, or being dialled, and is refused each time. */
+    for (uint64_t end = now_ms() + 10000; refused_by_two(&w) <= 2 && now_ms() < end;)
+        run_until(&w, never, 50);
+    CHECK(refused_by_two(&w) > 2);
+    CHECK(third_is_out(&w));
     world_fini(&w);
 }
 
@@ -286,7 +357,7 @@ static void raw_connected(void *ctx, rdg_stream_t *s, rdg_err_t err) {
     CHECK_OK(rdg_stream_write(s, rdg_bytes(huge_frame, sizeof huge_frame)));
 }
 
-TEST(a_frame_larger_than_allowed_ends_the_connection) {
+TEST(what_is_no_tlcp_ends_the_connection) {
     world_t w;
     world_init(&w);
     reserve_port(&w, 0);

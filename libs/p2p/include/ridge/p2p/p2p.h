@@ -1,26 +1,28 @@
-/* A mesh of mutually authenticated links between the nodes of one chain.
+/* A mesh of TLCP links between the nodes of one chain.
  *
- * Who may talk: the configured peers, each known by its public key; anybody else is refused. Of two peers the
- * one with the lower key dials, so that there is one link between them; a new authenticated link replaces an
- * old one (the peer was restarted).
+ * Who may talk: the configured peers, each known by its public key. Both ends of a link show certificates
+ * (mutual TLCP, ridge/net/tlcp_stream.h); the key of the peer's sign certificate must be that of a peer, and
+ * of the peer that was dialled. Anybody else is refused with the alert access_denied, a revoked certificate
+ * with certificate_revoked. Of two peers the one with the lower key dials, so that there is one link between
+ * them; a new link replaces an old one (the peer was restarted).
  *
- * Frame: u32 length (of what follows), u8 type, payload. Handshake, each side at once:
- *   HELLO = version u16, chain id u64, genesis hash 32, public key 64, nonce 32
- *   AUTH  = SM2 signature over SM3(tag P2P_HELLO ‖ role ‖ chain id ‖ genesis ‖ own key ‖ peer's key ‖ own
- * nonce ‖ peer's nonce), role 1 for the side that dialled, 2 for the other It authenticates the ends, not the
- * bytes after it: the stream under it becomes TLCP in its issue.
+ * Frame: u32 length (of what follows), u8 type, payload. First frame of each side:
+ *   HELLO = version u16 (2), chain id u64, genesis hash 32
+ * so that nodes of two chains that share certificates and keys tell each other apart.
  *
- * Limits: 256 bytes before authentication, which must be complete within 5 s; 64 unauthenticated
- * links that others opened (then the oldest goes);
- * frames of at most max_frame; RDG_P2P_QUEUE_MAX bytes wait for a slow peer, then send answers FULL and the
- * message is dropped (all users of it retransmit). A link silent for 20 s is closed (pings every 5 s).
- * Dialling backs off from 50 ms to 1 s with jitter. Everything runs on the loop's thread. */
+ * Limits: RDG_TLCP_STREAM_HANDSHAKE_MAX bytes before authentication, 256 for HELLO, which must be there within
+ * 5 s of the connection; 64 links that others opened and that are not ready (then the oldest goes); frames of
+ * at most max_frame; RDG_P2P_QUEUE_MAX bytes wait for a slow peer, then send answers FULL and the message is
+ * dropped (all users of it retransmit). A link silent for 20 s is closed (pings every 5 s). Dialling backs off
+ * from 50 ms to 1 s with jitter. Everything runs on the loop's thread but the arithmetic of handshakes, which
+ * the loop's workers do. */
 #ifndef RIDGE_P2P_P2P_H
 #define RIDGE_P2P_P2P_H
 #include "ridge/base/clock.h"
 #include "ridge/base/random.h"
 #include "ridge/crypto/sm2.h"
-#include "ridge/net/stream.h"
+#include "ridge/net/tlcp_identity.h"
+#include "ridge/net/loop.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,9 +46,9 @@ typedef struct rdg_p2p_options {
     const rdg_random_t *random;
     uint64_t chain_id;
     rdg_hash_t genesis;
-    const rdg_sm2_key_t *key; /* borrowed for the life of the mesh */
-    const char *host;         /* listening address */
-    uint16_t port;            /* 0: the system chooses */
+    rdg_tlcp_identity_t *identity; /* referenced; its sign key is this node's key */
+    const char *host;              /* listening address */
+    uint16_t port;                 /* 0: the system chooses */
     const rdg_p2p_peer_t
         *peers; /* copied; an entry with our own key is left out of the mesh but keeps its index */
     size_t peer_count;
@@ -65,6 +67,11 @@ void rdg_p2p_stop(rdg_p2p_t *p);
  * link is closed, with its callback. An entry whose key is all zero is an empty place, which nobody can link to.
  * TOO_LARGE. */
 rdg_err_t rdg_p2p_set_peers(rdg_p2p_t *p, const rdg_p2p_peer_t *peers, size_t count);
+/* Renewed certificates, a newer revocation list: for links from now on; links whose peer it refuses are closed.
+ * CONFLICT: the sign key is another one. */
+rdg_err_t rdg_p2p_set_identity(rdg_p2p_t *p, rdg_tlcp_identity_t *identity);
+/* Links that were refused since the start: certificates, unknown keys, another chain, broken protocol, too slow. */
+uint64_t rdg_p2p_refused(const rdg_p2p_t *p);
 uint16_t rdg_p2p_port(const rdg_p2p_t *p);
 /* UNAVAILABLE: no link now. FULL. */
 rdg_err_t rdg_p2p_send(rdg_p2p_t *p, size_t peer, uint8_t type, rdg_bytes_t bytes);
