@@ -18,7 +18,9 @@ struct rdg_cloud_client {
 rdg_err_t rdg_cloud_client_new(const char *url, const char *token, rdg_cloud_client_t **out) {
     rdg_cloud_client_t *c = rdg_calloc(1, sizeof *c);
     rdg_err_t err = RDG_E_NO_MEMORY;
-    if (!c || !(c->url = rdg_strdup(url))) goto fail;
+    bool local = url[0] == '/';
+    /* The name is for the Host header alone: the socket leads to the service. */
+    if (!c || !(c->url = rdg_strdup(local ? "http://cloud.ridge" : url))) goto fail;
     size_t len = strlen(c->url);
     if (len > 0 && c->url[len - 1] == '/') c->url[len - 1] = '\0';
     if (token) {
@@ -27,6 +29,7 @@ rdg_err_t rdg_cloud_client_new(const char *url, const char *token, rdg_cloud_cli
         snprintf(c->authorization, size, "Authorization: Bearer %s", token);
     }
     if ((err = rdg_http_client_new(&c->http)) != RDG_OK) goto fail;
+    if (local && (err = rdg_http_client_via(c->http, url)) != RDG_OK) goto fail;
     *out = c;
     return RDG_OK;
 fail:
@@ -61,10 +64,6 @@ static rdg_err_t answer_error(rdg_cloud_client_t *c, const json_t *answer, unsig
         return rdg_fail(RDG_E_PROTOCOL, "%s%s answered HTTP status %u", c->url, path, status);
     rdg_err_t code = rdg_err_from_name(name);
     return rdg_fail(code == RDG_OK ? RDG_E_INTERNAL : code, "%s", message);
-}
-
-rdg_err_t rdg_cloud_client_via(rdg_cloud_client_t *c, const char *path) {
-    return rdg_http_client_via(c->http, path);
 }
 
 static rdg_err_t exchange(rdg_cloud_client_t *c, const char *method, const char *path, rdg_bytes_t body,

@@ -65,7 +65,7 @@ static rdg_err_t await_ready(const rdg_broker_t *b, rdg_process_t *p) {
     uint64_t end = now_ms() + READY_TIMEOUT_MS;
     int status, code;
     while (now_ms() < end) {
-        rdg_err_t answered = broker_probe(b->port, NULL, NULL, PROBE_TIMEOUT_MS, &code);
+        rdg_err_t answered = broker_probe("127.0.0.1", b->port, NULL, NULL, PROBE_TIMEOUT_MS, &code);
         if (rdg_process_wait(p, answered == RDG_OK ? 0 : PROBE_EVERY_MS, &status) == RDG_OK)
             return ended(b, status);
         if (answered == RDG_OK) return RDG_OK;
@@ -204,6 +204,10 @@ rdg_err_t rdg_broker_start(const rdg_broker_options_t *options, rdg_broker_t **o
     return rdg_fail_in(err, "the broker in %s", options->dir);
 }
 
+const char *rdg_broker_socket(const rdg_broker_t *b) {
+    return b->files.socket[0] ? b->files.socket : NULL;
+}
+
 const char *rdg_broker_url(const rdg_broker_t *b) {
     return b->url;
 }
@@ -226,9 +230,11 @@ static void reload(rdg_broker_t *b) {
  */
 static rdg_err_t await_accepted(rdg_broker_t *b, const char *user, const char *password) {
     uint64_t end = now_ms() + RELOAD_TIMEOUT_MS;
+    /* Where there is a local socket the password is on no wire, not even the machine's own. */
+    const char *local = rdg_broker_socket(b), *host = local ? local : "127.0.0.1";
     for (unsigned tries = 0; now_ms() < end && !is_stopping(b); ++tries) {
         int code = -1;
-        if (broker_probe(b->port, user, password, PROBE_TIMEOUT_MS, &code) == RDG_OK && code == 0)
+        if (broker_probe(host, b->port, user, password, PROBE_TIMEOUT_MS, &code) == RDG_OK && code == 0)
             return RDG_OK;
         pthread_mutex_lock(&b->mutex);
         wait_changed(b, PROBE_EVERY_MS);

@@ -26,6 +26,7 @@ void broker_trim_log(const broker_files_t *f);
 
 /* Connects as user (NULL: nobody). *code is the CONNACK's: 0 accepted, 4 and 5 refused. UNAVAILABLE, TIMEOUT,
  * PROTOCOL. */
-rdg_err_t broker_probe(uint16_t port, const char *user, const char *password, uint64_t timeout_ms, int *code);
+rdg_err_t broker_probe(const char *host, uint16_t port, const char *user, const char *password,
+                       uint64_t timeout_ms, int *code);
 
 #endif

@@ -50,15 +50,15 @@ static rdg_err_t read_connack(int fd, uint64_t deadline_ms, int *code) {
     return RDG_OK;
 }
 
-rdg_err_t broker_probe(uint16_t port, const char *user, const char *password, uint64_t timeout_ms,
-                       int *code) {
+rdg_err_t broker_probe(const char *host, uint16_t port, const char *user, const char *password,
+                       uint64_t timeout_ms, int *code) {
     uint8_t packet[600];
     static const uint8_t goodbye[] = {0xe0, 0};
     uint64_t deadline_ms = rdg_mono_ms(rdg_clock_system()) + timeout_ms;
     size_t len = connect_packet(packet, sizeof packet, user, password);
     int fd;
     if (len == 0) return rdg_fail(RDG_E_TOO_LARGE, "user name or password is too long");
-    rdg_err_t err = socket_connect("127.0.0.1", port, deadline_ms, &fd);
+    rdg_err_t err = socket_connect(host, port, deadline_ms, &fd);
     if (err == RDG_OK) {
         err = socket_send(fd, rdg_bytes(packet, len), deadline_ms);
         if (err == RDG_OK) err = read_connack(fd, deadline_ms, code);

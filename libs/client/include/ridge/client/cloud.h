@@ -13,10 +13,8 @@ extern "C" {
 
 typedef struct rdg_cloud_client rdg_cloud_client_t;
 
-/* url: "http://127.0.0.1:7780"; token: bearer token or NULL. Copies. */
+/* url: "http://127.0.0.1:7780", or the absolute path of a local socket; token: bearer token or NULL. Copies. */
 rdg_err_t rdg_cloud_client_new(const char *url, const char *token, rdg_cloud_client_t **out);
-/* All calls go through this local socket (rdg_http_client_via). */
-rdg_err_t rdg_cloud_client_via(rdg_cloud_client_t *c, const char *path);
 void rdg_cloud_client_free(rdg_cloud_client_t *c);
 /* path below /api/v1 ("/devices"). body: taken, may be NULL. answer: returned owned, may be NULL if not
  * wanted; an empty body gives JSON null. timeout_ms 0: 30 s. */

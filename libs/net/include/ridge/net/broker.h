@@ -44,6 +44,8 @@ typedef struct rdg_broker_options {
  * answer, with the last line of its log. */
 rdg_err_t rdg_broker_start(const rdg_broker_options_t *options, rdg_broker_t **out);
 const char *rdg_broker_url(const rdg_broker_t *b); /* mqtt://127.0.0.1:PORT; borrowed */
+const char *
+rdg_broker_socket(const rdg_broker_t *b); /* path of its Unix socket; NULL: dir is too long for one */
 /* Adds or replaces. Durable, and in force when it returns: the running broker has accepted the password
  * (TIMEOUT: it will at its next start). INVALID: the name does not obey rdg_name_valid, or the password is
  * empty or longer than 128. */
