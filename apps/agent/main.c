@@ -12,8 +12,8 @@
 
 static const rdg_option_t options[] = {
     {"dir", RDG_OPT_STRING, "/var/lib/ridge-agent", "directory of everything this device keeps", false, 0, 0},
-    {"cloud", RDG_OPT_STRING, NULL, "URL of the cloud, as https://cloud.example:7780; needed for enrolment",
-     false, 0, 0},
+    {"cloud", RDG_OPT_STRING, NULL, "the cloud, as tlcp://cloud.example:7781; kept after enrolment", false, 0,
+     0},
     {"name", RDG_OPT_STRING, NULL, "name of this device: 1 to 64 of [a-z0-9._-]", false, 0, 0},
     {"token", RDG_OPT_STRING, NULL, "one-time enrolment token", true, 0, 0},
     {"driver", RDG_OPT_STRING, "auto", "how nodes run: auto, process or oci", false, 0, 0},

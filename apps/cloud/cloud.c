@@ -9,22 +9,28 @@
 #include "admin_token.h"
 #include "ridge/baas/baas.h"
 #include "ridge/base/alloc.h"
+#include "ridge/base/config.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
 #include "ridge/base/random.h"
+#include "ridge/net/local_dir.h"
+#include "ridge/platform/gateway.h"
 #include "ridge/platform/platform.h"
 #include "ridge/registry/registry.h"
 
 #define PATH_BYTES 4200
 #define PUBLIC_THREADS 32
 #define INTERNAL_THREADS 16
+#define LINK_THREADS 8 /* of each service behind the gateway */
 #define BODY_MAX (4u << 20)
 
 struct cloud {
-    char data_dir[PATH_BYTES], url[300];
+    char data_dir[PATH_BYTES], url[300], link_url[300];
     int lock_fd;
     rdg_metrics_t *metrics;
-    rdg_service_t *service, *internal;
+    rdg_service_t *service, *internal, *enrol, *images;
+    rdg_local_dir_t sockets;
+    rdg_gateway_t *gateway;
     rdg_platform_t *platform;
     rdg_baas_t *baas;
     rdg_registry_t *registry;
@@ -87,7 +93,6 @@ static rdg_err_t open_public(cloud_t *c, const cloud_options_t *o) {
     RDG_TRY(rdg_service_allow_digest(c->service, "admin", &admin));
     if (c->platform) RDG_TRY(rdg_platform_routes(c->platform, c->service));
     if (c->baas) RDG_TRY(rdg_baas_routes(c->baas, c->service));
-    if (c->registry) RDG_TRY(rdg_service_mount(c->service, "/v2", rdg_registry_handle, c->registry));
     RDG_TRY(rdg_service_start(c->service));
     const char *host = !o->host || strcmp(o->host, "0.0.0.0") == 0 ? "127.0.0.1" : o->host;
     bool v6 = strchr(host, ':') != NULL;
@@ -96,19 +101,78 @@ static rdg_err_t open_public(cloud_t *c, const cloud_options_t *o) {
     return RDG_OK;
 }
 
+/* A service behind the gateway, on a local socket of this user: who reaches it has passed there. */
+static rdg_err_t open_behind(cloud_t *c, const char *name, char path[RDG_LOCAL_PATH_MAX + 1],
+                             rdg_service_t **out) {
+    rdg_local_dir_socket(&c->sockets, name, path);
+    rdg_service_options_t s = {.host = path,
+                               .threads = LINK_THREADS,
+                               .max_body = BODY_MAX,
+                               .max_connections = 4096,
+                               .rate_per_s = 1000000,
+                               .rate_burst = 1000000};
+    return rdg_service_new(&s, out);
+}
+
+/* Devices keep the address, so a port that the system chose stays the cloud's. */
+static rdg_err_t listen_for_devices(cloud_t *c, rdg_gateway_options_t *g) {
+    char path[PATH_BYTES], text[16];
+    rdg_buf_t kept;
+    uint64_t port = 0;
+    RDG_TRY(rdg_path_join(path, sizeof path, c->data_dir, "link.port"));
+    if (g->port > 0) return rdg_gateway_start(g, &c->gateway);
+    rdg_buf_init(&kept, sizeof text);
+    if (rdg_file_read(path, &kept) == RDG_OK && rdg_parse_u64(rdg_buf_cstr(&kept), &port) == RDG_OK &&
+        port < 65536)
+        g->port = (uint16_t)port;
+    rdg_buf_fini(&kept);
+    RDG_TRY(rdg_gateway_start(g, &c->gateway));
+    snprintf(text, sizeof text, "%u", rdg_gateway_port(c->gateway));
+    return rdg_file_replace(path, rdg_bytes_str(text), 0600);
+}
+
+static rdg_err_t open_gateway(cloud_t *c, const cloud_options_t *o) {
+    char wanted[PATH_BYTES], enrol[RDG_LOCAL_PATH_MAX + 1], images[RDG_LOCAL_PATH_MAX + 1];
+    RDG_TRY(rdg_path_join(wanted, sizeof wanted, c->data_dir, "run"));
+    RDG_TRY(rdg_local_dir_open(wanted, &c->sockets));
+    RDG_TRY(open_behind(c, "enrol", enrol, &c->enrol));
+    RDG_TRY(rdg_platform_enrol_routes(c->platform, c->enrol));
+    RDG_TRY(rdg_service_start(c->enrol));
+    if (c->registry) {
+        RDG_TRY(open_behind(c, "images", images, &c->images));
+        RDG_TRY(rdg_service_mount(c->images, "/v2", rdg_registry_handle, c->registry));
+        RDG_TRY(rdg_service_start(c->images));
+    }
+    rdg_gateway_options_t g = {.platform = c->platform,
+                               .host = o->link_host,
+                               .port = o->link_port,
+                               .enrol = enrol,
+                               .images = c->registry ? images : NULL,
+                               .metrics = c->metrics};
+    RDG_TRY(listen_for_devices(c, &g));
+    const char *host = !o->link_host || strcmp(o->link_host, "0.0.0.0") == 0 ? "127.0.0.1" : o->link_host;
+    bool v6 = strchr(host, ':') != NULL;
+    snprintf(c->link_url, sizeof c->link_url, "tlcp://%s%s%s:%u", v6 ? "[" : "", host, v6 ? "]" : "",
+             rdg_gateway_port(c->gateway));
+    return RDG_OK;
+}
+
 /* The token lives as long as this process and is known to nobody else. */
 static rdg_err_t start_baas(cloud_t *c, const cloud_options_t *o) {
     if (!c->platform) return rdg_baas_start(c->baas, o->platform_url, o->platform_token);
-    char token[65], url[64];
-    rdg_service_options_t s = {
-        .threads = INTERNAL_THREADS, .max_body = BODY_MAX, .rate_per_s = 1000000, .rate_burst = 1000000};
+    char token[65], path[RDG_LOCAL_PATH_MAX + 1];
+    rdg_local_dir_socket(&c->sockets, "platform", path);
+    rdg_service_options_t s = {.host = path,
+                               .threads = INTERNAL_THREADS,
+                               .max_body = BODY_MAX,
+                               .rate_per_s = 1000000,
+                               .rate_burst = 1000000};
     RDG_TRY(rdg_service_new(&s, &c->internal));
     RDG_TRY(rdg_platform_routes(c->platform, c->internal));
     rdg_random_hex(rdg_random_system(), token, 32);
     RDG_TRY(rdg_service_allow(c->internal, "baas", token));
     RDG_TRY(rdg_service_start(c->internal));
-    snprintf(url, sizeof url, "http://127.0.0.1:%u", rdg_service_port(c->internal));
-    rdg_err_t err = rdg_baas_start(c->baas, url, token);
+    rdg_err_t err = rdg_baas_start(c->baas, path, token);
     rdg_secure_zero(token, sizeof token);
     return err;
 }
@@ -116,8 +180,9 @@ static rdg_err_t start_baas(cloud_t *c, const cloud_options_t *o) {
 static rdg_err_t write_about(const cloud_t *c) {
     char path[PATH_BYTES];
     RDG_TRY(rdg_path_join(path, sizeof path, c->data_dir, "cloud.json"));
-    json_t *about = json_pack("{s:s, s:s?, s:s, s:i}", "url", c->url, "broker_url", cloud_broker_url(c),
-                              "version", RIDGE_VERSION, "pid", (int)getpid());
+    json_t *about =
+        json_pack("{s:s, s:s?, s:s?, s:s, s:i}", "url", c->url, "link_url", cloud_link_url(c), "broker_url",
+                  cloud_broker_url(c), "version", RIDGE_VERSION, "pid", (int)getpid());
     rdg_buf_t text;
     rdg_buf_init(&text, 4096);
     rdg_err_t err =
@@ -143,7 +208,7 @@ static rdg_err_t offer_image(cloud_t *c, const char *dir) {
     const char *name = json_string_value(
         json_object_get(json_object_get(first, "annotations"), "org.opencontainers.image.ref.name"));
     if (name)
-        snprintf(reference, sizeof reference, "%s/%s", c->url + strlen("http://"), name);
+        snprintf(reference, sizeof reference, "cloud.ridge/%s", name);
     else
         err = rdg_fail(RDG_E_INVALID, "%s names no image: build one with deploy/image/build", path);
     json_decref(index);
@@ -163,6 +228,7 @@ static rdg_err_t start(cloud_t *c, const cloud_options_t *o) {
     if (o->baas) RDG_TRY(rdg_baas_open(c->data_dir, &c->baas));
     if (o->image_dir) RDG_TRY(rdg_registry_new(o->image_dir, &c->registry));
     RDG_TRY(open_public(c, o));
+    if (o->platform) RDG_TRY(open_gateway(c, o));
     if (o->image_dir && o->baas) RDG_TRY(offer_image(c, o->image_dir));
     if (o->baas) RDG_TRY(start_baas(c, o));
     return write_about(c);
@@ -191,8 +257,12 @@ void cloud_stop(cloud_t *c) {
     /* First everybody who waits is woken, then the listeners end, then what they stand on. */
     if (c->baas) rdg_baas_stop(c->baas);
     if (c->platform) rdg_platform_stop(c->platform);
+    rdg_gateway_stop(c->gateway);
     rdg_service_free(c->service);
     rdg_service_free(c->internal);
+    rdg_service_free(c->enrol);
+    rdg_service_free(c->images);
+    rdg_local_dir_close(&c->sockets);
     rdg_baas_close(c->baas);
     rdg_platform_close(c->platform);
     rdg_registry_free(c->registry);
@@ -203,6 +273,10 @@ void cloud_stop(cloud_t *c) {
 
 const char *cloud_url(const cloud_t *c) {
     return c->url;
+}
+
+const char *cloud_link_url(const cloud_t *c) {
+    return c->gateway ? c->link_url : NULL;
 }
 
 const char *cloud_broker_url(const cloud_t *c) {

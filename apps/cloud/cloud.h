@@ -1,6 +1,7 @@
-/* ridge-cloud put together: the public service with all routes, and behind it a second listener on loopback
+/* ridge-cloud put together: the public service with all routes, and behind it a second one on a local socket
  * with the platform's routes alone, for the chain service. So handlers that wait for the platform can never
- * occupy the threads that the platform needs to answer them. */
+ * occupy the threads that the platform needs to answer them. Devices come in by the gateway, behind which enrolment
+ * and the images are services of their own on local sockets. */
 #ifndef RIDGE_CLOUD_CLOUD_H
 #define RIDGE_CLOUD_CLOUD_H
 #include "ridge/service/service.h"
@@ -13,6 +14,8 @@ typedef struct cloud_options {
     const char *broker_url, *broker_program, *broker_password; /* may be NULL */
     const char *ca_chain, *ca_key, *link_names;                /* as in platform.h; may be NULL */
     uint64_t certificate_life_ms;                              /* 0: a year */
+    const char *link_host;                                     /* where devices come in; NULL: everywhere */
+    uint16_t link_port;                                        /* 0: the system chooses once */
     const char *image_dir;                     /* an OCI image layout, served at /v2; NULL: none */
     bool platform, baas;                       /* which services run here */
     const char *platform_url, *platform_token; /* baas without platform: where the platform is; may be NULL */
@@ -25,6 +28,7 @@ rdg_err_t cloud_parse_services(const char *text, bool *platform, bool *baas);
 rdg_err_t cloud_start(const cloud_options_t *options, cloud_t **out);
 void cloud_stop(cloud_t *c); /* clean, the broker included; NULL is fine */
 const char *cloud_url(const cloud_t *c);
+const char *cloud_link_url(const cloud_t *c);   /* "tlcp://host:port"; NULL without platform */
 const char *cloud_broker_url(const cloud_t *c); /* NULL without platform */
 const rdg_service_t *cloud_service(const cloud_t *c);
 

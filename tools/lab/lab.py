@@ -140,10 +140,10 @@ class Cloud(Program):
     def __init__(self, lab, extra=()):
         self.dir = os.path.join(lab.dir, "cloud")
         super().__init__(
-            [lab.binary("ridge-cloud"), "--data", self.dir, "--port", "0", *extra], os.path.join(lab.dir, "cloud.log")
+            [lab.binary("ridge-cloud"), "--data", self.dir, "--port", "0", "--link-host", "127.0.0.1", "--link-port", "0", *extra], os.path.join(lab.dir, "cloud.log")
         )
         self.token = None
-        self.url = None
+        self.url = self.link_url = None
 
     def start(self):
         about = os.path.join(self.dir, "cloud.json")
@@ -155,9 +155,10 @@ class Cloud(Program):
             if not self.alive():
                 raise LabError(f"ridge-cloud ended at its start; its log says:\n{self.log_tail()}")
             found = read_json(about)
-            return found and found.get("url")
+            return found if found and found.get("url") else None
 
-        self.url = wait_for("the cloud's address in cloud.json", 20, ready)
+        found = wait_for("the cloud's address in cloud.json", 20, ready)
+        self.url, self.link_url = found["url"], found.get("link_url")
         with open(os.path.join(self.dir, "admin.token"), encoding="ascii") as file:
             self.token = file.read().strip()
         wait_for("the cloud's health", 20, self.healthy)
@@ -189,7 +190,7 @@ class Agent(Program):
             [
                 lab.binary("ridge-agent"),
                 "--dir", self.dir,
-                "--cloud", lab.cloud.url,
+                "--cloud", lab.cloud.link_url,
                 "--name", name,
                 "--driver", driver,
                 "--node-program", lab.binary("ridge-node"),

@@ -113,6 +113,11 @@ TEST(cloud_serves_the_image_that_it_was_given) {
     rdg_http_call_t call = {.method = "GET", .url = url};
     CHECK_OK(rdg_http_client_new(&http));
     CHECK_OK(rdg_http_call(http, &call, &got));
+    CHECK_EQ(got.status, 404); /* images are for devices, behind the gateway */
+    rdg_http_answer_fini(&got);
+    CHECK_OK(rdg_path_join(path, sizeof path, o.data_dir, "run/images"));
+    CHECK_OK(rdg_http_client_via(http, path));
+    CHECK_OK(rdg_http_call(http, &call, &got));
     CHECK_EQ(got.status, 200);
     CHECK(strstr(rdg_buf_cstr(&got.body), "\"1\""));
     rdg_http_answer_fini(&got);

@@ -40,7 +40,8 @@ static rdg_err_t make_drivers(rdg_agent_t *a, const rdg_agent_options_t *o) {
                                           &a->drivers[a->driver_count++]));
     if (all || strcmp(want, "oci") == 0) {
         RDG_TRY(rdg_path_join(root, sizeof root, a->dir, "oci"));
-        rdg_container_oci_options_t oci = {.root = root, .unpacker = o->unpacker};
+        rdg_container_oci_options_t oci = {
+            .root = root, .unpacker = o->unpacker, .cloud_socket = uplink_socket(a->uplink, UPLINK_IMAGES)};
         rdg_err_t err = rdg_container_oci_new(&oci, &a->drivers[a->driver_count]);
         if (err == RDG_OK)
             ++a->driver_count;
@@ -167,6 +168,20 @@ static rdg_err_t copy_options(rdg_agent_t *a, const rdg_agent_options_t *o) {
                : rdg_fail(RDG_E_NO_MEMORY, "no memory for the agent");
 }
 
+/* Enrolled before, the agent knows its cloud; what it is told now wins, for the cloud may have moved. */
+static rdg_err_t start_uplink(rdg_agent_t *a) {
+    if (!a->cloud_url[0] && a->identity.enrolled) {
+        rdg_free(a->cloud_url);
+        a->cloud_url = rdg_strdup(a->identity.cloud_url);
+        if (!a->cloud_url) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the agent");
+    }
+    if (!a->cloud_url[0])
+        return rdg_fail(RDG_E_INVALID,
+                        "this device knows no cloud: give it one with --cloud tlcp://host:port");
+    return rdg_fail_in(uplink_start(a->dir, a->cloud_url, a->identity.enrolled ? NULL : a->token, &a->uplink),
+                       "--cloud");
+}
+
 static rdg_err_t open_state(rdg_agent_t *a, const rdg_agent_options_t *o) {
     char path[PATH_MAX];
     RDG_TRY(lock_dir(a));
@@ -177,6 +192,7 @@ static rdg_err_t open_state(rdg_agent_t *a, const rdg_agent_options_t *o) {
     /* It was away for too long to renew: a new token gives the same key new certificates. */
     if (a->identity.enrolled && o->token && a->identity.not_after_s < (int64_t)(rdg_wall_ms(a->clock) / 1000))
         a->identity.enrolled = false;
+    RDG_TRY(start_uplink(a));
     RDG_TRY(make_drivers(a, o));
     a->metrics = rdg_metrics_new();
     a->m_commands = rdg_metrics_counter(a->metrics, "ridge_agent_commands_total", "Commands executed", NULL);
@@ -227,6 +243,7 @@ static rdg_err_t start_services(rdg_agent_t *a, const rdg_agent_options_t *o) {
                         .name = a->name,
                         .drivers = a->driver_names,
                         .identity = &a->identity,
+                        .uplink = a->uplink,
                         .journal = a->journal,
                         .request = on_request,
                         .certificates = on_certificates,
@@ -291,6 +308,7 @@ void rdg_agent_stop(rdg_agent_t *a) {
     intake_stop(a->intake);
     workloads_stop(a->workloads);
     link_stop(a->link);
+    uplink_stop(a->uplink);
     certificates_free(a->certificates);
     telemetry_free(a->telemetry);
     requests_free(a->requests);

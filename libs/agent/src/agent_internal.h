@@ -38,6 +38,7 @@ struct rdg_agent {
     intake_t *intake;
     certificates_t *certificates;
     executor_t *executor;
+    uplink_t *uplink;
     link_t *link;
     requests_t *requests;
     telemetry_t *telemetry;

@@ -25,7 +25,7 @@ static rdg_err_t take_answer(const json_t *o, identity_t *i) {
     RDG_TRY(copy_str(o, "device_id", i->device_id, sizeof i->device_id));
     if (!rdg_name_valid(i->device_id)) return rdg_fail(RDG_E_INVALID, "device_id is no valid name");
     RDG_TRY(rdg_json_get_object(o, "mqtt", &mqtt));
-    RDG_TRY(copy_str(mqtt, "url", i->mqtt_url, sizeof i->mqtt_url));
+    RDG_TRY(copy_str(o, "cloud", i->cloud_url, sizeof i->cloud_url));
     RDG_TRY(copy_str(mqtt, "username", i->mqtt_username, sizeof i->mqtt_username));
     RDG_TRY(copy_str(mqtt, "password", i->mqtt_password, sizeof i->mqtt_password));
     i->enrolled = true;
@@ -144,38 +144,41 @@ static rdg_err_t take_certificates(const char *dir, const char *name, const json
     return err;
 }
 
-static rdg_err_t take(identity_t *i, const char *dir, const char *name, json_t *answer,
+static rdg_err_t take(identity_t *i, const identity_enrolment_t *how, json_t *answer,
                       const char *fingerprint) {
     identity_t got = *i;
+    (void)json_object_set_new(answer, "cloud", json_string(how->cloud_url));
     RDG_TRY(take_answer(answer, &got));
-    if (strcmp(got.device_id, name) != 0)
+    if (strcmp(got.device_id, how->name) != 0)
         return rdg_fail(RDG_E_PROTOCOL, "the cloud answered for another device, '%.64s'", got.device_id);
-    RDG_TRY(take_certificates(dir, name, answer, fingerprint));
-    RDG_TRY(look_at_certificate(dir, &got));
+    RDG_TRY(take_certificates(how->dir, how->name, answer, fingerprint));
+    RDG_TRY(look_at_certificate(how->dir, &got));
     (void)json_object_del(answer, "certificates");
     /* Saved before it is used: the cloud may answer a token only while it is ours. */
-    RDG_TRY(save_answer(dir, answer));
+    RDG_TRY(save_answer(how->dir, answer));
     *i = got;
     return RDG_OK;
 }
 
-rdg_err_t identity_enrol(identity_t *i, const char *dir, const char *cloud_url, const char *token,
-                         const char *name, const char *const *drivers) {
+static rdg_err_t ask(const identity_enrolment_t *how, json_t *request, json_t **answer) {
+    rdg_cloud_client_t *cloud = NULL;
+    rdg_err_t err = rdg_cloud_client_new(how->socket, NULL, &cloud);
+    if (err == RDG_OK)
+        err = rdg_cloud_call(cloud, "POST", "/enrol", request, ENROL_TIMEOUT_MS, answer);
+    else
+        json_decref(request);
+    rdg_cloud_client_free(cloud);
+    return err;
+}
+
+rdg_err_t identity_enrol(identity_t *i, const identity_enrolment_t *how) {
     char secret[CREDENTIALS_SECRET_MAX], fingerprint[65];
     json_t *request = NULL, *answer = NULL;
-    rdg_cloud_client_t *cloud = NULL;
-    RDG_TRY(credentials_split_token(token, secret, fingerprint));
-    rdg_err_t err = make_request(i, dir, secret, name, drivers, &request);
+    RDG_TRY(credentials_split_token(how->token, secret, fingerprint));
+    rdg_err_t err = make_request(i, how->dir, secret, how->name, how->drivers, &request);
     rdg_secure_zero(secret, sizeof secret);
-    RDG_TRY(err);
-    err = rdg_cloud_client_new(cloud_url, NULL, &cloud);
-    if (err != RDG_OK) {
-        json_decref(request);
-        return err;
-    }
-    err = rdg_cloud_call(cloud, "POST", "/enrol", request, ENROL_TIMEOUT_MS, &answer);
-    rdg_cloud_client_free(cloud);
-    if (err == RDG_OK) err = take(i, dir, name, answer, fingerprint);
+    if (err == RDG_OK) err = ask(how, request, &answer);
+    if (err == RDG_OK) err = take(i, how, answer, fingerprint);
     json_decref(answer);
-    return rdg_fail_in(err, "cannot enrol %s at %s", name, cloud_url);
+    return rdg_fail_in(err, "cannot enrol %s at %s", how->name, how->cloud_url);
 }

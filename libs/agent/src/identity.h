@@ -8,15 +8,21 @@ typedef struct identity {
     rdg_sm2_key_t *key;
     bool enrolled;
     int64_t not_after_s; /* of the device's sign certificate, when enrolled */
-    char device_id[65], mqtt_url[512], mqtt_username[128], mqtt_password[256];
+    char device_id[65], cloud_url[300], mqtt_username[128], mqtt_password[256];
 } identity_t;
 
 /* Loads both, makes the key when there is none. */
 rdg_err_t identity_load(const char *dir, identity_t *out);
 void identity_fini(identity_t *i);
+typedef struct identity_enrolment {
+    const char *dir, *token, *name;
+    const char *cloud_url;      /* kept with the answer: a restarted agent need not be told it again */
+    const char *socket;         /* of the cloud's enrolment service (uplink.h) */
+    const char *const *drivers; /* names, NULL-terminated */
+} identity_enrolment_t;
+
 /* One attempt. UNAVAILABLE and TIMEOUT are worth another; UNAUTHENTICATED (also: another root than the token's),
- * EXISTS, INVALID are final. drivers: names, NULL-terminated. */
-rdg_err_t identity_enrol(identity_t *i, const char *dir, const char *cloud_url, const char *token,
-                         const char *name, const char *const *drivers);
+ * EXISTS, INVALID are final. */
+rdg_err_t identity_enrol(identity_t *i, const identity_enrolment_t *how);
 
 #endif

@@ -9,6 +9,7 @@
 #define ENROL_RETRY_MIN_MS 500u
 #define ENROL_RETRY_MAX_MS 30000u
 #define ACKS_MAX 256
+#define LINK_LOOK_MS 50u
 #define LIST_TOPIC "cloud/crl"
 
 typedef struct in_flight {
@@ -111,6 +112,20 @@ static bool pause_ms(link_t *l, uint64_t ms) {
     return go;
 }
 
+/* The cloud has to be the token's before the token is shown to it. False: stopped, or refused for good. */
+static bool wait_for_link(link_t *l) {
+    const link_options_t *o = &l->options;
+    while (!uplink_connected(o->uplink)) {
+        rdg_err_t err = uplink_failure(o->uplink);
+        if (err == RDG_E_UNAUTHENTICATED) {
+            o->refused(o->ctx, rdg_fail_in(err, "the cloud at %s is not that of this token", o->cloud_url));
+            return false;
+        }
+        if (!pause_ms(l, LINK_LOOK_MS)) return false;
+    }
+    return true;
+}
+
 static bool enrol(link_t *l) {
     const link_options_t *o = &l->options;
     uint64_t wait = ENROL_RETRY_MIN_MS;
@@ -121,9 +136,18 @@ static bool enrol(link_t *l) {
                                         "with 'ridge device token' and set RIDGE_AGENT_TOKEN"));
             return false;
         }
-        rdg_err_t err = identity_enrol(o->identity, o->dir, o->cloud_url, o->token, o->name, o->drivers);
+        if (!wait_for_link(l)) return false;
+        const identity_enrolment_t how = {.dir = o->dir,
+                                          .token = o->token,
+                                          .name = o->name,
+                                          .cloud_url = o->cloud_url,
+                                          .socket = uplink_socket(o->uplink, UPLINK_ENROL),
+                                          .drivers = o->drivers};
+        rdg_err_t err = identity_enrol(o->identity, &how);
         if (err == RDG_OK) {
             rdg_log0(RDG_LOG_INFO, "enrol.done");
+            /* From now on the link shows who we are. */
+            uplink_reload(o->uplink);
             break;
         }
         if (err == RDG_E_UNAUTHENTICATED || err == RDG_E_EXISTS || err == RDG_E_INVALID ||
@@ -146,7 +170,9 @@ static rdg_err_t connect_mqtt(link_t *l) {
     snprintf(l->status_topic, sizeof l->status_topic, "devices/%s/status", i->device_id);
     const char *const subscriptions[] = {l->command_topic, l->request_topic, l->certificates_topic,
                                          LIST_TOPIC};
-    rdg_mqtt_options_t o = {.url = i->mqtt_url,
+    char url[160];
+    snprintf(url, sizeof url, "mqtt+unix://%s", uplink_socket(l->options.uplink, UPLINK_MQTT));
+    rdg_mqtt_options_t o = {.url = url,
                             .client_id = i->device_id,
                             .username = i->mqtt_username,
                             .password = i->mqtt_password,

@@ -8,6 +8,7 @@
 #define RIDGE_AGENT_LINK_H
 #include "executor.h"
 #include "identity.h"
+#include "uplink.h"
 
 #define LINK_IN_FLIGHT 32
 
@@ -17,6 +18,7 @@ typedef struct link_options {
     const char *dir, *cloud_url, *token, *name; /* token NULL: enrolled before */
     const char *const *drivers;
     identity_t *identity; /* borrowed; enrolment fills it before `up` is first called */
+    uplink_t *uplink;     /* borrowed; carries enrolment and MQTT */
     journal_t *journal;
     void (*request)(void *ctx, rdg_bytes_t text);
     void (*certificates)(void *ctx, rdg_bytes_t text); /* devices/<id>/certificates */

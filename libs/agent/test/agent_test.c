@@ -1,8 +1,10 @@
 /* The agent as a whole: a fake cloud (HTTP enrolment, a real mosquitto, an MQTT client) and nodes that are
  * this very test program in the part of fake_node.c. */
+#include "fake_gateway.h"
 #include "fake_node.h"
 #include "ridge/agent/agent.h"
 #include "ridge/base/clock.h"
+#include "ridge/base/config.h"
 #include "ridge/base/file.h"
 #include "ridge/client/cloud.h"
 #include "ridge/codec/hex.h"
@@ -26,6 +28,7 @@
 
 typedef struct cloud {
     rdg_http_server_t *http;
+    fake_gateway_t *gateway;
     rdg_broker_t *broker;
     rdg_mqtt_t *mqtt;
     rdg_test_ca_t ca;
@@ -87,9 +90,8 @@ static void enrol(void *ctx, const rdg_http_request_t *req, rdg_http_response_t 
     if (c->refuse)
         a = json_pack("{s:{s:s, s:s}}", "error", "code", c->refuse, "message", "the token is unknown");
     else
-        a = json_pack("{s:s, s:{s:s, s:s, s:s}, s:o}", "device_id", text_of(o, "name"), "mqtt", "url",
-                      rdg_broker_url(c->broker), "username", text_of(o, "name"), "password", "secret",
-                      "certificates",
+        a = json_pack("{s:s, s:{s:s, s:s}, s:o}", "device_id", text_of(o, "name"), "mqtt", "username",
+                      text_of(o, "name"), "password", "secret", "certificates",
                       certificates_for(c->answers, text_of(o, "sign_request"), text_of(o, "enc_request")));
     char *text = rdg_json_text(a);
     (void)rdg_http_write(res, "application/json", rdg_bytes_str(text));
@@ -141,7 +143,10 @@ static void cloud_start(cloud_t *c) {
     CHECK_OK(rdg_broker_set_user(c->broker, "cloud", "cloud-secret"));
     CHECK_OK(rdg_broker_set_user(c->broker, "d1", "secret"));
     CHECK_OK(rdg_http_server_start(&h, enrol, c, &c->http));
-    snprintf(c->url, sizeof c->url, "http://127.0.0.1:%u", (unsigned)rdg_http_server_port(c->http));
+    uint64_t broker_port;
+    CHECK_OK(rdg_parse_u64(strrchr(rdg_broker_url(c->broker), ':') + 1, &broker_port));
+    c->gateway = fake_gateway_start(&c->ca, rdg_http_server_port(c->http), (uint16_t)broker_port);
+    snprintf(c->url, sizeof c->url, "tlcp://127.0.0.1:%u", (unsigned)fake_gateway_port(c->gateway));
     rdg_mqtt_options_t m = {.url = rdg_broker_url(c->broker),
                             .client_id = "cloud",
                             .username = "cloud",
@@ -155,6 +160,7 @@ static void cloud_start(cloud_t *c) {
 
 static void cloud_stop(cloud_t *c) {
     rdg_mqtt_stop(c->mqtt);
+    fake_gateway_stop(c->gateway);
     rdg_http_server_stop(c->http);
     rdg_broker_stop(c->broker);
     rdg_test_ca_fini(&c->ca);
@@ -339,10 +345,30 @@ TEST(a_node_survives_its_agent_and_a_killed_one_comes_back_without_the_cloud) {
     pid_t third = node_pid();
     rdg_agent_stop(a);
     kill(third, SIGTERM);
+    fake_gateway_stop(c.gateway);
     rdg_http_server_stop(c.http);
     rdg_test_ca_fini(&c.ca);
     for (size_t i = 0; i < c.result_count; ++i) json_decref(c.results[i]);
     json_decref(c.telemetry);
+}
+
+TEST(a_link_that_is_cut_comes_back_and_loses_no_command) {
+    cloud_t c;
+    cloud_start(&c);
+    rdg_agent_t *a = agent_start(&c, c.token);
+    AWAIT(&c, c.online);
+    CHECK_EQ(fake_gateway_strangers(c.gateway), 1); /* to enrol */
+    CHECK_EQ(fake_gateway_devices(c.gateway), 1);
+    for (unsigned i = 0; i < 5; ++i) {
+        char id[16];
+        snprintf(id, sizeof id, "p%u", i);
+        fake_gateway_cut(c.gateway);
+        CHECK_STR(state_of(command(&c, id, "chain.prepare", "{\"chain\":\"c1\"}")), "done");
+    }
+    CHECK(fake_gateway_devices(c.gateway) >= 3);
+    CHECK_EQ(fake_gateway_strangers(c.gateway), 1);
+    rdg_agent_stop(a);
+    cloud_stop(&c);
 }
 
 TEST(a_command_delivered_three_times_has_one_effect_and_one_answer_each) {

@@ -219,9 +219,8 @@ static rdg_err_t give_access(rdg_platform_t *p, const char *name, json_t *certif
     rdg_err_t err = p->broker ? rdg_broker_set_user(p->broker, name, password) : RDG_OK;
     if (err == RDG_OK)
         err = rdg_service_reply(answer, 201,
-                                json_pack("{s:s, s:{s:s, s:s, s:s}, s:O}", "device_id", name, "mqtt", "url",
-                                          p->broker_url, "username", name, "password", password,
-                                          "certificates", certificates));
+                                json_pack("{s:s, s:{s:s, s:s}, s:O}", "device_id", name, "mqtt", "username",
+                                          name, "password", password, "certificates", certificates));
     json_decref(certificates);
     rdg_secure_zero(password, sizeof password);
     return err;
@@ -248,8 +247,9 @@ static rdg_err_t enrol(void *ctx, const rdg_service_call_t *call, rdg_service_an
     return give_access(p, e.name, certificates, answer);
 }
 
-const rdg_service_route_t enrol_routes[] = {
-    {"POST", "/api/v1/device-tokens", 0, create_tokens},
-    {"POST", "/api/v1/enrol", RDG_ROUTE_PUBLIC, enrol},
-};
+const rdg_service_route_t token_routes[] = {{"POST", "/api/v1/device-tokens", 0, create_tokens}};
+const size_t token_route_count = sizeof token_routes / sizeof token_routes[0];
+
+/* Behind the gateway: a token never travels outside TLCP. */
+const rdg_service_route_t enrol_routes[] = {{"POST", "/api/v1/enrol", RDG_ROUTE_PUBLIC, enrol}};
 const size_t enrol_route_count = sizeof enrol_routes / sizeof enrol_routes[0];

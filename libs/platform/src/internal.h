@@ -96,8 +96,8 @@ extern const rdg_service_route_t devices_routes[];
 extern const size_t devices_route_count;
 
 /* enrol.c */
-extern const rdg_service_route_t enrol_routes[];
-extern const size_t enrol_route_count;
+extern const rdg_service_route_t enrol_routes[], token_routes[];
+extern const size_t enrol_route_count, token_route_count;
 
 /* identity.c: the cloud's own certificates; a device that is not to be connected any more */
 rdg_err_t identity_names(rdg_platform_t *p, const char *list);

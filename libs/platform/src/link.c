@@ -1,4 +1,5 @@
 #include "internal.h"
+#include "ridge/net/stream.h"
 #include <stdio.h>
 #include <string.h>
 #include "ridge/base/alloc.h"
@@ -107,7 +108,11 @@ rdg_err_t link_start(rdg_platform_t *p, const rdg_platform_options_t *options) {
         rdg_random_hex(rdg_random_system(), password, 32);
         RDG_TRY(rdg_broker_set_user(p->broker, "cloud", password));
     }
-    rdg_mqtt_options_t o = {.url = p->broker_url,
+    /* By its local socket, where there is one: what the cloud says to its broker is on no wire then. */
+    char url[RDG_LOCAL_PATH_MAX + sizeof "mqtt+unix://"];
+    const char *local = p->broker ? rdg_broker_socket(p->broker) : NULL;
+    snprintf(url, sizeof url, "mqtt+unix://%s", local ? local : "");
+    rdg_mqtt_options_t o = {.url = local ? url : p->broker_url,
                             .client_id = "ridge-cloud",
                             .username = "cloud",
                             .password = p->broker ? password : options->broker_password,

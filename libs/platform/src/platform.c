@@ -95,8 +95,12 @@ rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_
     return RDG_OK;
 }
 
+rdg_err_t rdg_platform_enrol_routes(rdg_platform_t *p, rdg_service_t *service) {
+    return rdg_service_add(service, enrol_routes, enrol_route_count, p);
+}
+
 rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service) {
-    RDG_TRY(rdg_service_add(service, enrol_routes, enrol_route_count, p));
+    RDG_TRY(rdg_service_add(service, token_routes, token_route_count, p));
     RDG_TRY(rdg_service_add(service, ca_routes, ca_route_count, p));
     RDG_TRY(rdg_service_add(service, devices_routes, devices_route_count, p));
     RDG_TRY(rdg_service_add(service, command_routes, command_route_count, p));

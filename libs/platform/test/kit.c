@@ -17,6 +17,7 @@ void kit_open_with(kit_t *k, const rdg_platform_options_t *o) {
     CHECK_OK(rdg_platform_open(o, &k->platform));
     CHECK_OK(rdg_service_new(&s, &k->service));
     CHECK_OK(rdg_platform_routes(k->platform, k->service));
+    CHECK_OK(rdg_platform_enrol_routes(k->platform, k->service));
     CHECK_OK(rdg_service_allow(k->service, "admin", "secret"));
     CHECK_OK(rdg_service_start(k->service));
     CHECK_OK(rdg_http_client_new(&k->http));
@@ -146,7 +147,7 @@ unsigned fake_enrol_with(kit_t *k, fake_t *f, const char *token, const char *sig
     rdg_free(body);
     if (status == 201) {
         const json_t *mqtt = json_object_get(a, "mqtt");
-        snprintf(f->url, sizeof f->url, "%s", kit_text(mqtt, "url"));
+        snprintf(f->url, sizeof f->url, "%s", rdg_platform_broker_url(k->platform));
         snprintf(f->password, sizeof f->password, "%s", kit_text(mqtt, "password"));
         json_decref(f->certificates);
         f->certificates = json_incref(json_object_get(a, "certificates"));

@@ -38,7 +38,7 @@ rdg_err_t rdg_baas_open(const char *data_dir, rdg_baas_t **out);
 /* The node's image for chains that name none and may run in containers. Before start; copies; NULL: none. */
 rdg_err_t rdg_baas_set_image(rdg_baas_t *b, const char *reference);
 rdg_err_t rdg_baas_routes(rdg_baas_t *b, rdg_service_t *service);
-/* The platform can be reached from now on: unfinished workflows go on. */
+/* The platform can be reached from now on, at a URL or a local socket's path: unfinished workflows go on. */
 rdg_err_t rdg_baas_start(rdg_baas_t *b, const char *platform_url, const char *platform_token);
 /* Wakes every handler that waits, and asks the workers to end. Call before the service stops. */
 void rdg_baas_stop(rdg_baas_t *b);

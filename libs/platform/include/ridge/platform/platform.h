@@ -46,6 +46,8 @@ typedef struct rdg_platform_options {
 
 /* Opens the store, starts the broker, and connects; a foreign broker may be away: commands then wait. */
 rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_t **out);
+/* POST /enrol alone: for the gateway's service, which anybody reaches. */
+rdg_err_t rdg_platform_enrol_routes(rdg_platform_t *p, rdg_service_t *service);
 rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service);
 /* Wakes every handler that waits; requests are refused (UNAVAILABLE) from now on. Call before the service
  * stops. */

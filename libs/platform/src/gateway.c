@@ -1,0 +1,310 @@
+#include "ridge/platform/gateway.h"
+#include "internal.h"
+#include "ridge/base/alloc.h"
+#include "ridge/base/log.h"
+#include "ridge/net/forward.h"
+#include "ridge/net/tlcp_stream.h"
+#include "ridge/net/tunnel.h"
+#include "ridge/net/url.h"
+#include "ridge/platform/identity.h"
+#include <stdio.h>
+#include <string.h>
+
+#define HANDSHAKE_MS 10000
+#define TICK_MS 1000
+#define FAILURES_LOGGED 20 /* a second */
+
+/*  SECURING ──► STRANGER, who may enrol, or DEVICE ──► gone */
+typedef enum guest_state { SECURING, STRANGER, DEVICE } guest_state_t;
+
+typedef struct guest {
+    rdg_list_t node;
+    rdg_gateway_t *gateway;
+    rdg_stream_t *stream; /* while SECURING */
+    rdg_tunnel_t *tunnel;
+    guest_state_t state;
+    bool leaving;
+    uint64_t since_ms;
+    rdg_cert_t *certificate; /* of a device */
+    char device[65], from[64];
+} guest_t;
+
+struct rdg_gateway {
+    rdg_platform_t *platform;
+    rdg_loop_t *loop;
+    rdg_listener_t *listener;
+    rdg_timer_t *timer;
+    pthread_t thread;
+    bool running;
+    char *enrol, *images;
+    char mqtt_host[256];
+    uint16_t mqtt_port;
+    rdg_list_t guests; /* oldest first */
+    size_t strangers, devices;
+    uint64_t logged_since_ms;
+    unsigned logged;
+    rdg_metric_t *m_devices, *m_strangers, *m_refused, *m_streams;
+};
+
+static uint64_t now_ms(void) {
+    return rdg_mono_ms(rdg_clock_system());
+}
+
+static void refused(rdg_gateway_t *g, const char *from, rdg_err_t why) {
+    uint64_t now = now_ms();
+    if (g->m_refused) rdg_metric_add(g->m_refused, 1);
+    if (now - g->logged_since_ms >= 1000) g->logged_since_ms = now, g->logged = 0;
+    if (g->logged++ < FAILURES_LOGGED)
+        rdg_log(RDG_LOG_WARN, "gateway.refused", RDG_STR("from", from), RDG_STR("code", rdg_err_name(why)),
+                RDG_STR("why", rdg_err_message(why)));
+}
+
+static void count(rdg_gateway_t *g) {
+    if (g->m_devices) rdg_metric_set(g->m_devices, (int64_t)g->devices);
+    if (g->m_strangers) rdg_metric_set(g->m_strangers, (int64_t)g->strangers);
+}
+
+static void guest_free(guest_t *guest) {
+    rdg_gateway_t *g = guest->gateway;
+    if (guest->state == DEVICE)
+        --g->devices;
+    else
+        --g->strangers;
+    count(g);
+    rdg_list_remove(&guest->node);
+    rdg_cert_free(guest->certificate);
+    rdg_free(guest);
+}
+
+/* Sends a guest away; its memory goes when the tunnel has closed. */
+static void guest_leave(guest_t *guest) {
+    if (guest->state == SECURING) {
+        rdg_stream_close(guest->stream);
+        guest_free(guest);
+    } else if (!guest->leaving) {
+        guest->leaving = true;
+        rdg_tunnel_close(guest->tunnel);
+    }
+}
+
+/* --- services ------------------------------------------------------------------------------------------------- */
+
+static rdg_err_t on_open(void *ctx, rdg_tunnel_t *t, const char *service, rdg_stream_t *s) {
+    guest_t *guest = ctx;
+    rdg_gateway_t *g = guest->gateway;
+    (void)t;
+    bool device = guest->state == DEVICE;
+    if (g->m_streams) rdg_metric_add(g->m_streams, 1);
+    if (strcmp(service, "enrol") == 0 && g->enrol) return rdg_forward_to(g->loop, s, g->enrol, 0, "enrol");
+    if (!device)
+        return rdg_fail(RDG_E_FORBIDDEN,
+                        "'%s' is for devices: enrol first with a token of 'ridge device token'", service);
+    if (strcmp(service, "mqtt") == 0)
+        return rdg_forward_to(g->loop, s, g->mqtt_host, g->mqtt_port, "the broker");
+    if (strcmp(service, "images") == 0 && g->images)
+        return rdg_forward_to(g->loop, s, g->images, 0, "the registry");
+    return rdg_fail(RDG_E_NOT_FOUND, "this cloud has no service '%s'", service);
+}
+
+static void on_tunnel_closed(void *ctx, rdg_tunnel_t *t, rdg_err_t why) {
+    guest_t *guest = ctx;
+    (void)t;
+    if (guest->state == DEVICE)
+        rdg_log(RDG_LOG_INFO, "gateway.device_left", RDG_STR("device", guest->device),
+                RDG_STR("why", why == RDG_OK ? "closed" : rdg_err_message(why)));
+    guest_free(guest);
+}
+
+/* --- guests ------------------------------------------------------------------------------------------------------- */
+
+static void replace_older(guest_t *guest) {
+    RDG_LIST_EACH_SAFE(it, &guest->gateway->guests) {
+        guest_t *other = RDG_LIST_ENTRY(it, guest_t, node);
+        if (other != guest && other->state == DEVICE && strcmp(other->device, guest->device) == 0)
+            guest_leave(other);
+    }
+}
+
+static rdg_err_t recognise(guest_t *guest, const rdg_cert_t *cert) {
+    rdg_gateway_t *g = guest->gateway;
+    guest->state = STRANGER;
+    if (!cert) return RDG_OK;
+    RDG_TRY(rdg_platform_accept_peer(g->platform, cert, guest->device));
+    guest->certificate = rdg_cert_ref((rdg_cert_t *)(uintptr_t)cert);
+    guest->state = DEVICE;
+    --g->strangers;
+    ++g->devices;
+    count(g);
+    replace_older(guest);
+    rdg_log(RDG_LOG_INFO, "gateway.device_came", RDG_STR("device", guest->device),
+            RDG_STR("from", guest->from));
+    return RDG_OK;
+}
+
+static void on_secured(void *ctx, rdg_stream_t *s, rdg_err_t err) {
+    guest_t *guest = ctx;
+    rdg_gateway_t *g = guest->gateway;
+    if (err == RDG_OK) {
+        err = recognise(guest, rdg_tlcp_stream_peer(s));
+        rdg_tunnel_options_t o = {
+            .loop = g->loop, .server = true, .open = on_open, .closed = on_tunnel_closed, .ctx = guest};
+        if (err != RDG_OK)
+            rdg_stream_close(s);
+        else
+            err = rdg_tunnel_new(&o, s, &guest->tunnel);
+    }
+    if (err == RDG_OK) return;
+    refused(g, guest->from, err);
+    guest_free(guest);
+}
+
+static void drop_oldest_stranger(rdg_gateway_t *g) {
+    RDG_LIST_EACH(it, &g->guests) {
+        guest_t *guest = RDG_LIST_ENTRY(it, guest_t, node);
+        if (guest->state == DEVICE || guest->leaving) continue;
+        refused(g, guest->from, rdg_fail(RDG_E_FULL, "%zu connections are not a device's", g->strangers));
+        guest_leave(guest);
+        return;
+    }
+}
+
+static rdg_err_t welcome(rdg_gateway_t *g, guest_t *guest, rdg_stream_t *s) {
+    rdg_tlcp_end_t end = {
+        .role = RDG_TLCP_SERVER, .client_auth = RDG_TLCP_CLIENT_OPTIONAL, .timeout_ms = HANDSHAKE_MS};
+    rdg_err_t err = rdg_platform_tlcp_identity(g->platform, &end.identity);
+    if (err != RDG_OK) {
+        rdg_stream_close(s);
+        return err;
+    }
+    err = rdg_tlcp_stream_open(g->loop, s, &end, on_secured, guest, &guest->stream);
+    rdg_tlcp_identity_unref(end.identity);
+    return err;
+}
+
+static void on_accept(void *ctx, rdg_stream_t *s) {
+    rdg_gateway_t *g = ctx;
+    if (g->strangers >= RDG_GATEWAY_STRANGERS_MAX) drop_oldest_stranger(g);
+    guest_t *guest = g->strangers < 2 * RDG_GATEWAY_STRANGERS_MAX ? rdg_calloc(1, sizeof *guest) : NULL;
+    if (!guest) {
+        refused(g, "", rdg_fail(RDG_E_FULL, "no room for another connection"));
+        rdg_stream_close(s);
+        return;
+    }
+    guest->gateway = g;
+    guest->since_ms = now_ms();
+    rdg_stream_peer(s, guest->from, sizeof guest->from);
+    rdg_list_append(&g->guests, &guest->node);
+    ++g->strangers;
+    rdg_err_t err = welcome(g, guest, s);
+    if (err == RDG_OK) return;
+    refused(g, guest->from, err);
+    guest_free(guest);
+}
+
+static void on_tick(void *arg) {
+    rdg_gateway_t *g = arg;
+    uint64_t now = now_ms();
+    RDG_LIST_EACH_SAFE(it, &g->guests) {
+        guest_t *guest = RDG_LIST_ENTRY(it, guest_t, node);
+        if (guest->state == STRANGER && now - guest->since_ms > RDG_GATEWAY_STRANGER_MS) guest_leave(guest);
+    }
+    count(g);
+}
+
+/* --- revocation: told on any thread ----------------------------------------------------------------------------------- */
+
+/* All devices are looked at: it is rare, and nothing has to be carried to the loop's thread. */
+static void send_away(void *arg) {
+    rdg_gateway_t *g = arg;
+    RDG_LIST_EACH_SAFE(it, &g->guests) {
+        guest_t *guest = RDG_LIST_ENTRY(it, guest_t, node);
+        if (guest->state != DEVICE || guest->leaving) continue;
+        rdg_err_t err = rdg_platform_accept_peer(g->platform, guest->certificate, NULL);
+        if (err == RDG_OK) continue;
+        refused(g, guest->from, err);
+        guest_leave(guest);
+    }
+}
+
+static void on_revoked(void *ctx, const char *device) {
+    rdg_gateway_t *g = ctx;
+    (void)device;
+    (void)rdg_loop_post(g->loop, send_away, g);
+}
+
+/* --- life ----------------------------------------------------------------------------------------------------------------- */
+
+static void *run(void *arg) {
+    rdg_gateway_t *g = arg;
+    (void)rdg_loop_run(g->loop);
+    return NULL;
+}
+
+static rdg_err_t find_broker(rdg_gateway_t *g) {
+    const char *local = g->platform->broker ? rdg_broker_socket(g->platform->broker) : NULL;
+    if (!local)
+        return rdg_url_host_port(g->platform->broker_url, "mqtt", 1883, g->mqtt_host, sizeof g->mqtt_host,
+                                 &g->mqtt_port);
+    snprintf(g->mqtt_host, sizeof g->mqtt_host, "%s", local);
+    return RDG_OK;
+}
+
+static void register_metrics(rdg_gateway_t *g, rdg_metrics_t *m) {
+    if (!m) return;
+    g->m_devices = rdg_metrics_gauge(m, "ridge_gateway_devices", "TLCP connections of devices", NULL);
+    g->m_strangers =
+        rdg_metrics_gauge(m, "ridge_gateway_strangers", "connections that are no device's yet", NULL);
+    g->m_refused = rdg_metrics_counter(m, "ridge_gateway_refused_total", "connections refused", NULL);
+    g->m_streams =
+        rdg_metrics_counter(m, "ridge_gateway_streams_total", "streams that devices asked for", NULL);
+}
+
+static rdg_err_t start(rdg_gateway_t *g, const rdg_gateway_options_t *o) {
+    g->enrol = rdg_strdup(o->enrol);
+    g->images = rdg_strdup(o->images);
+    if ((o->enrol && !g->enrol) || (o->images && !g->images)) return RDG_E_NO_MEMORY;
+    register_metrics(g, o->metrics);
+    RDG_TRY(find_broker(g));
+    RDG_TRY(rdg_loop_new(&g->loop));
+    RDG_TRY(rdg_timer_new(g->loop, on_tick, g, &g->timer));
+    rdg_timer_start(g->timer, TICK_MS, TICK_MS);
+    RDG_TRY(
+        rdg_fail_in(rdg_listen(g->loop, o->host ? o->host : "0.0.0.0", o->port, on_accept, g, &g->listener),
+                    "the devices' gateway"));
+    rdg_platform_on_revoked(g->platform, on_revoked, g);
+    if (pthread_create(&g->thread, NULL, run, g) != 0)
+        return rdg_fail(RDG_E_NO_MEMORY, "cannot start the gateway's thread");
+    g->running = true;
+    return RDG_OK;
+}
+
+rdg_err_t rdg_gateway_start(const rdg_gateway_options_t *options, rdg_gateway_t **out) {
+    rdg_gateway_t *g = rdg_calloc(1, sizeof *g);
+    if (!g) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the gateway");
+    g->platform = options->platform;
+    rdg_list_init(&g->guests);
+    rdg_err_t err = start(g, options);
+    if (err != RDG_OK)
+        rdg_gateway_stop(g);
+    else
+        *out = g;
+    return err;
+}
+
+uint16_t rdg_gateway_port(const rdg_gateway_t *g) {
+    return rdg_listener_port(g->listener);
+}
+
+void rdg_gateway_stop(rdg_gateway_t *g) {
+    if (!g) return;
+    rdg_platform_on_revoked(g->platform, NULL, NULL);
+    if (g->running) {
+        rdg_loop_stop(g->loop);
+        pthread_join(g->thread, NULL);
+    }
+    rdg_loop_free(g->loop);
+    RDG_LIST_EACH_SAFE(it, &g->guests) guest_free(RDG_LIST_ENTRY(it, guest_t, node));
+    rdg_free(g->enrol);
+    rdg_free(g->images);
+    rdg_free(g);
+}
