@@ -55,7 +55,7 @@ def print_logs(lab):
     """The end of every log, for who reads why a case failed; the directory is removed."""
     for folder, _, files in os.walk(lab.dir):
         for name in sorted(files):
-            if not name.endswith(".log") or name == "commands.log":
+            if not name.endswith(".log") or name in ("commands.log", "transactions.log") or name[:-4].split("-")[-1].isdigit():
                 continue
             path = os.path.join(folder, name)
             with open(path, encoding="utf-8", errors="replace") as file:
