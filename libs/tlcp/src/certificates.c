@@ -47,7 +47,8 @@ static rdg_err_t certificates_parse(rdg_tlcp_t *t, rdg_bytes_t body) {
     handshake_t *h = t->handshake;
     rdg_reader_t r;
     rdg_reader_init(&r, body);
-    if (rdg_read_u24(&r) != rdg_reader_left(&r))
+    size_t list_len = rdg_read_u24(&r);
+    if (!rdg_reader_ok(&r) || list_len != rdg_reader_left(&r))
         return REFUSE(t, decode_error, RDG_E_PROTOCOL, "TLCP: the list of certificates has a wrong length");
     while (rdg_reader_left(&r) > 0) {
         rdg_bytes_t der = rdg_read_bytes(&r, rdg_read_u24(&r));

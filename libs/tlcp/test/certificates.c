@@ -93,33 +93,19 @@ TEST(tlcp_asks_its_caller_for_the_last_word) {
 
 /* Replaces the list in the server's Certificate message by these certificates. */
 static void forge_certificates(wire_t *flight, const rdg_cert_t *const *certs, size_t count) {
-    uint8_t message[32768];
-    rdg_writer_t w;
+    uint8_t message[32768], list[3];
+    rdg_writer_t w, head;
     rdg_writer_init(&w, message, sizeof message);
+    rdg_write_u24(&w, 0);
     for (size_t i = 0; i < count; i++) {
         rdg_bytes_t der = rdg_cert_der(certs[i]);
         rdg_write_u24(&w, (uint32_t)der.len);
         rdg_write_bytes(&w, der.data, der.len);
     }
-    size_t list = rdg_writer_len(&w), at = 0;
-    while (flight->data[at + 5] != 11) at += 5 + ((size_t)flight->data[at + 3] << 8 | flight->data[at + 4]);
-    size_t after = at + 5 + ((size_t)flight->data[at + 3] << 8 | flight->data[at + 4]);
-    wire_t out = {rdg_alloc(flight->len + list + 64), 0, 0};
-    CHECK(out.data && rdg_writer_ok(&w));
-    rdg_writer_t o;
-    rdg_writer_init(&o, out.data, flight->len + list + 64);
-    rdg_write_bytes(&o, flight->data, at);
-    rdg_write_u8(&o, 22);
-    rdg_write_u16(&o, 0x0101);
-    rdg_write_u16(&o, (uint16_t)(list + 7));
-    rdg_write_u8(&o, 11);
-    rdg_write_u24(&o, (uint32_t)(list + 3));
-    rdg_write_u24(&o, (uint32_t)list);
-    rdg_write_bytes(&o, message, list);
-    rdg_write_bytes(&o, flight->data + after, flight->len - after);
-    out.len = rdg_writer_len(&o);
-    wire_free(flight);
-    *flight = out;
+    rdg_writer_init(&head, list, sizeof list);
+    rdg_write_u24(&head, (uint32_t)(rdg_writer_len(&w) - 3));
+    memcpy(message, list, sizeof list);
+    wire_replace(flight, 11, rdg_bytes(message, rdg_writer_len(&w)));
 }
 
 static void forged(const pki_t *pki, const rdg_cert_t *const *certs, size_t count, rdg_tlcp_alert_t alert) {

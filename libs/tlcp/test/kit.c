@@ -178,3 +178,37 @@ void kit_talk(rdg_tlcp_t *from, rdg_tlcp_t *to, size_t len, size_t step) {
     }
     CHECK_EQ(rdg_tlcp_read_view(to).len, 0);
 }
+
+/* Where the record of a flight's message of this type starts; our engines send one message a record. */
+static size_t find_message(const wire_t *w, uint8_t type) {
+    size_t at = 0;
+    while (at + 9 <= w->len && (w->data[at] != 22 || w->data[at + 5] != type))
+        at += 5 + ((size_t)w->data[at + 3] << 8 | w->data[at + 4]);
+    CHECK(at + 9 <= w->len);
+    return at;
+}
+
+rdg_bytes_t wire_message(const wire_t *w, uint8_t type) {
+    size_t at = find_message(w, type);
+    return rdg_bytes(w->data + at + 9, ((size_t)w->data[at + 3] << 8 | w->data[at + 4]) - 4);
+}
+
+void wire_replace(wire_t *w, uint8_t type, rdg_bytes_t body) {
+    size_t at = find_message(w, type), after = at + 9 + wire_message(w, type).len;
+    wire_t out = {rdg_alloc(w->len + body.len + 16), 0, w->len + body.len + 16};
+    CHECK(out.data != NULL);
+    rdg_writer_t o;
+    rdg_writer_init(&o, out.data, out.size);
+    rdg_write_bytes(&o, w->data, at);
+    rdg_write_u8(&o, 22);
+    rdg_write_u16(&o, 0x0101);
+    rdg_write_u16(&o, (uint16_t)(body.len + 4));
+    rdg_write_u8(&o, type);
+    rdg_write_u24(&o, (uint32_t)body.len);
+    rdg_write_bytes(&o, body.data, body.len);
+    rdg_write_bytes(&o, w->data + after, w->len - after);
+    CHECK(rdg_writer_ok(&o));
+    out.len = rdg_writer_len(&o);
+    wire_free(w);
+    *w = out;
+}

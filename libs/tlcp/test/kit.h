@@ -51,6 +51,9 @@ void pair_open(const pair_t *p); /* checks that both sides are */
 void kit_drain(rdg_tlcp_t *from, wire_t *out);
 bool kit_feed(rdg_tlcp_t *to, const uint8_t *data, size_t len, size_t step);
 void wire_free(wire_t *w);
+/* Of a flight of ours: the body of the message of a type, borrowed; and another body in its place. */
+rdg_bytes_t wire_message(const wire_t *w, uint8_t type);
+void wire_replace(wire_t *w, uint8_t type, rdg_bytes_t body);
 /* Writes all of data as application data, passing records on to `to`, which must read the same. */
 void kit_talk(rdg_tlcp_t *from, rdg_tlcp_t *to, size_t len, size_t step);
 size_t kit_write(rdg_tlcp_t *t, const void *data, size_t len); /* and flushes */
