@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ridge/crypto/cert_issue.h"
+#include "ridge/tlcp/sessions.h"
 #include "ridge/tlcp/tlcp.h"
 
 #define NOW 1800000000
@@ -70,6 +71,67 @@ static inline bool peers_feed(rdg_tlcp_t *t, const uint8_t *data, size_t len) {
         for (rdg_bytes_t view; (view = rdg_tlcp_read_view(t)).len > 0;) rdg_tlcp_read_done(t, view.len);
     }
     return true;
+}
+
+/* Two engines as a byte says: bits 2 and 3 the suite, bit 4 whether they resume a session, bit 5 whether the
+ * server asks for no certificate. Bits 0 and 1 are the target's. */
+typedef struct scene {
+    rdg_tlcp_config_t config[2];
+    rdg_tlcp_sessions_t *sessions[2];
+    rdg_tlcp_t *engine[2]; /* client, server */
+} scene_t;
+
+#define SCENE_FLIGHT_MAX 40000
+
+static inline size_t scene_drain(rdg_tlcp_t *t, uint8_t out[SCENE_FLIGHT_MAX]) {
+    size_t len = 0;
+    for (rdg_bytes_t view; (view = rdg_tlcp_send_view(t)).len > 0; rdg_tlcp_send_done(t, view.len)) {
+        if (len + view.len > SCENE_FLIGHT_MAX) abort();
+        memcpy(out + len, view.data, view.len);
+        len += view.len;
+    }
+    return len;
+}
+
+static inline void scene_start(scene_t *s) {
+    for (int role = 0; role < 2; role++)
+        if (rdg_tlcp_new(&s->config[role], (rdg_tlcp_role_t)role, NOW, rdg_random_system(),
+                         &s->engine[role]) != RDG_OK)
+            abort();
+}
+
+static inline void scene_stop(scene_t *s) {
+    for (int role = 0; role < 2; role++) rdg_tlcp_free(s->engine[role]);
+}
+
+static inline void scene_make(scene_t *s, uint8_t byte) {
+    static const rdg_tlcp_suite_t suites[] = {RDG_TLCP_ECC_SM4_GCM_SM3, RDG_TLCP_ECC_SM4_CBC_SM3,
+                                              RDG_TLCP_ECDHE_SM4_GCM_SM3, RDG_TLCP_ECDHE_SM4_CBC_SM3};
+    static uint8_t flight[SCENE_FLIGHT_MAX];
+    bool resumes = byte & 16, nobody = (byte & 32) && !(byte & 8);
+    memset(s, 0, sizeof *s);
+    s->config[0] = peers()->client, s->config[1] = peers()->server;
+    if (nobody) s->config[1].client_auth = RDG_TLCP_CLIENT_NONE;
+    for (int role = 0; role < 2; role++) {
+        s->config[role].suites[0] = suites[byte >> 2 & 3];
+        s->config[role].suite_count = 1;
+        if (resumes && rdg_tlcp_sessions_new(2, 60, &s->sessions[role]) != RDG_OK) abort();
+        s->config[role].sessions = s->sessions[role];
+    }
+    scene_start(s);
+    if (!resumes) return;
+    for (int turn = 0; turn < 4; turn++) {
+        size_t len = scene_drain(s->engine[turn % 2], flight);
+        if (!peers_feed(s->engine[1 - turn % 2], flight, len)) abort();
+    }
+    if (rdg_tlcp_state(s->engine[0]) != RDG_TLCP_OPEN) abort();
+    scene_stop(s);
+    scene_start(s);
+}
+
+static inline void scene_free(scene_t *s) {
+    scene_stop(s);
+    for (int role = 0; role < 2; role++) rdg_tlcp_sessions_free(s->sessions[role]);
 }
 
 #endif

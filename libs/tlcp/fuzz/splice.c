@@ -1,36 +1,26 @@
 /* A handshake of two honest sides in which the input replaces a stretch of one flight: byte 0 is the flight
- * (0 to 3) and the suite, bytes 1 and 2 where, byte 3 how much goes, the rest what comes instead. The side
- * that received it never opens, unless nothing was changed. */
+ * (bits 0 and 1) and the scene (peers.h), bytes 1 and 2 where, byte 3 how much goes, the rest what comes instead.
+ * The side that received it never opens, unless nothing was changed. */
 #include "peers.h"
 
-#define FLIGHT_MAX 40000
+enum { BENT_SERVER, BENT_CLIENT, BENT_SERVER_RESUMED, BENT_CLIENT_RESUMED, CANARIES };
+static const char *const canary_names[] = {"a server refuses a bent flight", "a client refuses a bent flight",
+                                           "a server refuses a bent resumption",
+                                           "a client refuses a bent resumption"};
+#include "canary.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static size_t drain(rdg_tlcp_t *t, uint8_t *out) {
-    size_t len = 0;
-    for (rdg_bytes_t view; (view = rdg_tlcp_send_view(t)).len > 0; rdg_tlcp_send_done(t, view.len)) {
-        if (len + view.len > FLIGHT_MAX) abort();
-        memcpy(out + len, view.data, view.len);
-        len += view.len;
-    }
-    return len;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static uint8_t flight[2 * FLIGHT_MAX], bent[2 * FLIGHT_MAX];
-    if (size < 4 || size > FLIGHT_MAX) return 0;
-    const peers_t *p = peers();
-    rdg_tlcp_config_t client_config = p->client;
-    client_config.suite_count = 1;
-    client_config.suites[0] = data[0] & 4 ? RDG_TLCP_ECC_SM4_CBC_SM3 : RDG_TLCP_ECC_SM4_GCM_SM3;
-    rdg_tlcp_t *client = NULL, *server = NULL;
-    if (rdg_tlcp_new(&client_config, RDG_TLCP_CLIENT, NOW, rdg_random_system(), &client) != RDG_OK) abort();
-    if (rdg_tlcp_new(&p->server, RDG_TLCP_SERVER, NOW, rdg_random_system(), &server) != RDG_OK) abort();
+    static uint8_t flight[2 * SCENE_FLIGHT_MAX], bent[2 * SCENE_FLIGHT_MAX];
+    if (size < 4 || size > SCENE_FLIGHT_MAX) return 0;
+    canary_input();
+    scene_t s;
+    scene_make(&s, data[0]);
     bool changed = false;
     for (int turn = 0; turn < 4 && !changed; turn++) {
-        rdg_tlcp_t *from = turn % 2 ? server : client, *to = turn % 2 ? client : server;
-        size_t len = drain(from, flight);
+        rdg_tlcp_t *from = s.engine[turn % 2], *to = s.engine[1 - turn % 2];
+        size_t len = scene_drain(from, flight);
         if (turn != (data[0] & 3)) {
             peers_feed(to, flight, len);
             continue;
@@ -45,8 +35,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         changed = bent_len < len || memcmp(bent, flight, len) != 0;
         peers_feed(to, bent, bent_len);
         if (changed && (rdg_tlcp_state(to) == RDG_TLCP_OPEN || rdg_tlcp_peer(to))) abort();
+        if (changed && rdg_tlcp_state(to) == RDG_TLCP_FAILED)
+            canary((s.sessions[0] ? BENT_SERVER_RESUMED : BENT_SERVER) + turn % 2);
     }
-    rdg_tlcp_free(client);
-    rdg_tlcp_free(server);
+    scene_free(&s);
     return 0;
 }
