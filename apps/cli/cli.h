@@ -44,7 +44,7 @@ struct cli {
 };
 
 extern const command_t device_commands[], chain_commands[], contract_commands[], block_commands[],
-    key_commands[], key_sign_commands[], cert_commands[], tool_commands[];
+    key_commands[], key_sign_commands[], cert_commands[], ca_commands[], tool_commands[];
 
 /* args.c */
 bool cli_has(const cli_t *cli, const char *flag);
@@ -74,6 +74,9 @@ void out_fields(const json_t *object, const char *const *columns,
 /* Text of a (dotted) field, in a static buffer of 8 that rotate; "-" if absent. Fields ending in _ms are
  * formatted. */
 const char *out_text(const json_t *object, const char *path);
+
+/* A field's string as it is, of any length; "" if absent. Borrowed from object. */
+const char *out_raw(const json_t *object, const char *field);
 
 #define COLUMNS(...)                                                                                         \
     (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *)

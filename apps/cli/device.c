@@ -15,6 +15,19 @@ static rdg_err_t list(cli_t *cli) {
     return RDG_OK;
 }
 
+/* One line for each; who has to act sees it in capitals. */
+static void print_certificates(const json_t *list) {
+    const json_t *c;
+    size_t i;
+    json_array_foreach(list, i, c) {
+        const json_t *chain = json_object_get(c, "chain");
+        bool alarm = json_is_true(json_object_get(c, "alarm"));
+        printf("%-18s until %s%s\n", json_string_length(chain) ? json_string_value(chain) : "Certificates",
+               out_text(c, "not_after_ms"),
+               alarm ? ": NOT RENEWED, less than a tenth of its life is left" : "");
+    }
+}
+
 static rdg_err_t show(cli_t *cli) {
     json_t *answer = NULL;
     RDG_TRY(cli_component("device", cli->args[0]));
@@ -25,6 +38,7 @@ static rdg_err_t show(cli_t *cli) {
         out_fields(answer,
                    COLUMNS("Name=name", "State=state", "Last seen=last_seen_ms", "Public key=public_key",
                            "Architecture=arch", "Agent=agent_version", "Drivers=drivers"));
+        print_certificates(json_object_get(answer, "certificates"));
         if (json_array_size(json_object_get(answer, "chains")) > 0) printf("\n");
         out_table(json_object_get(answer, "chains"), COLUMNS("CHAIN=chain", "STATE=state", "HEIGHT=height",
                                                              "PEERS=peers", "POOL=pool", "NODE KIB=rss_kib"));

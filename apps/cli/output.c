@@ -119,3 +119,8 @@ void out_fields(const json_t *object, const char *const *columns, size_t count) 
         printf("%-18.*s %s\n", (int)(field - columns[c] - 1), columns[c], out_text(object, field));
     }
 }
+
+const char *out_raw(const json_t *object, const char *field) {
+    const char *text = json_string_value(json_object_get(object, field));
+    return text ? text : "";
+}

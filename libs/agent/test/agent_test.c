@@ -260,6 +260,22 @@ static json_t *telemetry_chain(cloud_t *c) {
     return json_array_get(json_object_get(c->telemetry, "chains"), 0);
 }
 
+/* The node's files fit together, its sign key is its validator key, and it trusts what its device trusts. */
+static void check_node_credentials(const json_t *prepared) {
+    char dir[PATH_MAX], key[129];
+    rdg_credentials_t *node = NULL, *device = NULL;
+    snprintf(dir, sizeof dir, "%s/agent/chains/c1/node", rdg_test_dir());
+    CHECK_OK(rdg_credentials_load(dir, "node", &node));
+    snprintf(dir, sizeof dir, "%s/agent", rdg_test_dir());
+    CHECK_OK(rdg_credentials_load(dir, "identity", &device));
+    rdg_hex_encode(rdg_cert_public(node->sign_cert)->b, 64, key);
+    CHECK_STR(key, text_of(prepared, "public_key"));
+    CHECK(rdg_cert_has_name(node->sign_cert, "d1.c1") && rdg_cert_has_name(device->sign_cert, "d1"));
+    CHECK(rdg_bytes_equal(rdg_cert_der(node->roots[0]), rdg_cert_der(device->roots[0])));
+    rdg_credentials_free(node);
+    rdg_credentials_free(device);
+}
+
 TEST(a_device_enrols_once_and_runs_a_chain_from_prepare_to_remove) {
     cloud_t c;
     cloud_start(&c);
@@ -272,8 +288,12 @@ TEST(a_device_enrols_once_and_runs_a_chain_from_prepare_to_remove) {
     CHECK_STR(json_string_value(json_object_get(keys, "driver")), "process");
     CHECK(json_integer_value(json_object_get(keys, "p2p_port")) > 0);
 
+    CHECK_STR(state_of(command(&c, "s0", "chain.start",
+                               "{\"chain\":\"c1\",\"genesis\":{\"chain_id\":7},\"peers\":[]}")),
+              "failed"); /* without certificates */
     r = command(&c, "s1", "chain.start", start_params(&c, r));
     CHECK_STR(state_of(r), "done");
+    check_node_credentials(keys);
     CHECK(json_string_value(json_object_get(json_object_get(r, "result"), "rpc_url")));
     AWAIT(&c, json_object_get(telemetry_chain(&c), "height") != NULL);
 
@@ -403,6 +423,50 @@ TEST(an_enrolment_that_is_refused_ends_the_agent_with_the_reason) {
     CHECK_ERR(rdg_agent_failure(a), RDG_E_UNAUTHENTICATED);
     CHECK(strstr(rdg_err_message(RDG_E_UNAUTHENTICATED), "the token is unknown"));
     rdg_agent_stop(a);
+    cloud_stop(&c);
+}
+
+static rdg_err_t failure_of(cloud_t *c, const char *token) {
+    rdg_agent_t *a = agent_start(c, token);
+    struct pollfd p = {.fd = rdg_agent_failed_fd(a), .events = POLLIN};
+    CHECK_EQ(poll(&p, 1, 10000), 1);
+    rdg_err_t err = rdg_agent_failure(a);
+    static char text[RDG_ERROR_TEXT_MAX];
+    snprintf(text, sizeof text, "%s", rdg_err_message(err));
+    rdg_agent_stop(a);
+    return rdg_fail(err, "%s", text);
+}
+
+TEST(an_answer_with_another_root_than_the_tokens_is_refused_and_leaves_nothing) {
+    cloud_t c;
+    rdg_test_ca_t other;
+    char path[PATH_MAX];
+    cloud_start(&c);
+    rdg_test_ca_init(&other, c.ca.now_s);
+    c.answers = &other;
+    CHECK_ERR(failure_of(&c, c.token), RDG_E_UNAUTHENTICATED);
+    CHECK(strstr(rdg_err_message(RDG_E_UNAUTHENTICATED), "ridge ca show"));
+    static const char *const files[] = {"enrolment.json", "roots.crt", "identity-sign.crt"};
+    for (size_t i = 0; i < 3; ++i) {
+        snprintf(path, sizeof path, "%s/agent/%s", rdg_test_dir(), files[i]);
+        CHECK(!rdg_file_exists(path));
+    }
+    /* The right cloud, the same token: enrolled. */
+    c.answers = &c.ca;
+    rdg_agent_t *a = agent_start(&c, c.token);
+    AWAIT(&c, c.online);
+    rdg_agent_stop(a);
+    CHECK(rdg_file_exists(path));
+    rdg_test_ca_fini(&other);
+    cloud_stop(&c);
+}
+
+TEST(a_token_without_the_roots_fingerprint_is_refused_before_it_is_sent) {
+    cloud_t c;
+    cloud_start(&c);
+    CHECK_ERR(failure_of(&c, "t-1"), RDG_E_INVALID);
+    CHECK(strstr(rdg_err_message(RDG_E_INVALID), "ridge device token"));
+    CHECK_EQ(c.enrolments, 0);
     cloud_stop(&c);
 }
 
