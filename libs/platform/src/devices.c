@@ -23,6 +23,7 @@ static rdg_err_t put_locked(rdg_platform_t *p, const char *name, json_t *identit
     if (d) {
         json_decref(d->identity);
         d->identity = identity;
+        d->barred = false;
         return RDG_OK;
     }
     d = rdg_calloc(1, sizeof *d);
@@ -122,6 +123,7 @@ static void touch(rdg_platform_t *p, const char *name, bool online, json_t *tele
     pthread_mutex_lock(&p->lock);
     device_t *d = find(p, name);
     if (d) {
+        online = online && !d->barred;
         came = online && !d->online;
         bool went = !online && d->online;
         d->online = online;
@@ -142,6 +144,14 @@ static void touch(rdg_platform_t *p, const char *name, bool online, json_t *tele
     pthread_mutex_unlock(&p->lock);
     json_decref(telemetry);
     if (save) save_seen(p, name, now);
+}
+
+void devices_bar(rdg_platform_t *p, const char *name) {
+    pthread_mutex_lock(&p->lock);
+    device_t *d = find(p, name);
+    if (d) d->barred = true;
+    pthread_mutex_unlock(&p->lock);
+    touch(p, name, false, NULL);
 }
 
 void devices_seen(rdg_platform_t *p, const char *name) {

@@ -151,7 +151,7 @@ void rdg_platform_on_revoked(rdg_platform_t *p, void (*fn)(void *ctx, const char
 void identity_revoked(rdg_platform_t *p, const char *device) {
     if (p->broker) (void)rdg_broker_remove_user(p->broker, device);
     /* A broker that cuts a user off itself does not publish the user's will. */
-    if (p->broker) devices_status(p, device, false);
+    devices_bar(p, device);
     if (p->revoked) p->revoked(p->revoked_ctx, device);
 }
 

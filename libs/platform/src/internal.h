@@ -30,6 +30,7 @@
 typedef struct device {
     char name[65];
     bool online;
+    bool barred; /* revoked: what was on its way when the broker cut it off does not bring it back */
     uint64_t last_seen_ms, saved_ms;
     json_t *identity;  /* public_key, arch, agent_version, drivers, enrolled_ms */
     json_t *telemetry; /* the last; NULL before the first */
@@ -89,6 +90,7 @@ bool devices_known(rdg_platform_t *p, const char *name);
 bool devices_online(rdg_platform_t *p, const char *name);
 rdg_err_t devices_key(rdg_platform_t *p, const char *name, rdg_sm2_public_t *out);
 void devices_seen(rdg_platform_t *p, const char *name);
+void devices_bar(rdg_platform_t *p, const char *name); /* until it enrols again */
 void devices_status(rdg_platform_t *p, const char *name, bool online);
 void devices_telemetry(rdg_platform_t *p, const char *name, json_t *telemetry); /* takes */
 rdg_err_t devices_absent(const char *name); /* the error that names an unknown device */
