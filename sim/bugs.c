@@ -26,6 +26,17 @@ static const bug_t all[] = {
      "agreement certified seal progress halt dragged"},
     {"kept-unjudged", "bytes that were refused replace what was prepared", "pbft", "byzzfuzz", 3000,
      "progress"},
+    /* Raft's core */
+    {"raft-vote-cleared", "a vote is forgotten when a candidate or leader steps down in its term", "raft",
+     "storm", 2000, "once leader"},
+    {"raft-vote-unrecorded", "votes are not recorded", "raft", "storm", 100, "durable"},
+    {"raft-entry-unrecorded", "entries are not recorded", "raft", "storm", 100, "durable"},
+    {"raft-minority", "a majority less one elects and commits", "raft", "storm", 500,
+     "leader agreement log abort seal"},
+    {"raft-stale-elected", "votes go to candidates that lack entries", "raft", "leaders-come-and-go", 2000,
+     "agreement lost halt abort"},
+    {"raft-unmatched", "entries are appended without a match of what is before them", "raft",
+     "leaders-come-and-go", 2000, "agreement log halt abort result"},
     /* the host */
     {"send-before-write", "messages leave before their records are written", "pbft", "storm", 50, "durable"},
     {"write-unsynced", "records are written and not synced", "pbft", "storm", 500, "once promise"},

@@ -17,6 +17,7 @@
  *   progress    after healing, everybody converges within the bound
  *   stall       in the storms that promise it: while transactions wait, a height is decided within the bound
  *   dragged     nobody correct changes to a view that nobody correct wished for
+ *   leader, log one leader of a term, one block for a height of a term (raft.c)
  *   evidence    nobody honest is accused
  *   halt        no correct replica stops by itself
  *   bounds      queues and runs stay within their limits */
@@ -63,8 +64,7 @@ static void check_result(world_t *w, const replica_t *r, uint64_t height, const 
 }
 
 void check_checkpoint(world_t *w, replica_t *r, const rdg_consensus_action_t *a) {
-    if (w->plan.protocol->byzantine &&
-        !keys_certificate_holds(w, a->certificate, RDG_PHASE_CHECKPOINT, a->height, &a->digest))
+    if (!keys_certificate_holds(w, a->certificate, RDG_PHASE_CHECKPOINT, a->height, &a->digest))
         world_violate(w, "seal", "replica %u has a checkpoint of %llu that does not hold", r->id,
                       (unsigned long long)a->height);
     check_result(w, r, a->height, &a->digest);
@@ -89,35 +89,32 @@ static uint64_t height_of(const rdg_statement_t *s) {
     return s->phase == RDG_PHASE_VIEW_CHANGE || s->phase == RDG_PHASE_NEW_VIEW ? 0 : s->height;
 }
 
-static bool said_before(replica_t *r, const rdg_statement_t *s, rdg_statement_t *old) {
+/* The first statement of its phase, epoch, view and height stays in the table; false if s contradicts it. */
+bool check_said(signed_statement_t *table, size_t *count, const rdg_statement_t *s) {
     uint64_t height = height_of(s), i = hash_of(s, height);
     for (;; ++i) {
-        signed_statement_t *e = &r->said[i % SIGNED_MAX];
+        signed_statement_t *e = &table[i % SIGNED_MAX];
         if (!e->used) {
-            RDG_ASSERT(r->said_count < SIGNED_MAX - 1);
+            RDG_ASSERT(*count < SIGNED_MAX - 1);
             *e = (signed_statement_t){true, *s};
-            ++r->said_count;
-            return false;
+            ++*count;
+            return true;
         }
-        if (e->statement.phase != s->phase || e->statement.epoch != s->epoch ||
-            e->statement.view != s->view || height_of(&e->statement) != height)
-            continue;
-        *old = e->statement;
-        return true;
+        if (e->statement.phase == s->phase && e->statement.epoch == s->epoch &&
+            e->statement.view == s->view && height_of(&e->statement) == height)
+            return rdg_hash_equal(&e->statement.digest, &s->digest);
     }
 }
 
 static void check_once(world_t *w, replica_t *r, const wire_t *m) {
     const rdg_statement_t *s = &m->statement;
-    rdg_statement_t old;
     bool is_view = m->kind == RDG_PHASE_VIEW_CHANGE || m->kind == RDG_PHASE_NEW_VIEW;
     if (r->wiped && is_view) return; /* docs/consensus.md: these it forgets, and counts as faulty then */
-    if (said_before(r, s, &old)) {
-        if (!rdg_hash_equal(&old.digest, &s->digest))
-            world_violate(w, "once", "replica %u signed two statements of phase %d, view %llu, height %llu",
-                          r->id, s->phase, (unsigned long long)s->view, (unsigned long long)s->height);
-        return;
-    }
+    size_t before = r->said_count;
+    if (!check_said(r->said, &r->said_count, s))
+        world_violate(w, "once", "replica %u signed two statements of phase %d, view %llu, height %llu",
+                      r->id, s->phase, (unsigned long long)s->view, (unsigned long long)s->height);
+    if (r->said_count == before) return; /* said again */
     if (m->kind <= RDG_PHASE_COMMIT && s->view < r->promised && !r->wiped)
         world_violate(w, "promise", "replica %u signs in view %llu after its change to %llu", r->id,
                       (unsigned long long)s->view, (unsigned long long)r->promised);

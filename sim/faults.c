@@ -64,6 +64,7 @@ void replica_start(world_t *w, replica_t *r) {
     world_say(w, "replica %u starts at height %llu with %zu records%s", r->id, (unsigned long long)l->height,
               l->record_count, amnesia ? ", amnesiac" : "");
     config.self = r->validator;
+    config.seed = dice_next(&w->dice);
     config.host.ctx = (char *)config.host.ctx + r->validator * w->signer_bytes;
     RDG_ASSERT(w->plan.protocol->create(&config, &r->core) == RDG_OK);
     r->up = true;

@@ -213,6 +213,7 @@ static bool may_build(world_t *w, replica_t *r, uint64_t *wait_ms) {
 void host_try_propose(world_t *w, replica_t *r) {
     uint64_t wait_ms;
     if (!r->up || r->halted != RDG_OK || !r->proposing.wanted || r->proposing.building || r->stepping) return;
+    if (r->proposing.height != r->ledger.height + 1) return; /* when the block before is executed */
     if (!may_build(w, r, &wait_ms)) {
         if (wait_ms == 0) return;
         item_t *it = world_add(w, ITEM_PROPOSE_TIMER, r->id, wait_ms);

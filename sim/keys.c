@@ -105,5 +105,6 @@ bool keys_certificate_holds(const world_t *w, rdg_bytes_t encoded, rdg_phase_t p
         signed_by |= (uint64_t)1 << index;
         ++count;
     }
-    return count >= w->plan.protocol->quorum(set->count);
+    bool by_leader = phase == RDG_PHASE_RAFT_LEADER;
+    return by_leader ? count == 1 : count >= w->plan.protocol->quorum(set->count);
 }

@@ -14,7 +14,8 @@ const char *sim_planted;
 typedef struct options {
     campaign_t campaign;
     bool json, replay, verbose, shrink;
-    const char *faults, *without, *lies, *revision;
+    const char *faults, *without, *lies, *revision,
+        *only; /* only: this planted bug, or those of a protocol */
     uint64_t seed;
 } options_t;
 
@@ -34,7 +35,7 @@ static int usage(const char *why) {
             "       sim/run --replay SEED [--scenario NAME] [--faults I,J|none] [--without WORD,...] [--lies "
             "WORD,...]\n"
             "               [--verbose]\n"
-            "       sim/run --bug NAME --seeds A..B … | --bugs [--jobs N]\n"
+            "       sim/run --bug NAME --seeds A..B … | --bugs[=NAME|PROTOCOL] [--jobs N]\n"
             "       sim/run --list\n",
             why);
     return 2;
@@ -238,6 +239,7 @@ static int hunt_bugs(const options_t *o) {
         c.protocol = protocol_find(b->protocol);
         c.scenario = scenario_find(b->scenario);
         if (!c.protocol || !c.scenario) return usage("a planted bug of an unknown protocol or scenario");
+        if (o->only && strcmp(o->only, b->name) != 0 && strcmp(o->only, b->protocol) != 0) continue;
         c.first = 1, c.last = b->seeds;
         sim_planted = b->name;
         runner_campaign(&c, is_found, &h);
@@ -267,7 +269,7 @@ int main(int argc, char **argv) {
         {"list", 0, NULL, 'l'},      {"faults", 1, NULL, 'f'},     {"without", 1, NULL, 'w'},
         {"lies", 1, NULL, 'L'},      {"verbose", 0, NULL, 'v'},    {"twice", 0, NULL, 't'},
         {"sm2", 0, NULL, 'm'},       {"bug", 1, NULL, 'b'},        {"revision", 1, NULL, 'R'},
-        {"no-shrink", 0, NULL, 'S'}, {"stop-after", 1, NULL, 'a'}, {"bugs", 0, NULL, 'B'},
+        {"no-shrink", 0, NULL, 'S'}, {"stop-after", 1, NULL, 'a'}, {"bugs", 2, NULL, 'B'},
         {NULL, 0, NULL, 0}};
     options_t o = {.campaign = {.jobs = 1, .stop_after_failures = 5}, .shrink = true, .revision = "unknown"};
     o.campaign.protocol = protocol_at(0);
@@ -291,7 +293,7 @@ int main(int argc, char **argv) {
         case 't': o.campaign.twice = true; break;
         case 'm': o.campaign.sm2 = true; break;
         case 'b': sim_planted = optarg; break;
-        case 'B': bugs = true; break;
+        case 'B': bugs = true, o.only = optarg; break;
         case 'R': o.revision = optarg; break;
         case 'S': o.shrink = false; break;
         case 'a': o.campaign.stop_after_failures = strtoull(optarg, NULL, 10); break;

@@ -12,7 +12,20 @@ static const protocol_t pbft = {
     .check_send = check_send,
 };
 
-static const protocol_t *const all[] = {&pbft};
+static uint32_t minority(uint32_t validators) {
+    return (validators - 1) / 2;
+}
+
+static const protocol_t raft = {
+    .name = "raft",
+    .create = rdg_raft_new,
+    .faults = minority,
+    .quorum = rdg_validators_majority,
+    .seal = RDG_PHASE_RAFT_LEADER,
+    .check_send = raft_check_send,
+};
+
+static const protocol_t *const all[] = {&pbft, &raft};
 
 const protocol_t *protocol_at(size_t i) {
     return i < sizeof all / sizeof all[0] ? all[i] : NULL;

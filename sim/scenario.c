@@ -62,8 +62,8 @@ static void weather(plan_t *p, dice_t *d) {
 /* Liars, disks that forget and validators that stay away: together at most f. */
 static void villains(plan_t *p, dice_t *d) {
     uint32_t f = p->protocol->faults(p->validators), evil, rotten, away;
-    if (!p->protocol->byzantine || f == 0) return;
-    evil = dice_percent(d, 70) ? 1 + (uint32_t)dice_below(d, f) : 0;
+    if (f == 0) return;
+    evil = p->protocol->byzantine && dice_percent(d, 70) ? 1 + (uint32_t)dice_below(d, f) : 0;
     uint32_t first = (uint32_t)dice_below(d, p->validators);
     for (uint32_t i = 0; i < evil; ++i) p->evil |= 1u << (first + i) % p->validators;
     rotten = f > evil && dice_percent(d, 40) ? 1 : 0;

@@ -197,6 +197,24 @@ static void lying_sources(plan_t *p, dice_t *d) {
         (void)plan_add(p, FAULT_CRASH, at, 500 + dice_below(d, 4000), (uint32_t)dice_below(d, p->validators));
 }
 
+/* --- Raft ------------------------------------------------------------------------------------------------- */
+
+/* Leaders stop or are cut off in quick succession, each with entries that others lack (Raft, figure 8). */
+static void leaders_come_and_go(plan_t *p, dice_t *d) {
+    chain_of(p, d, 3 + 2 * (uint32_t)dice_below(d, 2));
+    lossy(p, d);
+    p->view_timeout_ms = 400;
+    p->retransmit_ms = 100;
+    p->storm_ms = 20000;
+    p->think_ms = 50;
+    ahead_again_and_again(p, d, 4);
+    for (uint64_t at = 300; at < p->storm_ms; at += 200 + dice_below(d, 1500)) {
+        (void)plan_add(p, FAULT_LEADER, at, 200 + dice_below(d, 3000), 0);
+        fault_t *f = plan_add(p, FAULT_CUT, at, 200 + dice_below(d, 2000), 0);
+        f->mask = (uint32_t)dice_next(d) & (bit(p->validators) - 1);
+    }
+}
+
 const scenario_t scenarios_pbft[] = {
     {"restart-under-load", "one node restarts again and again; the others must go on", "pbft", one_restarts,
      0},
@@ -225,5 +243,7 @@ const scenario_t scenarios_pbft[] = {
     {"bad-disks", "power cuts between any two actions, full and slow disks", 0, bad_disks, 0},
     {"bad-clocks", "wall clocks that jump by up to 40 s", "pbft", bad_clocks, 0},
     {"lying-sources", "blocks with bad seals for those who catch up", "pbft", lying_sources, 0},
+    {"leaders-come-and-go", "leaders stop in quick succession, each with entries that others lack", 0,
+     leaders_come_and_go, 0},
     {0},
 };

@@ -258,6 +258,7 @@ static void world_free(world_t *w) {
         blob_unref(w->heard[i / HEARD_EACH][i % HEARD_EACH]);
     keys_free(w);
     rdg_free(w->sealings);
+    rdg_free(w->said);
     rdg_free(w->heap);
     rdg_free(w->replicas);
     rdg_free(w);
@@ -291,7 +292,8 @@ void world_run(const plan_t *plan, bool verbose, run_result_t *out) {
                                          .view_timeout_ms = plan->view_timeout_ms,
                                          .checkpoint_interval = plan->checkpoint_interval};
     w->sealings = rdg_calloc(SEALINGS_MAX, sizeof *w->sealings);
-    RDG_ASSERT(w->sealings != NULL);
+    w->said = rdg_calloc(SIGNED_MAX, sizeof *w->said);
+    RDG_ASSERT(w->sealings && w->said);
     make_replicas(w);
     keys_make(w);
     if (plan->scenario->begin) plan->scenario->begin(w);

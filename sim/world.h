@@ -165,6 +165,8 @@ typedef struct world {
     bool has_agreed[SIM_HEIGHTS], has_result[SIM_HEIGHTS];
     sealing_t *sealings;
     size_t sealing_count;
+    signed_statement_t *said; /* of all replicas together: leaders and entries of Raft */
+    size_t said_count;
     bool certified[SIM_HEIGHTS];
     rdg_hash_t certified_digest[SIM_HEIGHTS];
     tx_t txs[SIM_TXS_MAX];
@@ -263,6 +265,7 @@ bool keys_certificate_holds(const world_t *w, rdg_bytes_t encoded, rdg_phase_t p
                             const rdg_hash_t *digest);
 
 /* check.c */
+bool check_said(signed_statement_t *table, size_t *count, const rdg_statement_t *s);
 void check_send(world_t *w, replica_t *r, rdg_bytes_t bytes);
 void check_commit(world_t *w, replica_t *r, const rdg_consensus_action_t *a);
 void check_checkpoint(world_t *w, replica_t *r, const rdg_consensus_action_t *a);
@@ -270,6 +273,9 @@ void check_applied(world_t *w, replica_t *r, uint64_t height);
 void check_step(world_t *w, replica_t *r);
 void check_end(world_t *w);
 void check_voted(world_t *w, const rdg_statement_t *s, uint32_t validator); /* a signature that exists */
+
+/* raft.c */
+void raft_check_send(world_t *w, replica_t *r, rdg_bytes_t bytes);
 
 /* evil.c: what an evil replica makes of what its core would send */
 void evil_send(world_t *w, replica_t *r, uint32_t to, blob_t *bytes);

@@ -1,5 +1,6 @@
 #include "raft.h"
 #include "output.h"
+#include "planted.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
 #include <string.h>
@@ -198,7 +199,8 @@ rdg_err_t rdg_raft_new(const rdg_consensus_config_t *config, rdg_consensus_t **o
     if (!p) return rdg_fail(RDG_E_NO_MEMORY, "no memory for consensus");
     p->core.vtable = &vtable;
     p->config = *config;
-    p->majority = rdg_validators_majority(rdg_validators_total(&config->validators));
+    p->majority = rdg_validators_majority(rdg_validators_total(&config->validators)) -
+                  (PLANTED("raft-minority") && config->validators.count > 1 ? 1 : 0);
     p->voted = p->leader = p->transfer_to = RAFT_NOBODY;
     p->first = 1;
     rdg_random_seeded_init(&p->random, config->seed);

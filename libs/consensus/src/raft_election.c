@@ -1,4 +1,5 @@
 #include "output.h"
+#include "planted.h"
 #include "raft.h"
 #include <string.h>
 
@@ -16,6 +17,7 @@ rdg_err_t raft_follow(raft_t *p, uint64_t term, uint32_t leader, rdg_consensus_o
         p->heard_seq = 0;
         p->unsaved = true;
     }
+    if (PLANTED("raft-vote-cleared")) p->voted = RAFT_NOBODY, p->unsaved = true;
     if (p->role != RAFT_FOLLOWER) raft_set_election(p);
     p->role = RAFT_FOLLOWER;
     p->leader = leader;
@@ -34,6 +36,7 @@ static bool has_leader(const raft_t *p) {
 /* The candidate has all that may be committed, as far as this replica can tell. */
 static bool is_up_to_date(const raft_t *p, const raft_message_t *m) {
     raft_position_t end = {m->entry_term, m->height};
+    if (PLANTED("raft-stale-elected")) return true;
     return raft_reaches(end, raft_end(p)) && raft_reaches(end, p->floor) && m->height >= p->committed;
 }
 
@@ -134,7 +137,7 @@ rdg_err_t raft_on_vote(raft_t *p, const raft_message_t *m, rdg_consensus_output_
         m->term == p->term && (p->voted == RAFT_NOBODY || p->voted == m->from) && is_up_to_date(p, m);
     if (grants && p->voted == RAFT_NOBODY) {
         p->voted = m->from;
-        p->unsaved = true;
+        p->unsaved = !PLANTED("raft-vote-unrecorded");
         raft_set_election(p);
     }
     raft_message_t reply = {.kind = RAFT_VOTE_REPLY, .term = p->term, .flags = grants ? RAFT_FLAG_OK : 0};

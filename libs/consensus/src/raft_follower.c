@@ -1,5 +1,6 @@
 #include "certificate.h"
 #include "output.h"
+#include "planted.h"
 #include "raft.h"
 #include "ridge/base/assert.h"
 
@@ -150,7 +151,7 @@ rdg_err_t raft_on_append(raft_t *p, const raft_message_t *m, rdg_consensus_outpu
     hear(p, m);
     RDG_TRY(raft_tell_leader(p, out));
     if (m->first > p->last + 1) RDG_TRY(behind(p, m->from, m->commit, out));
-    bool agrees = m->height <= p->committed ||
+    bool agrees = m->height <= p->committed || (PLANTED("raft-unmatched") && m->height <= p->last) ||
                   (m->height <= p->last && m->entry_term != 0 && raft_term_at(p, m->height) == m->entry_term);
     if (!agrees) {
         RDG_TRY(take_seals(p, m, p->committed, out));

@@ -1,5 +1,6 @@
 #include "certificate.h"
 #include "output.h"
+#include "planted.h"
 #include "raft.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
@@ -111,7 +112,7 @@ rdg_err_t raft_log_append(raft_t *p, uint64_t term, const rdg_hash_t *digest, rd
                           rdg_consensus_output_t *out) {
     uint64_t height = p->last + 1;
     RDG_ASSERT(height - p->executed <= RDG_CONSENSUS_WINDOW && term <= p->term);
-    RDG_TRY(write_entry(p, height, term, digest, proposal, out));
+    if (!PLANTED("raft-entry-unrecorded")) RDG_TRY(write_entry(p, height, term, digest, proposal, out));
     uint8_t *data = rdg_memdup(proposal.data, proposal.len);
     if (!data) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a proposal of %zu bytes", proposal.len);
     while (height - p->first >= RAFT_SLOTS) drop_first(p);
