@@ -15,7 +15,6 @@ static bool account_changed(const account_t *a) {
 static rdg_err_t commit_account(state_t *s, const account_t *a, rdg_kv_batch_t *batch,
                                 tree_update_t *update) {
     ledger_key_t key = key_of(KEY_ACCOUNT, a->address.b, sizeof a->address.b);
-    rdg_state_account_path(&a->address, &update->path);
     update->value = rdg_bytes(NULL, 0);
     if (account_is_empty(a)) {
         rdg_kv_batch_delete(batch, key_view(&key));
@@ -37,7 +36,6 @@ static rdg_err_t commit_account(state_t *s, const account_t *a, rdg_kv_batch_t *
 
 static void commit_slot(const slot_t *slot, rdg_kv_batch_t *batch, tree_update_t *update) {
     ledger_key_t key = key_of_slot(&slot->account->address, &slot->key);
-    rdg_state_slot_path(&slot->account->address, &slot->key, &update->path);
     update->value = word_trimmed(&slot->value);
     if (update->value.len == 0)
         rdg_kv_batch_delete(batch, key_view(&key));
@@ -45,20 +43,38 @@ static void commit_slot(const slot_t *slot, rdg_kv_batch_t *batch, tree_update_t
         rdg_kv_batch_put(batch, key_view(&key), update->value);
 }
 
+/* What the paths are digests of, in the order of the updates (proof.h). */
+static void hash_paths(const rdg_sm3_input_t *keys, rdg_hash_t *digests, tree_update_t *updates,
+                       size_t count) {
+    rdg_sm3_tagged_many(RDG_DOMAIN_STATE_KEY, keys, count, digests);
+    for (size_t i = 0; i < count; ++i) updates[i].path = digests[i];
+}
+
 rdg_err_t state_commit(state_t *s, tree_t *tree, rdg_kv_batch_t *batch) {
-    tree_update_t *updates = rdg_calloc(s->account_count + s->slot_count + 1, sizeof *updates);
-    if (!updates) return RDG_E_NO_MEMORY;
-    size_t count = 0;
-    rdg_err_t err = RDG_OK;
-    for (size_t i = 0; err == RDG_OK && i < s->account_count; ++i)
-        if (account_changed(s->account_list[i]))
-            err = commit_account(s, s->account_list[i], batch, &updates[count++]);
-    for (size_t i = 0; i < s->slot_count; ++i) {
-        const slot_t *slot = s->slot_list[i];
-        if (memcmp(&slot->value, &slot->base, sizeof slot->base) != 0)
-            commit_slot(slot, batch, &updates[count++]);
+    size_t most = s->account_count + s->slot_count + 1, count = 0;
+    tree_update_t *updates = rdg_calloc(most, sizeof *updates);
+    rdg_sm3_input_t *keys = rdg_calloc(most, sizeof *keys);
+    rdg_hash_t *digests = rdg_calloc(most, sizeof *digests);
+    rdg_err_t err = updates && keys && digests ? RDG_OK : RDG_E_NO_MEMORY;
+    for (size_t i = 0; err == RDG_OK && i < s->account_count; ++i) {
+        const account_t *a = s->account_list[i];
+        if (!account_changed(a)) continue;
+        keys[count].head = rdg_bytes(a->address.b, sizeof a->address.b);
+        err = commit_account(s, a, batch, &updates[count++]);
     }
-    if (err == RDG_OK) err = tree_apply(tree, updates, count, batch);
+    for (size_t i = 0; err == RDG_OK && i < s->slot_count; ++i) {
+        const slot_t *slot = s->slot_list[i];
+        if (memcmp(&slot->value, &slot->base, sizeof slot->base) == 0) continue;
+        keys[count].head = rdg_bytes(slot->account->address.b, sizeof slot->account->address.b);
+        keys[count].body = rdg_bytes(slot->key.b, sizeof slot->key.b);
+        commit_slot(slot, batch, &updates[count++]);
+    }
+    if (err == RDG_OK) {
+        hash_paths(keys, digests, updates, count);
+        err = tree_apply(tree, updates, count, batch);
+    }
     rdg_free(updates);
+    rdg_free(keys);
+    rdg_free(digests);
     return err;
 }

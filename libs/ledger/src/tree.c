@@ -3,19 +3,25 @@
 #include <string.h>
 #include "ridge/base/alloc.h"
 #include "ridge/codec/rlp.h"
-#include "tree_page.h"
+#include "tree_hash.h"
 
 enum { BUCKET_DEPTH = 3, BUCKET_BITS = 12, BUCKETS = 1 << BUCKET_BITS, WORK_BYTES_MAX = 256 << 20 };
+enum { WAVE_PAGES = 256 };
 
-typedef struct top_node {
-    rdg_hash_t hash;
-    uint8_t kind;
-} top_node_t;
+/* Pages that an update has changed and that are not hashed and stored yet; they live in the arena. */
+typedef struct wave {
+    size_t count, capacity;
+    dirty_page_t **pages;
+    size_t bucket_count;
+    unsigned buckets[WAVE_PAGES];
+    tree_node_t whole[WAVE_PAGES]; /* what each bucket comes to */
+} wave_t;
 
 struct tree {
     rdg_kv_t *kv;
-    top_node_t top[2 * BUCKETS]; /* 1 is the root, BUCKETS.. the buckets */
-    rdg_arena_t work;            /* pages of the running update */
+    joined_t top[2 * BUCKETS]; /* 1 is the root, BUCKETS.. the buckets */
+    wave_t wave;
+    rdg_arena_t work; /* pages of the running update */
     rdg_buf_t raw;
     rdg_kv_batch_t *batch;
 };
@@ -25,15 +31,7 @@ static unsigned bucket_of(const rdg_hash_t *path) {
 }
 
 static void top_set(tree_t *t, unsigned i, const tree_node_t *n) {
-    t->top[i] = (top_node_t){.hash = n->hash, .kind = (uint8_t)n->kind};
-}
-
-static void top_join(tree_t *t, unsigned i) {
-    const top_node_t *l = &t->top[2 * i], *r = l + 1;
-    tree_node_t left = {.kind = (node_kind_t)l->kind, .hash = l->hash},
-                right = {.kind = (node_kind_t)r->kind, .hash = r->hash}, joined;
-    node_join(&left, &right, &joined);
-    top_set(t, i, &joined);
+    t->top[i] = (joined_t){.hash = n->hash, .kind = (uint8_t)n->kind};
 }
 
 static rdg_err_t load_buckets(tree_t *t, rdg_kv_iter_t *it) {
@@ -43,6 +41,7 @@ static rdg_err_t load_buckets(tree_t *t, rdg_kv_iter_t *it) {
         if (key.len != 4)
             return rdg_fail(RDG_E_CORRUPT, "the state tree has a page with a key of %zu bytes", key.len);
         RDG_TRY(page_decode(value, &page));
+        page_hash_leaves(&page);
         tree_node_t whole;
         page_node(&page, 1, &whole);
         top_set(t, BUCKETS + ((unsigned)key.data[2] << 4 | key.data[3] >> 4), &whole);
@@ -57,7 +56,12 @@ rdg_err_t tree_reload(tree_t *t) {
     RDG_TRY(rdg_kv_iter_open(t->kv, NULL, rdg_bytes(prefix, sizeof prefix), rdg_bytes(NULL, 0), &it));
     rdg_err_t err = load_buckets(t, it);
     rdg_kv_iter_close(it);
-    for (unsigned i = BUCKETS - 1; err == RDG_OK && i > 0; --i) top_join(t, i);
+    hash_queue_t q = {.tag = RDG_DOMAIN_STATE_INNER};
+    for (unsigned width = BUCKETS / 2; err == RDG_OK && width > 0; width /= 2) {
+        for (unsigned i = width; i < 2 * width; ++i)
+            joined_queue(&q, &t->top[2 * i], &t->top[2 * i + 1], &t->top[i]);
+        hash_queue_flush(&q);
+    }
     return err;
 }
 
@@ -80,6 +84,7 @@ rdg_err_t tree_open(rdg_kv_t *kv, tree_t **out) {
 void tree_close(tree_t *t) {
     if (!t) return;
     rdg_arena_fini(&t->work);
+    rdg_free(t->wave.pages);
     rdg_buf_fini(&t->raw);
     rdg_free(t);
 }
@@ -114,7 +119,6 @@ static const tree_update_t *with_leaf(tree_t *t, const tree_node_t *leaf, const 
 
 static void set_leaf(tree_node_t *slot, const rdg_hash_t *path, rdg_bytes_t value) {
     *slot = (tree_node_t){.kind = NODE_LEAF, .path = *path, .value = value};
-    rdg_state_leaf(path, value, &slot->hash);
 }
 
 /* depth: of the page that the slot would open. */
@@ -146,8 +150,21 @@ static rdg_err_t update_slot(tree_t *t, unsigned depth, tree_node_t *slot, const
     return update_page(t, depth, false, updates, count, slot);
 }
 
-static rdg_err_t store_page(tree_t *t, unsigned depth, bool existed, const tree_page_t *page,
-                            const rdg_hash_t *path, tree_node_t *out) {
+static bool wave_add(tree_t *t, dirty_page_t *page) {
+    wave_t *w = &t->wave;
+    if (w->count == w->capacity) {
+        size_t capacity = w->capacity ? 2 * w->capacity : 2 * WAVE_PAGES;
+        dirty_page_t **pages = rdg_realloc(w->pages, capacity * sizeof(dirty_page_t *));
+        if (!pages) return false;
+        w->pages = pages, w->capacity = capacity;
+    }
+    w->pages[w->count++] = page;
+    return true;
+}
+
+/* The page's form is known now; digests come with all others of the wave. */
+static rdg_err_t keep_page(tree_t *t, unsigned depth, bool existed, tree_page_t *page, const rdg_hash_t *path,
+                           tree_node_t *out) {
     unsigned used = 0;
     const tree_node_t *last = NULL;
     for (unsigned i = 0; i < PAGE_SLOTS; ++i)
@@ -157,15 +174,41 @@ static rdg_err_t store_page(tree_t *t, unsigned depth, bool existed, const tree_
         }
     ledger_key_t key = page_key(path, depth);
     bool collapses = used == 0 || (used == 1 && last->kind == NODE_LEAF && depth > BUCKET_DEPTH);
+    *out = used == 0 ? (tree_node_t){.kind = NODE_EMPTY} : *last;
     if (collapses) {
-        *out = used ? *last : (tree_node_t){.kind = NODE_EMPTY};
         if (existed) rdg_kv_batch_delete(t->batch, key_view(&key));
         return RDG_OK;
     }
-    uint8_t encoded[PAGE_BYTES_MAX];
-    rdg_kv_batch_put(t->batch, key_view(&key), rdg_bytes(encoded, page_encode(page, encoded)));
-    page_node(page, 1, out);
-    return RDG_OK;
+    if (used > 1) *out = (tree_node_t){.kind = NODE_INNER};
+    dirty_page_t *dirty = rdg_arena_alloc(&t->work, sizeof *dirty);
+    if (!dirty) return RDG_E_NO_MEMORY;
+    dirty->page = page, dirty->out = out, dirty->depth = depth, dirty->key = key;
+    return wave_add(t, dirty) ? RDG_OK : RDG_E_NO_MEMORY;
+}
+
+static int deepest_first(const void *a, const void *b) {
+    const dirty_page_t *x = *(dirty_page_t *const *)a, *y = *(dirty_page_t *const *)b;
+    return (x->depth < y->depth) - (x->depth > y->depth);
+}
+
+/* From the deepest pages up, so that a page's inner slots have their digests when it is hashed and stored. */
+static void finish_wave(tree_t *t) {
+    wave_t *w = &t->wave;
+    if (w->count > 0) qsort(w->pages, w->count, sizeof(dirty_page_t *), deepest_first);
+    for (size_t from = 0; from < w->count;) {
+        size_t to = from + 1;
+        while (to < w->count && w->pages[to]->depth == w->pages[from]->depth) ++to;
+        dirty_pages_hash(w->pages + from, to - from);
+        for (size_t i = from; i < to; ++i) {
+            uint8_t encoded[PAGE_BYTES_MAX];
+            size_t len = page_encode(w->pages[i]->page, encoded);
+            rdg_kv_batch_put(t->batch, key_view(&w->pages[i]->key), rdg_bytes(encoded, len));
+        }
+        from = to;
+    }
+    for (size_t i = 0; i < w->bucket_count; ++i) top_set(t, BUCKETS + w->buckets[i], &w->whole[i]);
+    w->count = w->bucket_count = 0;
+    rdg_arena_reset(&t->work);
 }
 
 /* Recursion goes one page down at a time: at most 61 deep, whatever the paths. */
@@ -189,7 +232,7 @@ static rdg_err_t update_page(tree_t *t, unsigned depth, bool exists, const tree_
         from = to;
     }
     if (err != RDG_OK) return err;
-    return store_page(t, depth, exists, page, &updates[0].path, out);
+    return keep_page(t, depth, exists, page, &updates[0].path, out);
 }
 
 static int by_path(const void *a, const void *b) {
@@ -197,39 +240,44 @@ static int by_path(const void *a, const void *b) {
 }
 
 static void join_above(tree_t *t, unsigned *dirty, size_t count) {
+    hash_queue_t q = {.tag = RDG_DOMAIN_STATE_INNER};
     while (count > 0 && dirty[0] > 1) {
         size_t parents = 0;
         for (size_t i = 0; i < count; ++i) {
             unsigned parent = dirty[i] / 2;
             if (parents > 0 && dirty[parents - 1] == parent) continue;
-            top_join(t, parent);
+            joined_queue(&q, &t->top[2 * parent], &t->top[2 * parent + 1], &t->top[parent]);
             dirty[parents++] = parent;
         }
+        hash_queue_flush(&q);
         count = parents;
     }
 }
 
 rdg_err_t tree_apply(tree_t *t, tree_update_t *updates, size_t count, rdg_kv_batch_t *batch) {
+    wave_t *w = &t->wave;
     unsigned *dirty = rdg_calloc(BUCKETS, sizeof *dirty);
     if (!dirty) return RDG_E_NO_MEMORY;
     size_t dirty_count = 0;
     rdg_err_t err = RDG_OK;
     t->batch = batch;
+    w->count = w->bucket_count = 0;
     qsort(updates, count, sizeof *updates, by_path);
     for (size_t from = 0; err == RDG_OK && from < count;) {
         unsigned bucket = bucket_of(&updates[from].path);
         size_t to = from + 1;
         while (to < count && bucket_of(&updates[to].path) == bucket) ++to;
-        tree_node_t whole;
-        err = update_page(t, BUCKET_DEPTH, true, updates + from, to - from, &whole);
-        if (err == RDG_OK) {
-            top_set(t, BUCKETS + bucket, &whole);
-            dirty[dirty_count++] = BUCKETS + bucket;
-        }
+        w->buckets[w->bucket_count] = bucket;
+        err = update_page(t, BUCKET_DEPTH, true, updates + from, to - from, &w->whole[w->bucket_count++]);
+        dirty[dirty_count++] = BUCKETS + bucket;
         from = to;
-        rdg_arena_reset(&t->work);
+        if (err == RDG_OK && (w->count >= WAVE_PAGES || w->bucket_count == WAVE_PAGES)) finish_wave(t);
     }
-    if (err == RDG_OK) join_above(t, dirty, dirty_count);
+    if (err == RDG_OK) {
+        finish_wave(t);
+        join_above(t, dirty, dirty_count);
+    }
+    rdg_arena_reset(&t->work);
     rdg_free(dirty);
     return err == RDG_OK ? rdg_kv_batch_err(batch) : err;
 }
@@ -271,11 +319,13 @@ static rdg_err_t descend(tree_t *t, const rdg_hash_t *path, rdg_buf_t *out, tree
         bucket = sole_bucket(t, node);
         const rdg_hash_t prefix = {{(uint8_t)(bucket >> 4), (uint8_t)(bucket << 4)}};
         RDG_TRY(load_page(t, &prefix, BUCKET_DEPTH, &page));
+        page_hash_leaves(&page);
         page_node(&page, 1, at);
         return RDG_OK;
     }
     for (unsigned depth = BUCKET_DEPTH; at->kind == NODE_INNER; ++depth) {
         RDG_TRY(load_page(t, path, depth, &page));
+        page_hash_leaves(&page);
         descend_page(&page, path_nibble(path, depth), out, at);
     }
     return RDG_OK;

@@ -24,7 +24,6 @@ rdg_err_t page_decode(rdg_bytes_t encoded, tree_page_t *out) {
             rdg_read_copy(&r, n->path.b, sizeof n->path.b);
             n->value = rdg_read_bytes(&r, rdg_read_u8(&r));
             if (n->value.len == 0 || n->value.len > RDG_PROOF_VALUE_MAX) r.failed = true;
-            if (rdg_reader_ok(&r)) rdg_state_leaf(&n->path, n->value, &n->hash);
         } else {
             n->kind = NODE_INNER;
             rdg_read_copy(&r, n->hash.b, sizeof n->hash.b);
@@ -34,6 +33,12 @@ rdg_err_t page_decode(rdg_bytes_t encoded, tree_page_t *out) {
         return rdg_fail(RDG_E_CORRUPT,
                         "a page of the state tree cannot be read: restore this node from its peers");
     return RDG_OK;
+}
+
+void page_hash_leaves(tree_page_t *p) {
+    for (unsigned i = 0; i < PAGE_SLOTS; ++i)
+        if (p->slots[i].kind == NODE_LEAF)
+            rdg_state_leaf(&p->slots[i].path, p->slots[i].value, &p->slots[i].hash);
 }
 
 size_t page_encode(const tree_page_t *p, uint8_t out[PAGE_BYTES_MAX]) {

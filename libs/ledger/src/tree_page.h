@@ -12,7 +12,7 @@ typedef enum node_kind { NODE_EMPTY = 0, NODE_LEAF = 1, NODE_INNER = 2 } node_ki
 /* What a subtree comes to. */
 typedef struct tree_node {
     node_kind_t kind;
-    rdg_hash_t hash;   /* zero when empty */
+    rdg_hash_t hash;   /* zero when empty; a leaf's may be left for later, see page_decode */
     rdg_hash_t path;   /* of a leaf */
     rdg_bytes_t value; /* of a leaf */
 } tree_node_t;
@@ -22,10 +22,11 @@ typedef struct tree_page {
 } tree_page_t;
 
 ledger_key_t page_key(const rdg_hash_t *path, unsigned depth); /* depth in nibbles */
-/* Values are views into encoded. CORRUPT. */
+/* Values are views into encoded. Leaves are left without their digests. CORRUPT. */
 rdg_err_t page_decode(rdg_bytes_t encoded, tree_page_t *out);
+void page_hash_leaves(tree_page_t *p);
 size_t page_encode(const tree_page_t *p, uint8_t out[PAGE_BYTES_MAX]);
-/* What the page's subtree `node` comes to: 1 is the whole page, 2n and 2n+1 are the halves of n, 16 to 31 the
+/* Of a page whose leaves are hashed: what the subtree `node` comes to: 1 is the whole page, 2n and 2n+1 are the halves of n, 16 to 31 the
  * slots. */
 void page_node(const tree_page_t *p, unsigned node, tree_node_t *out);
 /* What two siblings come to: collapse as the tree's rule says. */
