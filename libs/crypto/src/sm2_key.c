@@ -7,6 +7,7 @@
 #include <openssl/param_build.h>
 #include <string.h>
 #include "ridge/base/alloc.h"
+#include "ridge/base/secret.h"
 #include "sm2_digest.h"
 
 #define POINT_BYTES 65 /* 0x04, X, Y */
@@ -35,6 +36,7 @@ rdg_err_t rdg_sm2_key_wrap(EVP_PKEY *pkey, rdg_sm2_key_t **out) {
         ERR_clear_error();
         return rdg_fail(RDG_E_CRYPTO, "not an SM2 private key");
     }
+    RDG_PUBLIC(point, sizeof point);
     memcpy(key->public_key.b, point + 1, sizeof key->public_key.b);
     rdg_sm2_z(&key->public_key, &key->z);
     *out = key;

@@ -1,6 +1,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
+#include "ridge/base/secret.h"
 #include "ridge/crypto/sm2_message.h"
 #include "sm2_der.h"
 #include "sm2_digest.h"
@@ -24,6 +25,8 @@ static rdg_err_t sign(const rdg_sm2_key_t *key, const rdg_hash_t *e, bool low_s,
             err = rdg_crypto_fail("SM2 signing");
             break;
         }
+        RDG_PUBLIC(der, sizeof der);
+        RDG_PUBLIC(&der_len, sizeof der_len);
         err = rdg_sm2_signature_from_der(rdg_bytes(der, der_len), out);
         if (err != RDG_OK || !low_s || rdg_sm2_low_s(out)) break;
         err = RDG_E_CRYPTO;

@@ -4,6 +4,7 @@
 #include "gcrypt_init.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
+#include "ridge/base/secret.h"
 
 struct rdg_sm4 {
     gcry_cipher_hd_t handle;
@@ -83,7 +84,9 @@ rdg_err_t rdg_sm4_gcm_open(rdg_sm4_t *s, uint8_t *out, const uint8_t nonce[RDG_S
     if (len) must(gcry_cipher_decrypt(s->handle, out, len, in, len));
     uint8_t want[RDG_SM4_TAG_BYTES];
     must(gcry_cipher_gettag(s->handle, want, sizeof want));
-    if (rdg_ct_equal(want, tag, sizeof want)) return RDG_OK;
+    int right = rdg_ct_equal(want, tag, sizeof want);
+    RDG_PUBLIC(&right, sizeof right);
+    if (right) return RDG_OK;
     if (len) rdg_secure_zero(out, len);
     return rdg_fail(RDG_E_BAD_SIGNATURE, "SM4-GCM: the tag does not match");
 }

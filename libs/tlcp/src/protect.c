@@ -3,6 +3,7 @@
 #include <string.h>
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
+#include "ridge/base/secret.h"
 #include "ridge/crypto/hmac.h"
 
 #define MAC RDG_HMAC_SM3_BYTES
@@ -121,7 +122,9 @@ static size_t padding_of(const uint8_t *text, size_t len) {
     size_t value = text[len - 1], good = at_most(value + 1 + MAC, len);
     size_t window = len - MAC < PADDING_MAX + 1 ? len - MAC : PADDING_MAX + 1;
     size_t differs = 0;
-    for (size_t i = 0; i < window; i++) differs |= at_most(i, value) & (text[len - 1 - i] ^ value);
+    for (size_t i = 0; i < window; i++)
+        differs |=
+            at_most(i, rdg_opaque(value)) & (text[len - 1 - i] ^ value); /* else gcc counts by value - i */
     good &= at_most(differs, 0);
     return good & (value + 1);
 }
@@ -172,6 +175,8 @@ rdg_err_t rdg_tlcp_protect_open(rdg_tlcp_protect_t *p, uint8_t *record, size_t r
     bool right = is_gcm(p) ? open_gcm(p, record[0], body, body_len, content)
                            : open_cbc(p, record[0], body, body_len, content);
     p->sequence++;
+    RDG_PUBLIC(&right, sizeof right);
+    RDG_PUBLIC(content, sizeof *content);
     if (right) return RDG_OK;
     *content = rdg_bytes(NULL, 0);
     return rdg_fail(RDG_E_BAD_SIGNATURE, "TLCP: a record is not authentic");
