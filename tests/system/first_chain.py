@@ -71,8 +71,8 @@ class Play:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-def play(*arguments):
-    p = Play(*arguments, "--once", "--json")
+def play(*arguments, consensus="pbft"):
+    p = Play(*arguments, "--consensus", consensus, "--once", "--json")
     try:
         status, out = p.end()
         check(status == 0, f"exit status {status}:\n{''.join(p.said)}")
@@ -86,7 +86,7 @@ def play(*arguments):
     check(result["totals_match"] is True, "the totals of the chain are not those of the input")
     equal(result["readings_on_chain"], result["readings_in"], "readings on the chain")
     check(result["readings_in"] > 0, "no readings went in")
-    equal(result["consensus"], "pbft", "consensus")
+    equal(result["consensus"], consensus, "consensus")
     for name in FIELDS - {"totals_match", "consensus", "driver"}:
         check(isinstance(result[name], (int, float)) and result[name] > 0, f"{name} is {result[name]!r}")
     check(result["first_block_ms"] <= result["chain_create_ms"], "the first block came after the creation")
@@ -175,6 +175,12 @@ def readings_by_mqtt():
 @case
 def three_devices_only_when_asked_for():
     result = play("--driver", "process", "--devices", "3")
+    equal(result["devices"], 3, "devices")
+
+
+@case
+def three_devices_under_raft():
+    result = play("--driver", "process", "--devices", "3", consensus="raft")
     equal(result["devices"], 3, "devices")
 
 

@@ -21,6 +21,7 @@ def arguments():
     parser = argparse.ArgumentParser(prog="./run", description="Shows Ridge's first chain on this machine.")
     parser.add_argument("--once", action="store_true", help="destroy the chain at the end and stop everything")
     parser.add_argument("--devices", type=int, default=4, metavar="N", help="edge devices (default 4)")
+    parser.add_argument("--consensus", choices=("pbft", "raft"), default="pbft", help="who agrees how (default pbft)")
     parser.add_argument("--driver", choices=("auto", "oci", "process"), default="auto", help="how nodes run (default auto)")
     parser.add_argument("--readings", metavar="FILE.csv", help="meter readings; default: this machine's /proc")
     parser.add_argument("--rows", type=int, default=100, help="rows of the file for each device (default 100)")
@@ -153,8 +154,8 @@ def play(lab, options, show):
     show(f"{len(names)} devices are enrolled and online: {', '.join(names)}")
 
     begin = time.monotonic()
-    command = ["chain", "create", CHAIN, "--devices", ",".join(names), "--driver", driver]
-    if options.devices < 4:
+    command = ["chain", "create", CHAIN, "--devices", ",".join(names), "--driver", driver, "--consensus", options.consensus]
+    if options.devices < (3 if options.consensus == "raft" else 4):
         command.append("--allow-no-fault-tolerance")
     chain = lab.cli(*command, progress=True)
     create_ms = round((time.monotonic() - begin) * 1000)

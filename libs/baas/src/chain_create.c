@@ -10,6 +10,7 @@
 #define MEMORY_MIN (64ull << 20)
 #define PIDS_DEFAULT 128
 #define PBFT_MIN 4
+#define RAFT_MIN 3
 
 typedef struct asked {
     const char *name, *consensus, *driver, *image;
@@ -31,7 +32,13 @@ static rdg_err_t check_devices(const asked_t *a) {
                 return rdg_fail(RDG_E_INVALID,
                                 "device '%s' is given twice: each device runs one node of a chain", name);
     }
-    if (n < PBFT_MIN && !a->allow_no_tolerance)
+    bool is_raft = strcmp(a->consensus, "raft") == 0;
+    if (is_raft && n < RAFT_MIN && !a->allow_no_tolerance)
+        return rdg_fail(RDG_E_INVALID,
+                        "%zu device%s 0 faults under Raft (3 tolerate 1, 5 tolerate 2): add devices or pass "
+                        "--allow-no-fault-tolerance",
+                        n, n == 1 ? " tolerates" : "s tolerate");
+    if (!is_raft && n < PBFT_MIN && !a->allow_no_tolerance)
         return rdg_fail(
             RDG_E_INVALID,
             "%zu device%s 0 faults under PBFT (4 tolerate 1, 1 to 3 tolerate 0): add devices or pass "
@@ -48,10 +55,8 @@ static rdg_err_t check_words(const asked_t *a) {
             RDG_E_INVALID,
             "'%.64s' cannot be a chain's name: want 1 to 64 of [a-z0-9._-], first a letter or digit",
             a->name);
-    if (strcmp(a->consensus, "raft") == 0)
-        return rdg_fail(RDG_E_UNSUPPORTED, "consensus 'raft' comes with a later version: use pbft");
-    if (strcmp(a->consensus, "pbft") != 0)
-        return rdg_fail(RDG_E_INVALID, "consensus '%.32s' is not known: use pbft", a->consensus);
+    if (strcmp(a->consensus, "pbft") != 0 && strcmp(a->consensus, "raft") != 0)
+        return rdg_fail(RDG_E_INVALID, "consensus '%.32s' is not known: pbft or raft", a->consensus);
     for (size_t i = 0; i < 3; ++i) known = known || strcmp(a->driver, drivers[i]) == 0;
     if (!known)
         return rdg_fail(RDG_E_INVALID, "driver '%.32s' is not known: auto, process or oci", a->driver);

@@ -187,7 +187,11 @@ TEST(chain_creation_is_refused_when_it_cannot_succeed) {
         {"{\"name\":\"c\",\"devices\":[\"dev-1\",\"dev-2\",\"dev-3\",\"nobody\"]}", "'nobody' does not exist",
          404},
         {"{\"name\":\"c\",\"devices\":[\"dev-1\",\"dev-2\",\"dev-3\",\"dev-5\"]}", "'dev-5' is offline", 503},
-        {"{\"name\":\"c\",\"devices\":[\"dev-1\"],\"consensus\":\"raft\"}", "raft", 501},
+        {"{\"name\":\"c\",\"devices\":[\"dev-1\",\"dev-2\"],\"consensus\":\"raft\"}",
+         "2 devices tolerate 0 faults under Raft (3 tolerate 1, 5 tolerate 2): add devices or pass "
+         "--allow-no-fault-tolerance",
+         400},
+        {"{\"name\":\"c\",\"devices\":[\"dev-1\"],\"consensus\":\"luck\"}", "pbft or raft", 400},
         {"{\"name\":\"c\",\"devices\":[\"dev-1\"],\"driver\":\"vm\"}", "driver", 400},
         {"{\"name\":\"c\",\"devices\":[\"dev-1\"],\"driver\":\"process\",\"image\":\"x\"}", "image", 400},
         {"{\"name\":\"c\",\"devices\":[\"dev-1\"],\"memory_bytes\":1}", "64 MiB", 400},

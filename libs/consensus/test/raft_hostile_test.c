@@ -64,7 +64,7 @@ TEST(raft_what_a_replica_that_forgot_has_helped_to_decide_stays_decided) {
 }
 
 TEST(raft_storms_in_which_one_replica_loses_its_records) {
-    for (uint64_t seed = 1; seed <= 30; ++seed) {
+    for (uint64_t seed = 1; seed <= 16; ++seed) {
         sim_t *s = sim_new_raft(3 + 2 * (uint32_t)(seed % 2), 0, seed);
         s->loss_percent = (uint32_t)sim_below(s, 20);
         s->duplicate_percent = 20;
@@ -286,7 +286,7 @@ static bool lie(sim_t *s, sim_work_t *packet) {
 }
 
 TEST(raft_a_liar_crashes_nobody) {
-    for (uint64_t seed = 1; seed <= 40; ++seed) {
+    for (uint64_t seed = 1; seed <= 20; ++seed) {
         sim_t *s = sim_new_raft(3 + 2 * (uint32_t)(seed % 2), 0, seed);
         s->expect_violation = true;
         s->nodes[0].evil = true;

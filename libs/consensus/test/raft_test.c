@@ -327,15 +327,15 @@ static void storm(uint64_t seed, uint32_t validators, uint32_t torn) {
 }
 
 TEST(raft_survives_storms_of_loss_crashes_and_partitions) {
-    for (uint64_t seed = 1; seed <= 60; ++seed) storm(seed, 3, 0);
+    for (uint64_t seed = 1; seed <= 30; ++seed) storm(seed, 3, 0);
 }
 
 TEST(raft_survives_storms_with_other_sizes) {
-    for (uint64_t seed = 1; seed <= 12; ++seed)
+    for (uint64_t seed = 1; seed <= 5; ++seed)
         storm(seed, 1, 0), storm(seed, 2, 0), storm(seed, 4, 0), storm(seed, 5, 0), storm(seed, 7, 0);
 }
 
 /* A node dies in a step: before its disk, or after it with some of the rest done. */
 TEST(raft_survives_crashes_in_the_middle_of_any_step) {
-    for (uint64_t seed = 100; seed <= 160; ++seed) storm(seed, 3 + 2 * (uint32_t)(seed % 2), 1 + seed % 4);
+    for (uint64_t seed = 100; seed <= 125; ++seed) storm(seed, 3 + 2 * (uint32_t)(seed % 2), 1 + seed % 4);
 }

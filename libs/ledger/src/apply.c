@@ -25,10 +25,12 @@ typedef struct work {
 static rdg_err_t verify_seal(const rdg_ledger_t *l, const rdg_header_t *h, const rdg_hash_t *hash,
                              rdg_bytes_t seal) {
     rdg_certificate_t c;
+    const rdg_validator_set_t *set = &governance_epoch(&l->view->rules->g, h->height)->validators;
     rdg_err_t err = rdg_certificate_decode(seal, &c);
     if (err == RDG_OK)
-        err = rdg_certificate_verify(&c, &governance_epoch(&l->view->rules->g, h->height)->validators,
-                                     RDG_PHASE_COMMIT, h->height, hash);
+        err = rdg_genesis_is_raft(&l->genesis)
+                  ? rdg_certificate_verify_raft(&c, set, RDG_PHASE_RAFT_LEADER, h->height, hash)
+                  : rdg_certificate_verify(&c, set, RDG_PHASE_COMMIT, h->height, hash);
     return err == RDG_OK ? RDG_OK : rdg_fail_in(err, "seal of block %" PRIu64, h->height);
 }
 
@@ -187,7 +189,8 @@ static rdg_err_t check_checkpoint(rdg_ledger_t *l, const block_entry_t *e, rdg_b
     RDG_TRY(rdg_executed_hash(&e->executed, &ours));
     RDG_TRY(rdg_certificate_decode(certificate, &c));
     RDG_TRY(checkpoint_set(l, height, c.statement.epoch, &epoch));
-    RDG_TRY(rdg_certificate_verify(&c, &epoch.validators, RDG_PHASE_CHECKPOINT, height, &c.statement.digest));
+    RDG_TRY((rdg_genesis_is_raft(&l->genesis) ? rdg_certificate_verify_raft : rdg_certificate_verify)(
+        &c, &epoch.validators, RDG_PHASE_CHECKPOINT, height, &c.statement.digest));
     if (rdg_hash_equal(&c.statement.digest, &ours)) return RDG_OK;
     return rdg_fail(RDG_E_DIVERGED,
                     "block %" PRIu64 ": a quorum executed it to another result than this node: restore "

@@ -12,6 +12,10 @@
 
 #define CHAIN_ID_LIMIT (1ull << 53) /* JSON tools keep integers below it exactly */
 
+bool rdg_genesis_is_raft(const rdg_genesis_t *g) {
+    return strcmp(g->consensus, "raft") == 0;
+}
+
 void rdg_chain_params_default(rdg_chain_params_t *p) {
     *p = (rdg_chain_params_t){.block_interval_ms = 100,
                               .empty_block_ms = 0,

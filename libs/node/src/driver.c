@@ -111,7 +111,7 @@ static void act(rdg_node_t *n, const rdg_consensus_action_t *a) {
         break;
     case RDG_ACTION_EVIDENCE: history_evidence(n, a); break;
     case RDG_ACTION_VIEW: history_view(n, a); break;
-    case RDG_ACTION_READ: break;
+    case RDG_ACTION_READ: raft_read_answered(n, a); break;
     }
 }
 

@@ -137,10 +137,7 @@ static rdg_err_t new_core(rdg_node_t *n, rdg_consensus_t **out) {
         .rotate_every = n->epoch.rotate_every,
         .host = {host_sign, host_verify, host_digest, n},
     };
-    if (strcmp(n->genesis.consensus, "pbft") != 0)
-        return rdg_fail(RDG_E_UNSUPPORTED, "consensus '%s' is not supported by this version: use pbft",
-                        n->genesis.consensus);
-    return rdg_pbft_new(&config, out);
+    return raft_core_new(n, &config, out);
 }
 
 /* The epoch of the height after the head, and who this node and its peers are in it. */

@@ -92,6 +92,17 @@ typedef struct sync {
     uint64_t behind_since_ms, last_height;
 } sync_t;
 
+/* Questions for a read index: HTTP threads draw tickets, the loop asks the core for all that wait at once. */
+typedef struct reads {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint64_t drawn;             /* the last ticket */
+    uint64_t confirmed, height; /* tickets up to it have this height */
+    uint64_t refused;           /* tickets up to it have no answer */
+    uint64_t asked;             /* the core's question under way is for tickets up to it; the loop's own */
+    bool asking, closing;       /* asking: the loop's own */
+} reads_t;
+
 struct rdg_node {
     rdg_node_options_t options;
     char *dir;
@@ -123,6 +134,8 @@ struct rdg_node {
     proposing_t proposing;
     gossip_t gossip;
     sync_t sync;
+    reads_t reads;
+    uint64_t leaving_ms; /* since when it hands the lead over, to stop then */
     rdg_hash_t validated[NODE_VALIDATED_MAX];
     size_t validated_next;
     unsigned refusals; /* messages refused since the last tick */
@@ -186,6 +199,18 @@ void epoch_close(rdg_node_t *n);
 rdg_err_t history_open(rdg_node_t *n);
 void history_view(rdg_node_t *n, const rdg_consensus_action_t *a);
 void history_evidence(rdg_node_t *n, const rdg_consensus_action_t *a);
+
+/* raft.c: what is Raft's alone; under PBFT these do nothing */
+rdg_err_t raft_core_new(rdg_node_t *n, rdg_consensus_config_t *config, rdg_consensus_t **out); /* or PBFT's */
+/* Whether the block below the wanted one is executed: Raft wants proposals before. */
+bool raft_may_build(const rdg_node_t *n);
+void raft_open(rdg_node_t *n);
+void raft_close(rdg_node_t *n);
+void raft_read_answered(rdg_node_t *n, const rdg_consensus_action_t *a);
+/* Any thread: waits until this node shows all that was decided before the call; its height. UNAVAILABLE, UNSUPPORTED. */
+rdg_err_t raft_read_index(void *node, uint64_t *height);
+/* Before an orderly stop: another takes the lead, within a second or not at all. Runs the loop. */
+void raft_hand_over(rdg_node_t *n);
 
 /* lane.c: work on the ledger, one job at a time in order */
 job_t *lane_job(rdg_node_t *n, job_kind_t kind, rdg_bytes_t bytes, rdg_bytes_t seal);

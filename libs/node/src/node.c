@@ -166,6 +166,7 @@ static rdg_err_t open_all(rdg_node_t *n) {
                                   .submit = submit,
                                   .status = status_json,
                                   .consensus = consensus_status_json,
+                                  .read_index = raft_read_index,
                                   .ctx = n};
     RDG_TRY(rdg_node_rpc_new(&rpc, &n->rpc));
     status_refresh(n);
@@ -182,6 +183,7 @@ rdg_err_t rdg_node_open(const rdg_node_options_t *options, rdg_node_t **out) {
     n->started_ms = rdg_mono_ms(rdg_clock_system());
     rdg_list_init(&n->lane.jobs);
     pthread_mutex_init(&n->lock, NULL);
+    raft_open(n);
     rdg_err_t err = open_all(n);
     if (err != RDG_OK) {
         rdg_node_close(n);
@@ -204,6 +206,7 @@ rdg_err_t rdg_node_run(rdg_node_t *n, int *exit_status) {
     rdg_timer_start(n->tick, TICK_MS, TICK_MS);
     epoch_start(n);
     rdg_err_t err = rdg_loop_run(n->loop);
+    if (n->exit_status == 0) raft_hand_over(n);
     rdg_ledger_head(n->ledger, &head);
     rdg_log(RDG_LOG_INFO, "node.stop", RDG_U64("height", head.height), RDG_HEX("hash", head.hash.b, 32));
     *exit_status = n->exit_status;
@@ -223,6 +226,7 @@ uint16_t rdg_node_p2p_port(const rdg_node_t *n) {
 void rdg_node_close(rdg_node_t *n) {
     if (!n) return;
     n->closing = true;
+    raft_close(n);
     if (n->http) rdg_http_server_stop(n->http);
     rdg_node_rpc_free(n->rpc);
     lane_close(n);
@@ -239,5 +243,7 @@ void rdg_node_close(rdg_node_t *n) {
     rdg_free(n->peers);
     rdg_free(n->dir);
     pthread_mutex_destroy(&n->lock);
+    pthread_mutex_destroy(&n->reads.lock);
+    pthread_cond_destroy(&n->reads.changed);
     rdg_free(n);
 }

@@ -53,6 +53,7 @@ static bool may_build(rdg_node_t *n, uint64_t *wait_ms) {
 
 void driver_try_propose(rdg_node_t *n) {
     if (!n->proposing.wanted || n->proposing.building || n->seen.halted || n->closing) return;
+    if (!raft_may_build(n)) return;
     uint64_t wait_ms;
     if (!may_build(n, &wait_ms)) {
         if (wait_ms > 0) rdg_timer_start(n->proposing.timer, wait_ms, 0);

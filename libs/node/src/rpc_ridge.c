@@ -22,6 +22,15 @@ static rdg_err_t consensus(rdg_node_rpc_t *rpc, const json_t *params, json_t **r
     return rpc->options.consensus(rpc->options.ctx, result);
 }
 
+static rdg_err_t read_index(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
+    uint64_t height;
+    (void)params;
+    if (!rpc->options.read_index) return rdg_fail(RDG_E_UNSUPPORTED, "this node knows no read index");
+    RDG_TRY(rpc->options.read_index(rpc->options.ctx, &height));
+    *result = rdg_json_quantity(height);
+    return RDG_OK;
+}
+
 /* Seal and checkpoint certificate of a block, with the headers that they sign: enough to prove the block to
  * anyone who knows the validator set. */
 static rdg_err_t get_seal(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
@@ -53,5 +62,6 @@ const rpc_method_t rpc_ridge_methods[] = {
     {"ridge_status", status},
     {"ridge_consensus", consensus},
     {"ridge_getSeal", get_seal},
+    {"ridge_readIndex", read_index},
     {NULL, NULL},
 };

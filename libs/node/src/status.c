@@ -59,12 +59,15 @@ static json_t *peers_json(rdg_node_t *n) {
 static json_t *consensus_json(const rdg_node_t *n) {
     const rdg_consensus_status_t *c = &n->seen.consensus;
     const char *leader = c->leader < n->epoch.validators.count ? n->epoch.names[c->leader] : "";
-    return json_pack("{s:s, s:I, s:I, s:s, s:b, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "protocol",
-                     n->genesis.consensus, "view", (json_int_t)c->view, "epoch", (json_int_t)c->epoch,
-                     "leader", leader, "changing_view", (int)c->changing, "validators", (json_int_t)c->count,
-                     "quorum", (json_int_t)c->quorum, "voting", (int)c->voting, "committed_height",
-                     (json_int_t)c->committed_height, "self", (json_int_t)c->self, "last_height",
-                     (json_int_t)n->epoch.last_height, "evidence", (json_int_t)n->history.evidence_next);
+    json_t *o = json_pack(
+        "{s:s, s:I, s:I, s:s, s:b, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "protocol", n->genesis.consensus,
+        "view", (json_int_t)c->view, "epoch", (json_int_t)c->epoch, "leader", leader, "changing_view",
+        (int)c->changing, "validators", (json_int_t)c->count, "quorum", (json_int_t)c->quorum, "voting",
+        (int)c->voting, "committed_height", (json_int_t)c->committed_height, "self", (json_int_t)c->self,
+        "last_height", (json_int_t)n->epoch.last_height, "evidence", (json_int_t)n->history.evidence_next);
+    if (o && rdg_genesis_is_raft(&n->genesis))
+        json_object_set_new(o, "term", json_integer((json_int_t)c->view));
+    return o;
 }
 
 rdg_err_t status_json(void *node, json_t **out) {

@@ -136,6 +136,12 @@ void cluster_init_observers(cluster_t *c, size_t count, size_t validators) {
     write_files(c);
 }
 
+void cluster_use_raft(cluster_t *c) {
+    snprintf(c->genesis.consensus, sizeof c->genesis.consensus, "raft");
+    c->genesis.params.view_timeout_ms = 1000;
+    write_files(c);
+}
+
 static void run_node(cluster_t *c, size_t i) {
     char log[600];
     int status = 0;

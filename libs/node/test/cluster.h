@@ -30,6 +30,7 @@ void cluster_init_observers(cluster_t *c, size_t count, size_t validators);
 /* Writes peers.json of node i anew, with the nodes of which bit is set in `mask`. */
 void cluster_write_peers(cluster_t *c, size_t i, unsigned mask);
 void cluster_start(cluster_t *c, size_t i);
+void cluster_use_raft(cluster_t *c); /* before the first start; a base time-out of a second */
 void cluster_start_all(cluster_t *c);
 void cluster_kill(cluster_t *c, size_t i); /* SIGKILL, reaped */
 int cluster_stop(cluster_t *c, size_t i);  /* SIGTERM; its exit status */

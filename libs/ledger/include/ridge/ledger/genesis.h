@@ -59,6 +59,9 @@ typedef struct rdg_genesis {
     rdg_hash_t hash; /* set by parse */
 } rdg_genesis_t;
 
+/* Blocks are sealed by their leader alone, checkpoints by a majority (docs/raft.md); else by quorums. */
+bool rdg_genesis_is_raft(const rdg_genesis_t *g);
+
 void rdg_chain_params_default(rdg_chain_params_t *p);
 /* INVALID or MALFORMED name the field. Missing params take their defaults. */
 rdg_err_t rdg_genesis_parse(rdg_bytes_t json, rdg_genesis_t *out);

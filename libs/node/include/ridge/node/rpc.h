@@ -26,6 +26,8 @@ typedef struct rdg_node_rpc_options {
     rdg_err_t (*status)(void *ctx, json_t **out);
     /* Of ridge_consensus; the same. */
     rdg_err_t (*consensus)(void *ctx, json_t **out);
+    /* The answer of ridge_readIndex; may wait some seconds. Any thread. NULL: not supported. */
+    rdg_err_t (*read_index)(void *ctx, uint64_t *height);
     void *ctx;
 } rdg_node_rpc_options_t;
 

@@ -1,0 +1,185 @@
+/* Real nodes under Raft. */
+#include "cluster.h"
+#include "ridge/base/clock.h"
+#include "ridge/base/file.h"
+#include "ridge/test.h"
+
+#define BASE_MS 1000
+
+static void start(cluster_t *c, size_t count) {
+    cluster_init(c, count);
+    cluster_use_raft(c);
+    cluster_start_all(c);
+    for (size_t i = 0; i < count; ++i) cluster_wait_height(c, i, 1);
+}
+
+static rdg_hash_t send(cluster_t *c, size_t i) {
+    char code[32];
+    rdg_tx_t *tx = cluster_tx(c);
+    rdg_hash_t id = tx->id;
+    cluster_send(c, i, tx->raw, code);
+    CHECK_STR(code, "");
+    rdg_tx_unref(tx);
+    return id;
+}
+
+static void await(cluster_t *c, size_t i, const rdg_hash_t *id) {
+    json_decref(cluster_receipt(c, i, id));
+}
+
+/* The validator that node i takes for the leader; the count when it knows none. */
+static size_t leader_by(cluster_t *c, size_t i) {
+    json_t *status = cluster_rpc(c, i, "ridge_status", json_array(), NULL);
+    const json_t *consensus = json_object_get(status, "consensus");
+    const char *name = json_string_value(json_object_get(consensus, "leader"));
+    size_t leader = c->count;
+    CHECK_STR(json_string_value(json_object_get(consensus, "protocol")), "raft");
+    CHECK(json_integer_value(json_object_get(consensus, "term")) > 0);
+    for (size_t k = 0; name && k < c->count; ++k)
+        if (strcmp(name, c->genesis.validator_names[k]) == 0) leader = k;
+    json_decref(status);
+    return leader;
+}
+
+static size_t leader_of(cluster_t *c) {
+    for (int wait = 0; wait < 1000; ++wait) {
+        for (size_t i = 0; i < c->count; ++i) {
+            size_t leader = c->pids[i] ? leader_by(c, i) : c->count;
+            if (leader < c->count && c->pids[leader]) return leader;
+        }
+        cluster_pause(10);
+    }
+    rdg_test_fail(__FILE__, __LINE__, "there is no leader");
+    return 0;
+}
+
+TEST(one_two_three_and_five_nodes_of_raft_make_blocks) {
+    static const size_t sizes[] = {1, 2, 3, 5};
+    for (size_t k = 0; k < 4; ++k) {
+        cluster_t c;
+        start(&c, sizes[k]);
+        for (size_t i = 0; i < c.count; ++i) {
+            rdg_hash_t id = send(&c, i);
+            await(&c, (i + 1) % c.count, &id);
+        }
+        cluster_check_agreement(&c, 1);
+        cluster_fini(&c);
+        for (size_t i = 0; i < c.count; ++i) CHECK_OK(rdg_tree_remove(c.dirs[i], NULL));
+    }
+}
+
+TEST(the_next_block_comes_within_two_time_outs_of_a_leaders_death) {
+    cluster_t c;
+    start(&c, 3);
+    rdg_hash_t before = send(&c, 0);
+    for (size_t i = 0; i < 3; ++i) await(&c, i, &before);
+    for (int round = 0; round < 3; ++round) {
+        size_t leader = leader_of(&c), other = (leader + 1) % 3;
+        cluster_kill(&c, leader);
+        uint64_t died = rdg_mono_ms(rdg_clock_system());
+        rdg_hash_t id = send(&c, other);
+        await(&c, other, &id);
+        uint64_t took = rdg_mono_ms(rdg_clock_system()) - died;
+        if (took > 2 * BASE_MS)
+            rdg_test_fail(__FILE__, __LINE__, "it took %llu ms", (unsigned long long)took);
+        cluster_start(&c, leader);
+        cluster_wait_rpc(&c, leader);
+        await(&c, leader, &id);
+    }
+    cluster_check_agreement(&c, 1);
+    cluster_fini(&c);
+}
+
+TEST(a_leader_that_is_stopped_hands_over) {
+    cluster_t c;
+    start(&c, 3);
+    size_t leader = leader_of(&c), other = (leader + 1) % 3;
+    CHECK_EQ(cluster_stop(&c, leader), 0);
+    uint64_t stopped = rdg_mono_ms(rdg_clock_system());
+    rdg_hash_t id = send(&c, other);
+    await(&c, other, &id);
+    CHECK(rdg_mono_ms(rdg_clock_system()) - stopped < BASE_MS); /* nobody had to miss it first */
+    cluster_log_has(&c, leader, "node.lead_handed_over");
+    cluster_fini(&c);
+}
+
+TEST(any_node_gives_a_read_index_that_is_not_older_than_what_was_answered) {
+    cluster_t c;
+    char code[32];
+    start(&c, 3);
+    for (int round = 0; round < 10; ++round) {
+        size_t writer = (size_t)round % 3, reader = (size_t)(round + 1) % 3;
+        rdg_hash_t id = send(&c, writer);
+        await(&c, writer, &id);
+        uint64_t seen = cluster_height(&c, writer), index = 0;
+        json_t *result = cluster_rpc(&c, reader, "ridge_readIndex", json_array(), code);
+        CHECK_STR(code, "");
+        CHECK_OK(rdg_json_quantity_parse(result, &index));
+        json_decref(result);
+        CHECK(index >= seen);
+        CHECK(cluster_height(&c, reader) >= index);
+    }
+    size_t leader = leader_of(&c);
+    for (size_t i = 0; i < 3; ++i)
+        if (i != leader) cluster_kill(&c, i);
+    json_decref(cluster_rpc(&c, leader, "ridge_readIndex", json_array(), code));
+    CHECK_STR(code, "UNAVAILABLE");
+    cluster_fini(&c);
+}
+
+TEST(a_chain_of_pbft_has_no_read_index) {
+    cluster_t c;
+    char code[32];
+    cluster_init(&c, 1);
+    cluster_start_all(&c);
+    cluster_wait_height(&c, 0, 1);
+    json_decref(cluster_rpc(&c, 0, "ridge_readIndex", json_array(), code));
+    CHECK_STR(code, "UNSUPPORTED");
+    cluster_fini(&c);
+}
+
+TEST(all_nodes_of_raft_may_be_killed_at_once) {
+    cluster_t c;
+    start(&c, 3);
+    for (int round = 0; round < 3; ++round) {
+        rdg_hash_t ids[20];
+        for (size_t k = 0; k < 20; ++k) ids[k] = send(&c, k % 3);
+        await(&c, (size_t)round, &ids[0]);
+        for (size_t i = 0; i < 3; ++i) cluster_kill(&c, i);
+        cluster_start_all(&c);
+        for (size_t i = 0; i < 3; ++i) cluster_wait_rpc(&c, i);
+        for (size_t i = 0; i < 3; ++i) await(&c, i, &ids[0]); /* what was acknowledged is not lost */
+    }
+    cluster_check_agreement(&c, 1);
+    cluster_fini(&c);
+}
+
+static bool votes(cluster_t *c, size_t i) {
+    json_t *status = cluster_rpc(c, i, "ridge_status", json_array(), NULL);
+    bool voting = json_is_true(json_object_get(json_object_get(status, "consensus"), "voting"));
+    json_decref(status);
+    return voting;
+}
+
+TEST(a_node_that_lost_its_ledger_comes_back_under_raft) {
+    cluster_t c;
+    char path[600];
+    start(&c, 3);
+    rdg_hash_t id = send(&c, 0);
+    for (size_t i = 0; i < 3; ++i) await(&c, i, &id);
+    size_t lost = (leader_of(&c) + 1) % 3;
+    CHECK_EQ(cluster_stop(&c, lost), 0);
+    CHECK_OK(rdg_path_join(path, sizeof path, c.dirs[lost], "data"));
+    CHECK_OK(rdg_tree_remove(path, NULL));
+    cluster_start(&c, lost);
+    cluster_wait_rpc(&c, lost);
+    await(&c, lost, &id);
+    cluster_log_has(&c, lost, "node.lost_ledger");
+    for (int wait = 0; !votes(&c, lost) && wait < 500; ++wait) cluster_pause(20);
+    CHECK(votes(&c, lost));
+    size_t leader = leader_of(&c);
+    if (leader != lost) cluster_kill(&c, leader); /* the one that came back must be of use */
+    id = send(&c, lost);
+    await(&c, lost, &id);
+    cluster_fini(&c);
+}
