@@ -67,8 +67,8 @@ typedef struct rdg_consensus_host {
 
 typedef struct rdg_consensus_config {
     rdg_validator_set_t validators;
-    uint64_t first_height;  /* of this epoch; 0 and 1: the chain's first. What is before needs no proof here */
-    uint32_t self;          /* index, or count for an observer, who never votes */
+    uint64_t first_height; /* of this epoch; 0 and 1: the chain's first. What is before needs no proof here */
+    uint32_t self;         /* index, or count for an observer, who never votes */
     uint64_t retransmit_ms; /* own messages of an undecided height are sent again this often */
     /* PBFT: a height that takes longer is the leader's fault; 0: it never is. Raft: a leader that is silent for
      * this long, and up to half of it more, is replaced; at least two retransmit_ms, which is its heartbeat. */
