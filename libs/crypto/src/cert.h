@@ -17,4 +17,17 @@ void rdg_cert_common_name_of(const X509_NAME *name, char *out, size_t size);
 /* The default user id as libcrypto wants it; returns owned, NULL without memory. */
 ASN1_OCTET_STRING *rdg_cert_default_id(void);
 
+/* How a certificate leads to a root: itself first, the root last, and when all of them are valid. */
+typedef struct rdg_cert_way {
+    const rdg_cert_t *cert[RDG_CERT_CHAIN_MAX]; /* borrowed from the arguments */
+    size_t count;
+    int64_t from_s, until_s;
+} rdg_cert_way_t;
+
+/* The part of rdg_cert_verify that does not depend on the use, and the part that does. */
+rdg_err_t rdg_cert_find_way(const rdg_cert_t *leaf, const rdg_cert_t *const *others, size_t other_count,
+                            const rdg_cert_t *const *roots, size_t root_count, int64_t now_s,
+                            rdg_cert_way_t *way);
+rdg_err_t rdg_cert_check_use(const rdg_cert_t *leaf, rdg_cert_use_t use);
+
 #endif

@@ -30,6 +30,7 @@ typedef struct chain {
     const rdg_cert_t *leaf, *const *others, *const *roots;
     size_t other_count, root_count;
     time_t now;
+    rdg_cert_way_t *way;
 } chain_t;
 
 static const rdg_cert_t *cert_of(const chain_t *c, const X509 *x509) {
@@ -50,12 +51,22 @@ static int time_wrong(const X509 *x509, time_t now) {
     return ends < 0 ? X509_V_ERR_CERT_HAS_EXPIRED : X509_V_OK;
 }
 
+/* at: its place in the chain, from the leaf. */
+static void note(rdg_cert_way_t *way, const rdg_cert_t *cert, int at) {
+    int64_t from_s = rdg_cert_not_before_s(cert), until_s = rdg_cert_not_after_s(cert);
+    if (at < RDG_CERT_CHAIN_MAX) way->cert[at] = cert;
+    if (from_s > way->from_s) way->from_s = from_s;
+    if (until_s < way->until_s) way->until_s = until_s;
+}
+
 /* In the place of libcrypto's own last step, which verifies SM2 signatures a sixth as fast: the chain that it
  * built and whose extensions it checked, from the root (trusted as it is) to the leaf. */
 static int verify_links(X509_STORE_CTX *ctx) {
     const chain_t *c = X509_STORE_CTX_get_app_data(ctx);
     STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
     const rdg_cert_t *issuer = NULL;
+    c->way->count = (size_t)sk_X509_num(chain);
+    if (c->way->count > RDG_CERT_CHAIN_MAX) return 0; /* the depth is limited, so it is not */
     for (int at = sk_X509_num(chain) - 1; at >= 0; at--) {
         X509 *x509 = sk_X509_value(chain, at);
         const rdg_cert_t *cert = cert_of(c, x509);
@@ -68,6 +79,7 @@ static int verify_links(X509_STORE_CTX *ctx) {
             X509_STORE_CTX_set_error(ctx, wrong);
             return 0;
         }
+        note(c->way, cert, at);
         issuer = cert;
     }
     return 1;
@@ -88,9 +100,11 @@ static rdg_err_t run(X509_STORE_CTX *ctx, X509_STORE *store, chain_t *c, STACK_O
     return rdg_fail(code_of(reason), "certificate '%s': %s", name, X509_verify_cert_error_string(reason));
 }
 
-static rdg_err_t verify_chain(const rdg_cert_t *leaf, const rdg_cert_t *const *others, size_t other_count,
-                              const rdg_cert_t *const *roots, size_t root_count, int64_t now_s) {
-    chain_t c = {leaf, others, roots, other_count, root_count, (time_t)now_s};
+rdg_err_t rdg_cert_find_way(const rdg_cert_t *leaf, const rdg_cert_t *const *others, size_t other_count,
+                            const rdg_cert_t *const *roots, size_t root_count, int64_t now_s,
+                            rdg_cert_way_t *way) {
+    chain_t c = {leaf, others, roots, other_count, root_count, (time_t)now_s, way};
+    way->count = 0, way->from_s = INT64_MIN, way->until_s = INT64_MAX;
     X509_STORE *store = X509_STORE_new();
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     STACK_OF(X509) *stack = sk_X509_new_null();
@@ -106,10 +120,7 @@ static rdg_err_t verify_chain(const rdg_cert_t *leaf, const rdg_cert_t *const *o
     return err;
 }
 
-rdg_err_t rdg_cert_verify(const rdg_cert_t *leaf, rdg_cert_use_t use, const rdg_cert_t *const *others,
-                          size_t other_count, const rdg_cert_t *const *roots, size_t root_count,
-                          int64_t now_s) {
-    RDG_TRY(verify_chain(leaf, others, other_count, roots, root_count, now_s));
+rdg_err_t rdg_cert_check_use(const rdg_cert_t *leaf, rdg_cert_use_t use) {
     if (rdg_cert_allows(leaf, use)) return RDG_OK;
     char name[RDG_CERT_NAME_MAX];
     rdg_cert_common_name(leaf, name, sizeof name);
@@ -117,9 +128,18 @@ rdg_err_t rdg_cert_verify(const rdg_cert_t *leaf, rdg_cert_use_t use, const rdg_
                     use == RDG_CERT_SIGN ? "signing" : "encryption");
 }
 
+rdg_err_t rdg_cert_verify(const rdg_cert_t *leaf, rdg_cert_use_t use, const rdg_cert_t *const *others,
+                          size_t other_count, const rdg_cert_t *const *roots, size_t root_count,
+                          int64_t now_s) {
+    rdg_cert_way_t way;
+    RDG_TRY(rdg_cert_find_way(leaf, others, other_count, roots, root_count, now_s, &way));
+    return rdg_cert_check_use(leaf, use);
+}
+
 rdg_err_t rdg_cert_verify_ca(const rdg_cert_t *ca, const rdg_cert_t *const *others, size_t other_count,
                              const rdg_cert_t *const *roots, size_t root_count, int64_t now_s) {
-    RDG_TRY(verify_chain(ca, others, other_count, roots, root_count, now_s));
+    rdg_cert_way_t way;
+    RDG_TRY(rdg_cert_find_way(ca, others, other_count, roots, root_count, now_s, &way));
     if (rdg_cert_may_issue(ca)) return RDG_OK;
     char name[RDG_CERT_NAME_MAX];
     rdg_cert_common_name(ca, name, sizeof name);

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "handshake.h"
+#include "ridge/crypto/cert_cache.h"
 
 static void certificate_put(rdg_writer_t *w, const rdg_cert_t *cert) {
     rdg_bytes_t der = rdg_cert_der(cert);
@@ -56,7 +57,9 @@ static rdg_err_t certificates_parse(rdg_tlcp_t *t, rdg_bytes_t body) {
         if (h->cert_count == RDG_TLCP_CERTS_MAX)
             return REFUSE(t, bad_certificate, RDG_E_PROTOCOL, "TLCP: more than %d certificates",
                           RDG_TLCP_CERTS_MAX);
-        rdg_err_t err = rdg_cert_parse(der, &h->certs[h->cert_count]);
+        rdg_cert_t **cert = &h->certs[h->cert_count];
+        rdg_err_t err =
+            t->config->certs ? rdg_cert_cache_parse(t->config->certs, der, cert) : rdg_cert_parse(der, cert);
         if (err != RDG_OK) return refuse_certificate(t, err);
         h->cert_count++;
     }
@@ -113,6 +116,16 @@ static const rdg_cert_t *find_pinned(const rdg_tlcp_config_t *c, const handshake
     return NULL;
 }
 
+/* Under the pinned root if there is one. */
+static rdg_err_t verify_under(const rdg_tlcp_config_t *c, const rdg_cert_t *pinned, const rdg_cert_t *leaf,
+                              rdg_cert_use_t use, const rdg_cert_t *const *others, size_t other_count,
+                              int64_t now_s) {
+    if (pinned) return rdg_cert_verify(leaf, use, others, other_count, &pinned, 1, now_s);
+    if (c->certs && c->root_count > 0)
+        return rdg_cert_cache_verify(c->certs, leaf, use, others, other_count, now_s);
+    return rdg_cert_verify(leaf, use, others, other_count, c->roots, c->root_count, now_s);
+}
+
 rdg_err_t rdg_tlcp_certificates_take(rdg_tlcp_t *t, rdg_bytes_t body) {
     handshake_t *h = t->handshake;
     const rdg_tlcp_config_t *c = t->config;
@@ -126,11 +139,9 @@ rdg_err_t rdg_tlcp_certificates_take(rdg_tlcp_t *t, rdg_bytes_t body) {
     for (size_t i = 1; i < h->cert_count; i++)
         if (i != enc_at) others[other_count++] = h->certs[i];
     const rdg_cert_t *pinned = c->root_pin ? find_pinned(c, h) : NULL;
-    const rdg_cert_t *const *roots = pinned ? &pinned : c->roots;
-    size_t root_count = pinned ? 1 : c->root_count;
-    rdg_err_t err = rdg_cert_verify(sign, RDG_CERT_SIGN, others, other_count, roots, root_count, t->now_s);
+    rdg_err_t err = verify_under(c, pinned, sign, RDG_CERT_SIGN, others, other_count, t->now_s);
     if (err == RDG_OK && enc)
-        err = rdg_cert_verify(enc, RDG_CERT_ENCRYPT, others, other_count, roots, root_count, t->now_s);
+        err = verify_under(c, pinned, enc, RDG_CERT_ENCRYPT, others, other_count, t->now_s);
     if (err != RDG_OK) return refuse_certificate(t, err);
     RDG_TRY(check_peer(t, sign));
     if (pinned) t->pinned = rdg_cert_ref((rdg_cert_t *)(uintptr_t)pinned);

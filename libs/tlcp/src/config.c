@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "engine.h"
+#include "ridge/crypto/cert_cache.h"
 
 /* Whether the certificates that the suite needs can be there. */
 static bool suite_possible(const rdg_tlcp_config_t *c, rdg_tlcp_role_t role, rdg_tlcp_suite_t suite) {
@@ -67,6 +68,8 @@ static const char *config_wrong(const rdg_tlcp_config_t *c, rdg_tlcp_role_t role
     bool pinned = client && c->root_pin;
     if (pinned && c->root_count > 0) return "there is a root and the fingerprint of one";
     if (verifies && c->root_count == 0 && !pinned) return "there is no root to trust";
+    if (c->certs && !pinned && !rdg_cert_cache_has_roots(c->certs, c->roots, c->root_count))
+        return "the cache of certificates was made with other roots";
     if (client && c->server_name && !name_right(c->server_name))
         return "the server's name is not 1 to 253 printable characters";
     const char *wrong = client && bare ? NULL : keys_wrong(c, !client);

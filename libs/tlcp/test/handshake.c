@@ -1,5 +1,6 @@
 #include "kit.h"
 #include "prf.h"
+#include "ridge/crypto/cert_cache.h"
 
 static const rdg_tlcp_suite_t suites[] = {RDG_TLCP_ECC_SM4_GCM_SM3, RDG_TLCP_ECC_SM4_CBC_SM3,
                                           RDG_TLCP_ECDHE_SM4_GCM_SM3, RDG_TLCP_ECDHE_SM4_CBC_SM3};
@@ -107,6 +108,35 @@ TEST(tlcp_client_authentication_is_as_configured) {
         }
     }
     pki_free(&pki);
+}
+
+/* The second handshake knows both peers' certificates already; who is refused then, is refused still. */
+TEST(tlcp_opens_with_certificates_that_are_known) {
+    pki_t pki, foreign;
+    pair_t p;
+    rdg_cert_cache_t *cache = NULL;
+    pki_make(&pki), pki_make(&foreign);
+    CHECK_OK(rdg_cert_cache_new(pki.roots, 1, 100, &cache));
+    for (int i = 0; i < 3; i++) {
+        pair_make(&p, &pki);
+        p.client_config.certs = p.server_config.certs = cache;
+        pair_suite(&p, suites[i]);
+        pair_start(&p);
+        pair_run(&p, 1000);
+        pair_open(&p);
+        CHECK(rdg_cert_has_name(rdg_tlcp_peer(p.server), "client"));
+        pair_stop(&p);
+    }
+    p.client_config.peer_name = "another";
+    pair_start(&p);
+    pair_run(&p, 1000);
+    CHECK_STR(rdg_tlcp_alert_name(rdg_tlcp_alert_sent(p.client)), "certificate_unknown");
+    pair_stop(&p);
+    rdg_tlcp_t *t;
+    p.client_config.roots = foreign.roots;
+    CHECK_ERR(rdg_tlcp_new(&p.client_config, RDG_TLCP_CLIENT, NOW, rdg_test_random(), &t), RDG_E_INVALID);
+    rdg_cert_cache_free(cache);
+    pki_free(&pki), pki_free(&foreign);
 }
 
 TEST(tlcp_server_prefers_and_nothing_in_common_is_refused) {

@@ -83,6 +83,7 @@ typedef enum rdg_tlcp_order {
 } rdg_tlcp_order_t;
 
 struct rdg_tlcp_sessions; /* sessions.h */
+struct rdg_cert_cache;    /* ridge/crypto/cert_cache.h */
 
 /* Everything is borrowed and must outlive the engines that use it. */
 typedef struct rdg_tlcp_config {
@@ -108,6 +109,7 @@ typedef struct rdg_tlcp_config {
     rdg_err_t (*accept_peer)(void *ctx, const rdg_cert_t *sign_cert);
     void *accept_ctx;
     struct rdg_tlcp_sessions *sessions; /* to resume from and to keep in; NULL: every handshake is whole */
+    struct rdg_cert_cache *certs;       /* of peers, made with `roots`; NULL: each is verified anew */
     const char *server_name;            /* clients: sent as the extension server_name; NULL: none */
     /* Clients: sends the client's ephemeral key without the outer length that the standard asks for, as
      * some servers want it. Both forms are read. */
