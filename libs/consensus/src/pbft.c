@@ -16,6 +16,7 @@ static rdg_err_t on_synced(pbft_t *p, const rdg_consensus_event_t *e, rdg_consen
     p->decided_ms = p->now_ms;
     pbft_progress(p);
     if (p->checkpoint + 1 < e->height) p->checkpoint = e->height - 1;
+    if (p->checkpoint_base + 1 < e->height) p->checkpoint_base = e->height - 1;
     if (e->bytes.len > 0) RDG_TRY(pbft_keep_proof(&p->seal, e->bytes));
     RDG_TRY(pbft_amnesia_end(p, out));
     return pbft_advance(p, out);

@@ -67,7 +67,8 @@ typedef struct slot {
 
 typedef struct checkpoint_slot {
     uint64_t height;
-    bool own;
+    bool own, settled; /* settled: its certificate was put out */
+    uint32_t resent;
     rdg_hash_t own_digest;
     vote_t votes[RDG_VALIDATORS_MAX];
 } checkpoint_slot_t;
@@ -89,17 +90,18 @@ typedef struct pbft {
     bool amnesia; /* its records are lost: no votes up to amnesia_until, which is not known before a quorum
                      spoke */
     uint64_t now_ms, view, committed, executed, checkpoint, wanted, amnesia_until;
+    uint64_t checkpoint_base;       /* up to there the checkpoints are no matter of this core */
     uint64_t decided_ms, ticked_at; /* when, and at which height the last tick found us */
     uint32_t idle_ticks;            /* ticks since then without a decision */
     rdg_hash_t committed_digest;
     /* The view: `changing` until its leader has opened it. new_view is the message that did so, for those who
      * missed it; choice is what this view must propose. */
-    bool changing, suspecting;
-    uint32_t attempts;   /* views tried since the last decision */
-    uint64_t watch_ms;   /* since when something waits to be decided; 0: nothing does */
-    uint64_t changed_ms; /* when the own view change was last sent */
-    const char *why;     /* the last view was left */
-    uint64_t work_ms;    /* when the host last had work; 0: never */
+    bool changing, suspecting, rotating; /* rotating: the turn of this view's leader is over */
+    uint32_t attempts;                   /* views tried since the last decision */
+    uint64_t watch_ms;                   /* since when something waits to be decided; 0: nothing does */
+    uint64_t changed_ms;                 /* when the own view change was last sent */
+    const char *why;                     /* the last view was left */
+    uint64_t work_ms;                    /* when the host last had work; 0: never */
     change_t changes[RDG_VALIDATORS_MAX];
     proof_t new_view;
     choice_t choice;
@@ -213,6 +215,8 @@ rdg_err_t pbft_consider_view(pbft_t *p, rdg_consensus_output_t *out);
 rdg_err_t pbft_resend_change(pbft_t *p, uint32_t to, rdg_consensus_output_t *out);
 /* Whoever speaks in an earlier view gets the message that opened this one. */
 rdg_err_t pbft_answer_view(pbft_t *p, uint32_t to, uint64_t view, rdg_consensus_output_t *out);
+/* A leader's turn is over: all who decided the last block of it change the view, without a time-out. */
+rdg_err_t pbft_rotate(pbft_t *p, rdg_consensus_output_t *out);
 bool pbft_is_view_key(rdg_bytes_t key);
 rdg_err_t pbft_restore_view(pbft_t *p, const rdg_consensus_record_t *r);
 void pbft_resume_view(pbft_t *p); /* after all records */

@@ -5,8 +5,11 @@
 /* A checkpoint vote is not on record: its digest is read from the durable, executed block again, so that a
  * restarted replica can only repeat it. */
 
+#define CHECKPOINT_RESENDS 20
+
 static checkpoint_slot_t *slot_of(pbft_t *p, uint64_t height) {
-    if (height <= p->checkpoint || height > p->committed + RDG_CONSENSUS_WINDOW) return NULL;
+    uint64_t end = p->committed + RDG_CONSENSUS_WINDOW;
+    if (height <= p->checkpoint_base || height > end || end - height >= CHECKPOINT_SLOTS) return NULL;
     checkpoint_slot_t *c = &p->checkpoints[height % CHECKPOINT_SLOTS];
     if (c->height > height) return NULL;
     if (c->height != height) {
@@ -33,7 +36,7 @@ static const rdg_hash_t *quorum_digest(const pbft_t *p, const checkpoint_slot_t 
 /* A checkpoint is reported only for what this replica executed itself, so that the host can store it beside
  * the block. */
 static rdg_err_t settle(pbft_t *p, checkpoint_slot_t *c, rdg_consensus_output_t *out) {
-    const rdg_hash_t *digest = c->own ? quorum_digest(p, c) : NULL;
+    const rdg_hash_t *digest = c->own && !c->settled ? quorum_digest(p, c) : NULL;
     if (!digest) return RDG_OK;
     if (!rdg_hash_equal(digest, &c->own_digest)) return diverge(p, c->height, digest, out);
     rdg_statement_t s = {RDG_PHASE_CHECKPOINT, p->config.validators.epoch, 0, c->height, *digest};
@@ -45,9 +48,11 @@ static rdg_err_t settle(pbft_t *p, checkpoint_slot_t *c, rdg_consensus_output_t 
                                                         .height = c->height,
                                                         .digest = *digest,
                                                         .certificate = rdg_buf_view(&certificate)});
-    if (err == RDG_OK) err = pbft_keep_proof(&p->checkpoint_proof, rdg_buf_view(&certificate));
+    if (err == RDG_OK && c->height > p->checkpoint)
+        err = pbft_keep_proof(&p->checkpoint_proof, rdg_buf_view(&certificate));
     rdg_buf_fini(&certificate);
-    if (err == RDG_OK) p->checkpoint = c->height;
+    if (err == RDG_OK) c->settled = true;
+    if (err == RDG_OK && c->height > p->checkpoint) p->checkpoint = c->height;
     return err;
 }
 
@@ -90,26 +95,42 @@ rdg_err_t pbft_executed(pbft_t *p, uint64_t height, const rdg_hash_t *digest, rd
     return pbft_advance(p, out); /* there may be room again */
 }
 
+static rdg_err_t send_settled(pbft_t *p, uint32_t to, const checkpoint_slot_t *c,
+                              rdg_consensus_output_t *out) {
+    rdg_statement_t s = {RDG_PHASE_CHECKPOINT, p->config.validators.epoch, 0, c->height, c->own_digest};
+    proof_t proof = {NULL, 0};
+    rdg_buf_t certificate;
+    rdg_buf_init(&certificate, 16384);
+    rdg_err_t err = pbft_certificate(p, c->votes, &s, &certificate);
+    if (err == RDG_OK) err = pbft_keep_proof(&proof, rdg_buf_view(&certificate));
+    rdg_buf_fini(&certificate);
+    if (err == RDG_OK) err = pbft_send_proof(p, to, &proof, out);
+    pbft_proof_clear(&proof);
+    return err;
+}
+
 /* A vote that comes twice for a settled height is asked again by somebody who lacks the others' votes. */
 static rdg_err_t answer_late_vote(pbft_t *p, const message_t *m, rdg_consensus_output_t *out) {
     checkpoint_slot_t *c = &p->checkpoints[m->statement.height % CHECKPOINT_SLOTS];
-    if (p->checkpoint_proof.len == 0) return RDG_OK;
-    if (c->height == m->statement.height && !c->votes[m->index].present)
-        return pbft_take_vote(c->votes, m, out);
-    return pbft_may_answer(p, m->index) ? pbft_send_proof(p, m->index, &p->checkpoint_proof, out) : RDG_OK;
+    if (c->height != m->statement.height || !c->settled) {
+        bool can = p->checkpoint_proof.len > 0 && pbft_may_answer(p, m->index);
+        return can ? pbft_send_proof(p, m->index, &p->checkpoint_proof, out) : RDG_OK;
+    }
+    if (!c->votes[m->index].present) return pbft_take_vote(c->votes, m, out);
+    return pbft_may_answer(p, m->index) ? send_settled(p, m->index, c, out) : RDG_OK;
 }
 
 rdg_err_t pbft_checkpoint_vote(pbft_t *p, const message_t *m, rdg_consensus_output_t *out) {
-    if (m->statement.height <= p->checkpoint) return answer_late_vote(p, m, out);
     checkpoint_slot_t *c = slot_of(p, m->statement.height);
-    if (!c) return RDG_OK;
+    if (!c && m->statement.height > p->committed) return RDG_OK;
+    if (!c || c->settled) return answer_late_vote(p, m, out);
     RDG_TRY(pbft_take_vote(c->votes, m, out));
     return settle(p, c, out);
 }
 
 rdg_err_t pbft_checkpoint_proof(pbft_t *p, const rdg_certificate_t *cert, rdg_consensus_output_t *out) {
     checkpoint_slot_t *c = slot_of(p, cert->statement.height);
-    if (!c) return RDG_OK;
+    if (!c || c->settled) return RDG_OK;
     for (uint32_t i = 0; i < cert->count; ++i) {
         message_t m = {.kind = RDG_PHASE_CHECKPOINT,
                        .statement = cert->statement,
@@ -122,10 +143,14 @@ rdg_err_t pbft_checkpoint_proof(pbft_t *p, const rdg_certificate_t *cert, rdg_co
 
 rdg_err_t pbft_resend_checkpoints(pbft_t *p, rdg_consensus_output_t *out) {
     if (!pbft_may_vote(p)) return RDG_OK;
-    for (uint64_t h = p->checkpoint + 1; h <= p->executed && h <= p->checkpoint + CHECKPOINT_SLOTS; ++h) {
-        const checkpoint_slot_t *c = &p->checkpoints[h % CHECKPOINT_SLOTS];
+    for (size_t i = 0; i < CHECKPOINT_SLOTS; ++i) {
+        checkpoint_slot_t *c = &p->checkpoints[i];
         message_t m;
-        if (c->height == h && c->own) RDG_TRY(send_checkpoint(p, h, &c->own_digest, &m, out));
+        /* One below the last that settled may have lost its votes for ever: those who restarted repeat none. */
+        bool hopeless = c->height < p->checkpoint && c->resent >= CHECKPOINT_RESENDS;
+        if (c->height == 0 || !c->own || c->settled || hopeless || c->height > p->executed) continue;
+        ++c->resent;
+        RDG_TRY(send_checkpoint(p, c->height, &c->own_digest, &m, out));
     }
     return RDG_OK;
 }

@@ -62,6 +62,12 @@ void pbft_resume(pbft_t *p, slot_t *s) {
     if (is_own(p, s, s->commits)) enter(s, SLOT_COMMITTING);
 }
 
+/* The last block of an epoch ends every turn by itself. */
+static bool ends_turn(const pbft_t *p) {
+    return p->config.rotate_every > 0 && p->committed % p->config.rotate_every == 0 &&
+           p->config.validators.count > 1 && p->committed != p->last;
+}
+
 static rdg_err_t decide(pbft_t *p, slot_t *s, rdg_consensus_output_t *out) {
     rdg_statement_t statement = {RDG_PHASE_COMMIT, p->config.validators.epoch, s->view, s->height, s->digest};
     rdg_bytes_t proposal;
@@ -83,6 +89,7 @@ static rdg_err_t decide(pbft_t *p, slot_t *s, rdg_consensus_output_t *out) {
     p->committed_digest = s->digest;
     p->decided_ms = p->now_ms;
     pbft_progress(p);
+    p->rotating = ends_turn(p);
     pbft_slot_clear(s);
     return pbft_amnesia_end(p, out);
 }
@@ -137,6 +144,7 @@ rdg_err_t pbft_advance(pbft_t *p, rdg_consensus_output_t *out) {
         RDG_TRY(advance_slot(p, s, out));
         if (!s->valid || pbft_count(p, s->commits, s->view, &s->digest) < p->quorum) break;
         RDG_TRY(decide(p, s, out));
+        if (p->rotating) return pbft_rotate(p, out);
     }
     return want(p, out);
 }

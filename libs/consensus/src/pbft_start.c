@@ -59,7 +59,7 @@ rdg_err_t pbft_start(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensus_ou
     if (p->started) return rdg_fail(RDG_E_INVALID, "consensus is started already");
     p->committed = p->executed = e->height;
     p->committed_digest = e->digest;
-    p->checkpoint = e->height > 0 ? e->height - 1 : 0;
+    p->checkpoint = p->checkpoint_base = e->height > 0 ? e->height - 1 : 0;
     p->decided_ms = p->now_ms;
     p->ticked_at = UINT64_MAX;
     if (e->amnesia || has_amnesia_record(e)) RDG_TRY(pbft_amnesia_begin(p, out));

@@ -24,7 +24,7 @@ static rdg_err_t record(const uint8_t *key, rdg_bytes_t bytes, rdg_consensus_out
 
 static void leave_view(pbft_t *p, uint64_t view) {
     p->view = view;
-    p->suspecting = false;
+    p->suspecting = p->rotating = false;
     p->watch_ms = 0;
     p->wanted = 0;
     for (size_t i = 0; i < RDG_CONSENSUS_WINDOW; ++i) pbft_slot_leave_view(&p->slots[i]);
@@ -158,13 +158,12 @@ static rdg_err_t sign_change(pbft_t *p, rdg_buf_t *list, rdg_buf_t *bytes, rdg_c
     return keep_change(p, &m, rdg_buf_view(bytes));
 }
 
-static rdg_err_t change_to(pbft_t *p, uint64_t view, rdg_consensus_output_t *out) {
+static rdg_err_t change_to(pbft_t *p, uint64_t view, const char *why, rdg_consensus_output_t *out) {
     rdg_buf_t list, bytes;
     RDG_ASSERT(view > p->view);
-    p->why = p->suspecting ? "timeout" : "others";
+    p->why = why;
     leave_view(p, view);
     p->changing = true;
-    ++p->attempts;
     p->changed_ms = p->now_ms;
     rdg_buf_init(&list, LIST_MAX);
     rdg_buf_init(&bytes, LIST_MAX + 65536);
@@ -196,7 +195,18 @@ static uint64_t wanted_view(const pbft_t *p) {
 rdg_err_t pbft_consider_view(pbft_t *p, rdg_consensus_output_t *out) {
     uint64_t wanted = wanted_view(p);
     bool provable = pbft_at_first(p) || p->seal.len > 0;
-    if (wanted > p->view && pbft_may_vote(p) && provable) RDG_TRY(change_to(p, wanted, out));
+    if (wanted > p->view && pbft_may_vote(p) && provable) {
+        ++p->attempts;
+        RDG_TRY(change_to(p, wanted, p->suspecting ? "timeout" : "others", out));
+    }
+    return try_open(p, out);
+}
+
+rdg_err_t pbft_rotate(pbft_t *p, rdg_consensus_output_t *out) {
+    bool due = p->rotating && !p->changing && pbft_may_vote(p) && p->view < VIEW_MAX;
+    p->rotating = false;
+    if (!due) return RDG_OK;
+    RDG_TRY(change_to(p, p->view + 1, "rotation", out));
     return try_open(p, out);
 }
 

@@ -98,3 +98,66 @@ TEST(the_end_of_an_epoch_does_not_move) {
     CHECK_ERR(rdg_consensus_step(s->nodes[0].core, s->now_ms, &e, s->nodes[0].out), RDG_E_INVALID);
     sim_free(s);
 }
+
+static uint64_t settled[SIM_NODES_MAX];
+
+static void count_settled(sim_t *s, uint32_t i) {
+    for (size_t k = 0; k < rdg_consensus_output_count(s->nodes[i].out); ++k)
+        settled[i] += rdg_consensus_output_at(s->nodes[i].out, k)->kind == RDG_ACTION_CHECKPOINT;
+}
+
+TEST(no_checkpoint_is_skipped_because_a_later_one_was_faster) {
+    for (uint64_t seed = 1; seed <= 6; ++seed) {
+        sim_t *s = sim_new(4, 0, seed);
+        s->propose_to = 40;
+        s->loss_percent = 10;
+        s->delay_max_ms = 60;
+        s->after_step = count_settled;
+        for (uint32_t i = 0; i < 4; ++i) settled[i] = 0;
+        CHECK(sim_run_to(s, 40, 600000));
+        s->loss_percent = 0;
+        sim_run(s, 20000);
+        /* A replica that imported a block takes no part in what was before it. */
+        uint64_t most = 0;
+        for (uint32_t i = 0; i < 4; ++i) {
+            if (s->nodes[i].behind == 0) CHECK_EQ(settled[i], 40);
+            if (settled[i] > most) most = settled[i];
+        }
+        CHECK(most >= 38);
+        sim_free(s);
+    }
+}
+
+TEST(leaders_take_turns_without_a_time_out) {
+    for (uint64_t seed = 1; seed <= 4; ++seed) {
+        sim_t *s = sim_new(4, 0, seed);
+        rdg_consensus_status_t status;
+        s->config.rotate_every = 5;
+        sim_restart_all(s);
+        s->propose_to = 60;
+        uint64_t start = s->now_ms;
+        CHECK(sim_run_to(s, 60, 60000));
+        CHECK(s->now_ms - start < 2000 + 60 * 60); /* less than one time-out beside the blocks themselves */
+        for (uint32_t i = 0; i < 4; ++i) {
+            rdg_consensus_status(s->nodes[i].core, &status);
+            CHECK(status.view >= 10 && status.view <= 13);
+        }
+        sim_free(s);
+    }
+}
+
+TEST(a_turn_that_falls_to_a_dead_leader_passes_on) {
+    sim_t *s = sim_new(4, 0, 5);
+    s->config.rotate_every = 4;
+    sim_restart_all(s);
+    s->propose_to = 200;
+    CHECK(sim_run_to(s, 2, 10000));
+    sim_crash(s, 1);
+    CHECK(sim_run_to(s, 60, 200000));
+    sim_restart(s, 1, false);
+    s->loss_percent = 10;
+    CHECK(sim_run_to(s, 120, 400000));
+    s->loss_percent = 0;
+    CHECK(sim_run_to(s, 160, 200000));
+    sim_free(s);
+}
