@@ -203,6 +203,121 @@ static rdg_err_t cancel(cli_t *cli) {
     return finish(cli, cli->args[0], "cancelled", after, answer);
 }
 
+/* --- validators and consensus ------------------------------------------------------------------------------- */
+
+static void print_validators(const json_t *answer) {
+    const json_t *pending = json_object_get(answer, "pending"), *change = json_object_get(answer, "change");
+    out_fields(answer, COLUMNS("Epoch=epoch", "Height=height"));
+    printf("\n");
+    out_table(json_object_get(answer, "validators"),
+              COLUMNS("VALIDATOR=name", "WEIGHT=weight", "CONNECTED=connected", "HEIGHT=height", "LAG=lag"));
+    if (json_is_object(pending)) {
+        printf("\n");
+        out_fields(pending, COLUMNS("Next epoch=epoch", "From height=first_height"));
+    }
+    if (json_is_object(change)) {
+        printf("\n");
+        out_fields(change,
+                   COLUMNS("Last change=action", "Device=device", "Step=step", "State=state", "Error=error"));
+    }
+}
+
+static rdg_err_t await_change(cli_t *cli, const char *name, json_t **answer) {
+    uint64_t deadline = rdg_mono_ms(rdg_clock_system()) + WAIT_MS, after = 0;
+    RDG_TRY(last_event(cli, name, &after));
+    for (;;) {
+        const json_t *change = json_object_get(*answer, "change");
+        const char *state = out_text(change, "state");
+        if (strcmp(state, "done") == 0) return RDG_OK;
+        if (strcmp(state, "failed") == 0)
+            return rdg_fail(RDG_E_CONFLICT,
+                            "validator %s of device %s failed at step %s: %s; run the command again "
+                            "when the cause is gone",
+                            out_text(change, "action"), out_text(change, "device"), out_text(change, "step"),
+                            out_text(change, "error"));
+        if (rdg_mono_ms(rdg_clock_system()) > deadline)
+            return rdg_fail(RDG_E_TIMEOUT,
+                            "the change is not through after 10 minutes: see ridge chain validator list %s",
+                            name);
+        json_t *events = NULL, *event;
+        size_t i;
+        RDG_TRY(cli_call(cli, "GET", NULL, &events, "/chains/%s/events?after=%llu&wait_ms=1000", name,
+                         (unsigned long long)after));
+        json_array_foreach(json_object_get(events, "events"), i, event) {
+            after = (uint64_t)json_integer_value(json_object_get(event, "seq"));
+            fprintf(stderr, "         %-28s %s\n", out_text(event, "step"), out_text(event, "device"));
+        }
+        json_decref(events);
+        json_decref(*answer);
+        *answer = NULL;
+        RDG_TRY(cli_call(cli, "GET", NULL, answer, "/chains/%s/validators", name));
+    }
+}
+
+static rdg_err_t finish_validators(cli_t *cli, const char *name, bool changes, json_t *answer) {
+    rdg_err_t err = changes && !cli_has(cli, "no-wait") ? await_change(cli, name, &answer) : RDG_OK;
+    if (answer && cli->json)
+        out_json(answer);
+    else if (answer && err == RDG_OK)
+        print_validators(answer);
+    json_decref(answer);
+    return err;
+}
+
+static rdg_err_t validator(cli_t *cli) {
+    const char *action = cli->args[0], *name = cli->args[1],
+               *device = cli->arg_count > 2 ? cli->args[2] : NULL;
+    bool adds = strcmp(action, "add") == 0, removes = strcmp(action, "remove") == 0;
+    json_t *answer = NULL;
+    uint64_t weight;
+    RDG_TRY(cli_component("chain", name));
+    RDG_TRY(cli_number(cli, "weight", 1, &weight));
+    if (!adds && !removes && strcmp(action, "list") != 0)
+        return rdg_fail(RDG_E_INVALID, "chain validator '%s' is not known: add, remove or list", action);
+    if ((adds || removes) != (device != NULL))
+        return rdg_fail(RDG_E_INVALID, "usage: ridge chain validator add|remove CHAIN DEVICE, or list CHAIN");
+    if (device) RDG_TRY(cli_component("device", device));
+    if (adds)
+        RDG_TRY(cli_call(cli, "POST", json_pack("{s:s, s:I}", "device", device, "weight", (json_int_t)weight),
+                         &answer, "/chains/%s/validators", name));
+    else if (removes)
+        RDG_TRY(cli_call(cli, "DELETE", NULL, &answer, "/chains/%s/validators/%s", name, device));
+    else
+        RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/chains/%s/validators", name));
+    return finish_validators(cli, name, adds || removes, answer);
+}
+
+static rdg_err_t consensus(cli_t *cli) {
+    json_t *answer = NULL, *block;
+    size_t i;
+    RDG_TRY(cli_component("chain", cli->args[0]));
+    RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/chains/%s/consensus", cli->args[0]));
+    if (cli->json) {
+        out_json(answer);
+        json_decref(answer);
+        return RDG_OK;
+    }
+    out_fields(answer, COLUMNS("Protocol=protocol", "Epoch=epoch", "View=view", "Leader=leader",
+                               "Quorum=quorum", "Height=height", "Certified height=checkpoint_height",
+                               "Equivocations=evidence_count", "Next epoch from=pending.first_height"));
+    printf("\n");
+    out_table(json_object_get(answer, "validators"),
+              COLUMNS("VALIDATOR=name", "WEIGHT=weight", "CONNECTED=connected", "HEIGHT=height", "LAG=lag"));
+    json_array_foreach(json_object_get(answer, "blocks"), i, block) {
+        char *voted = rdg_json_text(json_object_get(block, "voted"));
+        if (voted) json_object_set_new(block, "votes", json_string(voted));
+        rdg_free(voted);
+    }
+    printf("\n");
+    out_table(json_object_get(answer, "blocks"),
+              COLUMNS("BLOCK=height", "VIEW=view", "PROPOSER=proposer", "SEALED BY=votes"));
+    printf("\n");
+    out_table(json_object_get(answer, "view_changes"),
+              COLUMNS("AT=time_ms", "EPOCH=epoch", "VIEW=view", "HEIGHT=height", "LEADER=leader", "WHY=why"));
+    json_decref(answer);
+    return RDG_OK;
+}
+
 #define NO_WAIT                                                                                              \
     { "no-wait", NULL, "return at once; see ridge chain status" }
 
@@ -225,6 +340,17 @@ const command_t chain_commands[] = {
       {0}}},
     {"chain", "list", "", "the chains", 0, 0, list, {{0}}},
     {"chain", "status", "CHAIN", "one chain, and each device's part in it", 1, 1, status, {{0}}},
+    {"chain",
+     "validator",
+     "add|remove|list CHAIN [DEVICE]",
+     "who decides a chain: list, add a device, remove one",
+     2,
+     3,
+     validator,
+     {{"weight", "NUMBER", "of its votes, with add (default 1)"},
+      {"no-wait", NULL, "return at once; see ridge chain validator list"},
+      {0}}},
+    {"chain", "consensus", "CHAIN", "leader, votes, view changes and lag of a chain", 1, 1, consensus, {{0}}},
     {"chain",
      "retry",
      "CHAIN",

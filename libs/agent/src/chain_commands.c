@@ -360,6 +360,20 @@ static rdg_err_t remove_chain(rdg_agent_t *a, const command_t *c, json_t **resul
     return *result ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the result");
 }
 
+/* The node reads the file again by itself: nothing is restarted. */
+static rdg_err_t set_peers(rdg_agent_t *a, const command_t *c) {
+    chain_t chain;
+    json_t *peers = NULL;
+    char path[CHAIN_PATH_MAX];
+    bool changed = false;
+    RDG_TRY(workloads_get(a->workloads, c->chain, &chain));
+    RDG_TRY(rdg_json_get_array(c->params, "peers", &peers));
+    if (json_array_size(peers) > PEERS_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE, "%zu peers, at most %d", json_array_size(peers), PEERS_MAX);
+    RDG_TRY(chain_path(a->dir, chain.name, "node/peers.json", path));
+    return write_json(path, peers, &changed);
+}
+
 static rdg_err_t bind_intake(rdg_agent_t *a, const command_t *c, json_t **result) {
     chain_t chain;
     rdg_address_t contract, account;
@@ -382,6 +396,8 @@ rdg_err_t agent_run_command(void *agent, const command_t *c, executor_run_t *at,
         err = start(a, c, at, result);
     else if (strcmp(c->type, "chain.stop") == 0)
         err = stop(a, c);
+    else if (strcmp(c->type, "chain.peers") == 0)
+        err = set_peers(a, c);
     else if (strcmp(c->type, "chain.remove") == 0)
         err = remove_chain(a, c, result);
     else if (strcmp(c->type, "intake.bind") == 0)

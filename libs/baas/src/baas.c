@@ -51,6 +51,7 @@ rdg_err_t rdg_baas_open(const char *data_dir, rdg_baas_t **out) {
 
 rdg_err_t rdg_baas_routes(rdg_baas_t *b, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, chain_routes, chain_route_count, b));
+    RDG_TRY(rdg_service_add(service, member_routes, member_route_count, b));
     RDG_TRY(rdg_service_add(service, event_routes, event_route_count, b));
     RDG_TRY(rdg_service_add(service, contract_routes, contract_route_count, b));
     RDG_TRY(rdg_service_add(service, read_routes, read_route_count, b));
@@ -69,7 +70,7 @@ rdg_err_t rdg_baas_set_image(rdg_baas_t *b, const char *reference) {
 }
 
 static rdg_err_t kick_unfinished(void *ctx, chain_t *c) {
-    if (!chain_is(c, "running") && !chain_is(c, "failed")) work_kick(ctx, c->name);
+    if (!chain_is(c, "failed")) work_kick(ctx, c->name); /* a running one may be changing its validators */
     return RDG_OK;
 }
 

@@ -201,14 +201,19 @@ static void command_id(const chain_t *c, const char *device, step_kind_t kind, i
 
 rdg_err_t step_insert(rdg_baas_t *b, const chain_t *c, const char *device, int64_t position,
                       step_kind_t kind) {
+    return step_insert_attempt(b, c, device, position, kind, 1);
+}
+
+rdg_err_t step_insert_attempt(rdg_baas_t *b, const chain_t *c, const char *device, int64_t position,
+                              step_kind_t kind, int64_t attempt) {
     char id[33];
-    command_id(c, device, kind, 1, id);
+    command_id(c, device, kind, attempt, id);
     return rdg_sql_exec(
         b->db,
         "INSERT INTO chain_steps (chain, device, kind, position, command, attempt, state, rank,"
-        " updated_ms) VALUES (?, ?, ?, ?, ?, 1, 'pending', 0, ?)",
+        " updated_ms) VALUES (?, ?, ?, ?, ?, ?, 'pending', 0, ?)",
         RDG_SQL_PARAMS(rdg_sql_int(c->number), rdg_sql_text(device), rdg_sql_int(kind), rdg_sql_int(position),
-                       rdg_sql_text(id), rdg_sql_int((int64_t)baas_now())),
+                       rdg_sql_text(id), rdg_sql_int(attempt), rdg_sql_int((int64_t)baas_now())),
         NULL);
 }
 

@@ -92,24 +92,35 @@ static rdg_err_t read_request(const rdg_service_call_t *call, asked_t *a) {
     return check_devices(a);
 }
 
-/* Every device must be enrolled and reachable now: a chain that waits for one is of no use to anybody. */
-static rdg_err_t check_online(rdg_baas_t *b, const asked_t *a) {
-    json_t *answer = NULL, *list, *device;
-    size_t i, k;
+static rdg_err_t is_online(const json_t *list, const char *name) {
+    const char *state = NULL;
+    json_t *device;
+    size_t k;
+    json_array_foreach(list, k, device) {
+        const char *n = json_string_value(json_object_get(device, "name"));
+        if (n && strcmp(n, name) == 0) state = json_string_value(json_object_get(device, "state"));
+    }
+    if (!state) return rdg_fail(RDG_E_NOT_FOUND, "device '%s' does not exist: see ridge device list", name);
+    if (strcmp(state, "online") == 0) return RDG_OK;
+    return rdg_fail(RDG_E_UNAVAILABLE, "device '%s' is offline: start its agent, or leave it out", name);
+}
+
+rdg_err_t device_online(rdg_baas_t *b, const char *device) {
+    json_t *answer = NULL, *list = NULL;
     RDG_TRY(remote_call(b, "GET", "/devices", NULL, 0, &answer));
     rdg_err_t err = rdg_json_get_array(answer, "devices", &list);
-    for (i = 0; err == RDG_OK && i < json_array_size(a->devices); ++i) {
-        const char *name = json_string_value(json_array_get(a->devices, i)), *state = NULL;
-        json_array_foreach(list, k, device) {
-            const char *n = json_string_value(json_object_get(device, "name"));
-            if (n && strcmp(n, name) == 0) state = json_string_value(json_object_get(device, "state"));
-        }
-        if (!state)
-            err = rdg_fail(RDG_E_NOT_FOUND, "device '%s' does not exist: see ridge device list", name);
-        else if (strcmp(state, "online") != 0)
-            err =
-                rdg_fail(RDG_E_UNAVAILABLE, "device '%s' is offline: start its agent, or leave it out", name);
-    }
+    if (err == RDG_OK) err = is_online(list, device);
+    json_decref(answer);
+    return err;
+}
+
+/* Every device must be enrolled and reachable now: a chain that waits for one is of no use to anybody. */
+static rdg_err_t check_online(rdg_baas_t *b, const asked_t *a) {
+    json_t *answer = NULL, *list = NULL;
+    RDG_TRY(remote_call(b, "GET", "/devices", NULL, 0, &answer));
+    rdg_err_t err = rdg_json_get_array(answer, "devices", &list);
+    for (size_t i = 0; err == RDG_OK && i < json_array_size(a->devices); ++i)
+        err = is_online(list, json_string_value(json_array_get(a->devices, i)));
     json_decref(answer);
     return err;
 }

@@ -48,7 +48,7 @@ static json_t *prepare_params(const chain_t *c) {
     return p;
 }
 
-static rdg_err_t send_prepare(rdg_baas_t *b, const chain_t *c, const steps_t *steps) {
+rdg_err_t flow_send_prepare(rdg_baas_t *b, const chain_t *c, const steps_t *steps) {
     for (size_t i = 0; i < steps->count; ++i) {
         const step_t *s = &steps->list[i];
         if (s->kind == STEP_PREPARE && s->rank == RANK_PENDING)
@@ -93,7 +93,7 @@ static rdg_err_t start_one(rdg_baas_t *b, const chain_t *c, const steps_t *steps
     return flow_send(b, c, s, "chain.start", params, START_DEADLINE_MS);
 }
 
-static rdg_err_t send_start(rdg_baas_t *b, const chain_t *c, const steps_t *steps) {
+rdg_err_t flow_send_start(rdg_baas_t *b, const chain_t *c, const steps_t *steps) {
     json_t *peers;
     rdg_err_t err = RDG_OK;
     RDG_TRY(genesis_peers(steps, &peers));
@@ -212,8 +212,8 @@ static rdg_err_t advance_create(rdg_baas_t *b, chain_t *c, const steps_t *steps,
     tally_t t = count_steps(steps);
     if (t.failed) return fail_step(b, c, t.failed);
     if (t.pending > 0) {
-        RDG_TRY(send_prepare(b, c, steps));
-        if (t.start_rows > 0) RDG_TRY(send_start(b, c, steps));
+        RDG_TRY(flow_send_prepare(b, c, steps));
+        if (t.start_rows > 0) RDG_TRY(flow_send_start(b, c, steps));
         return RDG_OK;
     }
     if (t.prepared < t.devices) return RDG_OK;
@@ -239,6 +239,8 @@ rdg_err_t flow_advance(rdg_baas_t *b, const char *name, uint64_t *after_ms) {
             err = advance_create(b, &c, &steps, after_ms);
         else if (chain_is(&c, "cancelling") || chain_is(&c, "destroying"))
             err = flow_remove(b, &c, &steps);
+        else if (chain_is(&c, "running"))
+            err = flow_member(b, &c, &steps, after_ms);
         steps_fini(&steps);
     }
     chain_fini(&c);

@@ -94,7 +94,7 @@ rdg_err_t genesis_peers(const steps_t *prepared, json_t **peers) {
         const step_t *s = &prepared->list[i];
         const char *host, *key;
         uint64_t port;
-        if (s->kind != STEP_PREPARE) continue;
+        if (s->kind != STEP_PREPARE || !s->result || steps_find(prepared, s->device, STEP_REMOVE)) continue;
         rdg_err_t err = rdg_json_get_str(s->result, "p2p_host", &host);
         if (err == RDG_OK) err = rdg_json_get_u64(s->result, "p2p_port", &port);
         if (err == RDG_OK) err = rdg_json_get_str(s->result, "public_key", &key);

@@ -105,6 +105,9 @@ rdg_err_t steps_load(rdg_baas_t *b, const chain_t *c, steps_t *out);
 void steps_fini(steps_t *s);
 rdg_err_t step_insert(rdg_baas_t *b, const chain_t *c, const char *device, int64_t position,
                       step_kind_t kind);
+/* The same with a number of the attempt that no command of this device had before. */
+rdg_err_t step_insert_attempt(rdg_baas_t *b, const chain_t *c, const char *device, int64_t position,
+                              step_kind_t kind, int64_t attempt);
 /* A new attempt, with a new command. */
 rdg_err_t step_again(rdg_baas_t *b, const chain_t *c, const step_t *s);
 const step_t *steps_find(const steps_t *s, const char *device, step_kind_t kind);
@@ -128,6 +131,11 @@ rdg_err_t follow_apply(rdg_baas_t *b, const json_t *command);
 rdg_err_t flow_advance(rdg_baas_t *b, const char *chain, uint64_t *after_ms);
 rdg_err_t flow_send(rdg_baas_t *b, const chain_t *c, const step_t *s, const char *type, json_t *params,
                     uint64_t deadline_ms); /* takes params */
+/* Send what is pending of these kinds. */
+rdg_err_t flow_send_prepare(rdg_baas_t *b, const chain_t *c, const steps_t *steps);
+rdg_err_t flow_send_start(rdg_baas_t *b, const chain_t *c, const steps_t *steps);
+/* member.c: the change of a running chain's validators that is on its way, if any */
+rdg_err_t flow_member(rdg_baas_t *b, chain_t *c, const steps_t *steps, uint64_t *after_ms);
 /* flow_remove.c */
 rdg_err_t flow_remove(rdg_baas_t *b, chain_t *c, const steps_t *steps);
 rdg_err_t flow_begin_remove(rdg_baas_t *b, chain_t *c, const char *state); /* cancelling or destroying */
@@ -148,12 +156,18 @@ typedef struct relay {
     uint64_t timeout_ms;
     json_t *error; /* the node's JSON-RPC error of the last failed call; owned */
 } relay_t;
+/* One method of the node on that device. */
+rdg_err_t relay_ask(relay_t *r, const char *device, const char *method, const json_t *params,
+                    json_t **result);
 rdg_err_t relay_init(relay_t *r, rdg_baas_t *b, const chain_t *c, uint64_t timeout_ms);
 void relay_fini(relay_t *r);
 
 /* chain_rest.c, chain_create.c, contract_rest.c, read_rest.c, intake.c */
 rdg_err_t chain_create(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer);
 rdg_err_t chain_describe(rdg_baas_t *b, const chain_t *c, json_t **out);
+rdg_err_t device_online(rdg_baas_t *b, const char *device); /* NOT_FOUND, UNAVAILABLE */
+extern const rdg_service_route_t member_routes[];
+extern const size_t member_route_count;
 extern const rdg_service_route_t chain_routes[];
 extern const size_t chain_route_count;
 extern const rdg_service_route_t contract_routes[];

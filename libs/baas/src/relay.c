@@ -24,8 +24,8 @@ static rdg_err_t device_error(relay_t *r, const char *device, const json_t *erro
     return rdg_fail(err == RDG_OK ? RDG_E_INTERNAL : err, "device '%s': %s", device, message);
 }
 
-static rdg_err_t ask(relay_t *r, const char *device, const char *method, const json_t *params,
-                     json_t **result) {
+rdg_err_t relay_ask(relay_t *r, const char *device, const char *method, const json_t *params,
+                    json_t **result) {
     char path[128];
     json_t *answer = NULL;
     json_t *body =
@@ -61,7 +61,9 @@ static rdg_err_t relay_call(void *ctx, const char *method, const json_t *params,
     for (size_t i = 0; i < r->steps.count; ++i) {
         size_t at = (r->at + i) % r->steps.count;
         if (device_at(r, at)->kind != STEP_PREPARE) continue;
-        err = ask(r, device_at(r, at)->device, method, params, result);
+        /* One that is leaving, or has not been started yet, knows nothing of the chain's present. */
+        if (steps_find(&r->steps, device_at(r, at)->device, STEP_REMOVE)) continue;
+        err = relay_ask(r, device_at(r, at)->device, method, params, result);
         if (err != RDG_OK && elsewhere(r, err)) continue;
         r->at = at;
         return err;

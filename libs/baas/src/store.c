@@ -26,6 +26,14 @@ static const char *const migrations[] = {
     "BLOB NOT NULL,"
     " abi TEXT NOT NULL, tx BLOB NOT NULL, height INTEGER NOT NULL, deployed_ms INTEGER NOT NULL,"
     " PRIMARY KEY (chain, name, version));",
+    "CREATE TABLE chain_members (number INTEGER PRIMARY KEY AUTOINCREMENT, chain INTEGER NOT NULL, device "
+    "TEXT NOT "
+    "NULL,"
+    " action TEXT NOT NULL, step TEXT NOT NULL, state TEXT NOT NULL, weight INTEGER NOT NULL, created_ms "
+    "INTEGER NOT "
+    "NULL,"
+    " updated_ms INTEGER NOT NULL, error TEXT);"
+    "CREATE INDEX chain_members_chain ON chain_members (chain, number);",
 };
 
 rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir) {
@@ -44,6 +52,7 @@ rdg_err_t baas_store_prune(rdg_baas_t *b) {
         "DELETE FROM chain_steps WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM chain_events WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM contracts WHERE chain NOT IN (SELECT number FROM chains)",
+        "DELETE FROM chain_members WHERE chain NOT IN (SELECT number FROM chains)",
     };
     for (size_t i = 0; i < sizeof statements / sizeof statements[0]; ++i)
         RDG_TRY(rdg_sql_exec(b->db, statements[i], NULL, 0, NULL));
