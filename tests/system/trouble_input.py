@@ -37,7 +37,18 @@ def token(lab, **how):
 
 @case
 def enrolment_with_a_wrong_token():
-    agent_that_ends(shared.get(), "stranger", "rdt_" + "0" * 48, "token", "not known", "ridge device token")
+    lab = shared.get()
+    root = token(lab)["token"].split(".")[1]
+    agent_that_ends(lab, "stranger", f"rdt_{'0' * 48}.{root}", "token", "not known", "ridge device token")
+    agent_that_ends(lab, "stranger", f"rdt_{'0' * 48}", "64 digits", "ridge device token")
+
+
+@case
+def enrolment_with_a_token_of_another_cloud():
+    lab = shared.get()
+    secret = token(lab)["token"].split(".")[0]
+    agent_that_ends(lab, "stranger", f"{secret}.{'0' * 64}", "is not that of this token")
+    check("stranger" not in lab.online(), "a device is online that was to refuse this cloud")
 
 
 @case

@@ -9,10 +9,24 @@ def identity(lab, name):
     return labs.read_json(os.path.join(lab.dir, "devices", name, "enrolment.json"))["mqtt"]
 
 
+def broker_url(lab):
+    """Where the cloud's broker listens for this machine: devices reach it through their links only."""
+    return labs.read_json(os.path.join(lab.cloud.dir, "cloud.json"))["broker_url"]
+
+
+def certificates_of(lab, name, chain):
+    """What chain.start was given, from the node's directory."""
+    texts = {}
+    for field, file in (("sign", "node-sign.crt"), ("enc", "node-enc.crt"), ("chain", "ca-chain.crt")):
+        with open(os.path.join(lab.node_dir(name, chain), "node", file), encoding="ascii") as f:
+            texts[field] = f.read()
+    return texts
+
+
 def as_device(lab, name):
     """A connection with the device's own credentials, beside the agent's."""
     access = identity(lab, name)
-    return mqtt.Client(access["url"], access["username"], access["password"])
+    return mqtt.Client(broker_url(lab), access["username"], access["password"])
 
 
 @case
@@ -54,7 +68,7 @@ def broker_lost_and_back():
             url = urls(lab, "c")["dev-1"]
             genesis = labs.read_json(os.path.join(lab.node_dir("dev-2", "c"), "node", "genesis.json"))
             peers = labs.read_json(os.path.join(lab.node_dir("dev-2", "c"), "node", "peers.json"))
-            again = {"chain": "c", "genesis": genesis, "peers": peers}
+            again = {"chain": "c", "genesis": genesis, "peers": peers, "certificates": certificates_of(lab, "dev-2", "c")}
             command = lab.cloud.must("POST", "/devices/dev-2/commands", {"type": "chain.start", "params": again})
             wait_command(lab, command["id"])
             check(height(lab, url) is not None, f"turn {turn}: dev-1 does not answer")
@@ -196,7 +210,7 @@ def a_device_reaches_only_its_own_topics():
         access = identity(lab, "dev-1")
         for user, password in (("dev-2", access["password"]), (None, None), ("cloud", access["password"]), ("dev-1", "x")):
             try:
-                mqtt.Client(access["url"], user, password).socket.close()
+                mqtt.Client(broker_url(lab), user, password).socket.close()
             except mqtt.MqttError:
                 continue
             raise AssertionError(f"the broker let {user} in")

@@ -207,11 +207,11 @@ def destroy(lab, show, result):
 
 
 def stay(lab, show, result):
-    print(json.dumps(result, indent=2), file=show.out)
-    show(f"Everything stays up. Try:  export RIDGE_HOME={lab.cloud.dir} PATH={lab.bin}:$PATH")
-    show(f"  ridge chain status {CHAIN};  ridge block list {CHAIN};  ridge device list")
-    show(f"  logs: {lab.dir}/*.log    API: {lab.cloud.url}/api/v1    end: Ctrl-C")
     try:
+        print(json.dumps(result, indent=2), file=show.out)
+        show(f"Everything stays up. Try:  export RIDGE_HOME={lab.cloud.dir} PATH={lab.bin}:$PATH")
+        show(f"  ridge chain status {CHAIN};  ridge block list {CHAIN};  ridge device list")
+        show(f"  logs: {lab.dir}/*.log    API: {lab.cloud.url}/api/v1    end: Ctrl-C")
         while True:
             signal.pause()
     except KeyboardInterrupt:
