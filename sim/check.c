@@ -73,6 +73,10 @@ void check_checkpoint(world_t *w, replica_t *r, const rdg_consensus_action_t *a)
 void check_applied(world_t *w, replica_t *r, uint64_t height) {
     rdg_hash_t result;
     if (r->evil) return;
+    if (r->ledger.epoch == w->epoch_count && w->epoch_count < SIM_EPOCHS_MAX) {
+        w->epochs[w->epoch_count].members = r->ledger.members;
+        w->epochs[w->epoch_count++].first_height = r->ledger.first_height;
+    }
     check_digest_at(w, r, height, &r->ledger.blocks[height].digest);
     ledger_executed_digest(&r->ledger, height, &result);
     check_result(w, r, height, &result);
@@ -124,18 +128,21 @@ static void check_once(world_t *w, replica_t *r, const wire_t *m) {
 
 void check_voted(world_t *w, const rdg_statement_t *s, uint32_t validator) {
     uint64_t i = dice_mix(s->view ^ dice_mix(s->height)) ^ rdg_load_be64(s->digest.b);
-    if (s->phase != w->plan.protocol->seal || s->height >= SIM_HEIGHTS ||
-        s->epoch != w->config.validators.epoch)
-        return;
+    if (s->phase != w->plan.protocol->seal || s->height >= SIM_HEIGHTS || s->epoch >= w->epoch_count) return;
     for (;; ++i) {
         sealing_t *e = &w->sealings[i % SEALINGS_MAX];
         bool is_new = e->signers == 0;
         if (is_new && w->sealing_count > SEALINGS_MAX / 2) return;
         if (is_new)
-            *e = (sealing_t){.height = s->height, .view = s->view, .digest = s->digest}, ++w->sealing_count;
-        if (e->height != s->height || e->view != s->view || !rdg_hash_equal(&e->digest, &s->digest)) continue;
+            *e = (sealing_t){.height = s->height, .view = s->view, .epoch = s->epoch, .digest = s->digest},
+            ++w->sealing_count;
+        if (e->height != s->height || e->view != s->view || e->epoch != s->epoch ||
+            !rdg_hash_equal(&e->digest, &s->digest))
+            continue;
         e->signers |= 1u << validator;
-        if ((uint32_t)__builtin_popcount(e->signers) < w->plan.protocol->quorum(w->validators)) return;
+        if ((uint32_t)__builtin_popcount(e->signers) <
+            w->plan.protocol->quorum(set_count(w->epochs[s->epoch].members)))
+            return;
         break;
     }
     if (w->certified[s->height] && !rdg_hash_equal(&w->certified_digest[s->height], &s->digest))
@@ -158,16 +165,17 @@ void check_send(world_t *w, replica_t *r, rdg_bytes_t bytes) {
             world_violate(w, "seal", "replica %u sends a certificate that does not hold", r->id);
         return;
     }
-    if (m.index != r->validator) {
+    uint64_t *wished = &w->epochs[r->epoch].wished;
+    if (m.index != set_index(r->members, r->validator)) {
         bool hands_on = m.kind == RDG_PHASE_NEW_VIEW || m.kind == RDG_PHASE_PRE_PREPARE;
         if (!hands_on) world_violate(w, "once", "replica %u speaks in the name of %u", r->id, m.index);
         return;
     }
-    if (m.kind == RDG_PHASE_SUSPECT && m.statement.view > w->wished) w->wished = m.statement.view;
-    if (m.kind == RDG_PHASE_VIEW_CHANGE && m.statement.view > w->wished)
+    if (m.kind == RDG_PHASE_SUSPECT && m.statement.view > *wished) *wished = m.statement.view;
+    if (m.kind == RDG_PHASE_VIEW_CHANGE && m.statement.view > *wished)
         world_violate(w, "dragged",
                       "replica %u changes to view %llu, correct replicas wished for %llu at most", r->id,
-                      (unsigned long long)m.statement.view, (unsigned long long)w->wished);
+                      (unsigned long long)m.statement.view, (unsigned long long)*wished);
     bool handed_over = m.kind == RDG_PHASE_PRE_PREPARE && m.statement.view < r->promised;
     bool binds = m.kind != RDG_PHASE_CHECKPOINT && m.kind != RDG_PHASE_SUSPECT && !handed_over;
     if (binds && m.statement.height > r->ledger.height && !ledger_has_record(&r->ledger, bytes))
@@ -183,6 +191,7 @@ void check_step(world_t *w, replica_t *r) {
     rdg_consensus_status_t s;
     if (r->evil || !r->up) return;
     rdg_consensus_status(r->core, &s);
+    if (s.voting) r->lost = false;
     bool waits = w->acked_count < w->tx_count;
     if (!waits) w->decided_ms = w->now_ms;
     if (w->plan.stall_ms > 0 && !w->healed && w->now_ms - w->decided_ms > w->plan.stall_ms)
@@ -191,7 +200,7 @@ void check_step(world_t *w, replica_t *r) {
         s.committed_height - s.executed_height > RDG_CONSENSUS_WINDOW)
         world_violate(w, "bounds", "replica %u has decided %llu and executed %llu", r->id,
                       (unsigned long long)s.committed_height, (unsigned long long)s.executed_height);
-    if (r->ledger.height > s.committed_height + 64)
+    if (s.epoch == r->ledger.epoch && r->ledger.height > s.committed_height + 64)
         world_violate(w, "order", "the core of replica %u does not know of height %llu", r->id,
                       (unsigned long long)r->ledger.height);
 }

@@ -81,13 +81,19 @@ static void look(world_t *w, uint16_t number) {
     if (r && r->ledger.tx_height[number] != 0) {
         tx->acked = true;
         tx->acked_height = r->ledger.tx_height[number];
-        ++w->acked_count;
+        w->acked_count += number < TX_CHANGE;
         return;
     }
     if (++tx->asked % SUBMIT_AGAIN == 0) submit(w, number);
     item_t *it =
         world_add(w, ITEM_CLIENT, 0, POLL_MS + (w->healed ? 0 : 20u * (tx->asked > 50 ? 50 : tx->asked)));
     it->number = (uint64_t)number + 1;
+}
+
+void client_ask(world_t *w, uint16_t number) {
+    w->txs[number] = (tx_t){.used = true, .submitted_ms = w->now_ms};
+    submit(w, number);
+    world_add(w, ITEM_CLIENT, 0, POLL_MS)->number = (uint64_t)number + 1;
 }
 
 static void submit_new(world_t *w) {
@@ -105,7 +111,7 @@ void client_event(world_t *w, item_t *it) {
         look(w, (uint16_t)(it->number - 1));
         return;
     }
-    if (w->healed || w->tx_count >= SIM_TXS_MAX - 64) return;
+    if (w->healed || w->tx_count >= TX_CHANGE - 64) return;
     submit_new(w);
     (void)world_add(w, ITEM_CLIENT, 0, 1 + dice_below(&w->dice, 2 * w->plan.think_ms));
 }

@@ -39,59 +39,103 @@ static void forget_memory(replica_t *r) {
 }
 
 /* The disk is read; what is damaged is wiped, as the operator does who is told to recover the node. Only the mark
- * beside the ledger remains, by which the node knows that it has lost its memory (libs/node/src/driver.c). */
-static bool read_disk(world_t *w, replica_t *r) {
+ * beside the ledger remains, by which the node knows that it has lost its memory (libs/node/src/epoch.c). */
+static void read_disk(world_t *w, replica_t *r) {
     ledger_t *l = &r->ledger;
-    ledger_clear(l);
+    ledger_clear(l, w->plan.members);
     if (disk_read(&r->disk, restore, l) != RDG_OK) {
         world_say(w, "replica %u finds its disk damaged and is wiped", r->id);
-        ledger_clear(l);
+        ledger_clear(l, w->plan.members);
         disk_wipe(&r->disk);
         r->wiped = true;
     }
     if (PLANTED("forget-records"))
         while (l->record_count > 0) ledger_delete_record(l, blob_view(l->records[0].key));
-    return r->marked && l->height == 0 && l->record_count == 0 && !PLANTED("amnesia-unnoticed");
+    bool knows = !PLANTED("amnesia-unnoticed");
+    if (r->marked && l->height == 0 && l->record_count == 0 && knows) r->lost = true;
 }
 
-void replica_start(world_t *w, replica_t *r) {
+/* Those of the core's epoch, as the core named them. */
+static size_t records_of(const replica_t *r, rdg_consensus_record_t *out) {
+    size_t count = 0;
+    for (size_t i = 0; i < r->ledger.record_count; ++i) {
+        rdg_bytes_t key = blob_view(r->ledger.records[i].key);
+        if (rdg_load_be64(key.data) != r->epoch) continue;
+        out[count++] = (rdg_consensus_record_t){rdg_bytes(key.data + 8, key.len - 8),
+                                                blob_view(r->ledger.records[i].value)};
+    }
+    return count;
+}
+
+static void make_core(world_t *w, replica_t *r) {
     rdg_consensus_config_t config = w->config;
-    rdg_consensus_record_t records[RECORDS_MAX];
-    RDG_ASSERT(!r->up);
-    forget_memory(r);
-    bool amnesia = read_disk(w, r);
     ledger_t *l = &r->ledger;
-    world_say(w, "replica %u starts at height %llu with %zu records%s", r->id, (unsigned long long)l->height,
-              l->record_count, amnesia ? ", amnesiac" : "");
-    config.self = r->validator;
+    if (r->epoch != l->epoch) r->promised = 0; /* of another epoch */
+    r->epoch = l->epoch;
+    r->members = l->members;
+    config.validators.epoch = l->epoch;
+    config.validators.count = set_count(l->members);
+    for (uint32_t i = 0; i < config.validators.count; ++i)
+        config.validators.keys[i] = w->config.validators.keys[set_member(l->members, i)];
+    config.first_height = l->first_height;
+    config.self = set_index(l->members, r->validator);
     config.seed = dice_next(&w->dice);
     config.host.ctx = (char *)config.host.ctx + r->validator * w->signer_bytes;
     RDG_ASSERT(w->plan.protocol->create(&config, &r->core) == RDG_OK);
-    r->up = true;
-    r->committed = l->height;
-    for (size_t i = 0; i < l->record_count; ++i)
-        records[i] = (rdg_consensus_record_t){blob_view(l->records[i].key), blob_view(l->records[i].value)};
-    rdg_bytes_t seal = l->height > 0 ? blob_view(l->blocks[l->height].seal) : rdg_bytes(NULL, 0);
+}
+
+/* False if it stopped meanwhile. */
+static bool start_core(world_t *w, replica_t *r) {
+    rdg_consensus_record_t records[RECORDS_MAX];
+    ledger_t *l = &r->ledger;
+    make_core(w, r);
+    bool has_seal = l->height > 0 && l->height >= l->first_height;
     rdg_consensus_event_t e = {.kind = RDG_EVENT_START,
                                .height = l->height,
+                               .last_height = l->last_height,
                                .digest = *ledger_hash(l),
-                               .bytes = seal,
-                               .amnesia = amnesia,
+                               .bytes = has_seal ? blob_view(l->blocks[l->height].seal) : rdg_bytes(NULL, 0),
+                               .amnesia = r->lost,
                                .records = records,
-                               .record_count = l->record_count};
+                               .record_count = records_of(r, records)};
     uint32_t life = r->life;
     (void)host_step(w, r, &e);
-    if (r->life != life || r->halted != RDG_OK || world_failed(w)) return;
+    if (r->life != life || r->halted != RDG_OK || world_failed(w)) return false;
+    if (l->height == 0) return true;
+    e = (rdg_consensus_event_t){
+        .kind = RDG_EVENT_EXECUTED, .height = l->height, .last_height = l->last_height};
+    ledger_executed_digest(l, l->height, &e.digest);
+    (void)host_step(w, r, &e);
+    return r->life == life && r->halted == RDG_OK && !world_failed(w);
+}
+
+void replica_next_epoch(world_t *w, replica_t *r) {
+    world_say(w, "replica %u begins epoch %llu of %#x at height %llu", r->id,
+              (unsigned long long)r->ledger.epoch, r->ledger.members,
+              (unsigned long long)r->ledger.first_height);
+    rdg_consensus_free(r->core);
+    r->core = NULL;
+    r->committed = r->ledger.height;
+    r->proposing.wanted = false;
+    if (start_core(w, r)) sync_announce(w, r, UINT32_MAX);
+}
+
+void replica_start(world_t *w, replica_t *r) {
+    ledger_t *l = &r->ledger;
+    RDG_ASSERT(!r->up);
+    forget_memory(r);
+    read_disk(w, r);
+    world_say(w, "replica %u starts at height %llu with %zu records%s", r->id, (unsigned long long)l->height,
+              l->record_count, r->lost ? ", amnesiac" : "");
+    r->up = true;
+    r->committed = l->height;
+    if (!start_core(w, r)) return;
     (void)world_add(w, ITEM_NODE_TICK, r->id, 1 + dice_below(&w->dice, 500));
     if (r->evil) (void)world_add(w, ITEM_EVIL_TICK, r->id, 1 + dice_below(&w->dice, 300));
     for (uint32_t i = 0; i < w->count; ++i) {
         world_add(w, ITEM_LINK, r->id, 1 + dice_below(&w->dice, 1000))->from = i;
         world_add(w, ITEM_LINK, i, 1 + dice_below(&w->dice, 1000))->from = r->id;
     }
-    if (l->height == 0) return;
-    e = (rdg_consensus_event_t){.kind = RDG_EVENT_EXECUTED, .height = l->height};
-    ledger_executed_digest(l, l->height, &e.digest);
-    (void)host_step(w, r, &e);
 }
 
 /* --- faults ------------------------------------------------------------------------------------------------ */
@@ -133,7 +177,7 @@ static replica_t *current_leader(world_t *w) {
         rdg_consensus_status_t s;
         if (!w->replicas[i].up || w->replicas[i].evil) continue;
         rdg_consensus_status(w->replicas[i].core, &s);
-        if (s.view >= view) view = s.view, leader = s.leader;
+        if (s.view >= view) view = s.view, leader = set_member(w->replicas[i].members, s.leader);
     }
     for (uint32_t i = 0; i < w->count; ++i)
         if (w->replicas[i].validator == leader && w->replicas[i].up) return &w->replicas[i];
@@ -201,6 +245,7 @@ void faults_begin(world_t *w, const fault_t *f) {
         break;
     }
     case FAULT_HOLD: w->held |= 1u << f->amount; break;
+    case FAULT_CHANGE: client_ask(w, (uint16_t)(TX_CHANGE + f->amount)); break;
     case FAULT_KINDS: break;
     }
 }

@@ -30,15 +30,25 @@ static bool is_refusal(rdg_err_t err) {
 
 /* --- actions ---------------------------------------------------------------------------------------------- */
 
+/* Records are kept by epoch: a core gets those of its own only. */
+static rdg_bytes_t key_of(const replica_t *r, rdg_bytes_t key, uint8_t out[64]) {
+    RDG_ASSERT(key.len <= 56);
+    rdg_store_be64(out, r->epoch);
+    memcpy(out + 8, key.data, key.len);
+    return rdg_bytes(out, key.len + 8);
+}
+
 static rdg_err_t write_records(world_t *w, replica_t *r, bool torn) {
     rdg_buf_t batch;
     bool any = false, sync = false;
+    uint8_t key[64];
     disk_batch_begin(&batch);
     for (size_t i = 0; i < rdg_consensus_output_count(r->out); ++i) {
         const rdg_consensus_action_t *a = rdg_consensus_output_at(r->out, i);
         if (a->kind != RDG_ACTION_WRITE && a->kind != RDG_ACTION_DELETE) continue;
         bool put = a->kind == RDG_ACTION_WRITE;
-        disk_batch_put(&batch, put ? DISK_PUT : DISK_DELETE, a->key, put ? a->bytes : rdg_bytes(NULL, 0));
+        disk_batch_put(&batch, put ? DISK_PUT : DISK_DELETE, key_of(r, a->key, key),
+                       put ? a->bytes : rdg_bytes(NULL, 0));
         any = true, sync = sync || put;
     }
     rdg_err_t err = any ? disk_write(&r->disk, &batch, sync && !torn && !PLANTED("write-unsynced")) : RDG_OK;
@@ -46,8 +56,8 @@ static rdg_err_t write_records(world_t *w, replica_t *r, bool torn) {
     if (err != RDG_OK || torn) return err;
     for (size_t i = 0; i < rdg_consensus_output_count(r->out); ++i) {
         const rdg_consensus_action_t *a = rdg_consensus_output_at(r->out, i);
-        if (a->kind == RDG_ACTION_WRITE) ledger_put_record(&r->ledger, a->key, a->bytes);
-        if (a->kind == RDG_ACTION_DELETE) ledger_delete_record(&r->ledger, a->key);
+        if (a->kind == RDG_ACTION_WRITE) ledger_put_record(&r->ledger, key_of(r, a->key, key), a->bytes);
+        if (a->kind == RDG_ACTION_DELETE) ledger_delete_record(&r->ledger, key_of(r, a->key, key));
     }
     if (sync && w->disk_ms[r->id] > 0) r->busy_until_ms = w->now_ms + w->disk_ms[r->id];
     return RDG_OK;
@@ -67,7 +77,8 @@ static void act_send(world_t *w, replica_t *r, const rdg_consensus_action_t *a) 
     if (!r->evil) w->plan.protocol->check_send(w, r, a->bytes);
     blob_t *bytes = blob_new(a->bytes);
     for (uint32_t v = 0; v < w->validators; ++v)
-        if (v != r->validator && (a->to == RDG_CONSENSUS_ALL || a->to == v))
+        if (v != r->validator && (r->members >> v & 1) &&
+            (a->to == RDG_CONSENSUS_ALL || a->to == set_index(r->members, v)))
             send_to_validator(w, r, v, bytes);
     blob_unref(bytes);
 }
@@ -112,7 +123,7 @@ static void act(world_t *w, replica_t *r, const rdg_consensus_action_t *a) {
     }
     case RDG_ACTION_BEHIND: {
         uint32_t peer = 0;
-        while (peer < w->count && w->replicas[peer].validator != a->to) ++peer;
+        while (peer < w->count && w->replicas[peer].validator != set_member(r->members, a->to)) ++peer;
         sync_behind(w, r, peer, a->height);
         break;
     }
@@ -123,7 +134,7 @@ static void act(world_t *w, replica_t *r, const rdg_consensus_action_t *a) {
         break;
     case RDG_ACTION_EVIDENCE:
         ++w->evidence;
-        if (a->to < w->validators && !(w->plan.evil >> a->to & 1))
+        if (a->to < set_count(r->members) && !(w->plan.evil >> set_member(r->members, a->to) & 1))
             world_violate(w, "evidence", "replica %u accuses %u, which is honest", r->id, a->to);
         break;
     case RDG_ACTION_READ: break;
@@ -189,7 +200,7 @@ void host_message(world_t *w, replica_t *r, uint32_t from, blob_t *bytes) {
     if (err == RDG_OK)
         (void)host_step(w, r,
                         &(rdg_consensus_event_t){.kind = RDG_EVENT_MESSAGE,
-                                                 .from = w->replicas[from].validator,
+                                                 .from = set_index(r->members, w->replicas[from].validator),
                                                  .bytes = blob_view(bytes)});
 }
 
@@ -201,6 +212,8 @@ static bool may_build(world_t *w, replica_t *r, uint64_t *wait_ms) {
     if (r->proposing.height == 1 || r->pool_count >= w->plan.block_tx_max) return true;
     if (r->pool_count > 0)
         due = w->plan.block_interval_ms;
+    else if (r->ledger.last_height > 0)
+        due = w->plan.block_interval_ms; /* the change that is decided takes effect some blocks on */
     else if (w->plan.empty_block_ms > 0)
         due = w->plan.empty_block_ms;
     else
@@ -230,6 +243,7 @@ void host_tick(world_t *w, replica_t *r) {
     pool_tick(w, r);
     sync_tick(w, r);
     sync_announce(w, r, UINT32_MAX);
-    if (r->pool_count > 0) (void)host_step(w, r, &(rdg_consensus_event_t){.kind = RDG_EVENT_WORK});
+    if (r->pool_count > 0 || r->ledger.last_height > 0 || r->ledger.height == 0)
+        (void)host_step(w, r, &(rdg_consensus_event_t){.kind = RDG_EVENT_WORK});
     if (r->up) host_try_propose(w, r);
 }

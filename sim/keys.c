@@ -87,24 +87,29 @@ void keys_sign(world_t *w, uint32_t validator, const rdg_statement_t *s, rdg_sm2
 
 bool keys_certificate_holds(const world_t *w, rdg_bytes_t encoded, rdg_phase_t phase, uint64_t height,
                             const rdg_hash_t *digest) {
-    const rdg_validator_set_t *set = &w->config.validators;
     rdg_certificate_t c;
     rdg_hash_t hash;
-    uint64_t signed_by = 0;
+    uint64_t signed_by = 0, epoch = w->epoch_count - 1;
     uint32_t count = 0;
+    while (epoch > 0 && w->epochs[epoch].first_height > height) --epoch;
+    uint32_t members;
     if (rdg_certificate_decode(encoded, &c) != RDG_OK) return false;
-    if (c.statement.phase != phase || c.statement.epoch != set->epoch || c.statement.height != height ||
+    /* The last block of an epoch is the first that the next one's validators vote on. */
+    bool is_last = epoch + 1 < w->epoch_count && w->epochs[epoch + 1].first_height == height + 1;
+    if (phase == RDG_PHASE_CHECKPOINT && is_last && c.statement.epoch == epoch + 1) ++epoch;
+    members = w->epochs[epoch].members;
+    if (c.statement.phase != phase || c.statement.epoch != epoch || c.statement.height != height ||
         !rdg_hash_equal(&c.statement.digest, digest))
         return false;
-    rdg_statement_hash(set->chain_id, &c.statement, &hash);
+    rdg_statement_hash(w->config.validators.chain_id, &c.statement, &hash);
     for (uint32_t i = 0; i < c.count; ++i) {
         uint32_t index = c.votes[i].index;
-        if (index >= set->count || (signed_by >> index & 1)) return false;
-        if (w->config.host.verify(NULL, &set->keys[index], &hash, &c.votes[i].signature) != RDG_OK)
-            return false;
+        if (index >= set_count(members) || (signed_by >> index & 1)) return false;
+        const rdg_sm2_public_t *key = &w->config.validators.keys[set_member(members, index)];
+        if (w->config.host.verify(NULL, key, &hash, &c.votes[i].signature) != RDG_OK) return false;
         signed_by |= (uint64_t)1 << index;
         ++count;
     }
     bool by_leader = phase == RDG_PHASE_RAFT_LEADER;
-    return by_leader ? count == 1 : count >= w->plan.protocol->quorum(set->count);
+    return by_leader ? count == 1 : count >= w->plan.protocol->quorum(set_count(members));
 }

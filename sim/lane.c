@@ -51,7 +51,7 @@ void lane_push(world_t *w, replica_t *r, job_t job) {
 
 static void propose(world_t *w, replica_t *r, const job_t *j) {
     const ledger_t *l = &r->ledger;
-    bool allow_empty = j->height == 1 || w->plan.empty_block_ms > 0;
+    bool allow_empty = j->height == 1 || l->last_height > 0 || w->plan.empty_block_ms > 0;
     uint16_t txs[SIM_TXS_MAX];
     block_t b = {.height = l->height + 1, .parent = *ledger_hash(l), .proposer = r->validator};
     r->proposing.building = false;
@@ -116,7 +116,8 @@ rdg_err_t apply_block(world_t *w, replica_t *r, rdg_bytes_t proposal, rdg_bytes_
 }
 
 static void report_executed(world_t *w, replica_t *r, uint64_t height) {
-    rdg_consensus_event_t e = {.kind = RDG_EVENT_EXECUTED, .height = height};
+    rdg_consensus_event_t e = {
+        .kind = RDG_EVENT_EXECUTED, .height = height, .last_height = r->ledger.last_height};
     ledger_executed_digest(&r->ledger, height, &e.digest);
     (void)host_step(w, r, &e);
 }
@@ -129,7 +130,10 @@ static void apply(world_t *w, replica_t *r, const job_t *j) {
             return;
         }
     }
-    report_executed(w, r, j->height);
+    if (r->epoch != r->ledger.epoch)
+        replica_next_epoch(w, r);
+    else if (j->height >= r->ledger.first_height)
+        report_executed(w, r, j->height);
 }
 
 static rdg_bytes_t read_part(rdg_reader_t *r) {

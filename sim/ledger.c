@@ -4,7 +4,22 @@
 
 static const rdg_hash_t zero;
 
-void ledger_clear(ledger_t *l) {
+uint32_t set_count(uint32_t members) {
+    return (uint32_t)__builtin_popcount(members);
+}
+
+uint32_t set_index(uint32_t members, uint32_t validator) {
+    bool is_member = validator < 32 && (members >> validator & 1);
+    return is_member ? set_count(members & ((1u << validator) - 1)) : set_count(members);
+}
+
+uint32_t set_member(uint32_t members, uint32_t index) {
+    for (uint32_t v = 0; v < 32; ++v)
+        if ((members >> v & 1) && index-- == 0) return v;
+    return UINT32_MAX;
+}
+
+void ledger_clear(ledger_t *l, uint32_t members) {
     for (uint64_t h = 1; h <= l->height; ++h) {
         blob_unref(l->blocks[h].proposal);
         blob_unref(l->blocks[h].seal);
@@ -13,7 +28,9 @@ void ledger_clear(ledger_t *l) {
         blob_unref(l->records[i].key);
         blob_unref(l->records[i].value);
     }
-    l->height = 0;
+    l->height = l->epoch = l->last_height = 0;
+    l->first_height = 1;
+    l->members = l->next_members = members;
     l->record_count = 0;
     memset(l->tx_height, 0, sizeof l->tx_height);
 }
@@ -110,6 +127,14 @@ const rdg_hash_t *ledger_hash(const ledger_t *l) {
     return l->height > 0 ? &l->blocks[l->height].digest : &zero;
 }
 
+static void change(ledger_t *l, uint16_t tx) {
+    uint32_t what = tx - (uint32_t)TX_CHANGE, bit = 1u << (what % 32);
+    uint32_t next = what >= 32 ? l->members | bit : l->members & ~bit;
+    if (l->last_height != 0 || what >= 64 || next == l->members || next == 0) return;
+    l->next_members = next;
+    l->last_height = l->height + RDG_CONSENSUS_WINDOW;
+}
+
 void ledger_append(ledger_t *l, blob_t *proposal, blob_t *seal) {
     block_t b;
     RDG_ASSERT(block_read(blob_view(proposal), &b) && b.height == l->height + 1);
@@ -123,7 +148,13 @@ void ledger_append(ledger_t *l, blob_t *proposal, blob_t *seal) {
     for (uint32_t i = 0; i < b.count; ++i) {
         uint16_t tx = block_tx(blob_view(proposal), i);
         if (tx != UINT16_MAX) l->tx_height[tx] = (uint16_t)b.height;
+        if (tx != UINT16_MAX && tx >= TX_CHANGE) change(l, tx);
     }
+    if (l->last_height != l->height) return;
+    l->members = l->next_members;
+    l->first_height = l->height + 1;
+    l->last_height = 0;
+    ++l->epoch;
 }
 
 void ledger_executed_digest(const ledger_t *l, uint64_t height, rdg_hash_t *out) {

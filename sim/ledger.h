@@ -30,15 +30,25 @@ typedef struct record {
     blob_t *key, *value;
 } record_t;
 
+/* Transactions from TX_CHANGE on change the validators: TX_CHANGE + v removes validator v, TX_CHANGE + 32 + v adds it.
+ * Executed in block h, it ends the epoch at h + RDG_CONSENSUS_WINDOW; while one waits, others do nothing. */
+#define TX_CHANGE 3900
+
 typedef struct ledger {
     uint64_t height;
-    stored_block_t blocks[SIM_HEIGHTS]; /* [1..height] */
-    uint16_t tx_height[4096];           /* where a transaction is, or 0 */
+    uint64_t epoch, first_height, last_height; /* of the block after `height`; last_height 0: none is known */
+    uint32_t members, next_members;            /* masks of validators */
+    stored_block_t blocks[SIM_HEIGHTS];        /* [1..height] */
+    uint16_t tx_height[4096];                  /* where a transaction is, or 0 */
     record_t records[RECORDS_MAX];
     size_t record_count;
 } ledger_t;
 
-void ledger_clear(ledger_t *l);
+void ledger_clear(ledger_t *l, uint32_t members);
+/* Of a set given as a mask: how many; the index of a validator, or the count; the validator at an index. */
+uint32_t set_count(uint32_t members);
+uint32_t set_index(uint32_t members, uint32_t validator);
+uint32_t set_member(uint32_t members, uint32_t index);
 bool block_read(rdg_bytes_t proposal, block_t *out); /* false: no block */
 /* The body is the one that the header names. */
 bool block_is_whole(const block_t *b, rdg_bytes_t proposal);

@@ -67,9 +67,9 @@ void net_link_up(world_t *w, uint32_t a, uint32_t b) {
     if (a == b || !r->up || !w->replicas[b].up || w->links[a][b].blocked || w->links[b][a].blocked) return;
     sync_link_up(w, r, b);
     pool_link_up(w, r, b);
-    if (r->up && w->replicas[b].validator < w->validators)
-        (void)host_step(w, r,
-                        &(rdg_consensus_event_t){.kind = RDG_EVENT_LINKED, .from = w->replicas[b].validator});
+    uint32_t from = set_index(r->members, w->replicas[b].validator);
+    if (r->up && from < set_count(r->members))
+        (void)host_step(w, r, &(rdg_consensus_event_t){.kind = RDG_EVENT_LINKED, .from = from});
 }
 
 void net_block(world_t *w, uint32_t from_mask, uint32_t to_mask, bool block) {

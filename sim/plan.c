@@ -5,7 +5,7 @@
 
 static const char *const fault_names[FAULT_KINDS] = {
     "crash", "tear", "all-crash", "rot",       "full",      "stall", "cut",   "mute",   "deaf", "clog",
-    "slow",  "loss", "clock",     "slow-disk", "slow-exec", "liar",  "ahead", "leader", "hold",
+    "slow",  "loss", "clock",     "slow-disk", "slow-exec", "liar",  "ahead", "leader", "hold", "change",
 };
 static const char *const lie_names[LIE_KINDS] = {
     "silent", "equivocate", "yes",      "mutate", "garble", "replay", "views",
@@ -44,4 +44,5 @@ void plan_make(plan_t *p, const scenario_t *scenario, uint64_t seed) {
     p->clients = 2, p->think_ms = 400;
     p->storm_ms = 15000;
     scenario->plan(p, &d);
+    if (p->members == 0) p->members = (1u << p->validators) - 1;
 }

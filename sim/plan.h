@@ -31,6 +31,7 @@ typedef enum fault_kind {
     FAULT_AHEAD, /* whoever decides the next height first is cut off (amount 0) or stops (1) at that instant */
     FAULT_LEADER, /* whoever leads stops */
     FAULT_HOLD,   /* consensus messages of kind `amount` are lost */
+    FAULT_CHANGE, /* somebody asks for transaction TX_CHANGE + `amount`: a change of the validators */
     FAULT_KINDS
 } fault_kind_t;
 #define FAULT_CLOCK_ZERO 3600000u
@@ -76,6 +77,7 @@ typedef struct plan {
     const struct scenario *scenario;
     const struct protocol *protocol;
     uint32_t validators, observers, twins; /* twins: second instances of the first evil validators */
+    uint32_t members;                      /* mask of validators in the first epoch */
     uint32_t evil;                         /* mask of validators */
     uint32_t lies;
     bool evil_after_healing;

@@ -35,8 +35,8 @@ static bool read_message(rdg_bytes_t bytes, raft_wire_t *m) {
 static const record_t *find(const replica_t *r, char kind, uint64_t height) {
     for (size_t i = 0; i < r->ledger.record_count; ++i) {
         rdg_bytes_t key = blob_view(r->ledger.records[i].key);
-        if (key.len == 0 || key.data[0] != (uint8_t)kind) continue;
-        if (kind == 'm' || (key.len == 9 && rdg_load_be64(key.data + 1) == height))
+        if (key.len < 9 || rdg_load_be64(key.data) != r->epoch || key.data[8] != (uint8_t)kind) continue;
+        if (kind == 'm' || (key.len == 17 && rdg_load_be64(key.data + 9) == height))
             return &r->ledger.records[i];
     }
     return NULL;
@@ -73,7 +73,8 @@ static rdg_hash_t digest_of(uint64_t number) {
 }
 
 static void check_vote(world_t *w, replica_t *r, uint64_t term, uint64_t candidate) {
-    rdg_statement_t s = {.phase = RDG_PHASE_RAFT_MESSAGE, .view = term, .digest = digest_of(candidate)};
+    rdg_statement_t s = {
+        .phase = RDG_PHASE_RAFT_MESSAGE, .epoch = r->epoch, .view = term, .digest = digest_of(candidate)};
     stable_t stable = stable_state(r);
     if (stable.term != term || stable.voted != candidate + 1)
         world_violate(w, "durable", "replica %u votes in term %llu without a record", r->id,
@@ -83,7 +84,10 @@ static void check_vote(world_t *w, replica_t *r, uint64_t term, uint64_t candida
 }
 
 static void check_append(world_t *w, replica_t *r, raft_wire_t *m) {
-    rdg_statement_t s = {.phase = RDG_PHASE_RAFT_LEADER, .view = m->term, .digest = digest_of(r->validator)};
+    rdg_statement_t s = {.phase = RDG_PHASE_RAFT_LEADER,
+                         .epoch = r->epoch,
+                         .view = m->term,
+                         .digest = digest_of(r->validator)};
     if (!check_said(w->said, &w->said_count, &s))
         world_violate(w, "leader", "replica %u leads term %llu, as another did", r->id,
                       (unsigned long long)m->term);
@@ -93,7 +97,8 @@ static void check_append(world_t *w, replica_t *r, raft_wire_t *m) {
     for (uint64_t h = m->height + 1; rdg_rlp_more(&m->entries); ++h) {
         rdg_rlp_t entry;
         if (rdg_rlp_list(&m->entries, &entry) != RDG_OK) break;
-        rdg_statement_t e = {.phase = RDG_PHASE_RAFT_LEADER, .view = rdg_rlp_u64(&entry), .height = h};
+        rdg_statement_t e = {
+            .phase = RDG_PHASE_RAFT_LEADER, .epoch = r->epoch, .view = rdg_rlp_u64(&entry), .height = h};
         rdg_rlp_fixed(&entry, e.digest.b, RDG_HASH_BYTES);
         if (!check_said(w->said, &w->said_count, &e))
             world_violate(w, "log", "replica %u has another block for height %llu of term %llu", r->id,
@@ -110,7 +115,7 @@ void raft_check_send(world_t *w, replica_t *r, rdg_bytes_t bytes) {
         world_violate(w, "validity", "replica %u sends what cannot be read", r->id);
         return;
     }
-    if (m.from != r->validator)
+    if (m.from != set_index(r->members, r->validator))
         world_violate(w, "once", "replica %u speaks in the name of %llu", r->id, (unsigned long long)m.from);
     bool has_term = m.kind != CHECKPOINT && m.kind != RECOVER;
     if (has_term && m.term < r->promised)
@@ -120,7 +125,7 @@ void raft_check_send(world_t *w, replica_t *r, rdg_bytes_t bytes) {
     if (has_term && stable_state(r).term < m.term)
         world_violate(w, "durable", "replica %u speaks in term %llu, which is not on record", r->id,
                       (unsigned long long)m.term);
-    if (m.kind == VOTE) check_vote(w, r, m.term, r->validator);
+    if (m.kind == VOTE) check_vote(w, r, m.term, m.from);
     if (m.kind == VOTE_REPLY && m.flags & FLAG_OK) check_vote(w, r, m.term, m.to);
     if (m.kind == APPEND) check_append(w, r, &m);
     if (m.kind == APPEND_REPLY && m.flags & FLAG_OK && !has_entries(r, r->ledger.height + 1, m.height))

@@ -197,6 +197,46 @@ static void lying_sources(plan_t *p, dice_t *d) {
         (void)plan_add(p, FAULT_CRASH, at, 500 + dice_below(d, 4000), (uint32_t)dice_below(d, p->validators));
 }
 
+/* --- the validators change -------------------------------------------------------------------------------- */
+
+static void ask_for_change(plan_t *p, uint64_t at, bool add, uint32_t validator) {
+    plan_add(p, FAULT_CHANGE, at, 1, 0)->amount = (add ? 32 : 0) + validator;
+}
+
+/* Leaders stop and replicas restart while validators come and go. */
+static void validators_change(plan_t *p, dice_t *d) {
+    chain_of(p, d, 7);
+    lossy(p, d);
+    p->loss_percent /= 2;
+    p->members = dice_percent(d, 50) ? 0x0f : 0x7f;
+    p->view_timeout_ms = 1000;
+    p->storm_ms = 20000;
+    for (uint64_t at = 500; at < p->storm_ms; at += 500 + dice_below(d, 4000)) {
+        uint32_t who = (uint32_t)dice_below(d, 7);
+        ask_for_change(p, at, dice_percent(d, 60), who);
+        if (dice_percent(d, 40))
+            (void)plan_add(p, FAULT_LEADER, at + dice_below(d, 3000), 200 + dice_below(d, 3000), 0);
+        if (dice_percent(d, 40))
+            (void)plan_add(p, FAULT_CRASH, at + dice_below(d, 3000), 200 + dice_below(d, 3000),
+                           (who + 1) % 7);
+        if (dice_percent(d, 30)) plan_add(p, FAULT_TEAR, at, 800, who)->amount = dice_below(d, 4);
+        if (dice_percent(d, 30)) (void)plan_add(p, FAULT_AHEAD, at + dice_below(d, 3000), 2000, 0);
+    }
+}
+
+static void one_two_four(plan_t *p, dice_t *d) {
+    chain_of(p, d, 4);
+    p->members = 1;
+    for (uint32_t v = 1; v < 4; ++v) ask_for_change(p, 1000 + v * 4000 + dice_below(d, 2000), true, v);
+    if (dice_percent(d, 50)) ask_for_change(p, 18000, false, 0);
+    if (dice_percent(d, 60))
+        (void)plan_add(p, FAULT_CRASH, 3000 + dice_below(d, 12000), 100 + dice_below(d, 2000),
+                       (uint32_t)dice_below(d, 4));
+    if (dice_percent(d, 60))
+        (void)plan_add(p, FAULT_ALL_CRASH, 3000 + dice_below(d, 12000), 100 + dice_below(d, 1000), 0);
+    p->storm_ms = 22000;
+}
+
 /* --- Raft ------------------------------------------------------------------------------------------------- */
 
 /* Leaders stop or are cut off in quick succession, each with entries that others lack (Raft, figure 8). */
@@ -243,6 +283,9 @@ const scenario_t scenarios_pbft[] = {
     {"bad-disks", "power cuts between any two actions, full and slow disks", 0, bad_disks, 0},
     {"bad-clocks", "wall clocks that jump by up to 40 s", "pbft", bad_clocks, 0},
     {"lying-sources", "blocks with bad seals for those who catch up", "pbft", lying_sources, 0},
+    {"validators-change", "leaders stop and replicas restart while validators come and go", 0,
+     validators_change, 0},
+    {"one-two-four", "a chain of one grows to two and four, and its first leaves", 0, one_two_four, 0},
     {"leaders-come-and-go", "leaders stop in quick succession, each with entries that others lack", 0,
      leaders_come_and_go, 0},
     {0},

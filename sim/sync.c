@@ -132,15 +132,21 @@ void sync_blocks(world_t *w, replica_t *r, uint32_t from, blob_t *bytes) {
 
 static void tell_core(world_t *w, replica_t *r) {
     const stored_block_t *b = &r->ledger.blocks[r->ledger.height];
+    if (r->epoch != r->ledger.epoch) {
+        replica_next_epoch(w, r);
+        return;
+    }
     rdg_consensus_event_t e = {.kind = RDG_EVENT_SYNCED,
                                .height = r->ledger.height,
+                               .last_height = r->ledger.last_height,
                                .digest = b->digest,
                                .bytes = blob_view(b->seal)};
     uint32_t life = r->life;
     (void)host_step(w, r, &e);
     if (r->life != life || r->halted != RDG_OK) return;
     if (r->committed < e.height) r->committed = e.height;
-    e = (rdg_consensus_event_t){.kind = RDG_EVENT_EXECUTED, .height = e.height};
+    e = (rdg_consensus_event_t){
+        .kind = RDG_EVENT_EXECUTED, .height = e.height, .last_height = r->ledger.last_height};
     ledger_executed_digest(&r->ledger, e.height, &e.digest);
     (void)host_step(w, r, &e);
 }

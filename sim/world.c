@@ -248,7 +248,7 @@ static void world_free(world_t *w) {
     for (uint32_t i = 0; i < w->count; ++i) {
         replica_t *r = &w->replicas[i];
         lane_clear(r);
-        ledger_clear(&r->ledger);
+        ledger_clear(&r->ledger, 0);
         disk_fini(&r->disk);
         rdg_consensus_free(r->core);
         rdg_consensus_output_free(r->out);
@@ -295,6 +295,8 @@ void world_run(const plan_t *plan, bool verbose, run_result_t *out) {
     w->said = rdg_calloc(SIGNED_MAX, sizeof *w->said);
     RDG_ASSERT(w->sealings && w->said);
     make_replicas(w);
+    w->epochs[0].members = w->plan.members;
+    w->epochs[0].first_height = w->epoch_count = 1;
     keys_make(w);
     if (plan->scenario->begin) plan->scenario->begin(w);
     for (uint32_t i = 0; i < w->count && !world_failed(w); ++i) replica_start(w, &w->replicas[i]);

@@ -17,6 +17,7 @@
 #include "ridge/consensus/consensus.h"
 
 #define SIM_TXS_MAX 4096
+#define SIM_EPOCHS_MAX 64
 #define SIM_VIOLATION_MAX 400
 #define HALT_ROUNDS 3
 
@@ -79,6 +80,9 @@ typedef struct signed_statement {
 typedef struct replica {
     uint32_t id, validator; /* its slot; its index in the set, or count for an observer */
     bool evil, up, wiped;   /* wiped: it lost its records and has begun anew */
+    bool lost;              /* it knows that it lost its records, until it votes again */
+    uint64_t epoch;         /* of its core */
+    uint32_t members;       /* of its core */
     bool marked;            /* the file beside the ledger: it had a block once */
     uint32_t life;
     rdg_consensus_t *core;
@@ -119,7 +123,7 @@ typedef struct tx {
 /* Who signed which digest to seal a height, over all that was ever said: two digests with a quorum each must not
  * exist, whoever holds the votes. */
 typedef struct sealing {
-    uint64_t height, view;
+    uint64_t height, view, epoch;
     rdg_hash_t digest;
     uint32_t signers;
 } sealing_t;
@@ -151,9 +155,13 @@ typedef struct world {
     size_t signer_bytes; /* host.ctx of validator v is config.host.ctx + v of these */
     replica_t *replicas;
     link_t links[SIM_REPLICAS_MAX][SIM_REPLICAS_MAX];
-    uint32_t loss_percent, held;              /* held: mask of message kinds that are lost */
-    const fault_t *ahead;                     /* waits for the next first decision */
-    uint64_t wished;                          /* the highest view that a correct replica wished for */
+    uint32_t loss_percent, held; /* held: mask of message kinds that are lost */
+    const fault_t *ahead;        /* waits for the next first decision */
+    struct {
+        uint32_t members;
+        uint64_t first_height, wished; /* the highest view that a correct replica wished for */
+    } epochs[SIM_EPOCHS_MAX];
+    uint64_t epoch_count;
     uint64_t highest, decided_ms;             /* of all correct replicas; when it was reached */
     uint64_t away_until_ms[SIM_REPLICAS_MAX]; /* cut off by FAULT_AHEAD */
     uint64_t slow_ms[SIM_REPLICAS_MAX], disk_ms[SIM_REPLICAS_MAX], exec_ms[SIM_REPLICAS_MAX];
@@ -214,6 +222,8 @@ void faults_end(world_t *w, const fault_t *f);
 void faults_heal(world_t *w);
 void replica_stop(world_t *w, replica_t *r, bool power_cut);
 void replica_start(world_t *w, replica_t *r);
+/* The epoch of its core is over: the next core begins. */
+void replica_next_epoch(world_t *w, replica_t *r);
 
 /* net.c */
 void net_send(world_t *w, replica_t *from, uint32_t to, packet_kind_t kind, blob_t *bytes);
@@ -249,6 +259,7 @@ rdg_err_t apply_block(world_t *w, replica_t *r, rdg_bytes_t proposal, rdg_bytes_
 
 /* client.c */
 void client_start(world_t *w);
+void client_ask(world_t *w, uint16_t tx); /* submits this transaction, again and again until it is there */
 void client_event(world_t *w, item_t *it);
 void pool_add(replica_t *r, uint16_t tx);
 void pool_remove(replica_t *r, uint16_t tx);
