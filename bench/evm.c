@@ -1,7 +1,8 @@
 /* The EVM on one core: each case is one call, repeated; microseconds (median) and million gas a second. Cases are
  * the files of $RIDGE_SHARED (default: ../shared beside the repository) /data/evm-bench/cases, and one that is built
  * in. A case whose status, gas or output is not what its file expects ends the run.
- * Usage: bench_evm [--ms MILLISECONDS A CASE] [PART OF A CASE'S NAME] */
+ * Then blocks of transactions by one thread and by two (or --threads), with 0 to 100 % of conflicts.
+ * Usage: bench_evm [--ms MILLISECONDS A CASE] [--threads N] [PART OF A CASE'S NAME, or "parallel"] */
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "evm_parallel.h"
 #include "host.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
@@ -148,9 +150,12 @@ int main(int argc, char **argv) {
     static bench_case_t cases[CASES_MAX + 1];
     double budget_ms = 100, logs = 0;
     const char *filter = "";
+    unsigned threads = 2;
     for (int i = 1; i < argc; ++i) {
         if (strcmp(argv[i], "--ms") == 0 && i + 1 < argc)
             budget_ms = strtod(argv[++i], NULL);
+        else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc)
+            threads = (unsigned)strtoul(argv[++i], NULL, 10);
         else
             filter = argv[i];
     }
@@ -183,6 +188,7 @@ int main(int argc, char **argv) {
     rdg_evm_free(vm);
     json_t *all = json_pack("{s:o,s:f,s:I}", "cases", figures, "geometric_mean_us",
                             count ? exp(logs / (double)count) : 0, "count", (json_int_t)count);
+    if (strstr("parallel", filter)) json_object_set_new(all, "parallel", evm_parallel_figures(threads));
     char *text = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(6));
     puts(text);
     free(text);

@@ -34,22 +34,23 @@ static rdg_err_t verify_seal(const rdg_ledger_t *l, const rdg_header_t *h, const
     return err == RDG_OK ? RDG_OK : rdg_fail_in(err, "seal of block %" PRIu64, h->height);
 }
 
+static rdg_err_t take_receipt(void *ctx, uint32_t index, rdg_receipt_t *receipt) {
+    work_t *w = ctx;
+    receipt->cumulative_gas = w->entry.executed.gas_used += receipt->gas_used;
+    size_t start = w->receipts.len;
+    RDG_TRY(rdg_receipt_encode(receipt, &w->receipts));
+    rdg_merkle_leaf(rdg_bytes(w->receipts.data + start, w->receipts.len - start), &w->leaves[index]);
+    if (receipt->log_count == 0) return RDG_OK;
+    w->has_logs = true;
+    rdg_bloom_add_receipt(&w->bloom, receipt);
+    return RDG_OK;
+}
+
 static rdg_err_t run_transactions(work_t *w) {
+    uint32_t count = w->block->header.tx_count;
     size_t list = rdg_rlp_list_begin(&w->receipts);
-    uint64_t gas = 0;
-    for (uint32_t i = 0; i < w->block->header.tx_count; ++i) {
-        rdg_receipt_t receipt;
-        RDG_TRY(executor_run(&w->executor, w->block->txs[i], gas, &receipt));
-        gas = receipt.cumulative_gas;
-        size_t start = w->receipts.len;
-        RDG_TRY(rdg_receipt_encode(&receipt, &w->receipts));
-        rdg_merkle_leaf(rdg_bytes(w->receipts.data + start, w->receipts.len - start), &w->leaves[i]);
-        if (receipt.log_count == 0) continue;
-        w->has_logs = true;
-        rdg_bloom_add_receipt(&w->bloom, &receipt);
-    }
-    w->entry.executed.gas_used = gas;
-    rdg_merkle_root(w->leaves, w->block->header.tx_count, &w->entry.executed.receipts_root);
+    RDG_TRY(parallel_run(w->l->parallel, &w->executor, w->block->txs, count, take_receipt, w));
+    rdg_merkle_root(w->leaves, count, &w->entry.executed.receipts_root);
     return rdg_rlp_list_end(&w->receipts, list);
 }
 

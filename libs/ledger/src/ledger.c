@@ -1,6 +1,7 @@
 #include "ridge/ledger/ledger.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "ledger_internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
@@ -126,12 +127,20 @@ static rdg_err_t open_head(rdg_ledger_t *l, uint64_t height) {
     return open_rules(l, &head, checkpoint);
 }
 
+static unsigned threads_of(const rdg_ledger_options_t *options) {
+    enum { DEFAULT_MAX = 4 };
+    if (options && options->execution_threads) return options->execution_threads;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores < 1 ? 1 : cores < DEFAULT_MAX ? (unsigned)cores : DEFAULT_MAX;
+}
+
 static rdg_err_t open_all(rdg_ledger_t *l, const rdg_ledger_options_t *options) {
     uint64_t height = 0;
     RDG_TRY(rdg_dir_make(l->dir, 0700));
     RDG_TRY(open_store(l, options));
     RDG_TRY(tree_open(l->kv, &l->tree));
-    if (!(l->evm = rdg_evm_new())) return RDG_E_NO_MEMORY;
+    if (!(l->evm = rdg_evm_new()) || !(l->parallel = parallel_new(threads_of(options))))
+        return RDG_E_NO_MEMORY;
     rdg_err_t err = load_u64(l->kv, META_HEAD, &height);
     if (err == RDG_E_NOT_FOUND) {
         RDG_TRY(save_genesis_file(l));
@@ -176,6 +185,7 @@ void rdg_ledger_close(rdg_ledger_t *l) {
     view_put(l->view);
     blockfile_close(l->files);
     tree_close(l->tree);
+    parallel_free(l->parallel);
     rdg_evm_free(l->evm);
     rdg_kv_close(l->kv);
     pthread_mutex_destroy(&l->write_lock);

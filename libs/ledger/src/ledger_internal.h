@@ -5,6 +5,7 @@
 #include "blockfile.h"
 #include "executor.h"
 #include "keys.h"
+#include "parallel.h"
 #include "ridge/base/ref.h"
 #include "tree.h"
 
@@ -44,6 +45,7 @@ struct rdg_ledger {
     tree_t *tree;
     blockfile_t *files;
     rdg_evm_t *evm;
+    parallel_t *parallel;
     rdg_err_t failed; /* of an apply: nothing is applied any more */
 
     pthread_mutex_t view_lock;

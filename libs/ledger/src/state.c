@@ -83,6 +83,15 @@ rdg_err_t account_decode(rdg_bytes_t encoded, account_values_t *out) {
     return RDG_OK;
 }
 
+void state_restart(state_t *s, const state_t *under) {
+    s->under = under;
+    table_clear(&s->accounts);
+    table_clear(&s->slots);
+    s->account_count = s->slot_count = 0;
+    rdg_arena_reset(&s->block_arena);
+    s->tx = under->tx; /* later than whatever happened there */
+}
+
 static account_t *find_account(const state_t *s, const rdg_address_t *a, uint64_t hash) {
     size_t pos = hash;
     for (account_t *it; (it = table_probe(&s->accounts, hash, &pos));)
@@ -90,31 +99,66 @@ static account_t *find_account(const state_t *s, const rdg_address_t *a, uint64_
     return NULL;
 }
 
-static rdg_err_t load_account(state_t *s, account_t *a) {
-    ledger_key_t key = key_of(KEY_ACCOUNT, a->address.b, sizeof a->address.b);
-    rdg_err_t err = rdg_kv_get(s->kv, s->snap, key_view(&key), &s->raw);
-    if (err == RDG_E_NOT_FOUND) return RDG_OK;
-    RDG_TRY(err);
-    RDG_TRY(account_decode(rdg_buf_view(&s->raw), &a->now));
-    a->existed = true;
+static void stand_on(account_t *a, const account_t *under) {
+    a->now = under->now;
+    a->existed = under->existed;
+}
+
+static rdg_err_t load_account(state_t *s, account_t *a, uint64_t hash) {
+    const account_t *under = s->under ? find_account(s->under, &a->address, hash) : NULL;
+    if (under) {
+        stand_on(a, under);
+    } else {
+        ledger_key_t key = key_of(KEY_ACCOUNT, a->address.b, sizeof a->address.b);
+        rdg_err_t err = rdg_kv_get(s->kv, s->snap, key_view(&key), &s->raw);
+        if (err == RDG_E_NOT_FOUND) return RDG_OK;
+        RDG_TRY(err);
+        RDG_TRY(account_decode(rdg_buf_view(&s->raw), &a->now));
+        a->existed = true;
+    }
     a->base_nonce = a->now.nonce;
     a->base_balance = a->now.balance;
     a->base_code_hash = a->now.code_hash;
     return RDG_OK;
 }
 
-rdg_err_t state_account(state_t *s, const rdg_address_t *a, account_t **out) {
-    uint64_t hash = table_hash(a->b, sizeof a->b);
-    *out = find_account(s, a, hash);
-    if (*out) return RDG_OK;
+static account_t *new_account(state_t *s, const rdg_address_t *a) {
     account_t *fresh = rdg_arena_calloc(&s->block_arena, 1, sizeof *fresh);
     if (!fresh || !table_reserve(&s->accounts) ||
         !list_room(&s->account_list, s->account_count, &s->account_room))
-        return RDG_E_NO_MEMORY;
+        return NULL;
     fresh->address = *a;
-    RDG_TRY(load_account(s, fresh));
-    table_insert(&s->accounts, hash, fresh);
-    s->account_list[s->account_count++] = fresh;
+    return fresh;
+}
+
+static void keep_account(state_t *s, account_t *a, uint64_t hash) {
+    table_insert(&s->accounts, hash, a);
+    s->account_list[s->account_count++] = a;
+}
+
+static uint64_t account_hash(const rdg_address_t *a) {
+    return table_hash(a->b, sizeof a->b);
+}
+
+account_t *state_find_account(const state_t *s, const rdg_address_t *a) {
+    return find_account(s, a, account_hash(a));
+}
+
+rdg_err_t state_insert_account(state_t *s, const rdg_address_t *a, account_t **out) {
+    *out = new_account(s, a);
+    if (!*out) return RDG_E_NO_MEMORY;
+    keep_account(s, *out, account_hash(a));
+    return RDG_OK;
+}
+
+rdg_err_t state_account(state_t *s, const rdg_address_t *a, account_t **out) {
+    uint64_t hash = account_hash(a);
+    *out = find_account(s, a, hash);
+    if (*out) return RDG_OK;
+    account_t *fresh = new_account(s, a);
+    if (!fresh) return RDG_E_NO_MEMORY;
+    RDG_TRY(load_account(s, fresh, hash));
+    keep_account(s, fresh, hash);
     *out = fresh;
     return RDG_OK;
 }
@@ -140,7 +184,31 @@ bool account_is_empty(const account_t *a) {
     return a->now.nonce == 0 && word_is_zero(&a->now.balance) && word_is_zero(&a->now.code_hash);
 }
 
-static rdg_err_t load_slot(state_t *s, slot_t *slot) {
+static uint64_t slot_hash(const rdg_address_t *a, const rdg_word_t *key) {
+    uint8_t both[sizeof a->b + sizeof key->b];
+    memcpy(both, a->b, sizeof a->b);
+    memcpy(both + sizeof a->b, key->b, sizeof key->b);
+    return table_hash(both, sizeof both);
+}
+
+static slot_t *find_slot(const state_t *s, const rdg_address_t *a, const rdg_word_t *key, uint64_t hash) {
+    size_t pos = hash;
+    for (slot_t *it; (it = table_probe(&s->slots, hash, &pos));)
+        if (!memcmp(it->key.b, key->b, sizeof key->b) && rdg_address_equal(&it->account->address, a))
+            return it;
+    return NULL;
+}
+
+slot_t *state_find_slot(const state_t *s, const rdg_address_t *a, const rdg_word_t *key) {
+    return find_slot(s, a, key, slot_hash(a, key));
+}
+
+static rdg_err_t load_slot(state_t *s, slot_t *slot, uint64_t hash) {
+    const slot_t *under = s->under ? find_slot(s->under, &slot->account->address, &slot->key, hash) : NULL;
+    if (under) {
+        slot->value = slot->base = under->value;
+        return RDG_OK;
+    }
     if (!slot->account->existed || slot->account->now.created_tx) return RDG_OK;
     ledger_key_t key = key_of_slot(&slot->account->address, &slot->key);
     rdg_err_t err = rdg_kv_get(s->kv, s->snap, key_view(&key), &s->raw);
@@ -154,30 +222,40 @@ static rdg_err_t load_slot(state_t *s, slot_t *slot) {
     return RDG_OK;
 }
 
-static rdg_err_t add_slot(state_t *s, account_t *account, const rdg_word_t *key, uint64_t hash,
-                          slot_t **out) {
+static slot_t *new_slot(state_t *s, account_t *account, const rdg_word_t *key) {
     slot_t *fresh = rdg_arena_calloc(&s->block_arena, 1, sizeof *fresh);
     if (!fresh || !table_reserve(&s->slots) || !list_room(&s->slot_list, s->slot_count, &s->slot_room))
-        return RDG_E_NO_MEMORY;
+        return NULL;
     fresh->account = account;
     fresh->key = *key;
-    RDG_TRY(load_slot(s, fresh));
-    table_insert(&s->slots, hash, fresh);
-    s->slot_list[s->slot_count++] = fresh;
+    return fresh;
+}
+
+static void keep_slot(state_t *s, slot_t *slot, uint64_t hash) {
+    table_insert(&s->slots, hash, slot);
+    s->slot_list[s->slot_count++] = slot;
+}
+
+rdg_err_t state_insert_slot(state_t *s, account_t *account, const rdg_word_t *key, slot_t **out) {
+    *out = new_slot(s, account, key);
+    if (!*out) return RDG_E_NO_MEMORY;
+    keep_slot(s, *out, slot_hash(&account->address, key));
+    return RDG_OK;
+}
+
+static rdg_err_t add_slot(state_t *s, account_t *account, const rdg_word_t *key, uint64_t hash,
+                          slot_t **out) {
+    slot_t *fresh = new_slot(s, account, key);
+    if (!fresh) return RDG_E_NO_MEMORY;
+    RDG_TRY(load_slot(s, fresh, hash));
+    keep_slot(s, fresh, hash);
     *out = fresh;
     return RDG_OK;
 }
 
 rdg_err_t state_slot(state_t *s, const rdg_address_t *a, const rdg_word_t *key, slot_t **out) {
-    uint8_t both[sizeof a->b + sizeof key->b];
-    memcpy(both, a->b, sizeof a->b);
-    memcpy(both + sizeof a->b, key->b, sizeof key->b);
-    uint64_t hash = table_hash(both, sizeof both);
-    size_t pos = hash;
-    slot_t *slot;
-    while ((slot = table_probe(&s->slots, hash, &pos)))
-        if (!memcmp(slot->key.b, key->b, sizeof key->b) && rdg_address_equal(&slot->account->address, a))
-            break;
+    uint64_t hash = slot_hash(a, key);
+    slot_t *slot = find_slot(s, a, key, hash);
     if (!slot) {
         account_t *account;
         RDG_TRY(state_account(s, a, &account));

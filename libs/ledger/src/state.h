@@ -5,6 +5,10 @@
  * Whatever is per transaction (warmth, original values, created and destroyed accounts, transient storage)
  * carries the number of the transaction it belongs to, so that a new one starts by counting up.
  *
+ * A state can stand on another one, which is read before the store and must not change meanwhile: a
+ * transaction is then executed apart, and state_still_holds and state_adopt make it part of the lower state
+ * if nothing that it read has changed since.
+ *
  * Views of code and log data live until state_fini, respectively the next state_begin_tx. Not thread-safe;
  * any number of states may read one store at once. */
 #ifndef RIDGE_LEDGER_STATE_H
@@ -31,7 +35,7 @@ typedef struct account {
     account_values_t now;
     bool existed;
     uint64_t base_nonce;
-    rdg_word_t base_balance, base_code_hash; /* in the store */
+    rdg_word_t base_balance, base_code_hash; /* in the store, or in the state under this one */
     uint64_t warm_tx, touched_tx;
     struct slot *touched; /* slots looked at in transaction touched_tx */
 } account_t;
@@ -53,6 +57,7 @@ typedef struct undo undo_t;
 typedef struct state {
     rdg_kv_t *kv;
     const rdg_kv_snapshot_t *snap; /* NULL: latest */
+    const struct state *under;     /* NULL: the store alone */
     rdg_arena_t block_arena, tx_arena;
     table_t accounts, slots, transients;
     account_t **account_list;
@@ -70,6 +75,8 @@ typedef struct state {
 
 void state_init(state_t *s, rdg_kv_t *kv, const rdg_kv_snapshot_t *snap);
 void state_fini(state_t *s);
+/* Forgets everything, to stand on `under`. */
+void state_restart(state_t *s, const state_t *under);
 void state_begin_tx(state_t *s);
 /* Removes the accounts that the transaction created and destroyed (EIP-6780). */
 void state_end_tx(state_t *s);
@@ -78,6 +85,12 @@ rdg_err_t state_account(state_t *s, const rdg_address_t *a, account_t **out);
 rdg_err_t state_code(state_t *s, account_t *a, rdg_bytes_t *out);
 rdg_err_t state_slot(state_t *s, const rdg_address_t *a, const rdg_word_t *key, slot_t **out);
 bool account_is_empty(const account_t *a); /* EIP-161 */
+/* What has been loaded already, or NULL. */
+account_t *state_find_account(const state_t *s, const rdg_address_t *a);
+slot_t *state_find_slot(const state_t *s, const rdg_address_t *a, const rdg_word_t *key);
+/* Loaded or not, by the caller's word on what the store holds. Returns OK or NO_MEMORY. */
+rdg_err_t state_insert_account(state_t *s, const rdg_address_t *a, account_t **out);
+rdg_err_t state_insert_slot(state_t *s, account_t *account, const rdg_word_t *key, slot_t **out);
 
 /* Changes, each journaled. */
 rdg_err_t state_touch_account(state_t *s, account_t *a); /* before changing a->now */
@@ -93,6 +106,12 @@ rdg_err_t state_transfer(state_t *s, const rdg_address_t *from, const rdg_addres
                          const rdg_word_t *value, bool *enough);
 size_t state_snapshot(const state_t *s);
 void state_revert(state_t *s, size_t snapshot);
+
+/* state_merge.c: upper stands on s and has executed one transaction.
+ * Would that transaction read the same on s as s is now? Every value that it read is compared. */
+bool state_still_holds(const state_t *s, const state_t *upper);
+/* Takes over what it changed, as one transaction of s, and keeps what it loaded. */
+rdg_err_t state_adopt(state_t *s, const state_t *upper);
 
 /* Writes what differs from the store, flat and as updates of the tree, into batch. */
 rdg_err_t state_commit(state_t *s, tree_t *tree, rdg_kv_batch_t *batch);

@@ -114,7 +114,8 @@ rdg_err_t node_file(rdg_node_t *n, const char *name, char *path, size_t size) {
 
 static rdg_err_t open_ledger(rdg_node_t *n) {
     char path[4096];
-    rdg_ledger_options_t options = {.memory_bytes = n->options.memory_bytes};
+    rdg_ledger_options_t options = {.memory_bytes = n->options.memory_bytes,
+                                    .execution_threads = n->options.execution_threads};
     RDG_TRY(node_file(n, "genesis.json", path, sizeof path));
     RDG_TRY(rdg_genesis_load(path, &n->genesis));
     RDG_TRY(node_file(n, "node.key", path, sizeof path));

@@ -42,8 +42,11 @@ typedef struct rdg_ledger rdg_ledger_t;
 
 typedef struct rdg_ledger_options {
     size_t memory_bytes; /* for the store; 0: default */
-    bool memory_store;   /* tests: state in memory, block files still on disk */
-    rdg_kv_t *store;     /* tests: use this store (taken, also on failure) */
+    /* Threads that execute a block's transactions, the caller's included: 1 is serial; 0: the cores, at most 4. The
+     * result is the same. */
+    unsigned execution_threads;
+    bool memory_store; /* tests: state in memory, block files still on disk */
+    rdg_kv_t *store;   /* tests: use this store (taken, also on failure) */
 } rdg_ledger_options_t;
 
 /* Creates the directory's content at first; later refuses a genesis with another hash (CONFLICT names both).

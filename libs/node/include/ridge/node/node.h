@@ -38,6 +38,7 @@ typedef struct rdg_node_options {
     const char *p2p_host, *rpc_host;
     uint16_t p2p_port, rpc_port; /* 0: the system chooses */
     size_t memory_bytes;         /* of the store */
+    unsigned execution_threads;  /* of a block's transactions; 1: serial, 0: the cores, at most 4 */
     size_t pool_count, pool_bytes, pool_per_sender;
 } rdg_node_options_t;
 
