@@ -85,6 +85,7 @@ typedef struct plan {
     uint32_t loss_percent, duplicate_percent;
     uint64_t delay_min_ms, delay_max_ms, execute_ms, skew_ms;
     uint64_t block_interval_ms, empty_block_ms, retransmit_ms, view_timeout_ms, checkpoint_interval;
+    uint64_t rotate_every; /* heights that a leader leads without a fault; 0: for good */
     uint32_t block_tx_max, clients;
     uint64_t think_ms; /* of a client between its transactions */
     uint64_t storm_ms; /* the safety phase */

@@ -53,6 +53,7 @@ static void weather(plan_t *p, dice_t *d) {
     p->block_interval_ms = 50 + dice_below(d, 800);
     p->empty_block_ms = dice_percent(d, 20) ? 1000 + dice_below(d, 4000) : 0;
     p->checkpoint_interval = dice_percent(d, 80) ? 1 : 1 + dice_below(d, 8);
+    p->rotate_every = dice_percent(d, 30) ? 1 + dice_below(d, 6) : 0;
     p->view_timeout_ms = dice_percent(d, 70) ? 2000 : 1000 + dice_below(d, 4000);
     p->think_ms = 100 + dice_below(d, 1500);
     p->clients = 1 + (uint32_t)dice_below(d, 3);

@@ -290,7 +290,8 @@ void world_run(const plan_t *plan, bool verbose, run_result_t *out) {
     w->dice = dice_of(plan->seed, 1);
     w->config = (rdg_consensus_config_t){.retransmit_ms = plan->retransmit_ms,
                                          .view_timeout_ms = plan->view_timeout_ms,
-                                         .checkpoint_interval = plan->checkpoint_interval};
+                                         .checkpoint_interval = plan->checkpoint_interval,
+                                         .rotate_every = plan->rotate_every};
     w->sealings = rdg_calloc(SEALINGS_MAX, sizeof *w->sealings);
     w->said = rdg_calloc(SIGNED_MAX, sizeof *w->said);
     RDG_ASSERT(w->sealings && w->said);
