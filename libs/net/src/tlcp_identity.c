@@ -1,7 +1,10 @@
 #include "ridge/net/tlcp_identity.h"
 #include "ridge/base/alloc.h"
+#include "ridge/crypto/cert_cache.h"
 #include <stdatomic.h>
 #include <string.h>
+
+#define KNOWN_MAX 512 /* certificates of peers, some 8 KiB each, that are not verified again at each link */
 
 struct rdg_tlcp_identity {
     atomic_uint refs;
@@ -9,6 +12,7 @@ struct rdg_tlcp_identity {
     rdg_tlcp_parts_t parts;
     rdg_tlcp_rule_t rule;
     rdg_hash_t pin;
+    rdg_cert_cache_t *known;
     rdg_tlcp_config_t config;
 };
 
@@ -48,6 +52,8 @@ rdg_err_t rdg_tlcp_identity_new(const rdg_tlcp_parts_t *parts, rdg_tlcp_identity
                                     .roots = (const rdg_cert_t *const *)i->parts.roots,
                                     .root_count = taken.root_count};
     rdg_err_t err = try_config(&i->config);
+    if (err == RDG_OK) err = rdg_cert_cache_new(i->config.roots, taken.root_count, KNOWN_MAX, &i->known);
+    i->config.certs = i->known;
     if (err != RDG_OK)
         rdg_tlcp_identity_unref(i);
     else
@@ -102,6 +108,7 @@ rdg_tlcp_identity_t *rdg_tlcp_identity_ref(rdg_tlcp_identity_t *identity) {
 void rdg_tlcp_identity_unref(rdg_tlcp_identity_t *identity) {
     if (!identity || atomic_fetch_sub(&identity->refs, 1) != 1) return;
     if (identity->rule.free_ctx) identity->rule.free_ctx(identity->rule.ctx);
+    rdg_cert_cache_free(identity->known);
     parts_fini(&identity->parts);
     rdg_tlcp_identity_unref(identity->base);
     rdg_free(identity);
