@@ -126,6 +126,10 @@ static void send_one(sim_t *s, uint32_t from, uint32_t to, rdg_bytes_t bytes) {
 /* --- the checker -----------------------------------------------------------------------------------------
  */
 
+static uint32_t epoch_count(const sim_t *s, uint64_t epoch) {
+    return epoch > 0 && epoch <= s->changes ? s->counts[epoch - 1] : s->validators;
+}
+
 static bool is_stable(const sim_node_t *n, rdg_bytes_t value) {
     for (size_t i = 0; i < n->record_count; ++i)
         if (rdg_bytes_equal(view(&n->records[i].value), value)) return true;
@@ -146,6 +150,7 @@ static void check_send(sim_t *s, uint32_t i, rdg_bytes_t bytes) {
         sim_violate(s, i, "durable: sent what is not on record");
     for (size_t k = 0; k < n->sent_count; ++k) {
         const sim_signed_t *o = &n->sent[k];
+        if (o->epoch != m.statement.epoch) continue;
         if (o->phase != m.statement.phase || o->view != m.statement.view || o->height != m.statement.height)
             continue;
         if (!rdg_hash_equal(&o->digest, &m.statement.digest)) sim_violate(s, i, "once: signed two digests");
@@ -156,22 +161,26 @@ static void check_send(sim_t *s, uint32_t i, rdg_bytes_t bytes) {
         sim_violate(s, i, "promise: signed in a view that it left");
     if (m.kind == RDG_PHASE_VIEW_CHANGE && m.statement.view > n->promised) n->promised = m.statement.view;
     CHECK(n->sent_count < SIM_SIGNED_MAX);
-    n->sent[n->sent_count++] =
-        (sim_signed_t){m.statement.phase, m.statement.view, m.statement.height, m.statement.digest};
+    n->sent[n->sent_count++] = (sim_signed_t){m.statement.phase, m.statement.epoch, m.statement.view,
+                                              m.statement.height, m.statement.digest};
 }
 
 static void check_certificate(sim_t *s, uint32_t i, rdg_bytes_t encoded, rdg_phase_t phase, uint64_t height,
                               const rdg_hash_t *digest) {
     rdg_certificate_t c;
+    rdg_validator_set_t set = s->config.validators;
+    set.epoch = s->nodes[i].epoch, set.count = epoch_count(s, set.epoch);
     bool is_about = rdg_certificate_decode(encoded, &c) == RDG_OK && c.statement.height == height &&
                     rdg_hash_equal(&c.statement.digest, digest);
-    rdg_err_t err = !s->raft
-                        ? certificate_verify_with(&c, &s->config.validators, phase, &s->config.host)
-                        : certificate_verify_raft_with(&c, &s->config.validators, phase, &s->config.host);
+    rdg_err_t err = !s->raft ? certificate_verify_with(&c, &set, phase, &s->config.host)
+                             : certificate_verify_raft_with(&c, &set, phase, &s->config.host);
     if (!is_about || err != RDG_OK) sim_violate(s, i, "seal: a certificate does not verify");
 }
 
 static uint64_t last_height(const sim_t *s, uint32_t i) {
+    uint64_t epoch = s->nodes[i].epoch;
+    if (epoch < s->changes && s->nodes[i].executed >= s->at[epoch])
+        return s->at[epoch] + RDG_CONSENSUS_WINDOW;
     return s->last_height > 0 && s->nodes[i].executed >= s->ends_at ? s->last_height : 0;
 }
 
@@ -179,7 +188,7 @@ static void check_commit(sim_t *s, uint32_t i, const rdg_consensus_action_t *a) 
     sim_node_t *n = &s->nodes[i];
     rdg_hash_t digest;
     CHECK(a->height < SIM_HEIGHTS);
-    if (last_height(s, i) > 0 && a->height > s->last_height)
+    if (last_height(s, i) > 0 && a->height > last_height(s, i))
         sim_violate(s, i, "epoch: decided above its end");
     if (a->height != n->committed + 1) sim_violate(s, i, "order: a height was left out or came twice");
     check_certificate(s, i, a->certificate, s->raft ? RDG_PHASE_RAFT_LEADER : RDG_PHASE_COMMIT, a->height,
@@ -227,10 +236,10 @@ static void persist(sim_t *s, sim_node_t *n) {
 
 static void act_send(sim_t *s, uint32_t i, const rdg_consensus_action_t *a) {
     if (!s->nodes[i].evil) check_send(s, i, a->bytes);
-    for (uint32_t to = 0; to < s->validators; ++to)
+    uint32_t members = epoch_count(s, s->nodes[i].epoch);
+    for (uint32_t to = 0; to < members; ++to)
         if (to != i && (a->to == RDG_CONSENSUS_ALL || a->to == to)) send_one(s, i, to, a->bytes);
-    if (a->to != RDG_CONSENSUS_ALL && a->to >= s->validators && a->to < s->count)
-        send_one(s, i, a->to, a->bytes);
+    if (a->to != RDG_CONSENSUS_ALL && a->to >= members && a->to < s->count) send_one(s, i, a->to, a->bytes);
 }
 
 static void act(sim_t *s, uint32_t i, const rdg_consensus_action_t *a) {
@@ -323,11 +332,14 @@ static bool store(sim_node_t *n, uint64_t height, rdg_bytes_t payload, rdg_bytes
     return true;
 }
 
+static void next_epoch(sim_t *s, uint32_t i);
+
 static void report_executed(sim_t *s, uint32_t i, uint64_t height) {
     rdg_consensus_event_t e = {
         .kind = RDG_EVENT_EXECUTED, .height = height, .last_height = last_height(s, i)};
     executed_digest(s, i, height, &e.digest);
     CHECK_OK(step(s, i, &e));
+    if (s->changes > 0 && height == e.last_height) next_epoch(s, i);
 }
 
 static void fetch(sim_t *s, const sim_work_t *w) {
@@ -343,6 +355,8 @@ static void fetch(sim_t *s, const sim_work_t *w) {
     if (n->executed == before) return;
     sim_block_t *last = &n->blocks[n->executed];
     if (n->committed < n->executed) n->committed = n->executed;
+    uint64_t end = s->changes > 0 ? last_height(s, w->to) : 0;
+    if (end > 0 && n->executed >= end) return next_epoch(s, w->to);
     CHECK_OK(step(s, w->to,
                   &(rdg_consensus_event_t){.kind = RDG_EVENT_SYNCED,
                                            .height = n->executed,
@@ -366,6 +380,19 @@ static void propose(sim_t *s, const sim_work_t *w) {
         &(rdg_consensus_event_t){
             .kind = RDG_EVENT_PAYLOAD, .height = w->height, .view = w->view, .bytes = rdg_buf_view(&b)});
     rdg_buf_fini(&b);
+}
+
+/* The host hears of heights from its peers, whatever epoch they are in. */
+static void look_around(sim_t *s, uint32_t i) {
+    sim_node_t *n = &s->nodes[i];
+    bool stands = n->ticked_at == n->executed;
+    n->ticked_at = n->executed;
+    for (uint32_t k = 0; stands && k < s->count; ++k) {
+        if (k == i || !s->nodes[k].up || s->blocked[k][i] || s->nodes[k].executed <= n->executed) continue;
+        sim_work_t *w = add_work(s, SIM_FETCH, i, 1 + sim_below(s, 10));
+        w->from = k, w->height = s->nodes[k].executed;
+        return;
+    }
 }
 
 static void do_work(sim_t *s, sim_work_t *w) {
@@ -395,6 +422,7 @@ static void do_work(sim_t *s, sim_work_t *w) {
     case SIM_PROPOSE: propose(s, w); break;
     case SIM_FETCH: fetch(s, w); break;
     case SIM_TICK:
+        if (s->changes > 0) look_around(s, w->to);
         if (w->order != n->timer) break;
         if (!s->idle && s->propose_to > n->executed)
             CHECK_OK(step(s, w->to, &(rdg_consensus_event_t){.kind = RDG_EVENT_WORK}));
@@ -482,7 +510,10 @@ void sim_restart(sim_t *s, uint32_t i, bool amnesia) {
         while (n->record_count > 0) erase(n, view(&n->records[0].key));
     for (size_t k = 0; k < n->record_count; ++k)
         records[k] = (rdg_consensus_record_t){view(&n->records[k].key), view(&n->records[k].value)};
-    config.self = i < s->validators ? i : s->validators;
+    config.validators.epoch = n->epoch;
+    config.validators.count = epoch_count(s, n->epoch);
+    config.first_height = n->epoch > 0 ? s->at[n->epoch - 1] + RDG_CONSENSUS_WINDOW + 1 : 0;
+    config.self = i < config.validators.count ? i : config.validators.count;
     config.host.ctx = (void *)(uintptr_t)(i + 1);
     rdg_consensus_free(n->core);
     config.seed = sim_below(s, UINT64_MAX);
@@ -493,16 +524,29 @@ void sim_restart(sim_t *s, uint32_t i, bool amnesia) {
                                .height = n->executed,
                                .last_height = last_height(s, i),
                                .digest = n->blocks[n->executed].digest,
-                               .bytes = view(&n->blocks[n->executed].seal),
                                .amnesia = amnesia,
                                .records = records,
                                .record_count = n->record_count};
+    if (n->executed >= config.first_height) e.bytes = view(&n->blocks[n->executed].seal);
     /* The step may erase records; the core has copied what it keeps by then, the output is carried out after.
      */
     CHECK_OK(step(s, i, &e));
     if (n->executed > 0) report_executed(s, i, n->executed);
     for (uint32_t k = 0; k < s->count; ++k)
         if (!s->blocked[i][k] && sim_below(s, 2) == 0) link_up(s, i, k);
+}
+
+/* As the host does: the old core is freed when its last block is executed, its records are dropped, and peers in the
+ * same epoch say again what went past. Several epochs may have passed in a fetch. */
+static void next_epoch(sim_t *s, uint32_t i) {
+    sim_node_t *n = &s->nodes[i];
+    while (n->epoch < s->changes && n->executed >= s->at[n->epoch] + RDG_CONSENSUS_WINDOW) ++n->epoch;
+    sim_crash(s, i);
+    while (n->record_count > 0) erase(n, view(&n->records[0].key));
+    n->promised = 0;
+    sim_restart(s, i, false);
+    for (uint32_t k = 0; k < s->count; ++k)
+        if (s->nodes[k].epoch == n->epoch && !s->blocked[i][k] && !s->blocked[k][i]) link_up(s, i, k);
 }
 
 void sim_cut(sim_t *s, uint32_t i, bool cut) {
@@ -532,7 +576,7 @@ static sim_t *new_sim(uint32_t validators, uint32_t observers, uint64_t seed, bo
     if (raft) s->config.retransmit_ms = 100, s->config.view_timeout_ms = 1000;
     s->config.host = (rdg_consensus_host_t){fake_sign, fake_verify, sim_digest, NULL};
     s->config.validators.chain_id = 7, s->config.validators.count = validators;
-    for (uint32_t i = 0; i < validators; ++i) s->config.validators.keys[i].b[0] = (uint8_t)(i + 1);
+    for (uint32_t i = 0; i < s->count; ++i) s->config.validators.keys[i].b[0] = (uint8_t)(i + 1);
     for (uint32_t i = 0; i < s->count; ++i) CHECK((s->nodes[i].out = rdg_consensus_output_new()) != NULL);
     start_all(s);
     return s;

@@ -63,9 +63,11 @@ typedef struct sim_work {
     sim_blob_t bytes, seal;
 } sim_work_t;
 
+#define SIM_EPOCHS_MAX 8
+
 typedef struct sim_signed {
     rdg_phase_t phase;
-    uint64_t view, height;
+    uint64_t epoch, view, height;
     rdg_hash_t digest;
 } sim_signed_t;
 
@@ -80,7 +82,8 @@ typedef struct sim_node {
     sim_record_t records[SIM_RECORDS_MAX];
     size_t record_count;
     uint64_t promised; /* the view of its last view change; Raft: the highest term it has spoken in */
-    uint64_t timer;    /* the order of the last TIMER: it replaces those before */
+    uint64_t epoch, ticked_at;
+    uint64_t timer;               /* the order of the last TIMER: it replaces those before */
     uint64_t reads, reads_failed; /* READ actions that were ok, and that were not */
     sim_signed_t sent[SIM_SIGNED_MAX];
     size_t sent_count;
@@ -111,6 +114,9 @@ struct sim {
     uint64_t delay_max_ms, execute_ms;
     uint64_t last_height; /* of the epoch, as executing block `ends_at` tells; 0: none */
     uint64_t ends_at;
+    /* Changes of the validators: executing block at[i] schedules epoch i + 1, of the first counts[i] nodes. */
+    uint64_t changes, at[SIM_EPOCHS_MAX];
+    uint32_t counts[SIM_EPOCHS_MAX];
     bool idle; /* no host says that it has work */
     rdg_hash_t agreed[SIM_HEIGHTS], result[SIM_HEIGHTS];
     bool has_agreed[SIM_HEIGHTS], has_result[SIM_HEIGHTS];

@@ -44,7 +44,7 @@ static void once(sim_t *s, uint32_t i, rdg_phase_t phase, uint64_t view, uint64_
         return;
     }
     CHECK(n->sent_count < SIM_SIGNED_MAX);
-    n->sent[n->sent_count++] = (sim_signed_t){phase, view, height, *digest};
+    n->sent[n->sent_count++] = (sim_signed_t){phase, 0, view, height, *digest};
 }
 
 static void one_of(sim_t *s, uint32_t i, uint64_t term, uint64_t height, uint32_t leader,

@@ -161,3 +161,54 @@ TEST(a_turn_that_falls_to_a_dead_leader_passes_on) {
     CHECK(sim_run_to(s, 160, 200000));
     sim_free(s);
 }
+
+static sim_t *changing_chain(uint64_t seed) {
+    static const uint32_t counts[] = {2, 3, 4, 3, 1};
+    sim_t *s = sim_new(1, 3, seed);
+    s->changes = sizeof counts / sizeof counts[0];
+    for (uint64_t k = 0; k < s->changes; ++k) {
+        s->at[k] = 4 + 22 * k;
+        s->counts[k] = counts[k];
+    }
+    s->propose_to = 130;
+    return s;
+}
+
+static void check_last_epoch(sim_t *s, uint64_t height) {
+    CHECK(sim_run_to(s, height, 600000));
+    for (uint32_t i = 0; i < s->count; ++i) {
+        rdg_consensus_status_t status;
+        rdg_consensus_status(s->nodes[i].core, &status);
+        CHECK_EQ(status.epoch, 5);
+        CHECK_EQ(status.count, 1);
+        CHECK_EQ(status.voting, i == 0);
+    }
+    sim_free(s);
+}
+
+TEST(validators_change_from_one_to_four_and_back_to_one) {
+    for (uint64_t seed = 1; seed <= 5; ++seed) check_last_epoch(changing_chain(seed), 125);
+}
+
+TEST(validators_change_amid_crashes_loss_and_cuts) {
+    for (uint64_t seed = 1; seed <= 12; ++seed) {
+        sim_t *s = changing_chain(seed);
+        s->loss_percent = 5, s->duplicate_percent = 5;
+        s->delay_max_ms = 40;
+        for (int round = 0; round < 60; ++round) {
+            uint32_t victim = (uint32_t)sim_below(s, 4);
+            sim_run(s, 100 + sim_below(s, 1200));
+            if (sim_below(s, 2) == 0 && s->nodes[victim].up) {
+                sim_crash(s, victim);
+                sim_run(s, sim_below(s, 3000));
+                sim_restart(s, victim, false);
+            } else {
+                sim_cut(s, victim, true);
+                sim_run(s, sim_below(s, 3000));
+                sim_cut(s, victim, false);
+            }
+        }
+        s->loss_percent = s->duplicate_percent = 0;
+        check_last_epoch(s, 125);
+    }
+}
