@@ -139,6 +139,9 @@ rdg_err_t rdg_tlcp_certificates_take(rdg_tlcp_t *t, rdg_bytes_t body) {
     for (size_t i = 1; i < h->cert_count; i++)
         if (i != enc_at) others[other_count++] = h->certs[i];
     const rdg_cert_t *pinned = c->root_pin ? find_pinned(c, h) : NULL;
+    if (c->root_pin && !pinned)
+        return REFUSE(t, unknown_ca, RDG_E_UNAUTHENTICATED,
+                      "TLCP: the peer's root is not the one with the fingerprint that we were given");
     rdg_err_t err = verify_under(c, pinned, sign, RDG_CERT_SIGN, others, other_count, t->now_s);
     if (err == RDG_OK && enc)
         err = verify_under(c, pinned, enc, RDG_CERT_ENCRYPT, others, other_count, t->now_s);
