@@ -13,6 +13,10 @@ int64_t ca_now_s(const ca_t *ca) {
     return ca_now_ms(ca) / 1000;
 }
 
+int64_t ca_life_s(const ca_t *ca) {
+    return ca->life_s;
+}
+
 const authority_t *ca_authority(const ca_t *ca) {
     return &ca->authority;
 }

@@ -44,6 +44,7 @@ rdg_err_t ca_open(const ca_options_t *options, ca_t **out);
 void ca_close(ca_t *ca); /* NULL is fine */
 
 int64_t ca_now_s(const ca_t *ca);
+int64_t ca_life_s(const ca_t *ca); /* of what it issues */
 const authority_t *ca_authority(const ca_t *ca);
 const char *ca_fingerprint(const ca_t *ca); /* SM3 of the root, 64 hex digits */
 const char *ca_root_pem(const ca_t *ca);

@@ -126,8 +126,9 @@ static void look(rdg_platform_t *p) {
 }
 
 void ca_link_tick(rdg_platform_t *p, bool connected, bool again) {
-    int64_t now = ca_now_s(p->ca);
-    if (now < p->looked_s || now - p->looked_s >= LOOK_EVERY_S) {
+    int64_t now = ca_now_s(p->ca), part = ca_life_s(p->ca) / 50;
+    int64_t every = part < LOOK_EVERY_S ? part : LOOK_EVERY_S; /* often within a life, however short */
+    if (now < p->looked_s || now - p->looked_s >= every) {
         p->looked_s = now;
         look(p);
     }
