@@ -145,6 +145,20 @@ TEST(enveloped_key_with_wrong_content_says_the_same) {
         CHECK_ERR(rdg_enveloped_open(e.sign_key, NULL, rdg_bytes(der, rdg_writer_len(&w)), &back),
                   RDG_E_BAD_SIGNATURE);
     }
+    static const size_t private_lengths[] = {0, 1, 31, 33, 48, 64};
+    for (size_t i = 0; i < sizeof private_lengths / sizeof private_lengths[0]; i++) {
+        static const uint8_t bytes[64];
+        rdg_writer_t w;
+        rdg_writer_init(&w, der, sizeof der);
+        size_t start = rdg_der_open(&w);
+        rdg_der_put(&w, RDG_DER_SEQUENCE, algorithm);
+        rdg_der_put(&w, RDG_DER_SEQUENCE, cipher);
+        rdg_der_put_bits(&w, point);
+        rdg_der_put_bits(&w, rdg_bytes(bytes, private_lengths[i]));
+        rdg_der_close(&w, start, RDG_DER_SEQUENCE);
+        CHECK_ERR(rdg_enveloped_open(e.sign_key, NULL, rdg_bytes(der, rdg_writer_len(&w)), &back),
+                  RDG_E_MALFORMED);
+    }
     uint8_t *oid = memmem(e.der, e.len, "\x55\x01\x68\x01", 4);
     CHECK(oid);
     oid[2] = 0x66; /* SM1 */
