@@ -110,7 +110,9 @@ static void on_list(void *ctx, rdg_bytes_t text) {
 
 /* Nodes read their files again by themselves. */
 static void on_credentials(void *ctx, const char *chain) {
-    (void)chain;
+    rdg_agent_t *a = ctx;
+    /* The device's own: the link shows them from now on. */
+    if (chain && !chain[0]) uplink_reload(a->uplink);
     on_changed(ctx);
 }
 

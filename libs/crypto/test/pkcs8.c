@@ -104,8 +104,7 @@ TEST(pkcs8_of_ours_is_read_by_openssl) {
     test_write(path, pem, len, 0600);
     openssl_agrees(path, "pass:" PASS, key);
     CHECK(OPENSSL("pkey", "-in", path, "-passin", "pass:wrong", "-noout") != 0);
-    /* OpenSSL 3.0 does not know HMAC-SM3 in PBKDF2, so this one is read back by ourselves; that the
-     * derivation is right is shown by pkcs8_under_hmac_sm3_of_another_maker. */
+    /* OpenSSL 3.0 does not know HMAC-SM3 in PBKDF2, so this one is read back by ourselves alone. */
     CHECK_OK(rdg_pkcs8_export_encrypted(key, rdg_bytes_str(PASS), RDG_PKCS8_SM4, pem, &len));
     CHECK_OK(rdg_pkcs8_import(rdg_bytes(pem, len), rdg_bytes_str(PASS), &back));
     CHECK(test_same_key(key, back));
