@@ -99,25 +99,12 @@ static rdg_err_t forward_make(rdg_loop_t *l, rdg_stream_t *a, forward_t **out) {
     return RDG_OK;
 }
 
-static void ignore_data(void *ctx, rdg_stream_t *s, rdg_bytes_t bytes) {
-    (void)ctx, (void)s, (void)bytes;
-}
-static void ignore_closed(void *ctx, rdg_stream_t *s, rdg_err_t why) {
-    (void)ctx, (void)s, (void)why;
-}
-static const rdg_stream_events_t ignored = {ignore_data, ignore_closed, NULL};
-
-static void throw_away(rdg_stream_t *s) {
-    rdg_stream_set_events(s, &ignored, NULL);
-    rdg_stream_close(s);
-}
-
 rdg_err_t rdg_forward(rdg_loop_t *l, rdg_stream_t *a, rdg_stream_t *b, void (*done)(void *ctx), void *ctx) {
     forward_t *f = NULL;
     rdg_err_t err = forward_make(l, a, &f);
     if (err != RDG_OK) {
-        throw_away(a);
-        throw_away(b);
+        stream_discard(a);
+        stream_discard(b);
         return err;
     }
     f->ends[1].stream = b;
@@ -135,7 +122,7 @@ static void on_connected(void *ctx, rdg_stream_t *s, rdg_err_t err) {
         rdg_log(RDG_LOG_WARN, "forward.unreachable", RDG_STR("what", f->what),
                 RDG_STR("why", rdg_err_message(err)));
     if (!first->stream) {
-        if (s) throw_away(s);
+        if (s) stream_discard(s);
         forward_free(f);
         return;
     }
@@ -161,7 +148,7 @@ rdg_err_t rdg_forward_to(rdg_loop_t *l, rdg_stream_t *s, const char *host, uint1
     forward_t *f = NULL;
     rdg_err_t err = forward_make(l, s, &f);
     if (err != RDG_OK) {
-        throw_away(s);
+        stream_discard(s);
         return err;
     }
     snprintf(f->host, sizeof f->host, "%s", host);
@@ -171,6 +158,6 @@ rdg_err_t rdg_forward_to(rdg_loop_t *l, rdg_stream_t *s, const char *host, uint1
     err = rdg_stream_connect(l, f->host, port, 10000, on_connected, f);
     if (err == RDG_OK) return RDG_OK;
     forward_free(f);
-    throw_away(s);
+    stream_discard(s);
     return err;
 }

@@ -28,3 +28,17 @@ void rdg_stream_peer(const rdg_stream_t *s, char *out, size_t size) {
 void rdg_stream_pause(rdg_stream_t *s, bool paused) {
     s->vtable->pause(s, paused);
 }
+
+static void ignore_data(void *ctx, rdg_stream_t *s, rdg_bytes_t bytes) {
+    (void)ctx, (void)s, (void)bytes;
+}
+
+static void ignore_closed(void *ctx, rdg_stream_t *s, rdg_err_t why) {
+    (void)ctx, (void)s, (void)why;
+}
+
+void stream_discard(rdg_stream_t *s) {
+    static const rdg_stream_events_t ignored = {ignore_data, ignore_closed, NULL};
+    rdg_stream_set_events(s, &ignored, NULL);
+    rdg_stream_close(s);
+}

@@ -19,4 +19,7 @@ struct rdg_stream {
     void *ctx;
 };
 
+/* Closes a stream and tells nobody, whoever had set events before. */
+void stream_discard(rdg_stream_t *s);
+
 #endif

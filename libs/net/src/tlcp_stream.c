@@ -403,22 +403,12 @@ static rdg_err_t tlcp_make(rdg_loop_t *l, const rdg_tlcp_end_t *e, tlcp_stream_t
     return err;
 }
 
-/* Nobody listens to what is thrown away. */
-static void ignore_data(void *ctx, rdg_stream_t *s, rdg_bytes_t bytes) {
-    (void)ctx, (void)s, (void)bytes;
-}
-static void ignore_closed(void *ctx, rdg_stream_t *s, rdg_err_t why) {
-    (void)ctx, (void)s, (void)why;
-}
-static const rdg_stream_events_t ignored = {ignore_data, ignore_closed, NULL};
-
 rdg_err_t rdg_tlcp_stream_open(rdg_loop_t *l, rdg_stream_t *below, const rdg_tlcp_end_t *e,
                                rdg_connected_fn fn, void *ctx, rdg_stream_t **out) {
     tlcp_stream_t *t = NULL;
     rdg_err_t err = tlcp_make(l, e, &t);
     if (err != RDG_OK) {
-        rdg_stream_set_events(below, &ignored, NULL);
-        rdg_stream_close(below);
+        stream_discard(below);
         return err;
     }
     t->below = below;

@@ -314,14 +314,6 @@ static rdg_err_t make_session(rdg_tunnel_t *t) {
     return bad ? rdg_fail(RDG_E_NO_MEMORY, "no memory for a tunnel") : RDG_OK;
 }
 
-static void ignore_data(void *ctx, rdg_stream_t *s, rdg_bytes_t bytes) {
-    (void)ctx, (void)s, (void)bytes;
-}
-static void ignore_closed(void *ctx, rdg_stream_t *s, rdg_err_t why) {
-    (void)ctx, (void)s, (void)why;
-}
-static const rdg_stream_events_t ignored = {ignore_data, ignore_closed, NULL};
-
 rdg_err_t rdg_tunnel_new(const rdg_tunnel_options_t *options, rdg_stream_t *below, rdg_tunnel_t **out) {
     rdg_tunnel_t *t = rdg_calloc(1, sizeof *t);
     rdg_err_t err = t ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for a tunnel");
@@ -333,8 +325,7 @@ rdg_err_t rdg_tunnel_new(const rdg_tunnel_options_t *options, rdg_stream_t *belo
     if (err == RDG_OK) err = rdg_timer_new(options->loop, on_tick, t, &t->timer);
     if (err == RDG_OK) err = rdg_timer_new(options->loop, on_reap, t, &t->reaper);
     if (err != RDG_OK) {
-        rdg_stream_set_events(below, &ignored, NULL);
-        rdg_stream_close(below);
+        stream_discard(below);
         if (t) rdg_timer_free(t->timer);
         if (t) tunnel_free(t);
         return err;
