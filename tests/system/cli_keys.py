@@ -339,7 +339,7 @@ def a_certificate_is_verified_or_refused_with_the_reason():
 @case
 def completion_knows_the_nouns():
     script = good("completion", "bash")
-    for line, wanted in (("ridge key ", {"new", "show", "import", "export", "sign", "verify"}), ("ridge cert ", {"show", "verify"})):
+    for line, wanted in (("ridge key ", {"new", "show", "import", "export", "sign", "verify"}), ("ridge cert ", {"list", "revoke", "show", "verify"})):
         words = line.split(" ")
         probe = f"{script}\nCOMP_WORDS=({line} ''); COMP_CWORD={len(words) - 1}; _ridge; printf '%s\\n' \"${{COMPREPLY[@]}}\"\n"
         done = subprocess.run(["bash", "-c", probe], capture_output=True, text=True, check=False)
