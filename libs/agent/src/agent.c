@@ -180,8 +180,7 @@ static rdg_err_t start_uplink(rdg_agent_t *a) {
     if (!a->cloud_url[0])
         return rdg_fail(RDG_E_INVALID,
                         "this device knows no cloud: give it one with --cloud tlcp://host:port");
-    return rdg_fail_in(uplink_start(a->dir, a->cloud_url, a->identity.enrolled ? NULL : a->token, &a->uplink),
-                       "--cloud");
+    return uplink_start(a->dir, a->cloud_url, a->identity.enrolled ? NULL : a->token, &a->uplink);
 }
 
 static rdg_err_t open_state(rdg_agent_t *a, const rdg_agent_options_t *o) {

@@ -43,12 +43,6 @@ rdg_err_t credentials_root(const char *pem, const char *fingerprint, rdg_cert_t 
         found, fingerprint);
 }
 
-rdg_err_t credentials_stranger(const char *fingerprint, rdg_tlcp_identity_t **out) {
-    rdg_hash_t root;
-    RDG_TRY(rdg_hex_decode(fingerprint, strlen(fingerprint), root.b, sizeof root.b));
-    return rdg_tlcp_identity_pinned(&root, out);
-}
-
 rdg_err_t credentials_identity(const char *dir, rdg_tlcp_identity_t **out) {
     return rdg_tlcp_identity_load(dir, CREDENTIALS_PREFIX, out);
 }

@@ -18,9 +18,7 @@ rdg_err_t credentials_split_token(const char *token, char secret[CREDENTIALS_SEC
                                   char fingerprint[65]);
 /* The certificate of a PEM text, if it is the root with this fingerprint. UNAUTHENTICATED otherwise. Owned. */
 rdg_err_t credentials_root(const char *pem, const char *fingerprint, rdg_cert_t **out);
-/* Before enrolment: shows nothing, and trusts the root of this fingerprint. */
-rdg_err_t credentials_stranger(const char *fingerprint, rdg_tlcp_identity_t **out);
-/* After it. Load again when certificates or the list have changed. */
+/* After enrolment. Load again when certificates or the list have changed. */
 rdg_err_t credentials_identity(const char *dir, rdg_tlcp_identity_t **out);
 
 /* {"sign","enc"}: a request for the sign key and one for the next encryption key of dir, both for name. */
