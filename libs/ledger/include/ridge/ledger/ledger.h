@@ -27,6 +27,7 @@
 #include "ridge/consensus/validators.h"
 #include "ridge/kv/kv.h"
 #include "ridge/ledger/block.h"
+#include "ridge/ledger/evidence.h"
 #include "ridge/ledger/genesis.h"
 #include "ridge/ledger/governance.h"
 #include "ridge/ledger/pool.h"
@@ -120,6 +121,10 @@ rdg_err_t rdg_ledger_storage(rdg_ledger_t *l, const rdg_address_t *a, const rdg_
 /* Proof (proof.h) for an account, or for one of its slots, under the state root of *height. Appends. */
 rdg_err_t rdg_ledger_prove(rdg_ledger_t *l, const rdg_address_t *a, const rdg_word_t *slot, rdg_buf_t *proof,
                            uint64_t *height);
+
+/* Receipt evidence (evidence.h) of a transaction by its place. Appends. UNAVAILABLE: the block has no checkpoint
+ * certificate yet. */
+rdg_err_t rdg_ledger_prove_receipt(rdg_ledger_t *l, uint64_t height, uint32_t index, rdg_buf_t *out);
 
 typedef struct rdg_log_filter {
     uint64_t from, to; /* heights, inclusive; what is above the head has no logs */

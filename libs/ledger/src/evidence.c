@@ -1,0 +1,100 @@
+/* Evidence verified against a trust. */
+#include "ridge/ledger/evidence.h"
+#include <inttypes.h>
+#include <string.h>
+#include "ridge/codec/rlp.h"
+#include "trust.h"
+
+static rdg_err_t check_header(rdg_bytes_t encoded, const rdg_executed_t *executed,
+                              rdg_receipt_evidence_t *out) {
+    RDG_TRY(rdg_header_decode(encoded, &out->header));
+    RDG_TRY(rdg_header_hash(&out->header, &out->block_hash));
+    if (!rdg_hash_equal(&out->block_hash, &executed->block_hash) || out->header.height != executed->height)
+        return rdg_fail(RDG_E_INVALID, "evidence: its header is not of block %" PRIu64, executed->height);
+    return RDG_OK;
+}
+
+static rdg_err_t verify_receipt(const rdg_trust_t *t, rdg_bytes_t evidence, rdg_arena_t *arena,
+                                rdg_receipt_evidence_t *out) {
+    rdg_receipt_parts_t p;
+    RDG_TRY(rdg_evidence_decode_receipt(evidence, &p));
+    RDG_TRY(trust_check(t, p.executed, p.checkpoint, &out->executed));
+    RDG_TRY(check_header(p.header, &out->executed, out));
+    out->index = p.index;
+    RDG_TRY(rdg_fail_in(rdg_list_proof_verify(&p.in_transactions, &out->header.tx_root, out->header.tx_count,
+                                              p.index, p.transaction),
+                        "transaction"));
+    RDG_TRY(rdg_fail_in(rdg_list_proof_verify(&p.in_receipts, &out->executed.receipts_root,
+                                              out->header.tx_count, p.index, p.receipt),
+                        "receipt"));
+    RDG_TRY(rdg_receipt_decode(p.receipt, arena, &out->receipt));
+    RDG_TRY(rdg_tx_decode(p.transaction, &out->tx));
+    return rdg_tx_verify(out->tx);
+}
+
+rdg_err_t rdg_evidence_verify_receipt(const rdg_trust_t *t, rdg_bytes_t evidence, rdg_arena_t *arena,
+                                      rdg_receipt_evidence_t *out) {
+    memset(out, 0, sizeof *out);
+    rdg_err_t err = verify_receipt(t, evidence, arena, out);
+    if (err != RDG_OK) {
+        rdg_tx_unref(out->tx);
+        out->tx = NULL;
+    }
+    return err;
+}
+
+/* --- state ------------------------------------------------------------------------------------------------------ */
+
+static rdg_err_t read_account(rdg_bytes_t value, rdg_state_evidence_t *out) {
+    rdg_rlp_t outer, c;
+    rdg_rlp_init(&outer, value);
+    rdg_rlp_list(&outer, &c);
+    out->nonce = rdg_rlp_u64(&c);
+    rdg_rlp_uint256(&c, out->balance.b);
+    rdg_bytes_t code_hash = rdg_rlp_bytes_max(&c, sizeof out->code_hash.b);
+    if (rdg_rlp_done(&c) != RDG_OK || rdg_rlp_done(&outer) != RDG_OK ||
+        (code_hash.len != 0 && code_hash.len != sizeof out->code_hash.b))
+        return rdg_fail(RDG_E_MALFORMED, "evidence: its account is not [nonce, balance, code hash]");
+    if (code_hash.len) memcpy(out->code_hash.b, code_hash.data, code_hash.len);
+    return RDG_OK;
+}
+
+static rdg_err_t verify_account(const rdg_state_parts_t *p, rdg_state_evidence_t *out) {
+    rdg_hash_t path;
+    rdg_bytes_t value;
+    if (p->account_proof.len == 0) return RDG_OK;
+    out->has_account = true;
+    rdg_state_account_path(&p->address, &path);
+    RDG_TRY(rdg_fail_in(
+        rdg_proof_verify(p->account_proof, &out->executed.state_root, &path, &out->exists, &value),
+        "account"));
+    return out->exists ? read_account(value, out) : RDG_OK;
+}
+
+static rdg_err_t verify_slot(const rdg_state_parts_t *p, uint32_t i, rdg_state_evidence_t *out) {
+    rdg_hash_t path;
+    rdg_bytes_t value;
+    bool present;
+    rdg_word_t *word = &out->slots[i].value;
+    out->slots[i].slot = p->slots[i].slot;
+    rdg_state_slot_path(&p->address, &p->slots[i].slot, &path);
+    RDG_TRY(
+        rdg_fail_in(rdg_proof_verify(p->slots[i].proof, &out->executed.state_root, &path, &present, &value),
+                    "slot %" PRIu32, i));
+    if (!present) return RDG_OK;
+    if (value.len > sizeof word->b)
+        return rdg_fail(RDG_E_MALFORMED, "evidence: a slot of %zu bytes", value.len);
+    memcpy(word->b + sizeof word->b - value.len, value.data, value.len);
+    return RDG_OK;
+}
+
+rdg_err_t rdg_evidence_verify_state(const rdg_trust_t *t, rdg_bytes_t evidence, rdg_state_evidence_t *out) {
+    rdg_state_parts_t p;
+    memset(out, 0, sizeof *out);
+    RDG_TRY(rdg_evidence_decode_state(evidence, &p));
+    RDG_TRY(trust_check(t, p.executed, p.checkpoint, &out->executed));
+    out->address = p.address;
+    RDG_TRY(verify_account(&p, out));
+    for (; out->slot_count < p.slot_count; out->slot_count++) RDG_TRY(verify_slot(&p, out->slot_count, out));
+    return RDG_OK;
+}
