@@ -32,12 +32,15 @@ static rdg_err_t fast_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_
     return RDG_OK;
 }
 
-static rdg_err_t fast_verify(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
-                             const rdg_sm2_signature_t *sig) {
-    uint8_t want[64];
+static void fast_verify(void *ctx, const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results) {
     (void)ctx;
-    tag(key, hash, want);
-    return memcmp(want, sig->b, sizeof want) == 0 ? RDG_OK : RDG_E_BAD_SIGNATURE;
+    for (size_t i = 0; i < count; ++i) {
+        rdg_hash_t hash;
+        uint8_t want[64];
+        memcpy(hash.b, checks[i].msg.data, sizeof hash.b);
+        tag(checks[i].pub, &hash, want);
+        results[i] = memcmp(want, checks[i].sig->b, sizeof want) == 0 ? RDG_OK : RDG_E_BAD_SIGNATURE;
+    }
 }
 
 static rdg_err_t real_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out) {
@@ -45,10 +48,9 @@ static rdg_err_t real_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_
     return rdg_sm2_sign(real_keys[s->validator], hash->b, sizeof hash->b, out);
 }
 
-static rdg_err_t real_verify(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
-                             const rdg_sm2_signature_t *sig) {
+static void real_verify(void *ctx, const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results) {
     (void)ctx;
-    return rdg_sm2_verify(key, hash->b, sizeof hash->b, sig);
+    rdg_sm2_verify_batch(checks, count, results);
 }
 
 void keys_make(world_t *w) {
@@ -106,7 +108,10 @@ bool keys_certificate_holds(const world_t *w, rdg_bytes_t encoded, rdg_phase_t p
         uint32_t index = c.votes[i].index;
         if (index >= set_count(members) || (signed_by >> index & 1)) return false;
         const rdg_sm2_public_t *key = &w->config.validators.keys[set_member(members, index)];
-        if (w->config.host.verify(NULL, key, &hash, &c.votes[i].signature) != RDG_OK) return false;
+        const rdg_sm2_check_t check = {key, rdg_bytes(hash.b, sizeof hash.b), &c.votes[i].signature};
+        rdg_err_t result;
+        w->config.host.verify(NULL, &check, 1, &result);
+        if (result != RDG_OK) return false;
         signed_by |= (uint64_t)1 << index;
         ++count;
     }

@@ -5,10 +5,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static rdg_err_t verify(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
-                        const rdg_sm2_signature_t *sig) {
-    (void)ctx, (void)key, (void)hash, (void)sig;
-    return RDG_OK;
+static void verify(void *ctx, const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results) {
+    (void)ctx, (void)checks;
+    for (size_t i = 0; i < count; ++i) results[i] = RDG_OK;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -19,10 +19,9 @@ static rdg_err_t sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *ou
     for (size_t i = 0; i < sizeof out->b; ++i) out->b[i] = hash->b[i % RDG_HASH_BYTES];
     return RDG_OK;
 }
-static rdg_err_t verify(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
-                        const rdg_sm2_signature_t *sig) {
-    (void)ctx, (void)key, (void)hash, (void)sig;
-    return RDG_OK;
+static void verify(void *ctx, const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results) {
+    (void)ctx, (void)checks;
+    for (size_t i = 0; i < count; ++i) results[i] = RDG_OK;
 }
 /* A proposal's digest is its first byte, so that a short input can carry a proposal and votes for it. */
 static rdg_err_t digest(void *ctx, rdg_bytes_t proposal, rdg_hash_t *out) {

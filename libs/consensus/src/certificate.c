@@ -71,8 +71,8 @@ static rdg_err_t check_signers(const rdg_certificate_t *c, const rdg_validator_s
     return RDG_OK;
 }
 
-static rdg_err_t verify_by(const rdg_certificate_t *c, const rdg_validator_set_t *set, rdg_phase_t phase,
-                           uint32_t quorum, const rdg_consensus_host_t *host) {
+static rdg_err_t gather_by(const rdg_certificate_t *c, const rdg_validator_set_t *set, rdg_phase_t phase,
+                           uint32_t quorum, signatures_t *g) {
     const rdg_statement_t *s = &c->statement;
     if (PLANTED("certificate-unverified")) return RDG_OK;
     if (s->phase != phase)
@@ -88,34 +88,45 @@ static rdg_err_t verify_by(const rdg_certificate_t *c, const rdg_validator_set_t
         return rdg_fail(RDG_E_BAD_SIGNATURE, "a certificate of weight %u, a quorum is %u", weight, quorum);
     rdg_hash_t hash;
     rdg_statement_hash(set->chain_id, s, &hash);
-    for (uint32_t i = 0; i < c->count; ++i) {
-        uint32_t index = c->votes[i].index;
-        rdg_err_t err = host->verify(host->ctx, &set->keys[index], &hash, &c->votes[i].signature);
-        if (err != RDG_OK)
-            return rdg_fail(RDG_E_BAD_SIGNATURE, "signature of validator %u in a certificate", index);
-    }
+    for (uint32_t i = 0; i < c->count; ++i)
+        RDG_TRY(signatures_add(g, set, c->votes[i].index, &hash, &c->votes[i].signature));
     return RDG_OK;
+}
+
+rdg_err_t certificate_gather(const rdg_certificate_t *c, const rdg_validator_set_t *set, rdg_phase_t phase,
+                             signatures_t *g) {
+    return gather_by(c, set, phase, rdg_validators_quorum(rdg_validators_total(set)), g);
+}
+
+rdg_err_t certificate_gather_raft(const rdg_certificate_t *c, const rdg_validator_set_t *set,
+                                  rdg_phase_t phase, signatures_t *g) {
+    if (phase != RDG_PHASE_RAFT_LEADER)
+        return gather_by(c, set, phase, rdg_validators_majority(rdg_validators_total(set)), g);
+    if (c->count != 1)
+        return rdg_fail(RDG_E_BAD_SIGNATURE,
+                        "a seal of Raft with %u signatures: its leader's alone is wanted", c->count);
+    return gather_by(c, set, phase, 1, g);
 }
 
 rdg_err_t certificate_verify_with(const rdg_certificate_t *c, const rdg_validator_set_t *set,
                                   rdg_phase_t phase, const rdg_consensus_host_t *host) {
-    return verify_by(c, set, phase, rdg_validators_quorum(rdg_validators_total(set)), host);
+    signatures_t g;
+    signatures_init(&g, host);
+    RDG_TRY(certificate_gather(c, set, phase, &g));
+    return rdg_fail_in(signatures_done(&g), "certificate");
 }
 
 rdg_err_t certificate_verify_raft_with(const rdg_certificate_t *c, const rdg_validator_set_t *set,
                                        rdg_phase_t phase, const rdg_consensus_host_t *host) {
-    if (phase != RDG_PHASE_RAFT_LEADER)
-        return verify_by(c, set, phase, rdg_validators_majority(rdg_validators_total(set)), host);
-    if (c->count != 1)
-        return rdg_fail(RDG_E_BAD_SIGNATURE,
-                        "a seal of Raft with %u signatures: its leader's alone is wanted", c->count);
-    return verify_by(c, set, phase, 1, host);
+    signatures_t g;
+    signatures_init(&g, host);
+    RDG_TRY(certificate_gather_raft(c, set, phase, &g));
+    return rdg_fail_in(signatures_done(&g), "certificate");
 }
 
-static rdg_err_t verify_sm2(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
-                            const rdg_sm2_signature_t *sig) {
+static void verify_sm2(void *ctx, const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results) {
     (void)ctx;
-    return rdg_sm2_verify(key, hash->b, sizeof hash->b, sig);
+    rdg_sm2_verify_batch(checks, count, results);
 }
 
 static rdg_err_t is_about(const rdg_certificate_t *c, uint64_t height, const rdg_hash_t *digest) {

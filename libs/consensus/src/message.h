@@ -10,7 +10,7 @@
  *   status  [16, certificate]    a COMMIT certificate: "I have this block", or a CHECKPOINT certificate */
 #ifndef RIDGE_CONSENSUS_MESSAGE_H
 #define RIDGE_CONSENSUS_MESSAGE_H
-#include "ridge/consensus/consensus.h"
+#include "signatures.h"
 
 #define MESSAGE_STATUS 16
 
@@ -27,8 +27,8 @@ typedef struct message {
 rdg_err_t message_encode(const message_t *m, rdg_buf_t *out);
 /* Structure only. For a status, statement is the certificate's. */
 rdg_err_t message_decode(rdg_bytes_t bytes, message_t *out);
-/* Membership, epoch, the signature over the statement; nothing of what hangs on it. */
-rdg_err_t message_verify_vote(const message_t *m, const rdg_consensus_config_t *config);
+/* Membership, epoch; the signature over the statement is left to g. Nothing of what hangs on it. */
+rdg_err_t message_gather_vote(const message_t *m, const rdg_consensus_config_t *config, signatures_t *g);
 /* Everything that needs no state: membership, epoch, signatures, that a proposal's digest is its bytes'. */
 rdg_err_t message_verify(const message_t *m, const rdg_consensus_config_t *config);
 

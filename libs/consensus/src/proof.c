@@ -84,7 +84,7 @@ static rdg_err_t check_digest(const message_t *m) {
                : rdg_fail(RDG_E_PROTOCOL, "a view change whose digest is not that of its list");
 }
 
-static rdg_err_t verify_seal(const message_t *m, const rdg_consensus_config_t *config) {
+static rdg_err_t gather_seal(const message_t *m, const rdg_consensus_config_t *config, signatures_t *g) {
     rdg_certificate_t seal;
     uint64_t first = config->first_height > 0 ? config->first_height : 1;
     if (m->statement.height < first)
@@ -97,10 +97,10 @@ static rdg_err_t verify_seal(const message_t *m, const rdg_consensus_config_t *c
     if (seal.statement.height != m->statement.height - 1)
         return rdg_fail(RDG_E_PROTOCOL, "a view change at height %llu with the seal of %llu",
                         (unsigned long long)m->statement.height, (unsigned long long)seal.statement.height);
-    return certificate_verify_with(&seal, &config->validators, RDG_PHASE_COMMIT, &config->host);
+    return certificate_gather(&seal, &config->validators, RDG_PHASE_COMMIT, g);
 }
 
-static rdg_err_t verify_prepared(const message_t *m, const rdg_consensus_config_t *config) {
+static rdg_err_t gather_prepared(const message_t *m, const rdg_consensus_config_t *config, signatures_t *g) {
     rdg_certificate_t c;
     rdg_rlp_t list;
     uint64_t next = m->statement.height;
@@ -114,41 +114,51 @@ static rdg_err_t verify_prepared(const message_t *m, const rdg_consensus_config_
                             (unsigned long long)m->statement.view, (unsigned long long)s->height,
                             (unsigned long long)s->view);
         next = s->height + 1;
-        err = certificate_verify_with(&c, &config->validators, RDG_PHASE_PREPARE, &config->host);
+        err = certificate_gather(&c, &config->validators, RDG_PHASE_PREPARE, g);
     }
     return err == RDG_E_NOT_FOUND ? RDG_OK : err;
 }
 
-rdg_err_t proof_verify_change(const message_t *m, const rdg_consensus_config_t *config, bool with_seal) {
+static rdg_err_t gather_change(const message_t *m, const rdg_consensus_config_t *config, bool with_seal,
+                               signatures_t *g) {
     if (PLANTED("change-unverified")) return RDG_OK;
     RDG_TRY(check_digest(m));
     if (with_seal)
-        RDG_TRY(verify_seal(m, config));
+        RDG_TRY(gather_seal(m, config, g));
     else if (m->certificate.len > 0)
         return rdg_fail(RDG_E_PROTOCOL, "a view change with a seal of its own in a new view");
-    return verify_prepared(m, config);
+    return gather_prepared(m, config, g);
+}
+
+rdg_err_t proof_verify_change(const message_t *m, const rdg_consensus_config_t *config) {
+    signatures_t g;
+    signatures_init(&g, &config->host);
+    RDG_TRY(gather_change(m, config, true, &g));
+    return signatures_done(&g);
 }
 
 /* The signers ascend, so none counts twice. */
 rdg_err_t proof_verify_new_view(const message_t *m, const rdg_consensus_config_t *config) {
     message_t change;
     rdg_rlp_t list;
+    signatures_t g;
     uint32_t weight = 0, next = 0;
     uint64_t highest = 0;
+    signatures_init(&g, &config->host);
     if (PLANTED("new-view-unverified")) return RDG_OK;
     RDG_TRY(check_digest(m));
     if (m->index != m->statement.view % config->validators.count)
         return rdg_fail(RDG_E_PROTOCOL, "validator %u opens view %llu, which it does not lead", m->index,
                         (unsigned long long)m->statement.view);
-    RDG_TRY(verify_seal(m, config));
+    RDG_TRY(gather_seal(m, config, &g));
     rdg_err_t err = enter(m->proof, &list);
     while (err == RDG_OK && (err = next_change(&list, &change)) == RDG_OK) {
         if (change.index < next || change.statement.view != m->statement.view)
             return rdg_fail(
                 RDG_E_PROTOCOL,
                 "a new view whose changes are not of distinct validators, in order, for its view");
-        RDG_TRY(message_verify_vote(&change, config));
-        RDG_TRY(proof_verify_change(&change, config, false));
+        RDG_TRY(message_gather_vote(&change, config, &g));
+        RDG_TRY(gather_change(&change, config, false, &g));
         next = change.index + 1;
         weight += rdg_validators_weight(&config->validators, change.index);
         if (change.statement.height > highest) highest = change.statement.height;
@@ -158,5 +168,5 @@ rdg_err_t proof_verify_new_view(const message_t *m, const rdg_consensus_config_t
         highest != m->statement.height)
         return rdg_fail(RDG_E_PROTOCOL, "a new view with changes of weight %u, the highest at height %llu",
                         weight, (unsigned long long)highest);
-    return RDG_OK;
+    return signatures_done(&g);
 }

@@ -29,7 +29,7 @@ rdg_err_t proof_next_prepared(void *list, rdg_certificate_t *out);
 bool proof_has_prepared(const message_t *change, uint64_t height, const rdg_hash_t *digest);
 
 /* The signature over the statement is checked before. PROTOCOL, BAD_SIGNATURE, MALFORMED, STALE. */
-rdg_err_t proof_verify_change(const message_t *m, const rdg_consensus_config_t *config, bool with_seal);
+rdg_err_t proof_verify_change(const message_t *m, const rdg_consensus_config_t *config);
 rdg_err_t proof_verify_new_view(const message_t *m, const rdg_consensus_config_t *config);
 
 #endif

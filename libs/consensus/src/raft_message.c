@@ -178,8 +178,10 @@ static rdg_err_t verify_signature(const raft_message_t *m, const rdg_consensus_c
     rdg_hash_t hash;
     RDG_TRY(raft_message_statement(m, &statement));
     rdg_statement_hash(set->chain_id, &statement, &hash);
-    rdg_err_t err = config->host.verify(config->host.ctx, &set->keys[m->from], &hash, &m->signature);
-    return err == RDG_OK ? RDG_OK : rdg_fail(RDG_E_BAD_SIGNATURE, "signature of validator %u", m->from);
+    signatures_t g;
+    signatures_init(&g, &config->host);
+    RDG_TRY(signatures_add(&g, set, m->from, &hash, &m->signature));
+    return signatures_done(&g);
 }
 
 static rdg_err_t verify_entries(const raft_message_t *m, const rdg_consensus_config_t *config) {
@@ -202,15 +204,17 @@ static rdg_err_t verify_entries(const raft_message_t *m, const rdg_consensus_con
 }
 
 static rdg_err_t verify_seals(const raft_message_t *m, const rdg_consensus_config_t *config) {
+    signatures_t g;
+    signatures_init(&g, &config->host);
     for (uint32_t i = 0; i < m->seal_count; ++i) {
         rdg_certificate_t c;
         RDG_TRY(rdg_certificate_decode(m->seals[i], &c));
-        RDG_TRY(certificate_verify_raft_with(&c, &config->validators, RDG_PHASE_RAFT_LEADER, &config->host));
+        RDG_TRY(certificate_gather_raft(&c, &config->validators, RDG_PHASE_RAFT_LEADER, &g));
         if (c.statement.view > m->term || c.statement.height > m->commit)
             return rdg_fail(RDG_E_PROTOCOL,
                             "a seal of a later term or height than its message, from validator %u", m->from);
     }
-    return RDG_OK;
+    return rdg_fail_in(signatures_done(&g), "seals");
 }
 
 rdg_err_t raft_message_verify(const raft_message_t *m, const rdg_consensus_config_t *config) {

@@ -39,18 +39,20 @@ static rdg_err_t fake_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_
     out->b[32] = (uint8_t)(uintptr_t)ctx;
     return RDG_OK;
 }
-static rdg_err_t fake_verify(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
-                             const rdg_sm2_signature_t *sig) {
+static void fake_verify(void *ctx, const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results) {
     (void)ctx;
-    return memcmp(sig->b, hash->b, 32) == 0 && sig->b[32] == key->b[0] ? RDG_OK : RDG_E_BAD_SIGNATURE;
+    for (size_t i = 0; i < count; ++i) {
+        const uint8_t *sig = checks[i].sig->b;
+        bool good = memcmp(sig, checks[i].msg.data, 32) == 0 && sig[32] == checks[i].pub->b[0];
+        results[i] = good ? RDG_OK : RDG_E_BAD_SIGNATURE;
+    }
 }
 static rdg_err_t real_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out) {
     return rdg_sm2_sign(real_keys[(uintptr_t)ctx - 1], hash->b, sizeof hash->b, out);
 }
-static rdg_err_t real_verify(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
-                             const rdg_sm2_signature_t *sig) {
+static void real_verify(void *ctx, const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results) {
     (void)ctx;
-    return rdg_sm2_verify(key, hash->b, sizeof hash->b, sig);
+    rdg_sm2_verify_batch(checks, count, results);
 }
 
 /* --- blocks ----------------------------------------------------------------------------------------------

@@ -10,10 +10,9 @@ rdg_err_t host_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out)
     return rdg_sm2_sign(n->key, hash->b, sizeof hash->b, out);
 }
 
-rdg_err_t host_verify(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
-                      const rdg_sm2_signature_t *sig) {
+void host_verify(void *ctx, const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results) {
     (void)ctx;
-    return rdg_sm2_verify(key, hash->b, sizeof hash->b, sig);
+    rdg_sm2_verify_batch(checks, count, results);
 }
 
 rdg_err_t host_digest(void *ctx, rdg_bytes_t proposal, rdg_hash_t *out) {

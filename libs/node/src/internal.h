@@ -164,8 +164,7 @@ struct rdg_node {
 
 /* driver.c: the consensus core and its actions */
 rdg_err_t host_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out);
-rdg_err_t host_verify(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
-                      const rdg_sm2_signature_t *sig);
+void host_verify(void *ctx, const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results);
 rdg_err_t host_digest(void *ctx, rdg_bytes_t proposal, rdg_hash_t *out);
 /* The core's refusal of the event, if any; the node's own troubles halt it. */
 rdg_err_t driver_step(rdg_node_t *n, const rdg_consensus_event_t *event);

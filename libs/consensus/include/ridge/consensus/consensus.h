@@ -51,14 +51,16 @@ extern "C" {
 #define RDG_CONSENSUS_WINDOW 16               /* heights in flight */
 #define RDG_CONSENSUS_PROPOSAL_MAX (8u << 20) /* bytes of one proposal */
 #define RDG_CONSENSUS_MESSAGE_MAX (RDG_CONSENSUS_PROPOSAL_MAX + 65536)
+#define RDG_CONSENSUS_CHECKS 64       /* signatures that the host verifies in one call */
 #define RDG_CONSENSUS_ALL 0xffffffffu /* send to every other validator */
 
 /* What the core needs of its host, called synchronously from step() and check(); must be thread-safe. */
 typedef struct rdg_consensus_host {
     /* Signs a statement hash with this node's key. */
     rdg_err_t (*sign)(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out);
-    rdg_err_t (*verify)(void *ctx, const rdg_sm2_public_t *key, const rdg_hash_t *hash,
-                        const rdg_sm2_signature_t *sig);
+    /* Verifies signatures over statement hashes (each msg is one), at most RDG_CONSENSUS_CHECKS at once:
+     * results[i] is RDG_OK or BAD_SIGNATURE. Called for a single one too; from check() on any thread. */
+    void (*verify)(void *ctx, const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results);
     /* The block hash of a proposal's bytes; MALFORMED if it cannot be one. Cheap: no semantic check. It may
      * cover the header alone, provided that VALIDATE refuses a body that is not the header's. */
     rdg_err_t (*digest)(void *ctx, rdg_bytes_t proposal, rdg_hash_t *out);
