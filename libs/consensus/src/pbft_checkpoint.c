@@ -5,13 +5,14 @@
 /* A checkpoint vote is not on record: its digest is read from the durable, executed block again, so that a
  * restarted replica can only repeat it. */
 
-#define CHECKPOINT_RESENDS 20
+#define CHECKPOINT_RESENDS (2 * CHECKPOINT_SLOTS) /* an answer goes to one of a validator's votes at a time */
 
 static checkpoint_slot_t *slot_of(pbft_t *p, uint64_t height) {
     uint64_t end = p->committed + RDG_CONSENSUS_WINDOW;
-    if (height <= p->checkpoint_base || height > end || end - height >= CHECKPOINT_SLOTS) return NULL;
     checkpoint_slot_t *c = &p->checkpoints[height % CHECKPOINT_SLOTS];
-    if (c->height > height) return NULL;
+    if (height <= p->checkpoint_base || height > end || c->height > height) return NULL;
+    if (c->height != height && end - height >= CHECKPOINT_SLOTS)
+        return NULL; /* a later height may need the place */
     if (c->height != height) {
         memset(c, 0, sizeof *c);
         c->height = height;

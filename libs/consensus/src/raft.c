@@ -9,7 +9,7 @@ static rdg_err_t on_start(raft_t *p, const rdg_consensus_event_t *e, rdg_consens
     if (p->started) return rdg_fail(RDG_E_INVALID, "consensus is started already");
     if (e->amnesia) p->amnesia = RAFT_ASKING, p->unsaved = true;
     RDG_TRY(raft_log_restore(p, e, out));
-    p->checkpoint = e->height > 0 ? e->height - 1 : 0;
+    p->checkpoint = p->checkpoint_base = e->height > 0 ? e->height - 1 : 0;
     p->house_ms = p->now_ms + p->config.retransmit_ms;
     p->started = true;
     RDG_TRY(raft_recover(p, out));
@@ -27,6 +27,7 @@ static rdg_err_t on_synced(raft_t *p, const rdg_consensus_event_t *e, rdg_consen
         RDG_TRY(raft_follow(p, p->term, RAFT_NOBODY, out));
     RDG_TRY(raft_log_adopt(p, e->height, &e->digest, e->bytes, out));
     if (p->checkpoint + 1 < e->height) p->checkpoint = e->height - 1;
+    if (p->checkpoint_base + 1 < e->height) p->checkpoint_base = e->height - 1;
     return raft_advance(p, out);
 }
 

@@ -80,7 +80,8 @@ typedef struct raft_read {
 
 typedef struct raft_checkpoint {
     uint64_t height;
-    bool own;
+    bool own, settled; /* settled: its certificate was put out */
+    uint32_t resent;
     rdg_hash_t own_digest;
     struct {
         bool present;
@@ -110,7 +111,8 @@ typedef struct raft {
     raft_entry_t log[RAFT_SLOTS];
     raft_seal_t seals[RAFT_SLOTS];
     uint64_t committed, executed, checkpoint, wanted;
-    uint64_t epoch_end; /* the last height of this epoch; 0: not known */
+    uint64_t checkpoint_base; /* up to there the checkpoints are no matter of this core */
+    uint64_t epoch_end;       /* the last height of this epoch; 0: not known */
 
     raft_role_t role;
     uint32_t leader;

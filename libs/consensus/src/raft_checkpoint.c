@@ -5,10 +5,14 @@
 #include "raft.h"
 #include <string.h>
 
+#define CHECKPOINT_RESENDS (2 * RAFT_CHECKPOINTS) /* an answer goes to one of a validator's votes at a time */
+
 static raft_checkpoint_t *slot_of(raft_t *p, uint64_t height) {
-    if (height <= p->checkpoint || height > p->committed + RDG_CONSENSUS_WINDOW) return NULL;
+    uint64_t end = p->committed + RDG_CONSENSUS_WINDOW;
     raft_checkpoint_t *c = &p->checkpoints[height % RAFT_CHECKPOINTS];
-    if (c->height > height) return NULL;
+    if (height <= p->checkpoint_base || height > end || c->height > height) return NULL;
+    if (c->height != height && end - height >= RAFT_CHECKPOINTS)
+        return NULL; /* a later height may need the place */
     if (c->height != height) {
         memset(c, 0, sizeof *c);
         c->height = height;
@@ -60,7 +64,7 @@ static rdg_err_t diverge(raft_t *p, uint64_t height, const rdg_hash_t *digest, r
 }
 
 static rdg_err_t settle(raft_t *p, raft_checkpoint_t *c, rdg_consensus_output_t *out) {
-    const rdg_hash_t *digest = c->own ? expected(p, c) : NULL;
+    const rdg_hash_t *digest = c->own && !c->settled ? expected(p, c) : NULL;
     if (!digest) return RDG_OK;
     if (!rdg_hash_equal(digest, &c->own_digest)) return diverge(p, c->height, digest, out);
     if (weight_of(p, c, &c->own_digest) < p->majority) return RDG_OK;
@@ -73,7 +77,8 @@ static rdg_err_t settle(raft_t *p, raft_checkpoint_t *c, rdg_consensus_output_t 
                                                         .digest = c->own_digest,
                                                         .certificate = rdg_buf_view(&bytes)});
     rdg_buf_fini(&bytes);
-    if (err == RDG_OK) p->checkpoint = c->height;
+    if (err == RDG_OK) c->settled = true;
+    if (err == RDG_OK && c->height > p->checkpoint) p->checkpoint = c->height;
     return err;
 }
 
@@ -129,18 +134,22 @@ static rdg_err_t answer_late(raft_t *p, const raft_message_t *m, rdg_consensus_o
 rdg_err_t raft_on_checkpoint(raft_t *p, const raft_message_t *m, rdg_consensus_output_t *out) {
     if (m->height == 0 || m->height % p->config.checkpoint_interval != 0)
         return rdg_fail(RDG_E_PROTOCOL, "a checkpoint vote for height %llu", (unsigned long long)m->height);
-    if (m->height <= p->checkpoint) return answer_late(p, m, out);
     raft_checkpoint_t *c = slot_of(p, m->height);
-    if (!c || c->votes[m->from].present) return RDG_OK;
+    if (!c || c->settled) return m->height <= p->committed ? answer_late(p, m, out) : RDG_OK;
+    if (c->votes[m->from].present) return RDG_OK;
     take_vote(c, m);
     return settle(p, c, out);
 }
 
 rdg_err_t raft_resend_checkpoints(raft_t *p, rdg_consensus_output_t *out) {
     if (!raft_may_vote(p)) return RDG_OK;
-    for (uint64_t h = p->checkpoint + 1; h <= p->executed && h <= p->checkpoint + RAFT_CHECKPOINTS; ++h) {
-        const raft_checkpoint_t *c = &p->checkpoints[h % RAFT_CHECKPOINTS];
-        if (c->height == h && c->own) RDG_TRY(send_vote(p, c, RDG_CONSENSUS_ALL, out));
+    for (size_t i = 0; i < RAFT_CHECKPOINTS; ++i) {
+        raft_checkpoint_t *c = &p->checkpoints[i];
+        /* One below the last that settled may have lost its votes for ever: those who restarted repeat none. */
+        bool hopeless = c->height < p->checkpoint && c->resent >= CHECKPOINT_RESENDS;
+        if (c->height == 0 || !c->own || c->settled || hopeless || c->height > p->executed) continue;
+        ++c->resent;
+        RDG_TRY(send_vote(p, c, RDG_CONSENSUS_ALL, out));
     }
     return RDG_OK;
 }

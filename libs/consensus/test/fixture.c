@@ -268,7 +268,7 @@ static void act(sim_t *s, uint32_t i, const rdg_consensus_action_t *a) {
         break;
     case RDG_ACTION_CHECKPOINT:
         if (!n->evil) check_checkpoint(s, i, a);
-        n->checkpointed = a->height;
+        if (a->height > n->checkpointed) n->checkpointed = a->height;
         break;
     case RDG_ACTION_TIMER:
         w = add_work(s, SIM_TICK, i, a->at_ms > s->now_ms ? a->at_ms - s->now_ms : 0);

@@ -268,6 +268,32 @@ TEST(raft_nothing_is_decided_above_the_last_height_of_an_epoch) {
     }
 }
 
+static uint64_t settled[SIM_NODES_MAX];
+
+static void count_settled(sim_t *s, uint32_t i) {
+    for (size_t k = 0; k < rdg_consensus_output_count(s->nodes[i].out); ++k)
+        settled[i] += rdg_consensus_output_at(s->nodes[i].out, k)->kind == RDG_ACTION_CHECKPOINT;
+}
+
+TEST(raft_no_checkpoint_is_skipped_because_a_later_one_was_faster) {
+    for (uint64_t seed = 1; seed <= 6; ++seed) {
+        sim_t *s = sim_new_raft(3, 0, seed);
+        s->propose_to = 40;
+        s->loss_percent = 10;
+        s->delay_max_ms = 60;
+        s->after_step = count_settled;
+        for (uint32_t i = 0; i < 3; ++i) settled[i] = 0;
+        CHECK(sim_run_to(s, 40, 600000));
+        s->loss_percent = 0;
+        sim_run(s, 20000);
+        /* A replica that imported a block takes no part in what was before it. */
+        for (uint32_t i = 0; i < 3; ++i)
+            if (s->nodes[i].behind == 0) CHECK_EQ(settled[i], 40);
+        CHECK(settled[0] == 40 || settled[1] == 40 || settled[2] == 40);
+        sim_free(s);
+    }
+}
+
 /* --- storms ----------------------------------------------------------------------------------------------
  */
 
