@@ -25,7 +25,7 @@ static const bug_t all[] = {
     {"change-unverified", "what view changes bring is believed", "pbft", "prepared-relabelled", 1500,
      "agreement certified seal progress halt dragged"},
     {"kept-unjudged", "bytes that were refused replace what was prepared", "pbft", "byzzfuzz", 3000,
-     "progress"},
+     "progress validity"},
     /* Raft's core */
     {"raft-vote-cleared", "a vote is forgotten when a candidate or leader steps down in its term", "raft",
      "storm", 2000, "once leader"},

@@ -53,9 +53,10 @@ typedef struct slot {
     uint8_t *proposal; /* the leader's whole message, owned */
     size_t proposal_len;
     vote_t prepares[RDG_VALIDATORS_MAX], commits[RDG_VALIDATORS_MAX];
-    /* The own prepared certificate of the highest view; and, once that view is left, the leader's message. */
+    /* The own prepared certificate of the highest view. And, once a view is left, the leader's message of what this
+     * replica voted for in it: others may hold a certificate for it. */
     proof_t prepared, kept;
-    rdg_hash_t prepared_digest;
+    rdg_hash_t prepared_digest, kept_digest;
     proof_t offered; /* to the leader of a new view: the message of a value that others have prepared */
     rdg_hash_t offered_digest;
 } slot_t;
@@ -146,8 +147,9 @@ static inline bool pbft_is_leading(const pbft_t *p) {
 slot_t *pbft_slot(pbft_t *p, uint64_t height); /* NULL outside the window */
 void pbft_slot_clear(slot_t *s);
 void pbft_proof_clear(proof_t *proof);
-/* The view is left: what was prepared is kept, the rest of the proposal is dropped. */
-void pbft_slot_leave_view(slot_t *s);
+/* The view is left: what this replica voted for is kept, any other proposal is dropped. */
+void pbft_slot_leave_view(const pbft_t *p, slot_t *s);
+bool pbft_is_kept(const slot_t *s, const rdg_hash_t *digest);
 /* The weight of the votes that match. */
 uint32_t pbft_count(const pbft_t *p, const vote_t *votes, uint64_t view, const rdg_hash_t *digest);
 /* Keeps the first vote of a validator; a contradicting one of the same view becomes evidence. */
@@ -194,10 +196,14 @@ rdg_err_t pbft_start(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensus_ou
 rdg_err_t pbft_advance(pbft_t *p, rdg_consensus_output_t *out);
 rdg_err_t pbft_payload(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensus_output_t *out);
 rdg_err_t pbft_validated(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensus_output_t *out);
+/* A commit certificate that was verified: its votes count. */
+rdg_err_t pbft_take_seal(pbft_t *p, const rdg_certificate_t *c, rdg_consensus_output_t *out);
 /* Takes the leader's message into the slot; the bytes are copied. */
 rdg_err_t pbft_accept_proposal(slot_t *s, const message_t *m, rdg_bytes_t bytes);
 /* Puts a slot whose votes are on record into the state that they prove. */
 void pbft_resume(pbft_t *p, slot_t *s);
+/* The own vote for just this proposal is among them. */
+bool pbft_is_own(const pbft_t *p, const slot_t *s, const vote_t *votes);
 
 /* The value that the view must propose again at the current height, if this replica leads it and has the bytes. */
 rdg_err_t pbft_repropose(pbft_t *p, rdg_consensus_output_t *out);

@@ -50,16 +50,16 @@ static rdg_err_t proposal_of(const slot_t *s, rdg_bytes_t *out) {
     return RDG_OK;
 }
 
-static bool is_own(const pbft_t *p, const slot_t *s, const vote_t *votes) {
+bool pbft_is_own(const pbft_t *p, const slot_t *s, const vote_t *votes) {
     const vote_t *own = &votes[p->config.self];
     return own->present && own->view == s->view && rdg_hash_equal(&own->digest, &s->digest);
 }
 
 void pbft_resume(pbft_t *p, slot_t *s) {
-    if (!pbft_is_member(p) || s->state != SLOT_PROPOSED || !is_own(p, s, s->prepares)) return;
+    if (!pbft_is_member(p) || s->state != SLOT_PROPOSED || !pbft_is_own(p, s, s->prepares)) return;
     s->valid = true; /* it was, before the vote on record */
     enter(s, SLOT_PREPARING);
-    if (is_own(p, s, s->commits)) enter(s, SLOT_COMMITTING);
+    if (pbft_is_own(p, s, s->commits)) enter(s, SLOT_COMMITTING);
 }
 
 /* The last block of an epoch ends every turn by itself. */
@@ -113,7 +113,7 @@ static rdg_err_t ask_validation(pbft_t *p, slot_t *s, rdg_consensus_output_t *ou
 static rdg_err_t prepare(pbft_t *p, slot_t *s, rdg_consensus_output_t *out) {
     const vote_t *own = &s->prepares[p->config.self];
     bool is_leader = pbft_leader(p, s->view) == p->config.self;
-    if (own->present && own->view >= s->view && !is_own(p, s, s->prepares)) return RDG_OK;
+    if (own->present && own->view >= s->view && !pbft_is_own(p, s, s->prepares)) return RDG_OK;
     if (s->prepared.len > 0 && !rdg_hash_equal(&s->prepared_digest, &s->digest))
         RDG_TRY(pbft_drop_prepared(s, out));
     RDG_TRY(pbft_record_proposal(p, s, is_leader, out));
@@ -149,6 +149,34 @@ rdg_err_t pbft_advance(pbft_t *p, rdg_consensus_output_t *out) {
     return want(p, out);
 }
 
+/* Its view is left, but its bytes are kept: it needs no vote any more. */
+static rdg_err_t decide_kept(pbft_t *p, slot_t *s, const rdg_statement_t *sealed,
+                             rdg_consensus_output_t *out) {
+    message_t m;
+    bool can = s->height == p->committed + 1 && s->state == SLOT_EMPTY && pbft_has_room(p) &&
+               pbft_is_kept(s, &sealed->digest) &&
+               pbft_count(p, s->commits, sealed->view, &sealed->digest) >= p->quorum;
+    if (!can) return RDG_OK;
+    RDG_TRY(message_decode(rdg_bytes(s->kept.data, s->kept.len), &m));
+    RDG_TRY(pbft_accept_proposal(s, &m, rdg_bytes(s->kept.data, s->kept.len)));
+    s->view = sealed->view;
+    return decide(p, s, out);
+}
+
+rdg_err_t pbft_take_seal(pbft_t *p, const rdg_certificate_t *c, rdg_consensus_output_t *out) {
+    slot_t *s = pbft_slot(p, c->statement.height);
+    if (!s) return RDG_OK;
+    for (uint32_t i = 0; i < c->count; ++i) {
+        message_t m = {.kind = RDG_PHASE_COMMIT,
+                       .statement = c->statement,
+                       .index = c->votes[i].index,
+                       .signature = c->votes[i].signature};
+        if (m.index != p->config.self) RDG_TRY(pbft_take_vote(s->commits, &m, out));
+    }
+    RDG_TRY(decide_kept(p, s, &c->statement, out));
+    return pbft_advance(p, out);
+}
+
 rdg_err_t pbft_payload(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensus_output_t *out) {
     rdg_hash_t digest;
     message_t m;
@@ -179,7 +207,7 @@ rdg_err_t pbft_payload(pbft_t *p, const rdg_consensus_event_t *e, rdg_consensus_
 rdg_err_t pbft_repropose(pbft_t *p, rdg_consensus_output_t *out) {
     slot_t *s = pbft_slot(p, p->committed + 1);
     const rdg_hash_t *digest = choice_at(&p->choice, s->height);
-    bool own = s->kept.len > 0 && rdg_hash_equal(&s->prepared_digest, digest);
+    bool own = pbft_is_kept(s, digest);
     const proof_t *source = own ? &s->kept : &s->offered;
     message_t old, m;
     rdg_buf_t bytes;
@@ -190,7 +218,7 @@ rdg_err_t pbft_repropose(pbft_t *p, rdg_consensus_output_t *out) {
     if (err == RDG_OK) err = pbft_accept_proposal(s, &m, rdg_buf_view(&bytes));
     rdg_buf_fini(&bytes);
     if (err != RDG_OK) return err;
-    s->asked = s->valid = own; /* what it prepared itself, its host has judged */
+    s->asked = s->valid = own; /* what it voted for itself, its host has judged */
     return pbft_advance(p, out);
 }
 

@@ -43,15 +43,8 @@ static rdg_err_t on_vote(pbft_t *p, const message_t *m, rdg_consensus_output_t *
 /* A certificate's votes are votes: whoever has the proposal decides by them, anybody else fetches the block.
  */
 static rdg_err_t on_seal(pbft_t *p, uint32_t from, const rdg_certificate_t *c, rdg_consensus_output_t *out) {
-    slot_t *s = pbft_slot(p, c->statement.height);
-    for (uint32_t i = 0; s && i < c->count; ++i) {
-        message_t m = {.kind = RDG_PHASE_COMMIT,
-                       .statement = c->statement,
-                       .index = c->votes[i].index,
-                       .signature = c->votes[i].signature};
-        if (m.index != p->config.self) RDG_TRY(pbft_take_vote(s->commits, &m, out));
-    }
-    RDG_TRY(pbft_advance(p, out));
+    const slot_t *s = pbft_slot(p, c->statement.height);
+    RDG_TRY(pbft_take_seal(p, c, out));
     bool soon = s && s->height == p->committed + 1 && s->asked && !s->valid && !s->refused;
     return soon || !pbft_has_room(p) ? RDG_OK : pbft_behind(p, from, c->statement.height, out);
 }

@@ -28,13 +28,19 @@ void pbft_proof_clear(proof_t *proof) {
     *proof = (proof_t){NULL, 0};
 }
 
-void pbft_slot_leave_view(slot_t *s) {
+/* Only bytes that the host has judged: a leader may send others under a digest that is prepared already. */
+static bool is_worth_keeping(const pbft_t *p, const slot_t *s) {
+    bool prepared = s->prepared.len > 0 && rdg_hash_equal(&s->prepared_digest, &s->digest);
+    if (prepared && PLANTED("kept-unjudged")) return true;
+    return s->valid && pbft_is_member(p) && pbft_is_own(p, s, s->prepares);
+}
+
+void pbft_slot_leave_view(const pbft_t *p, slot_t *s) {
     if (s->state == SLOT_EMPTY) return;
-    /* Only bytes that the host has judged: a leader may send others under a digest that is prepared already. */
-    bool judged = s->valid || PLANTED("kept-unjudged");
-    if (judged && s->prepared.len > 0 && rdg_hash_equal(&s->prepared_digest, &s->digest)) {
+    if (is_worth_keeping(p, s)) {
         pbft_proof_clear(&s->kept);
         s->kept = (proof_t){s->proposal, s->proposal_len};
+        s->kept_digest = s->digest;
     } else {
         rdg_free(s->proposal);
     }
@@ -43,6 +49,10 @@ void pbft_slot_leave_view(slot_t *s) {
     s->asked = s->refused = s->valid = false;
     s->resent = 0;
     s->proposed = (vote_t){.present = false};
+}
+
+bool pbft_is_kept(const slot_t *s, const rdg_hash_t *digest) {
+    return s->kept.len > 0 && rdg_hash_equal(&s->kept_digest, digest);
 }
 
 uint32_t pbft_count(const pbft_t *p, const vote_t *votes, uint64_t view, const rdg_hash_t *digest) {

@@ -27,7 +27,7 @@ static void leave_view(pbft_t *p, uint64_t view) {
     p->suspecting = p->rotating = false;
     p->watch_ms = 0;
     p->wanted = 0;
-    for (size_t i = 0; i < RDG_CONSENSUS_WINDOW; ++i) pbft_slot_leave_view(&p->slots[i]);
+    for (size_t i = 0; i < RDG_CONSENSUS_WINDOW; ++i) pbft_slot_leave_view(p, &p->slots[i]);
 }
 
 static rdg_err_t keep_change(pbft_t *p, const message_t *m, rdg_bytes_t bytes) {
@@ -65,12 +65,50 @@ static rdg_err_t put_change(const change_t *c, message_t *m, rdg_buf_t *list) {
     return message_encode(&bare, list);
 }
 
-static rdg_err_t gather(pbft_t *p, message_t *new_view, rdg_buf_t *list) {
+static bool has_value(pbft_t *p, uint64_t height, const rdg_hash_t *digest) {
+    const slot_t *s = pbft_slot(p, height);
+    if (height <= p->committed) return true;
+    if (!s) return false;
+    return pbft_is_kept(s, digest) || (s->offered.len > 0 && rdg_hash_equal(&s->offered_digest, digest));
+}
+
+/* Only what it can propose is worth opening the view for. */
+static bool has_values(pbft_t *p, const choice_t *choice) {
+    for (uint64_t h = choice->first; h < choice->first + RDG_CONSENSUS_WINDOW; ++h) {
+        const rdg_hash_t *digest = choice_at(choice, h);
+        if (digest && !has_value(p, h, digest)) return false;
+    }
+    return true;
+}
+
+/* Of this view, and with `in_hand` only if the blocks of all its certificates are there: a liar may show one and
+ * withhold its block, and any quorum of view changes will do. What was decided is in each of them, with a correct
+ * replica's certificate and its block. */
+static bool takes_part(pbft_t *p, const change_t *c, bool in_hand) {
+    rdg_certificate_t cert;
+    message_t m;
+    rdg_rlp_t list;
+    if (!c->vote.present || c->vote.view != p->view) return false;
+    if (!in_hand) return true;
+    if (message_decode(view_of(&c->message), &m) != RDG_OK || proof_open(&m, &list) != RDG_OK) return false;
+    while (proof_next_prepared(&list, &cert) == RDG_OK)
+        if (!has_value(p, cert.statement.height, &cert.statement.digest)) return false;
+    return true;
+}
+
+static uint32_t weight_of_changes(pbft_t *p, bool in_hand) {
+    uint32_t weight = 0;
+    for (uint32_t i = 0; i < p->config.validators.count; ++i)
+        if (takes_part(p, &p->changes[i], in_hand)) weight += pbft_weight(p, i);
+    return weight;
+}
+
+static rdg_err_t gather(pbft_t *p, bool in_hand, message_t *new_view, rdg_buf_t *list) {
     size_t begin = rdg_rlp_list_begin(list);
     for (uint32_t i = 0; i < p->config.validators.count; ++i) {
         const change_t *c = &p->changes[i];
         message_t m;
-        if (!c->vote.present || c->vote.view != p->view) continue;
+        if (!takes_part(p, c, in_hand)) continue;
         RDG_TRY(put_change(c, &m, list));
         if (m.statement.height <= new_view->statement.height) continue;
         new_view->statement.height = m.statement.height;
@@ -82,44 +120,32 @@ static rdg_err_t gather(pbft_t *p, message_t *new_view, rdg_buf_t *list) {
     return RDG_OK;
 }
 
-/* Only what it can propose is worth opening the view for. */
-static bool has_values(pbft_t *p, const choice_t *choice) {
-    for (uint64_t h = choice->first; h < choice->first + RDG_CONSENSUS_WINDOW; ++h) {
-        const rdg_hash_t *digest = choice_at(choice, h);
-        if (!digest || h <= p->committed) continue;
-        const slot_t *s = pbft_slot(p, h);
-        if (!s) return false;
-        bool own = s->kept.len > 0 && rdg_hash_equal(&s->prepared_digest, digest);
-        if (!own && (s->offered.len == 0 || !rdg_hash_equal(&s->offered_digest, digest))) return false;
-    }
-    return true;
-}
-
-static rdg_err_t open_with(pbft_t *p, rdg_buf_t *list, rdg_buf_t *bytes, rdg_consensus_output_t *out) {
+/* True in opened if it could be. */
+static rdg_err_t open_with(pbft_t *p, bool in_hand, bool *opened, rdg_consensus_output_t *out) {
     message_t m = {.statement = {.phase = RDG_PHASE_NEW_VIEW, .view = p->view}};
     choice_t choice;
-    RDG_TRY(gather(p, &m, list));
-    RDG_TRY(proof_choose(&m, &choice));
-    if (!has_values(p, &choice)) return RDG_OK;
-    RDG_TRY(pbft_sign_message(p, &m, bytes));
-    RDG_TRY(enter_view(p, &m, rdg_buf_view(bytes), out));
-    RDG_TRY(output_send_recorded(out, rdg_bytes(new_view_key, 1), rdg_buf_view(bytes), m.statement.height));
-    return pbft_advance(p, out);
-}
-
-static rdg_err_t try_open(pbft_t *p, rdg_consensus_output_t *out) {
-    uint32_t weight = 0;
-    if (!p->changing || pbft_leader(p, p->view) != p->config.self || !pbft_may_vote(p)) return RDG_OK;
-    for (uint32_t i = 0; i < p->config.validators.count; ++i)
-        if (p->changes[i].vote.present && p->changes[i].vote.view == p->view) weight += pbft_weight(p, i);
-    if (weight < p->quorum) return RDG_OK;
     rdg_buf_t list, bytes;
     rdg_buf_init(&list, LIST_MAX);
     rdg_buf_init(&bytes, LIST_MAX + 65536);
-    rdg_err_t err = open_with(p, &list, &bytes, out);
+    rdg_err_t err = gather(p, in_hand, &m, &list);
+    if (err == RDG_OK) err = proof_choose(&m, &choice);
+    *opened = err == RDG_OK && has_values(p, &choice);
+    if (*opened) err = pbft_sign_message(p, &m, &bytes);
+    if (*opened && err == RDG_OK) err = enter_view(p, &m, rdg_buf_view(&bytes), out);
+    if (*opened && err == RDG_OK)
+        err = output_send_recorded(out, rdg_bytes(new_view_key, 1), rdg_buf_view(&bytes), m.statement.height);
     rdg_buf_fini(&list);
     rdg_buf_fini(&bytes);
     return err;
+}
+
+static rdg_err_t try_open(pbft_t *p, rdg_consensus_output_t *out) {
+    bool opened = false;
+    if (!p->changing || pbft_leader(p, p->view) != p->config.self || !pbft_may_vote(p)) return RDG_OK;
+    if (weight_of_changes(p, false) < p->quorum) return RDG_OK;
+    RDG_TRY(open_with(p, false, &opened, out));
+    if (!opened && weight_of_changes(p, true) >= p->quorum) RDG_TRY(open_with(p, true, &opened, out));
+    return opened ? pbft_advance(p, out) : RDG_OK;
 }
 
 /* --- leaving a view ------------------------------------------------------------------------------------- */
@@ -134,13 +160,28 @@ static rdg_err_t put_prepared(pbft_t *p, rdg_buf_t *list) {
     return rdg_rlp_list_end(list, begin);
 }
 
+/* The highest view, and one more, in which changes to this view say that it was prepared; 0: none does. */
+static uint64_t shown_view(const pbft_t *p, uint64_t height, const rdg_hash_t *digest) {
+    uint64_t best = 0;
+    for (uint32_t i = 0; i < p->config.validators.count; ++i) {
+        const change_t *c = &p->changes[i];
+        message_t m;
+        if (!c->vote.present || c->vote.view != p->view || message_decode(view_of(&c->message), &m) != RDG_OK)
+            continue;
+        uint64_t view = proof_prepared_view(&m, height, digest);
+        if (view > best) best = view;
+    }
+    return best;
+}
+
 /* The values go to the leader of the new view only, and never as part of the promise: they are large. */
 static rdg_err_t hand_over(pbft_t *p, rdg_consensus_output_t *out) {
     uint32_t leader = pbft_leader(p, p->view);
     if (leader == p->config.self) return RDG_OK;
     for (uint64_t h = p->committed + 1; h <= p->committed + RDG_CONSENSUS_WINDOW; ++h) {
         const slot_t *s = pbft_slot(p, h);
-        if (s->kept.len > 0) RDG_TRY(pbft_send(leader, view_of(&s->kept), h, out));
+        if (s->kept.len > 0 && shown_view(p, h, &s->kept_digest) > 0)
+            RDG_TRY(pbft_send(leader, view_of(&s->kept), h, out));
     }
     return RDG_OK;
 }
@@ -233,6 +274,14 @@ rdg_err_t pbft_on_suspect(pbft_t *p, const message_t *m, rdg_consensus_output_t 
     return pbft_consider_view(p, out);
 }
 
+/* Before anybody follows into a later view: with its votes, what this replica has the bytes of is decided. */
+static rdg_err_t take_seal_of(pbft_t *p, const message_t *m, rdg_consensus_output_t *out) {
+    rdg_certificate_t c;
+    if (m->certificate.len == 0 || m->statement.height <= p->committed + 1) return RDG_OK;
+    RDG_TRY(rdg_certificate_decode(m->certificate, &c));
+    return pbft_take_seal(p, &c, out);
+}
+
 rdg_err_t pbft_on_change(pbft_t *p, const message_t *m, const rdg_consensus_event_t *e,
                          rdg_consensus_output_t *out) {
     change_t *c = &p->changes[m->index];
@@ -240,6 +289,7 @@ rdg_err_t pbft_on_change(pbft_t *p, const message_t *m, const rdg_consensus_even
         !rdg_hash_equal(&c->vote.digest, &m->statement.digest))
         RDG_TRY(pbft_accuse(&c->vote, m, out));
     if (!c->vote.present || c->vote.view < m->statement.view) RDG_TRY(keep_change(p, m, e->bytes));
+    RDG_TRY(take_seal_of(p, m, out));
     RDG_TRY(pbft_behind(p, e->from, m->statement.height - 1, out));
     if (is_past(p, m)) return pbft_answer_view(p, m->index, m->statement.view, out);
     return pbft_consider_view(p, out);
@@ -248,28 +298,21 @@ rdg_err_t pbft_on_change(pbft_t *p, const message_t *m, const rdg_consensus_even
 rdg_err_t pbft_on_new_view(pbft_t *p, const message_t *m, const rdg_consensus_event_t *e,
                            rdg_consensus_output_t *out) {
     if (is_past(p, m)) return RDG_OK;
+    RDG_TRY(take_seal_of(p, m, out));
+    if (is_past(p, m)) return RDG_OK; /* that ended a turn */
     RDG_TRY(enter_view(p, m, e->bytes, out));
     RDG_TRY(pbft_behind(p, e->from, m->statement.height - 1, out));
     return pbft_advance(p, out);
-}
-
-static bool is_wanted(const pbft_t *p, const message_t *proposal) {
-    for (uint32_t i = 0; i < p->config.validators.count; ++i) {
-        const change_t *c = &p->changes[i];
-        message_t m;
-        if (c->vote.present && c->vote.view == p->view &&
-            message_decode(view_of(&c->message), &m) == RDG_OK &&
-            proof_has_prepared(&m, proposal->statement.height, &proposal->statement.digest))
-            return true;
-    }
-    return false;
 }
 
 rdg_err_t pbft_offer(pbft_t *p, const message_t *m, rdg_bytes_t bytes, rdg_consensus_output_t *out) {
     slot_t *s = pbft_slot(p, m->statement.height);
     if (!p->changing || pbft_leader(p, p->view) != p->config.self)
         return pbft_answer_view(p, m->index, m->statement.view, out);
-    if (!s || s->offered.len > 0 || !is_wanted(p, m)) return RDG_OK;
+    /* Of two values at one height that of the later view is the one to propose again. */
+    uint64_t shown = s ? shown_view(p, s->height, &m->statement.digest) : 0;
+    if (shown == 0 || (s->offered.len > 0 && shown_view(p, s->height, &s->offered_digest) >= shown))
+        return RDG_OK;
     RDG_TRY(pbft_keep_proof(&s->offered, bytes));
     s->offered_digest = m->statement.digest;
     return try_open(p, out);
@@ -310,8 +353,8 @@ void pbft_resume_view(pbft_t *p) {
     }
     for (size_t i = 0; i < RDG_CONSENSUS_WINDOW; ++i) {
         slot_t *s = &p->slots[i];
-        if (s->state == SLOT_EMPTY || (!p->changing && s->view == p->view)) continue;
+        if (s->state == SLOT_EMPTY) continue;
         s->valid = true; /* it was, before it went on record */
-        pbft_slot_leave_view(s);
+        if (p->changing || s->view != p->view) pbft_slot_leave_view(p, s);
     }
 }

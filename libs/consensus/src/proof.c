@@ -1,7 +1,6 @@
 #include "proof.h"
 #include "certificate.h"
 #include "planted.h"
-#include "ridge/codec/rlp.h"
 #include <string.h>
 
 const rdg_hash_t *choice_at(const choice_t *c, uint64_t height) {
@@ -15,7 +14,11 @@ static rdg_err_t enter(rdg_bytes_t encoded, rdg_rlp_t *list) {
     return rdg_fail_in(rdg_rlp_list(&outer, list), "list of a view change");
 }
 
-rdg_err_t proof_next_prepared(void *list, rdg_certificate_t *out) {
+rdg_err_t proof_open(const message_t *m, rdg_rlp_t *list) {
+    return enter(m->proof, list);
+}
+
+rdg_err_t proof_next_prepared(rdg_rlp_t *list, rdg_certificate_t *out) {
     if (!rdg_rlp_more(list)) {
         RDG_TRY(rdg_rlp_done(list));
         return RDG_E_NOT_FOUND;
@@ -23,13 +26,14 @@ rdg_err_t proof_next_prepared(void *list, rdg_certificate_t *out) {
     return rdg_certificate_decode(rdg_rlp_raw(list), out);
 }
 
-bool proof_has_prepared(const message_t *change, uint64_t height, const rdg_hash_t *digest) {
+uint64_t proof_prepared_view(const message_t *change, uint64_t height, const rdg_hash_t *digest) {
     rdg_certificate_t c;
     rdg_rlp_t list;
-    if (enter(change->proof, &list) != RDG_OK) return false;
+    if (enter(change->proof, &list) != RDG_OK) return 0;
     while (proof_next_prepared(&list, &c) == RDG_OK)
-        if (c.statement.height == height && rdg_hash_equal(&c.statement.digest, digest)) return true;
-    return false;
+        if (c.statement.height == height && rdg_hash_equal(&c.statement.digest, digest))
+            return c.statement.view + 1;
+    return 0;
 }
 
 static rdg_err_t next_change(rdg_rlp_t *list, message_t *out) {

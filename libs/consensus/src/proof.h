@@ -7,6 +7,7 @@
 #ifndef RIDGE_CONSENSUS_PROOF_H
 #define RIDGE_CONSENSUS_PROOF_H
 #include "message.h"
+#include "ridge/codec/rlp.h"
 
 #define VIEW_MAX ((uint64_t)1 << 48) /* no honest chain gets there; additions do not overflow */
 
@@ -23,10 +24,11 @@ typedef struct choice {
 const rdg_hash_t *choice_at(const choice_t *c, uint64_t height);
 /* Of a new view that was verified, or is about to be signed. */
 rdg_err_t proof_choose(const message_t *new_view, choice_t *out);
-/* The next prepared certificate of a change's list; NOT_FOUND at its end. Begin with rdg_rlp_list. */
-rdg_err_t proof_next_prepared(void *list, rdg_certificate_t *out);
-/* True if the change brings a certificate of this digest at this height. */
-bool proof_has_prepared(const message_t *change, uint64_t height, const rdg_hash_t *digest);
+/* The list of a view change or new view; then the next prepared certificate of a change's; NOT_FOUND at its end. */
+rdg_err_t proof_open(const message_t *m, rdg_rlp_t *list);
+rdg_err_t proof_next_prepared(rdg_rlp_t *list, rdg_certificate_t *out);
+/* The view, and one more, in which the change says that this digest was prepared at this height; 0: it does not. */
+uint64_t proof_prepared_view(const message_t *change, uint64_t height, const rdg_hash_t *digest);
 
 /* The signature over the statement is checked before. PROTOCOL, BAD_SIGNATURE, MALFORMED, STALE. */
 rdg_err_t proof_verify_change(const message_t *m, const rdg_consensus_config_t *config);

@@ -162,6 +162,24 @@ TEST(a_turn_that_falls_to_a_dead_leader_passes_on) {
     sim_free(s);
 }
 
+/* Whoever decides first changes the view at once; the other has the block and lacks only the votes, which come with the
+ * view change. */
+TEST(turns_between_two_leave_nobody_behind) {
+    for (uint64_t seed = 1; seed <= 8; ++seed) {
+        sim_t *s = sim_new(2, 0, seed);
+        s->config.rotate_every = 1;
+        sim_restart_all(s);
+        s->propose_to = 60;
+        s->execute_ms = 260;
+        s->delay_max_ms = 18;
+        uint64_t start = s->now_ms;
+        CHECK(sim_run_to(s, 60, 60000));
+        CHECK(s->now_ms - start < 60 * 400);
+        CHECK_EQ(s->nodes[0].behind + s->nodes[1].behind, 0);
+        sim_free(s);
+    }
+}
+
 static sim_t *changing_chain(uint64_t seed) {
     static const uint32_t counts[] = {2, 3, 4, 3, 1};
     sim_t *s = sim_new(1, 3, seed);

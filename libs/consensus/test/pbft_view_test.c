@@ -363,6 +363,35 @@ TEST(bytes_that_were_refused_do_not_replace_what_was_prepared) {
     sim_free(s);
 }
 
+/* Validator 0 alone comes to hold the certificate of view 0: it gets everybody's prepare and passes on none. It shows
+ * the certificate when the view changes, and the bytes to nobody. */
+static bool keeps_it_to_itself(sim_t *s, sim_work_t *packet) {
+    message_t m;
+    (void)s;
+    CHECK_OK(message_decode(rdg_bytes(packet->bytes.data, packet->bytes.len), &m));
+    if (m.kind == RDG_PHASE_PRE_PREPARE && packet->from == 0)
+        return m.statement.view == 0 && s->now_ms < 1200;
+    if (m.statement.view > 0 || m.kind == RDG_PHASE_PRE_PREPARE) return true;
+    return m.kind == RDG_PHASE_PREPARE && packet->to == 0;
+}
+
+TEST(a_certificate_whose_block_is_withheld_stops_nobody) {
+    for (uint64_t seed = 1; seed <= 10; ++seed) {
+        sim_t *s = sim_new(4, 0, seed);
+        s->tamper = keeps_it_to_itself;
+        for (uint32_t i = 0; i < 4; ++i)
+            s->nodes[i].evil = true; /* nobody's votes of view 0 arrive but at 0 */
+        sim_run(s, 1000);
+        CHECK(((pbft_t *)s->nodes[0].core)->slots[1].prepared.len > 0);
+        for (uint32_t i = 1; i < 4; ++i) CHECK(((pbft_t *)s->nodes[i].core)->slots[1].prepared.len == 0);
+        while (view_of(s, 1) == 0 || view_of(s, 2) == 0 || view_of(s, 3) == 0) sim_run(s, 1);
+        for (uint32_t i = 1; i < 4; ++i) s->nodes[i].evil = false;
+        must_reach(s, 20, 10000, seed);
+        CHECK(view_of(s, 1) <= 2);
+        sim_free(s);
+    }
+}
+
 /* --- storms
  * ---------------------------------------------------------------------------------------------- */
 
