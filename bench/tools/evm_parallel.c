@@ -56,8 +56,8 @@ static void store_contract(bench_t *b) {
     rdg_kv_batch_t *batch = rdg_kv_batch_new();
     rdg_buf_init(&code, sizeof code_hex);
     MUST(rdg_hex_decode_buf(code_hex, strlen(code_hex), &code));
-    MUST(tree_open(b->kv, &tree));
-    state_init(&s, b->kv, NULL);
+    MUST(tree_open(b->kv, 0, &tree));
+    state_init(&s, b->kv, NULL, 0);
     state_begin_tx(&s);
     MUST(RDG_STATE_HOST.set_code(&host, &contract, rdg_buf_view(&code)));
     MUST(state_commit(&s, tree, batch));
@@ -86,7 +86,7 @@ static double run_block(bench_t *b, rdg_evm_t *vm, parallel_t *p) {
     x.host.context = &x.context;
     x.host.genesis = &b->genesis;
     x.context = (rdg_evm_context_t){.revision = RDG_EVM_CANCUN, .block_number = 1};
-    state_init(&s, b->kv, NULL);
+    state_init(&s, b->kv, NULL, 0);
     double start = now_us();
     MUST(parallel_run(p, &x, b->list, TXS, succeed, NULL));
     double took = now_us() - start;

@@ -83,6 +83,7 @@ static rdg_err_t execute(work_t *w) {
     if (w->executor.host.governance_changed) RDG_TRY(take_rules(w));
     RDG_TRY(state_commit(&w->state, l->tree, w->batch));
     tree_root(l->tree, &w->entry.executed.state_root);
+    w->entry.executed.epoch_digest = (w->rules ? w->rules : l->view->rules)->epoch_digest;
     return RDG_OK;
 }
 
@@ -134,7 +135,7 @@ static void give_up(rdg_ledger_t *l, rdg_err_t err, bool writing) {
 
 static rdg_err_t apply_block(rdg_ledger_t *l, rdg_block_t *b, rdg_bytes_t seal, rdg_executed_t *out) {
     work_t w = {.l = l, .block = b, .seal = seal};
-    state_init(&w.state, l->kv, l->view->snap);
+    state_init(&w.state, l->kv, l->view->snap, l->bank);
     rdg_buf_init(&w.receipts, RDG_RECEIPTS_BYTES_MAX);
     rdg_err_t err = execute(&w);
     if (err == RDG_OK) err = prepare(&w);
@@ -201,6 +202,8 @@ static rdg_err_t check_checkpoint(rdg_ledger_t *l, const block_entry_t *e, rdg_b
 
 static rdg_err_t store_checkpoint(rdg_ledger_t *l, uint64_t height, rdg_bytes_t certificate) {
     block_entry_t at, head;
+    if (height > l->view->head.height)
+        return rdg_fail(RDG_E_NOT_FOUND, "block %" PRIu64 " is not in the ledger", height);
     RDG_TRY(entry_load(l->kv, NULL, height, &at));
     rdg_err_t err = check_checkpoint(l, &at, certificate);
     if (err != RDG_OK) return rdg_fail_in(err, "checkpoint of block %" PRIu64, height);

@@ -68,18 +68,45 @@ rdg_err_t rdg_header_hash(const rdg_header_t *h, rdg_hash_t *out) {
     return err;
 }
 
-rdg_err_t rdg_block_tx_root(rdg_tx_t *const *txs, size_t count, rdg_hash_t *out) {
-    rdg_hash_t *leaves = rdg_calloc(count ? count : 1, sizeof *leaves);
-    rdg_bytes_t *items = rdg_calloc(count ? count : 1, sizeof *items);
-    rdg_err_t err = leaves && items ? RDG_OK : RDG_E_NO_MEMORY;
-    if (err == RDG_OK) {
-        for (size_t i = 0; i < count; ++i) items[i] = txs[i]->raw;
-        rdg_merkle_leaves(items, count, leaves);
-        rdg_merkle_root(leaves, count, out);
+void rdg_block_root_of_ids(rdg_hash_t *ids, size_t count, const rdg_hash_t *signatures, rdg_hash_t *out) {
+    rdg_bytes_t items[64];
+    rdg_hash_t leaves[64], root;
+    memset(out, 0, sizeof *out);
+    if (count == 0) return;
+    for (size_t from = 0; from < count;) {
+        size_t n = count - from < 64 ? count - from : 64;
+        for (size_t i = 0; i < n; ++i) items[i] = rdg_bytes(ids[from + i].b, sizeof ids->b);
+        rdg_merkle_leaves(items, n, leaves);
+        memcpy(ids + from, leaves, n * sizeof *leaves);
+        from += n;
     }
-    rdg_free(leaves);
-    rdg_free(items);
-    return err;
+    rdg_merkle_root(ids, count, &root);
+    const rdg_bytes_t parts[2] = {rdg_bytes(root.b, sizeof root.b),
+                                  rdg_bytes(signatures->b, sizeof signatures->b)};
+    rdg_sm3_tagged(RDG_DOMAIN_TX_ROOT, parts, 2, out);
+}
+
+rdg_err_t rdg_block_signatures_digest(rdg_tx_t *const *txs, size_t count, rdg_hash_t *out) {
+    rdg_sm3_stream_t *s = rdg_sm3_stream_new();
+    const uint8_t tag = RDG_DOMAIN_SIGNATURES;
+    if (!s) return RDG_E_NO_MEMORY;
+    rdg_sm3_stream_update(s, &tag, 1);
+    for (size_t i = 0; i < count; ++i)
+        rdg_sm3_stream_update(s, txs[i]->signature.b, sizeof txs[i]->signature.b);
+    rdg_sm3_stream_final(s, out);
+    rdg_sm3_stream_free(s);
+    return RDG_OK;
+}
+
+rdg_err_t rdg_block_tx_root(rdg_tx_t *const *txs, size_t count, rdg_hash_t *out) {
+    rdg_hash_t signatures;
+    RDG_TRY(rdg_block_signatures_digest(txs, count, &signatures));
+    rdg_hash_t *ids = rdg_calloc(count ? count : 1, sizeof *ids);
+    if (!ids) return RDG_E_NO_MEMORY;
+    for (size_t i = 0; i < count; ++i) ids[i] = txs[i]->id;
+    rdg_block_root_of_ids(ids, count, &signatures, out);
+    rdg_free(ids);
+    return RDG_OK;
 }
 
 rdg_err_t rdg_proposal_encode(const rdg_header_t *h, rdg_tx_t *const *txs, rdg_buf_t *out) {

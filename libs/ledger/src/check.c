@@ -45,7 +45,8 @@ static rdg_err_t name_tx(rdg_err_t err, const rdg_tx_t *tx, uint32_t index) {
     return rdg_fail_in(err, "transaction %" PRIu32 " (0x%s)", index, id);
 }
 
-static rdg_err_t check_unseen(rdg_ledger_t *l, const rdg_tx_t *tx, table_t *seen) {
+/* What has expired is no duplicate, only half an id alike: a ledger that stands on a snapshot does not have it. */
+static rdg_err_t check_unseen(rdg_ledger_t *l, const rdg_tx_t *tx, uint64_t height, table_t *seen) {
     uint64_t hash = table_hash(tx->id.b, sizeof tx->id.b);
     size_t pos = hash;
     for (const rdg_tx_t *other; (other = table_probe(seen, hash, &pos));)
@@ -54,9 +55,10 @@ static rdg_err_t check_unseen(rdg_ledger_t *l, const rdg_tx_t *tx, table_t *seen
     if (!table_reserve(seen)) return RDG_E_NO_MEMORY;
     table_insert(seen, hash, (void *)(uintptr_t)tx);
     rdg_tx_location_t where;
-    rdg_err_t err = find_tx(l->kv, l->view->snap, &tx->id, &where);
+    rdg_err_t err = find_tx(l->kv, l->view->snap, l->view->head.height, &tx->id, &where);
     if (err == RDG_E_NOT_FOUND) return RDG_OK;
     if (err != RDG_OK) return err;
+    if (!in_replay_window(where.height, height)) return RDG_OK;
     return rdg_fail(RDG_E_DUPLICATE, "it is in block %" PRIu64 " already", where.height);
 }
 
@@ -68,7 +70,7 @@ rdg_err_t check_transactions(rdg_ledger_t *l, const rdg_block_t *b) {
     for (uint32_t i = 0; err == RDG_OK && i < h->tx_count; ++i) {
         const rdg_tx_t *tx = b->txs[i];
         err = rdg_tx_check(tx, h->chain_id, l->genesis.params.tx_gas_limit, h->height);
-        if (err == RDG_OK) err = check_unseen(l, tx, &seen);
+        if (err == RDG_OK) err = check_unseen(l, tx, h->height, &seen);
         gas += tx->gas_limit; /* cannot overflow: each has passed the limit of one, and there are at most
                                  4,096 */
         if (err == RDG_OK && gas > h->gas_limit)

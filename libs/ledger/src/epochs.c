@@ -16,12 +16,27 @@ rdg_err_t rules_load(rdg_ledger_t *l, state_t *s, rules_t **out) {
         rdg_free(r);
         return err;
     }
+    err = rdg_epoch_digest(&r->g.latest, &r->epoch_digest);
+    if (err != RDG_OK) {
+        rdg_free(r);
+        return err;
+    }
     *out = r;
     return RDG_OK;
 }
 
 void rules_put(rules_t *r) {
     if (r && rdg_ref_put(&r->ref)) rdg_free(r);
+}
+
+rdg_err_t rdg_epoch_digest(const rdg_epoch_t *e, rdg_hash_t *out) {
+    rdg_buf_t bytes;
+    rdg_buf_init(&bytes, EPOCH_BYTES_MAX);
+    rdg_err_t err = rdg_epoch_encode(e, &bytes);
+    rdg_bytes_t view = rdg_buf_view(&bytes);
+    if (err == RDG_OK) rdg_sm3_tagged(RDG_DOMAIN_EPOCH, &view, 1, out);
+    rdg_buf_fini(&bytes);
+    return err;
 }
 
 rdg_err_t put_epoch(rdg_kv_batch_t *batch, const rdg_epoch_t *e) {

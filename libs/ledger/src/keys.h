@@ -1,4 +1,8 @@
-/* The ledger's keys in the store: one letter, then fixed-width fields, so that prefixes never overlap. */
+/* The ledger's keys in the store: one letter, then fixed-width fields, so that prefixes never overlap.
+ *
+ * The state (accounts, storage, tree) has two banks: the second one has the small letters. One holds the state of the
+ * head; into the other one a snapshot is imported, and one mark, Mbank, written with the new head, makes it the
+ * state. */
 #ifndef RIDGE_LEDGER_KEYS_H
 #define RIDGE_LEDGER_KEYS_H
 #include "ridge/evm/evm.h"
@@ -9,6 +13,8 @@ enum {
     KEY_CONSENSUS = 'C',  /* the consensus core's own */
     KEY_EPOCH = 'E',      /* number: epoch, see governance.h */
     KEY_HASH = 'H',       /* block hash: height */
+    KEY_IDS = 'I',        /* height: what proves the ids of a block without body, see snapshot_guard.c */
+    KEY_IMPORT = 'J',     /* a snapshot's import that is under way, see snapshot_import.c */
     KEY_CODE = 'K',       /* Keccak-256 of the code: code */
     KEY_BLOOM = 'L',      /* height: log bloom; absent when the block has no log */
     KEY_META = 'M',       /* name: see store.c */
@@ -41,8 +47,17 @@ static inline ledger_key_t key_of_height(char letter, uint64_t height) {
     return key_of(letter, be, sizeof be);
 }
 
-static inline ledger_key_t key_of_slot(const rdg_address_t *a, const rdg_word_t *slot) {
-    ledger_key_t k = key_of(KEY_STORAGE, a->b, sizeof a->b);
+/* For the letters of the state. */
+static inline char bank_letter(char letter, unsigned bank) {
+    return (char)(letter + (bank ? 'a' - 'A' : 0));
+}
+
+static inline ledger_key_t key_of_account(unsigned bank, const rdg_address_t *a) {
+    return key_of(bank_letter(KEY_ACCOUNT, bank), a->b, sizeof a->b);
+}
+
+static inline ledger_key_t key_of_slot(unsigned bank, const rdg_address_t *a, const rdg_word_t *slot) {
+    ledger_key_t k = key_of(bank_letter(KEY_STORAGE, bank), a->b, sizeof a->b);
     for (size_t i = 0; i < sizeof slot->b; ++i) k.b[k.len++] = slot->b[i];
     return k;
 }

@@ -8,11 +8,11 @@
 #include "ridge/codec/hex.h"
 #include "word.h"
 
-enum { LAYOUT_VERSION = 2 }; /* 2: governance in the state, epochs */
+enum { LAYOUT_VERSION = 3 }; /* 2: governance in the state, epochs; 3: roots that prove ids and epochs */
 
 static rdg_err_t fill_genesis_state(rdg_ledger_t *l, rdg_kv_batch_t *batch, block_entry_t *e) {
     state_t state;
-    state_init(&state, l->kv, NULL);
+    state_init(&state, l->kv, NULL, l->bank);
     state_begin_tx(&state);
     rdg_err_t err = RDG_OK;
     for (uint32_t i = 0; err == RDG_OK && i < l->genesis.alloc_count; ++i) {
@@ -27,11 +27,12 @@ static rdg_err_t fill_genesis_state(rdg_ledger_t *l, rdg_kv_batch_t *batch, bloc
     return err;
 }
 
-static rdg_err_t put_first_epoch(rdg_ledger_t *l, rdg_kv_batch_t *batch) {
+static rdg_err_t put_first_epoch(rdg_ledger_t *l, rdg_kv_batch_t *batch, rdg_hash_t *digest) {
     governance_t *g = rdg_alloc(sizeof *g);
     if (!g) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the chain's governance");
     governance_from_genesis(&l->genesis, g);
     rdg_err_t err = put_epoch(batch, &g->latest);
+    if (err == RDG_OK) err = rdg_epoch_digest(&g->latest, digest);
     rdg_free(g);
     return err;
 }
@@ -48,7 +49,7 @@ static rdg_err_t write_genesis(rdg_ledger_t *l) {
     rdg_kv_batch_t *batch = rdg_kv_batch_new();
     if (!batch) return RDG_E_NO_MEMORY;
     rdg_err_t err = fill_genesis_state(l, batch, &e);
-    if (err == RDG_OK) err = put_first_epoch(l, batch);
+    if (err == RDG_OK) err = put_first_epoch(l, batch, &e.executed.epoch_digest);
     if (err == RDG_OK) {
         put_u64(batch, META_VERSION, LAYOUT_VERSION);
         err = put_entry(batch, &e);
@@ -96,10 +97,28 @@ static rdg_err_t open_store(rdg_ledger_t *l, const rdg_ledger_options_t *options
     return rdg_kv_open_rocksdb(path, &(rdg_kv_options_t){options->memory_bytes, true}, &l->kv);
 }
 
+/* A mark that may be absent. */
+static rdg_err_t load_mark(rdg_ledger_t *l, const char *name, uint64_t *out) {
+    *out = 0;
+    rdg_err_t err = load_u64(l->kv, name, out);
+    return err == RDG_E_NOT_FOUND ? RDG_OK : err;
+}
+
+/* Files end with the last block that has a body: on a snapshot, that is what this node had before it. */
+static rdg_err_t open_files(rdg_ledger_t *l, const block_entry_t *head) {
+    char path[LEDGER_PATH_MAX];
+    block_entry_t last = *head;
+    RDG_TRY(load_mark(l, META_BASE, &l->base));
+    RDG_TRY(load_mark(l, META_TAIL, &l->tail));
+    if (l->base > 0 && head->header.height == l->base) RDG_TRY(entry_load(l->kv, NULL, l->tail, &last));
+    RDG_TRY(rdg_path_join(path, sizeof path, l->dir, "blocks"));
+    return blockfile_open(path, &last.place, last.header.height, &l->files);
+}
+
 static rdg_err_t open_rules(rdg_ledger_t *l, const block_entry_t *head, uint64_t checkpoint) {
     state_t state;
     rules_t *rules = NULL;
-    state_init(&state, l->kv, NULL);
+    state_init(&state, l->kv, NULL, l->bank);
     state_begin_tx(&state);
     rdg_err_t err = rules_load(l, &state, &rules);
     state_fini(&state);
@@ -109,10 +128,9 @@ static rdg_err_t open_rules(rdg_ledger_t *l, const block_entry_t *head, uint64_t
 }
 
 static rdg_err_t open_head(rdg_ledger_t *l, uint64_t height) {
-    char path[LEDGER_PATH_MAX];
     block_entry_t head;
     rdg_hash_t root;
-    uint64_t checkpoint = 0;
+    uint64_t checkpoint;
     RDG_TRY(entry_load(l->kv, NULL, height, &head));
     tree_root(l->tree, &root);
     if (!rdg_hash_equal(&root, &head.executed.state_root))
@@ -120,10 +138,8 @@ static rdg_err_t open_head(rdg_ledger_t *l, uint64_t height) {
                         "the state tree does not have the root of block %llu: restore this node from "
                         "its peers",
                         (unsigned long long)height);
-    rdg_err_t err = load_u64(l->kv, META_CHECKPOINT, &checkpoint);
-    if (err != RDG_OK && err != RDG_E_NOT_FOUND) return err;
-    RDG_TRY(rdg_path_join(path, sizeof path, l->dir, "blocks"));
-    RDG_TRY(blockfile_open(path, &head.place, height, &l->files));
+    RDG_TRY(load_mark(l, META_CHECKPOINT, &checkpoint));
+    RDG_TRY(open_files(l, &head));
     return open_rules(l, &head, checkpoint);
 }
 
@@ -135,10 +151,12 @@ static unsigned threads_of(const rdg_ledger_options_t *options) {
 }
 
 static rdg_err_t open_all(rdg_ledger_t *l, const rdg_ledger_options_t *options) {
-    uint64_t height = 0;
+    uint64_t height = 0, bank;
     RDG_TRY(rdg_dir_make(l->dir, 0700));
     RDG_TRY(open_store(l, options));
-    RDG_TRY(tree_open(l->kv, &l->tree));
+    RDG_TRY(load_mark(l, META_BANK, &bank));
+    l->bank = bank != 0;
+    RDG_TRY(tree_open(l->kv, l->bank, &l->tree));
     if (!(l->evm = rdg_evm_new()) || !(l->parallel = parallel_new(threads_of(options))))
         return RDG_E_NO_MEMORY;
     rdg_err_t err = load_u64(l->kv, META_HEAD, &height);

@@ -15,6 +15,7 @@ enum { RECENT_BLOCKS = 4, IDLE_MACHINES = 2, LEDGER_PATH_MAX = 900 };
 typedef struct rules {
     rdg_ref_t ref;
     governance_t g;
+    rdg_hash_t epoch_digest; /* of g.latest */
 } rules_t;
 
 /* What readers see: one height, whole. Immutable; the last reference releases the snapshot. */
@@ -22,6 +23,7 @@ typedef struct view {
     rdg_ref_t ref;
     rdg_kv_t *kv;
     rdg_kv_snapshot_t *snap;
+    unsigned bank; /* of the state, keys.h */
     rdg_ledger_head_t head;
     rdg_header_t header; /* of the head */
     rules_t *rules;
@@ -41,7 +43,9 @@ struct rdg_ledger {
     rdg_genesis_t genesis;
     rdg_kv_t *kv;
 
-    pthread_mutex_t write_lock; /* propose, validate, apply, checkpoint, prove */
+    unsigned bank;              /* where the state is, keys.h */
+    uint64_t base, tail;        /* see store.c */
+    pthread_mutex_t write_lock; /* propose, validate, apply, checkpoint, prove, import */
     tree_t *tree;
     blockfile_t *files;
     rdg_evm_t *evm;
@@ -62,8 +66,14 @@ rdg_err_t put_entry(rdg_kv_batch_t *batch,
 void put_tx_index(rdg_kv_batch_t *batch, const rdg_hash_t *id, uint64_t height, uint32_t index);
 rdg_err_t load_u64(rdg_kv_t *kv, const char *name, uint64_t *out); /* NOT_FOUND */
 void put_u64(rdg_kv_batch_t *batch, const char *name, uint64_t value);
-rdg_err_t find_tx(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, const rdg_hash_t *id, rdg_tx_location_t *out);
-extern const char META_HEAD[], META_CHECKPOINT[], META_VERSION[];
+/* What lies above head is of a sync that has not come to its end: NOT_FOUND. */
+rdg_err_t find_tx(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, uint64_t head, const rdg_hash_t *id,
+                  rdg_tx_location_t *out);
+/* Whether a transaction of that block could still be taken into one of height. */
+static inline bool in_replay_window(uint64_t of, uint64_t height) {
+    return height <= of || height - of <= RDG_TX_VALID_MAX;
+}
+extern const char META_HEAD[], META_CHECKPOINT[], META_VERSION[], META_BANK[], META_BASE[], META_TAIL[];
 
 /* view.c. Holders of write_lock read l->view directly: only they replace it. */
 view_t *view_get(rdg_ledger_t *l); /* returns a reference */

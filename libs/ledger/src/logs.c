@@ -108,6 +108,17 @@ static rdg_err_t search_range(search_t *s, rdg_kv_iter_t *it) {
     return rdg_kv_iter_err(it);
 }
 
+/* Without receipts there is no bloom either: silence would be taken for an answer. */
+static rdg_err_t check_bodies(const rdg_ledger_head_t *head, const rdg_log_filter_t *f) {
+    if (f->from > head->base_height || f->to <= head->tail_height || f->to < f->from) return RDG_OK;
+    if (head->base_height == 0) return RDG_OK;
+    return rdg_fail(
+        RDG_E_UNAVAILABLE,
+        "the logs of blocks %llu to %llu are not on this node, whose ledger was built on a snapshot: "
+        "ask for later blocks, or another node of the chain",
+        (unsigned long long)head->tail_height + 1, (unsigned long long)head->base_height);
+}
+
 rdg_err_t rdg_ledger_logs(rdg_ledger_t *l, const rdg_log_filter_t *filter, size_t limit,
                           rdg_err_t (*hit)(void *ctx, const rdg_log_hit_t *found), void *ctx) {
     search_t s = {.l = l, .filter = filter, .left = limit, .limit = limit, .hit = hit, .ctx = ctx};
@@ -115,7 +126,8 @@ rdg_err_t rdg_ledger_logs(rdg_ledger_t *l, const rdg_log_filter_t *filter, size_
     ledger_key_t from = key_of_height(KEY_BLOOM, filter->from);
     rdg_kv_iter_t *it = NULL;
     view_t *v = view_get(l);
-    rdg_err_t err = rdg_kv_iter_open(l->kv, v->snap, rdg_bytes(&prefix, 1), key_view(&from), &it);
+    rdg_err_t err = check_bodies(&v->head, filter);
+    if (err == RDG_OK) err = rdg_kv_iter_open(l->kv, v->snap, rdg_bytes(&prefix, 1), key_view(&from), &it);
     if (err == RDG_OK) err = search_range(&s, it);
     rdg_kv_iter_close(it);
     view_put(v);

@@ -142,7 +142,7 @@ rdg_err_t parallel_run(parallel_t *p, executor_t *x, rdg_tx_t *const *txs, uint3
     if (worth_it(p, count)) {
         p->x = x;
         for (uint32_t i = 0; i < PARALLEL_WINDOW_MAX; ++i)
-            state_init(&p->attempts[i].state, x->state->kv, x->state->snap);
+            state_init(&p->attempts[i].state, x->state->kv, x->state->snap, x->state->bank);
         err = run_windows(p, txs, count, &at, done, ctx);
         for (uint32_t i = 0; i < PARALLEL_WINDOW_MAX; ++i) state_fini(&p->attempts[i].state);
     }

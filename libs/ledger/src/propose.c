@@ -11,7 +11,9 @@ static size_t drop_committed(rdg_ledger_t *l, rdg_pool_t *pool, rdg_tx_t **txs, 
     size_t kept = 0;
     for (size_t i = 0; i < count; ++i) {
         rdg_tx_location_t where;
-        rdg_err_t found = *err == RDG_OK ? find_tx(l->kv, l->view->snap, &txs[i]->id, &where) : RDG_OK;
+        rdg_err_t found = *err == RDG_OK
+                              ? find_tx(l->kv, l->view->snap, l->view->head.height, &txs[i]->id, &where)
+                              : RDG_OK;
         if (found == RDG_E_NOT_FOUND) {
             txs[kept++] = txs[i];
         } else {

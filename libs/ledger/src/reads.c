@@ -5,7 +5,9 @@
 
 static rdg_err_t entry_of(rdg_ledger_t *l, uint64_t height, block_entry_t *out) {
     view_t *v = view_get(l);
-    rdg_err_t err = entry_load(l->kv, v->snap, height, out);
+    rdg_err_t err = height > v->head.height ? rdg_fail(RDG_E_NOT_FOUND, "block %llu is not in the ledger",
+                                                       (unsigned long long)height)
+                                            : entry_load(l->kv, v->snap, height, out);
     view_put(v);
     return err;
 }
@@ -30,13 +32,20 @@ rdg_err_t rdg_ledger_height_of(rdg_ledger_t *l, const rdg_hash_t *block_hash, ui
     if (err == RDG_OK && raw.len != 8)
         err = rdg_fail(RDG_E_CORRUPT, "the index entry of a block cannot be read");
     if (err == RDG_OK) *height = rdg_load_be64(raw.data);
+    if (err == RDG_OK && *height > v->head.height)
+        err = rdg_fail(RDG_E_NOT_FOUND, "no block of this ledger has that hash");
     rdg_buf_fini(&raw);
     view_put(v);
     return err;
 }
 
 static rdg_err_t read_parts(rdg_ledger_t *l, const block_entry_t *e, rdg_buf_t *buf, block_parts_t *parts) {
-    if (e->place.file == 0) return rdg_fail(RDG_E_NOT_FOUND, "genesis has no block body");
+    if (e->header.height == 0) return rdg_fail(RDG_E_NOT_FOUND, "genesis has no block body");
+    if (e->place.file == 0)
+        return rdg_fail(RDG_E_UNAVAILABLE,
+                        "the body of block %llu is not on this node, whose ledger was built on a snapshot at "
+                        "block %llu: ask another node of the chain",
+                        (unsigned long long)e->header.height, (unsigned long long)l->base);
     return blockfile_read(l->files, &e->place, e->header.height, buf, parts);
 }
 
@@ -69,6 +78,10 @@ rdg_err_t rdg_ledger_receipts(rdg_ledger_t *l, uint64_t height, rdg_buf_t *out) 
 
 /* Seals and checkpoints do not change once written, so the latest content serves. */
 rdg_err_t rdg_ledger_seal(rdg_ledger_t *l, uint64_t height, rdg_buf_t *seal, rdg_buf_t *checkpoint) {
+    rdg_ledger_head_t head;
+    rdg_ledger_head(l, &head);
+    if (height > head.height)
+        return rdg_fail(RDG_E_NOT_FOUND, "block %llu is not in the ledger", (unsigned long long)height);
     if (seal) {
         ledger_key_t key = key_of_height(KEY_SEAL, height);
         rdg_err_t err = rdg_kv_get(l->kv, NULL, key_view(&key), seal);
@@ -87,7 +100,7 @@ rdg_err_t rdg_ledger_seal(rdg_ledger_t *l, uint64_t height, rdg_buf_t *seal, rdg
 
 rdg_err_t rdg_ledger_find_tx(rdg_ledger_t *l, const rdg_hash_t *id, rdg_tx_location_t *out) {
     view_t *v = view_get(l);
-    rdg_err_t err = find_tx(l->kv, v->snap, id, out);
+    rdg_err_t err = find_tx(l->kv, v->snap, v->head.height, id, out);
     view_put(v);
     return err == RDG_E_NOT_FOUND ? rdg_fail(err, "the transaction is not in the ledger") : err;
 }
@@ -128,7 +141,7 @@ rdg_err_t rdg_ledger_account(rdg_ledger_t *l, const rdg_address_t *a, uint64_t *
                              rdg_buf_t *code) {
     state_t state;
     view_t *v = view_get(l);
-    state_init(&state, l->kv, v->snap);
+    state_init(&state, l->kv, v->snap, v->bank);
     rdg_err_t err = read_account(&state, a, nonce, balance, code);
     state_fini(&state);
     view_put(v);
@@ -140,7 +153,7 @@ rdg_err_t rdg_ledger_storage(rdg_ledger_t *l, const rdg_address_t *a, const rdg_
     state_t state;
     slot_t *slot;
     view_t *v = view_get(l);
-    state_init(&state, l->kv, v->snap);
+    state_init(&state, l->kv, v->snap, v->bank);
     state_begin_tx(&state);
     rdg_err_t err = state_slot(&state, a, key, &slot);
     if (err == RDG_OK) *value = slot->value;
@@ -197,7 +210,7 @@ rdg_err_t rdg_ledger_call(rdg_ledger_t *l, const rdg_call_t *call, rdg_buf_t *ou
     rdg_evm_t *vm = machine_get(l);
     if (!vm) return RDG_E_NO_MEMORY;
     view_t *v = view_get(l);
-    state_init(&state, l->kv, v->snap);
+    state_init(&state, l->kv, v->snap, v->bank);
     hash_source_t hashes = {l->kv, v->snap, v->header.height};
     executor_t x = {.evm = vm,
                     .state = &state,

@@ -3,7 +3,7 @@
 #include "ridge/codec/rlp.h"
 #include "ridge/ledger/block.h"
 
-enum { EXECUTED_VERSION = 1, EXECUTED_BYTES_MAX = 256, TOPICS_MAX = 4 };
+enum { EXECUTED_VERSION = 2, EXECUTED_BYTES_MAX = 256, TOPICS_MAX = 4 };
 
 rdg_err_t rdg_executed_encode(const rdg_executed_t *e, rdg_buf_t *out) {
     size_t list = rdg_rlp_list_begin(out);
@@ -14,6 +14,7 @@ rdg_err_t rdg_executed_encode(const rdg_executed_t *e, rdg_buf_t *out) {
     rdg_rlp_put_bytes(out, rdg_bytes(e->state_root.b, sizeof e->state_root.b));
     rdg_rlp_put_bytes(out, rdg_bytes(e->receipts_root.b, sizeof e->receipts_root.b));
     rdg_rlp_put_u64(out, e->gas_used);
+    rdg_rlp_put_bytes(out, rdg_bytes(e->epoch_digest.b, sizeof e->epoch_digest.b));
     return rdg_rlp_list_end(out, list);
 }
 
@@ -29,6 +30,7 @@ rdg_err_t rdg_executed_decode(rdg_bytes_t encoded, rdg_executed_t *out) {
     rdg_rlp_fixed(&c, out->state_root.b, sizeof out->state_root.b);
     rdg_rlp_fixed(&c, out->receipts_root.b, sizeof out->receipts_root.b);
     out->gas_used = rdg_rlp_u64(&c);
+    rdg_rlp_fixed(&c, out->epoch_digest.b, sizeof out->epoch_digest.b);
     if (rdg_rlp_done(&c) != RDG_OK || rdg_rlp_done(&outer) != RDG_OK || version != EXECUTED_VERSION)
         return rdg_fail(RDG_E_MALFORMED, "executed header is not the RLP list of a version %d one",
                         EXECUTED_VERSION);

@@ -8,8 +8,8 @@
 
 enum { BLOCK_ARENA_MAX = 256 << 20, TX_ARENA_MAX = 128 << 20 };
 
-void state_init(state_t *s, rdg_kv_t *kv, const rdg_kv_snapshot_t *snap) {
-    *s = (state_t){.kv = kv, .snap = snap};
+void state_init(state_t *s, rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, unsigned bank) {
+    *s = (state_t){.kv = kv, .snap = snap, .bank = bank};
     rdg_arena_init(&s->block_arena, BLOCK_ARENA_MAX);
     rdg_arena_init(&s->tx_arena, TX_ARENA_MAX);
     rdg_buf_init(&s->raw, RDG_EVM_CODE_MAX);
@@ -109,7 +109,7 @@ static rdg_err_t load_account(state_t *s, account_t *a, uint64_t hash) {
     if (under) {
         stand_on(a, under);
     } else {
-        ledger_key_t key = key_of(KEY_ACCOUNT, a->address.b, sizeof a->address.b);
+        ledger_key_t key = key_of_account(s->bank, &a->address);
         rdg_err_t err = rdg_kv_get(s->kv, s->snap, key_view(&key), &s->raw);
         if (err == RDG_E_NOT_FOUND) return RDG_OK;
         RDG_TRY(err);
@@ -210,7 +210,7 @@ static rdg_err_t load_slot(state_t *s, slot_t *slot, uint64_t hash) {
         return RDG_OK;
     }
     if (!slot->account->existed || slot->account->now.created_tx) return RDG_OK;
-    ledger_key_t key = key_of_slot(&slot->account->address, &slot->key);
+    ledger_key_t key = key_of_slot(s->bank, &slot->account->address, &slot->key);
     rdg_err_t err = rdg_kv_get(s->kv, s->snap, key_view(&key), &s->raw);
     if (err == RDG_E_NOT_FOUND) return RDG_OK;
     RDG_TRY(err);

@@ -57,6 +57,7 @@ typedef struct undo undo_t;
 typedef struct state {
     rdg_kv_t *kv;
     const rdg_kv_snapshot_t *snap; /* NULL: latest */
+    unsigned bank;                 /* keys.h */
     const struct state *under;     /* NULL: the store alone */
     rdg_arena_t block_arena, tx_arena;
     table_t accounts, slots, transients;
@@ -73,7 +74,7 @@ typedef struct state {
     rdg_buf_t raw;
 } state_t;
 
-void state_init(state_t *s, rdg_kv_t *kv, const rdg_kv_snapshot_t *snap);
+void state_init(state_t *s, rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, unsigned bank);
 void state_fini(state_t *s);
 /* Forgets everything, to stand on `under`. */
 void state_restart(state_t *s, const state_t *under);

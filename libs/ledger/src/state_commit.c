@@ -14,7 +14,7 @@ static bool account_changed(const account_t *a) {
 
 static rdg_err_t commit_account(state_t *s, const account_t *a, rdg_kv_batch_t *batch,
                                 tree_update_t *update) {
-    ledger_key_t key = key_of(KEY_ACCOUNT, a->address.b, sizeof a->address.b);
+    ledger_key_t key = key_of_account(s->bank, &a->address);
     update->value = rdg_bytes(NULL, 0);
     if (account_is_empty(a)) {
         rdg_kv_batch_delete(batch, key_view(&key));
@@ -34,8 +34,8 @@ static rdg_err_t commit_account(state_t *s, const account_t *a, rdg_kv_batch_t *
     return RDG_OK;
 }
 
-static void commit_slot(const slot_t *slot, rdg_kv_batch_t *batch, tree_update_t *update) {
-    ledger_key_t key = key_of_slot(&slot->account->address, &slot->key);
+static void commit_slot(unsigned bank, const slot_t *slot, rdg_kv_batch_t *batch, tree_update_t *update) {
+    ledger_key_t key = key_of_slot(bank, &slot->account->address, &slot->key);
     update->value = word_trimmed(&slot->value);
     if (update->value.len == 0)
         rdg_kv_batch_delete(batch, key_view(&key));
@@ -67,7 +67,7 @@ rdg_err_t state_commit(state_t *s, tree_t *tree, rdg_kv_batch_t *batch) {
         if (memcmp(&slot->value, &slot->base, sizeof slot->base) == 0) continue;
         keys[count].head = rdg_bytes(slot->account->address.b, sizeof slot->account->address.b);
         keys[count].body = rdg_bytes(slot->key.b, sizeof slot->key.b);
-        commit_slot(slot, batch, &updates[count++]);
+        commit_slot(s->bank, slot, batch, &updates[count++]);
     }
     if (err == RDG_OK) {
         hash_paths(keys, digests, updates, count);

@@ -1,14 +1,18 @@
 /* What a block leaves in the store beside state and tree.
  *   B height: RLP [header, hash, executed, file, offset, proposal_len, seal_len, receipts_len, tx_total]
  *   H hash: height      T id[0..16): height (6 bytes), index (2 bytes)
- *   Mhead, Mcheckpoint: heights      Mversion: of this layout */
+ *   Mhead, Mcheckpoint: heights      Mversion: of this layout
+ *   Mbank: where the state is (keys.h)
+ *   Mbase: height of the snapshot that the ledger stands on, absent: none; blocks above Mtail up to it have no body
+ * Above the head there may be what a sync has verified and stored before its time: readers do not see it. */
 #include <string.h>
 #include "ledger_internal.h"
 #include "ridge/codec/rlp.h"
 
 enum { ENTRY_BYTES_MAX = 1024, TX_KEY_BYTES = 16 };
 
-const char META_HEAD[] = "head", META_CHECKPOINT[] = "checkpoint", META_VERSION[] = "version";
+const char META_HEAD[] = "head", META_CHECKPOINT[] = "checkpoint", META_VERSION[] = "version",
+           META_BANK[] = "bank", META_BASE[] = "base", META_TAIL[] = "tail";
 
 rdg_err_t entry_encode(const block_entry_t *e, rdg_buf_t *out) {
     size_t list = rdg_rlp_list_begin(out);
@@ -100,7 +104,8 @@ void put_tx_index(rdg_kv_batch_t *batch, const rdg_hash_t *id, uint64_t height, 
     rdg_kv_batch_put(batch, key_view(&key), rdg_bytes(be, sizeof be));
 }
 
-rdg_err_t find_tx(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, const rdg_hash_t *id, rdg_tx_location_t *out) {
+rdg_err_t find_tx(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, uint64_t head, const rdg_hash_t *id,
+                  rdg_tx_location_t *out) {
     rdg_buf_t raw;
     ledger_key_t key = key_of(KEY_TX, id->b, TX_KEY_BYTES);
     rdg_buf_init(&raw, 8);
@@ -110,6 +115,7 @@ rdg_err_t find_tx(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, const rdg_hash_t 
     if (err == RDG_OK) {
         uint64_t packed = rdg_load_be64(raw.data);
         *out = (rdg_tx_location_t){packed >> 16, (uint32_t)(packed & 0xffff)};
+        if (out->height > head) err = RDG_E_NOT_FOUND;
     }
     rdg_buf_fini(&raw);
     return err;

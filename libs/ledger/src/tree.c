@@ -19,6 +19,7 @@ typedef struct wave {
 
 struct tree {
     rdg_kv_t *kv;
+    unsigned bank;             /* keys.h */
     joined_t top[2 * BUCKETS]; /* 1 is the root, BUCKETS.. the buckets */
     wave_t wave;
     rdg_arena_t work; /* pages of the running update */
@@ -51,7 +52,7 @@ static rdg_err_t load_buckets(tree_t *t, rdg_kv_iter_t *it) {
 
 rdg_err_t tree_reload(tree_t *t) {
     rdg_kv_iter_t *it = NULL;
-    const uint8_t prefix[2] = {KEY_TREE, BUCKET_DEPTH};
+    const uint8_t prefix[2] = {(uint8_t)bank_letter(KEY_TREE, t->bank), BUCKET_DEPTH};
     memset(t->top, 0, sizeof t->top);
     RDG_TRY(rdg_kv_iter_open(t->kv, NULL, rdg_bytes(prefix, sizeof prefix), rdg_bytes(NULL, 0), &it));
     rdg_err_t err = load_buckets(t, it);
@@ -65,11 +66,12 @@ rdg_err_t tree_reload(tree_t *t) {
     return err;
 }
 
-rdg_err_t tree_open(rdg_kv_t *kv, tree_t **out) {
+rdg_err_t tree_open(rdg_kv_t *kv, unsigned bank, tree_t **out) {
     *out = NULL;
     tree_t *t = rdg_calloc(1, sizeof *t);
     if (!t) return RDG_E_NO_MEMORY;
     t->kv = kv;
+    t->bank = bank;
     rdg_arena_init(&t->work, WORK_BYTES_MAX);
     rdg_buf_init(&t->raw, PAGE_BYTES_MAX);
     rdg_err_t err = tree_reload(t);
@@ -94,7 +96,7 @@ void tree_root(const tree_t *t, rdg_hash_t *out) {
 }
 
 static rdg_err_t load_page(tree_t *t, const rdg_hash_t *path, unsigned depth, tree_page_t *page) {
-    ledger_key_t key = page_key(path, depth);
+    ledger_key_t key = page_key(t->bank, path, depth);
     RDG_TRY(rdg_kv_get(t->kv, NULL, key_view(&key), &t->raw));
     void *copy = rdg_arena_copy(&t->work, t->raw.data, t->raw.len);
     if (!copy) return RDG_E_NO_MEMORY;
@@ -172,7 +174,7 @@ static rdg_err_t keep_page(tree_t *t, unsigned depth, bool existed, tree_page_t 
             last = &page->slots[i];
             ++used;
         }
-    ledger_key_t key = page_key(path, depth);
+    ledger_key_t key = page_key(t->bank, path, depth);
     bool collapses = used == 0 || (used == 1 && last->kind == NODE_LEAF && depth > BUCKET_DEPTH);
     *out = used == 0 ? (tree_node_t){.kind = NODE_EMPTY} : *last;
     if (collapses) {

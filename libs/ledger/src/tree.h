@@ -25,7 +25,7 @@ typedef struct tree_update {
     rdg_bytes_t value; /* at most RDG_PROOF_VALUE_MAX; empty: remove. Borrowed during the update */
 } tree_update_t;
 
-rdg_err_t tree_open(rdg_kv_t *kv, tree_t **out);
+rdg_err_t tree_open(rdg_kv_t *kv, unsigned bank, tree_t **out); /* bank: keys.h */
 rdg_err_t tree_reload(tree_t *t);
 void tree_close(tree_t *t);
 void tree_root(const tree_t *t, rdg_hash_t *out);

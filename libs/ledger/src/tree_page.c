@@ -3,12 +3,12 @@
 #include "tree_page.h"
 #include <string.h>
 
-ledger_key_t page_key(const rdg_hash_t *path, unsigned depth) {
+ledger_key_t page_key(unsigned bank, const rdg_hash_t *path, unsigned depth) {
     uint8_t b[33] = {(uint8_t)depth};
     size_t len = 1 + depth / 2;
     memcpy(b + 1, path->b, depth / 2);
     if (depth % 2) b[len++] = path->b[depth / 2] & 0xf0;
-    return key_of(KEY_TREE, b, len);
+    return key_of(bank_letter(KEY_TREE, bank), b, len);
 }
 
 rdg_err_t page_decode(rdg_bytes_t encoded, tree_page_t *out) {

@@ -21,7 +21,7 @@ typedef struct tree_page {
     tree_node_t slots[PAGE_SLOTS];
 } tree_page_t;
 
-ledger_key_t page_key(const rdg_hash_t *path, unsigned depth); /* depth in nibbles */
+ledger_key_t page_key(unsigned bank, const rdg_hash_t *path, unsigned depth); /* depth in nibbles */
 /* Values are views into encoded. Leaves are left without their digests. CORRUPT. */
 rdg_err_t page_decode(rdg_bytes_t encoded, tree_page_t *out);
 void page_hash_leaves(tree_page_t *p);

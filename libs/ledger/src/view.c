@@ -24,6 +24,7 @@ rdg_err_t view_new(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_
     if (!v) return RDG_E_NO_MEMORY;
     rdg_ref_init(&v->ref);
     v->kv = l->kv;
+    v->bank = l->bank;
     rdg_ref_get(&rules->ref);
     v->rules = rules;
     v->header = e->header;
@@ -32,7 +33,9 @@ rdg_err_t view_new(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_
                                   .tx_total = e->tx_total,
                                   .hash = e->hash,
                                   .state_root = e->executed.state_root,
-                                  .checkpoint_height = checkpoint_height};
+                                  .checkpoint_height = checkpoint_height,
+                                  .base_height = l->base,
+                                  .tail_height = l->tail};
     return rdg_executed_hash(&e->executed, &v->head.executed);
 }
 

@@ -38,6 +38,30 @@ TEST(block_round_trip) {
     rdg_buf_fini(&wire);
 }
 
+TEST(block_tx_root_is_proved_by_ids_and_a_digest_of_signatures) {
+    rdg_tx_t *txs[70];
+    rdg_hash_t ids[70], root, again, signatures, none = {{0}};
+    for (uint32_t i = 0; i < 70; ++i) txs[i] = support_tx((tx_spec_t){.nonce = i});
+    for (size_t count = 1; count <= 70; count += 23) {
+        CHECK_OK(rdg_block_tx_root(txs, count, &root));
+        CHECK_OK(rdg_block_signatures_digest(txs, count, &signatures));
+        for (size_t i = 0; i < count; ++i) ids[i] = txs[i]->id;
+        rdg_block_root_of_ids(ids, count, &signatures, &again);
+        CHECK(rdg_hash_equal(&root, &again));
+        for (size_t i = 0; i < count; ++i) ids[i] = txs[i]->id;
+        ids[count - 1].b[31] ^= 1;
+        rdg_block_root_of_ids(ids, count, &signatures, &again);
+        CHECK(!rdg_hash_equal(&root, &again));
+        for (size_t i = 0; i < count; ++i) ids[i] = txs[i]->id;
+        signatures.b[0] ^= 1;
+        rdg_block_root_of_ids(ids, count, &signatures, &again);
+        CHECK(!rdg_hash_equal(&root, &again));
+    }
+    CHECK_OK(rdg_block_tx_root(txs, 0, &root));
+    CHECK(rdg_hash_equal(&root, &none));
+    for (uint32_t i = 0; i < 70; ++i) rdg_tx_unref(txs[i]);
+}
+
 TEST(block_decode_refuses_every_truncation_and_every_changed_byte) {
     rdg_header_t h;
     rdg_buf_t wire;
@@ -156,7 +180,8 @@ TEST(executed_header_round_trip_and_strictness) {
                         .gas_used = 21000,
                         .block_hash = {{1}},
                         .state_root = {{2}},
-                        .receipts_root = {{3}}},
+                        .receipts_root = {{3}},
+                        .epoch_digest = {{4}}},
                    back;
     rdg_buf_t wire;
     rdg_hash_t a, b;

@@ -55,14 +55,14 @@ static void open_side(side_t *s, unsigned threads) {
     state_t state;
     account_t *a;
     CHECK_OK(rdg_kv_open_memory(&s->kv));
-    CHECK_OK(tree_open(s->kv, &s->tree));
+    CHECK_OK(tree_open(s->kv, 0, &s->tree));
     CHECK((s->p = parallel_new(threads)) && (s->x.evm = rdg_evm_new()));
     rdg_buf_init(&s->receipts, 64u << 20);
     s->x.host.block_hash = no_hash;
     s->x.host.context = &s->x.context;
     s->x.host.genesis = &genesis;
     s->x.context = (rdg_evm_context_t){.revision = RDG_EVM_CANCUN, .block_number = 9};
-    state_init(&state, s->kv, NULL);
+    state_init(&state, s->kv, NULL, 0);
     state_begin_tx(&state);
     state_host_t host = {.state = &state};
     CHECK_OK(RDG_STATE_HOST.set_code(&host, &CONTRACT, rdg_bytes(CODE, sizeof CODE)));
@@ -92,7 +92,7 @@ static rdg_err_t take(void *ctx, uint32_t index, rdg_receipt_t *receipt) {
 
 static void run_block(side_t *s, rdg_tx_t *const *txs, uint32_t count) {
     state_t state;
-    state_init(&state, s->kv, NULL);
+    state_init(&state, s->kv, NULL, 0);
     s->x.state = s->x.host.state = &state;
     s->gas = s->next = 0;
     rdg_buf_clear(&s->receipts);

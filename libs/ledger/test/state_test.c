@@ -18,8 +18,8 @@ static const rdg_word_t KEY = {{7}};
 
 static void setup(fixture_t *f) {
     CHECK_OK(rdg_kv_open_memory(&f->kv));
-    CHECK_OK(tree_open(f->kv, &f->tree));
-    state_init(&f->s, f->kv, NULL);
+    CHECK_OK(tree_open(f->kv, 0, &f->tree));
+    state_init(&f->s, f->kv, NULL, 0);
     f->host = (state_host_t){.state = &f->s};
     state_begin_tx(&f->s);
 }
@@ -31,7 +31,7 @@ static void commit(fixture_t *f) {
     CHECK_OK(rdg_kv_write(f->kv, batch, false));
     rdg_kv_batch_free(batch);
     state_fini(&f->s);
-    state_init(&f->s, f->kv, NULL);
+    state_init(&f->s, f->kv, NULL, 0);
     state_begin_tx(&f->s);
 }
 

@@ -93,7 +93,7 @@ static void run_against_model(unsigned shared) {
     tree_t *t = NULL;
     rdg_hash_t root, want;
     CHECK_OK(rdg_kv_open_memory(&kv));
-    CHECK_OK(tree_open(kv, &t));
+    CHECK_OK(tree_open(kv, 0, &t));
     make_leaves(leaves, shared);
     for (int round = 0; round < 60; ++round) {
         size_t count = 0;
@@ -113,7 +113,7 @@ static void run_against_model(unsigned shared) {
         if (round % 10 != 9) continue;
         check_proofs(t, leaves, &root);
         tree_close(t);
-        CHECK_OK(tree_open(kv, &t));
+        CHECK_OK(tree_open(kv, 0, &t));
         tree_root(t, &root);
         CHECK(rdg_hash_equal(&root, &want));
     }
@@ -147,14 +147,14 @@ TEST(tree_names_a_damaged_page) {
     uint8_t value = 1;
     tree_update_t update = {.path = {{1}}, .value = rdg_bytes(&value, 1)};
     CHECK_OK(rdg_kv_open_memory(&kv));
-    CHECK_OK(tree_open(kv, &t));
+    CHECK_OK(tree_open(kv, 0, &t));
     apply(kv, t, &update, 1);
     tree_close(t);
     rdg_kv_batch_t *batch = rdg_kv_batch_new();
     rdg_kv_batch_put(batch, rdg_bytes("N\x03\x01\x00", 4), rdg_bytes_str("junk"));
     CHECK_OK(rdg_kv_write(kv, batch, false));
     rdg_kv_batch_free(batch);
-    CHECK_ERR(tree_open(kv, &t), RDG_E_CORRUPT);
+    CHECK_ERR(tree_open(kv, 0, &t), RDG_E_CORRUPT);
     rdg_kv_close(kv);
 }
 

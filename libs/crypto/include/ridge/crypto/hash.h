@@ -25,6 +25,9 @@ typedef enum rdg_domain {
     RDG_DOMAIN_EXECUTED = 0x03, /* executed header: what a checkpoint signs */
     RDG_DOMAIN_GENESIS = 0x04,
     RDG_DOMAIN_VALIDATORS = 0x05,  /* validator set */
+    RDG_DOMAIN_EPOCH = 0x06,       /* an epoch's record: what an executed header names */
+    RDG_DOMAIN_SIGNATURES = 0x12,  /* the signatures of a block's transactions, one after the other */
+    RDG_DOMAIN_TX_ROOT = 0x13,     /* root of the ids, digest of the signatures */
     RDG_DOMAIN_MERKLE_LEAF = 0x10, /* transaction and receipt lists */
     RDG_DOMAIN_MERKLE_INNER = 0x11,
     RDG_DOMAIN_STATE_KEY = 0x20, /* path of a state key in the tree */

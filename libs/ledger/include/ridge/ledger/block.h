@@ -2,11 +2,14 @@
  *
  * Proposal (what consensus orders), RLP: [ header, [tx, …] ] where each tx is a byte string of its wire form
  * and header = [ version=1, chain_id, epoch, height, parent_hash, time_ms, proposer, tx_count, tx_root,
- * gas_limit ] block hash = SM3(tag HEADER ‖ rlp(header)); tx_root = Merkle root over the transactions' wire
- * forms.
+ * gas_limit ] block hash = SM3(tag HEADER ‖ rlp(header)). tx_root = SM3(tag TX_ROOT ‖ Merkle root over the ids ‖
+ * SM3(tag SIGNATURES ‖ signatures)), or zero without transactions: ids and signatures are all of the wire forms,
+ * and the ids alone can be proved to who holds the header (a snapshot's replay guard).
  *
  * Executed header (what a checkpoint certificate signs), RLP:
- *   [ version=1, chain_id, height, block_hash, state_root, receipts_root, gas_used ]
+ *   [ version=2, chain_id, height, block_hash, state_root, receipts_root, gas_used, epoch_digest ]
+ * epoch_digest = SM3(tag EPOCH ‖ rlp(epoch)) of the latest epoch that this block or one before it has decided
+ * (governance.h): who trusts one validator set learns the next from the checkpoint certificates of the old one.
  * executed digest = SM3(tag EXECUTED ‖ rlp(executed header)); receipts_root = Merkle root over encoded
  * receipts.
  *
@@ -43,8 +46,10 @@ typedef struct rdg_header {
 rdg_err_t rdg_header_encode(const rdg_header_t *h, rdg_buf_t *out);
 rdg_err_t rdg_header_decode(rdg_bytes_t encoded, rdg_header_t *out);
 rdg_err_t rdg_header_hash(const rdg_header_t *h, rdg_hash_t *out);
-/* Merkle root over the wire forms. */
 rdg_err_t rdg_block_tx_root(rdg_tx_t *const *txs, size_t count, rdg_hash_t *out);
+/* The same from what proves the ids of a block: ids is destroyed. */
+void rdg_block_root_of_ids(rdg_hash_t *ids, size_t count, const rdg_hash_t *signatures, rdg_hash_t *out);
+rdg_err_t rdg_block_signatures_digest(rdg_tx_t *const *txs, size_t count, rdg_hash_t *out);
 /* h->tx_count of them; h->tx_root is taken as it stands. Appends to out. */
 rdg_err_t rdg_proposal_encode(const rdg_header_t *h, rdg_tx_t *const *txs, rdg_buf_t *out);
 /* Header only (cheap, for digest checks). */
@@ -64,7 +69,7 @@ void rdg_block_unref(rdg_block_t *b); /* NULL is fine */
 
 typedef struct rdg_executed {
     uint64_t chain_id, height, gas_used;
-    rdg_hash_t block_hash, state_root, receipts_root;
+    rdg_hash_t block_hash, state_root, receipts_root, epoch_digest;
 } rdg_executed_t;
 rdg_err_t rdg_executed_encode(const rdg_executed_t *e, rdg_buf_t *out);
 rdg_err_t rdg_executed_decode(rdg_bytes_t encoded, rdg_executed_t *out);

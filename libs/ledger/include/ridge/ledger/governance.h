@@ -35,6 +35,8 @@ typedef struct rdg_epoch {
  * not part of it. Decoding is strict: MALFORMED for everything that the invariants forbid but the curve. */
 rdg_err_t rdg_epoch_encode(const rdg_epoch_t *e, rdg_buf_t *out);
 rdg_err_t rdg_epoch_decode(rdg_bytes_t encoded, uint64_t chain_id, rdg_epoch_t *out);
+/* SM3 (tag EPOCH) of the encoding: what executed headers name (block.h). */
+rdg_err_t rdg_epoch_digest(const rdg_epoch_t *e, rdg_hash_t *out);
 
 #ifdef __cplusplus
 }

@@ -13,7 +13,8 @@
  * 3. State is a function of genesis and blocks. state_root after a block commits to every account and slot.
  * 4. After an IO, DISK_FULL or CORRUPT failure of apply nothing further is applied until the ledger is
  * reopened; reads go on. Any other failure of apply leaves the ledger as it was.
- * 5. Reads see one height: what apply has made durable, whole, never a part of a block.
+ * 5. Reads see one height: what apply has made durable, whole, never a part of a block. Nothing above the head is
+ * ever shown, though a sync may have stored verified headers there (snapshot.h).
  * Threads: one writer at a time (propose, validate, apply and checkpoint lock each other out); reads from any
  * thread, which never wait for a writer, but rdg_ledger_prove does.
  *
@@ -64,6 +65,9 @@ typedef struct rdg_ledger_head {
     rdg_hash_t executed; /* executed digest */
     rdg_hash_t state_root;
     uint64_t checkpoint_height; /* highest height with a checkpoint certificate */
+    /* Of the snapshot that this ledger was built on (snapshot.h), 0: none. Blocks above tail_height up to it have
+     * headers and seals here, but neither body nor receipts. */
+    uint64_t base_height, tail_height;
 } rdg_ledger_head_t;
 void rdg_ledger_head(rdg_ledger_t *l, rdg_ledger_head_t *out);
 
@@ -102,7 +106,8 @@ typedef struct rdg_tx_location {
 rdg_err_t rdg_ledger_header(rdg_ledger_t *l, uint64_t height, rdg_header_t *header, rdg_hash_t *hash,
                             rdg_executed_t *executed); /* any may be NULL; height 0 is genesis */
 rdg_err_t rdg_ledger_height_of(rdg_ledger_t *l, const rdg_hash_t *block_hash, uint64_t *height);
-/* Returns a reference. NOT_FOUND for genesis, which has no body. */
+/* Returns a reference. NOT_FOUND for genesis, which has no body; UNAVAILABLE: below the snapshot that this ledger
+ * stands on. The same of receipts and logs. */
 rdg_err_t rdg_ledger_block(rdg_ledger_t *l, uint64_t height, rdg_block_t **out);
 /* Each is cleared and filled, and may be NULL; a checkpoint that is not there (yet) leaves its buffer empty.
  */
