@@ -38,6 +38,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         same(in, rdg_evidence_encode_receipt(&receipt, &out), &out);
     if (rdg_evidence_decode_state(in, &state) == RDG_OK)
         same(in, rdg_evidence_encode_state(&state, &out), &out);
+    rdg_epoch_parts_t epoch;
+    if (rdg_evidence_decode_epoch(in, &epoch) == RDG_OK)
+        same(in, rdg_evidence_encode_epoch(&epoch, &out), &out);
+    if (rdg_trust_advance(stranger_trust(), in) == RDG_OK) abort();
     if (rdg_evidence_verify_receipt(stranger_trust(), in, &arena, &e) == RDG_OK) abort();
     if (rdg_evidence_verify_state(stranger_trust(), in, &proven) == RDG_OK) abort();
     rdg_buf_fini(&out);

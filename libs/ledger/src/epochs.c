@@ -81,6 +81,16 @@ static rdg_err_t search_epoch(rdg_ledger_t *l, uint64_t newest, uint64_t height,
     return RDG_OK;
 }
 
+rdg_err_t epoch_numbered(rdg_ledger_t *l, uint64_t number, rdg_epoch_t *out) {
+    view_t *v = view_get(l);
+    uint64_t latest = v->rules->g.latest.validators.epoch;
+    view_put(v);
+    if (number > latest)
+        return rdg_fail(RDG_E_NOT_FOUND, "there is no epoch %" PRIu64 ": the latest is %" PRIu64, number,
+                        latest);
+    return load_epoch(l, number, out);
+}
+
 rdg_err_t epoch_at(rdg_ledger_t *l, const rules_t *rules, uint64_t height, rdg_epoch_t *out) {
     const governance_t *g = &rules->g;
     if (height == 0) height = 1; /* genesis is nobody's block; its set is the first */

@@ -14,6 +14,24 @@ static rdg_err_t check_header(rdg_bytes_t encoded, const rdg_executed_t *execute
     return RDG_OK;
 }
 
+/* The transaction's id and the receipt at one place of the two lists. */
+static rdg_err_t check_places(const rdg_receipt_parts_t *p, const rdg_receipt_evidence_t *e) {
+    rdg_hash_t ids, tx_root, receipts;
+    uint32_t count = e->header.tx_count;
+    rdg_bytes_t id = rdg_bytes(e->tx->id.b, sizeof e->tx->id.b);
+    RDG_TRY(rdg_fail_in(rdg_list_proof_root(&p->in_ids, count, p->index, id, &ids), "transaction"));
+    const rdg_bytes_t parts[2] = {rdg_bytes(ids.b, sizeof ids.b),
+                                  rdg_bytes(p->signatures.b, sizeof p->signatures.b)};
+    rdg_sm3_tagged(RDG_DOMAIN_TX_ROOT, parts, 2, &tx_root);
+    if (!rdg_hash_equal(&tx_root, &e->header.tx_root))
+        return rdg_fail(RDG_E_INVALID, "evidence: the transaction is not in the block");
+    RDG_TRY(
+        rdg_fail_in(rdg_list_proof_root(&p->in_receipts, count, p->index, p->receipt, &receipts), "receipt"));
+    if (!rdg_hash_equal(&receipts, &e->executed.receipts_root))
+        return rdg_fail(RDG_E_INVALID, "evidence: the receipt is not the transaction's");
+    return RDG_OK;
+}
+
 static rdg_err_t verify_receipt(const rdg_trust_t *t, rdg_bytes_t evidence, rdg_arena_t *arena,
                                 rdg_receipt_evidence_t *out) {
     rdg_receipt_parts_t p;
@@ -21,14 +39,9 @@ static rdg_err_t verify_receipt(const rdg_trust_t *t, rdg_bytes_t evidence, rdg_
     RDG_TRY(trust_check(t, p.executed, p.checkpoint, &out->executed));
     RDG_TRY(check_header(p.header, &out->executed, out));
     out->index = p.index;
-    RDG_TRY(rdg_fail_in(rdg_list_proof_verify(&p.in_transactions, &out->header.tx_root, out->header.tx_count,
-                                              p.index, p.transaction),
-                        "transaction"));
-    RDG_TRY(rdg_fail_in(rdg_list_proof_verify(&p.in_receipts, &out->executed.receipts_root,
-                                              out->header.tx_count, p.index, p.receipt),
-                        "receipt"));
-    RDG_TRY(rdg_receipt_decode(p.receipt, arena, &out->receipt));
     RDG_TRY(rdg_tx_decode(p.transaction, &out->tx));
+    RDG_TRY(check_places(&p, out));
+    RDG_TRY(rdg_receipt_decode(p.receipt, arena, &out->receipt));
     return rdg_tx_verify(out->tx);
 }
 

@@ -3,7 +3,7 @@
 #include "ridge/codec/rlp.h"
 #include "ridge/ledger/evidence.h"
 
-enum { KIND_RECEIPT = 1, KIND_STATE = 2 };
+enum { KIND_RECEIPT = 1, KIND_STATE = 2, KIND_EPOCH = 3 };
 
 static void put_siblings(const rdg_list_proof_t *p, rdg_buf_t *out) {
     size_t list = rdg_rlp_list_begin(out);
@@ -20,7 +20,8 @@ rdg_err_t rdg_evidence_encode_receipt(const rdg_receipt_parts_t *parts, rdg_buf_
     rdg_rlp_put_bytes(out, parts->checkpoint);
     rdg_rlp_put_u64(out, parts->index);
     rdg_rlp_put_bytes(out, parts->transaction);
-    put_siblings(&parts->in_transactions, out);
+    put_siblings(&parts->in_ids, out);
+    rdg_rlp_put_bytes(out, rdg_bytes(parts->signatures.b, sizeof parts->signatures.b));
     rdg_rlp_put_bytes(out, parts->receipt);
     put_siblings(&parts->in_receipts, out);
     return rdg_rlp_list_end(out, list);
@@ -53,7 +54,8 @@ static rdg_err_t get_receipt(rdg_rlp_t *c, rdg_receipt_parts_t *out) {
     if (index >= RDG_BLOCK_TXS_MAX) return RDG_E_MALFORMED;
     out->index = (uint32_t)index;
     out->transaction = rdg_rlp_bytes_max(c, RDG_TX_BYTES_MAX);
-    RDG_TRY(get_siblings(c, &out->in_transactions));
+    RDG_TRY(get_siblings(c, &out->in_ids));
+    rdg_rlp_fixed(c, out->signatures.b, sizeof out->signatures.b);
     out->receipt = rdg_rlp_bytes_max(c, RDG_RECEIPT_BYTES_MAX);
     RDG_TRY(get_siblings(c, &out->in_receipts));
     return rdg_rlp_done(c);
@@ -66,7 +68,7 @@ rdg_err_t rdg_evidence_decode_receipt(rdg_bytes_t evidence, rdg_receipt_parts_t 
     rdg_rlp_init(&outer, evidence);
     if (rdg_rlp_list(&outer, &c) != RDG_OK || get_receipt(&c, out) != RDG_OK ||
         rdg_rlp_done(&outer) != RDG_OK)
-        return rdg_fail(RDG_E_MALFORMED, "receipt evidence is not the RLP list of its nine fields");
+        return rdg_fail(RDG_E_MALFORMED, "receipt evidence is not the RLP list of its ten fields");
     return RDG_OK;
 }
 
@@ -119,5 +121,29 @@ rdg_err_t rdg_evidence_decode_state(rdg_bytes_t evidence, rdg_state_parts_t *out
     rdg_rlp_init(&outer, evidence);
     if (rdg_rlp_list(&outer, &c) != RDG_OK || get_state(&c, out) != RDG_OK || rdg_rlp_done(&outer) != RDG_OK)
         return rdg_fail(RDG_E_MALFORMED, "state evidence is not the RLP list of its six fields");
+    return RDG_OK;
+}
+
+rdg_err_t rdg_evidence_encode_epoch(const rdg_epoch_parts_t *parts, rdg_buf_t *out) {
+    size_t list = rdg_rlp_list_begin(out);
+    rdg_rlp_put_u64(out, KIND_EPOCH);
+    rdg_rlp_put_bytes(out, parts->executed);
+    rdg_rlp_put_bytes(out, parts->checkpoint);
+    rdg_rlp_put_bytes(out, parts->epoch);
+    return rdg_rlp_list_end(out, list);
+}
+
+rdg_err_t rdg_evidence_decode_epoch(rdg_bytes_t evidence, rdg_epoch_parts_t *out) {
+    rdg_rlp_t outer, c;
+    memset(out, 0, sizeof *out);
+    RDG_TRY(check_size(evidence));
+    rdg_rlp_init(&outer, evidence);
+    rdg_rlp_list(&outer, &c);
+    uint64_t kind = rdg_rlp_u64(&c);
+    out->executed = rdg_rlp_bytes(&c);
+    out->checkpoint = rdg_rlp_bytes(&c);
+    out->epoch = rdg_rlp_bytes(&c);
+    if (rdg_rlp_done(&c) != RDG_OK || rdg_rlp_done(&outer) != RDG_OK || kind != KIND_EPOCH)
+        return rdg_fail(RDG_E_MALFORMED, "epoch evidence is not the RLP list of its four fields");
     return RDG_OK;
 }

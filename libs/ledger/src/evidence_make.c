@@ -1,8 +1,10 @@
-/* Receipt evidence out of a ledger. */
+/* Evidence of receipts and of epochs, out of a ledger. */
 #include <inttypes.h>
+#include "ledger_internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/codec/rlp.h"
-#include "ridge/ledger/ledger.h"
+
+enum { CERTIFICATE_MAX = 64 << 10, EPOCH_MAX = 16 << 10 };
 
 /* The Merkle leaves of a block's transactions or receipts, and a place among them. */
 static rdg_err_t place(const rdg_bytes_t *items, uint32_t count, uint32_t index, rdg_list_proof_t *out) {
@@ -33,10 +35,11 @@ static rdg_err_t prove_places(rdg_ledger_t *l, const rdg_block_t *b, uint32_t in
                         b->header.height, count, index);
     rdg_bytes_t *items = rdg_calloc(count, sizeof *items);
     if (!items) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a block of %" PRIu32 " transactions", count);
-    for (uint32_t i = 0; i < count; ++i) items[i] = b->txs[i]->raw;
+    for (uint32_t i = 0; i < count; ++i) items[i] = rdg_bytes(b->txs[i]->id.b, sizeof b->txs[i]->id.b);
     p->index = index;
-    p->transaction = items[index];
-    rdg_err_t err = place(items, count, index, &p->in_transactions);
+    p->transaction = b->txs[index]->raw;
+    rdg_err_t err = place(items, count, index, &p->in_ids);
+    if (err == RDG_OK) err = rdg_block_signatures_digest(b->txs, count, &p->signatures);
     if (err == RDG_OK) err = rdg_ledger_receipts(l, b->header.height, receipts);
     if (err == RDG_OK) err = split_receipts(rdg_buf_view(receipts), items, count);
     if (err == RDG_OK) {
@@ -47,6 +50,17 @@ static rdg_err_t prove_places(rdg_ledger_t *l, const rdg_block_t *b, uint32_t in
     return err;
 }
 
+/* The executed header of a height with its certificate, encoded. */
+static rdg_err_t get_signed(rdg_ledger_t *l, uint64_t height, rdg_executed_t *executed, rdg_buf_t *ran,
+                            rdg_buf_t *checkpoint) {
+    RDG_TRY(rdg_ledger_header(l, height, NULL, NULL, executed));
+    RDG_TRY(rdg_ledger_seal(l, height, NULL, checkpoint));
+    if (checkpoint->len == 0)
+        return rdg_fail(RDG_E_UNAVAILABLE, "block %" PRIu64 " has no checkpoint certificate yet: ask again",
+                        height);
+    return rdg_executed_encode(executed, ran);
+}
+
 rdg_err_t rdg_ledger_prove_receipt(rdg_ledger_t *l, uint64_t height, uint32_t index, rdg_buf_t *out) {
     rdg_block_t *b = NULL;
     rdg_receipt_parts_t p = {0};
@@ -54,14 +68,9 @@ rdg_err_t rdg_ledger_prove_receipt(rdg_ledger_t *l, uint64_t height, uint32_t in
     rdg_buf_t header, ran, checkpoint, receipts;
     RDG_TRY(rdg_ledger_block(l, height, &b));
     rdg_buf_init(&header, 4096), rdg_buf_init(&ran, 4096);
-    rdg_buf_init(&checkpoint, 1 << 20), rdg_buf_init(&receipts, RDG_RECEIPTS_BYTES_MAX);
-    rdg_err_t err = rdg_ledger_header(l, height, NULL, NULL, &executed);
-    if (err == RDG_OK) err = rdg_ledger_seal(l, height, NULL, &checkpoint);
-    if (err == RDG_OK && checkpoint.len == 0)
-        err = rdg_fail(RDG_E_UNAVAILABLE, "block %" PRIu64 " has no checkpoint certificate yet: ask again",
-                       height);
+    rdg_buf_init(&checkpoint, CERTIFICATE_MAX), rdg_buf_init(&receipts, RDG_RECEIPTS_BYTES_MAX);
+    rdg_err_t err = get_signed(l, height, &executed, &ran, &checkpoint);
     if (err == RDG_OK) err = rdg_header_encode(&b->header, &header);
-    if (err == RDG_OK) err = rdg_executed_encode(&executed, &ran);
     if (err == RDG_OK) err = prove_places(l, b, index, &receipts, &p);
     p.header = rdg_buf_view(&header);
     p.executed = rdg_buf_view(&ran);
@@ -69,5 +78,35 @@ rdg_err_t rdg_ledger_prove_receipt(rdg_ledger_t *l, uint64_t height, uint32_t in
     if (err == RDG_OK) err = rdg_evidence_encode_receipt(&p, out);
     rdg_buf_fini(&header), rdg_buf_fini(&ran), rdg_buf_fini(&checkpoint), rdg_buf_fini(&receipts);
     rdg_block_unref(b);
+    return err;
+}
+
+/* A block that names the epoch and that the validators before it signed: the last of those but one, because the very
+ * last may be certified by either, or the newest that is signed. */
+static rdg_err_t naming_block(rdg_ledger_t *l, const rdg_epoch_t *e, rdg_buf_t *ran, rdg_buf_t *checkpoint) {
+    rdg_ledger_head_t head;
+    rdg_executed_t executed;
+    rdg_hash_t digest;
+    rdg_ledger_head(l, &head);
+    uint64_t height = e->first_height - 2;
+    if (height > head.checkpoint_height) height = head.checkpoint_height;
+    RDG_TRY(get_signed(l, height, &executed, ran, checkpoint));
+    RDG_TRY(rdg_epoch_digest(e, &digest));
+    if (rdg_hash_equal(&digest, &executed.epoch_digest)) return RDG_OK;
+    return rdg_fail(RDG_E_UNAVAILABLE, "no signed block names epoch %" PRIu64 " yet: ask again",
+                    e->validators.epoch);
+}
+
+rdg_err_t rdg_ledger_prove_epoch(rdg_ledger_t *l, uint64_t number, rdg_buf_t *out) {
+    rdg_epoch_t e;
+    rdg_buf_t ran, checkpoint, epoch;
+    if (number == 0) return rdg_fail(RDG_E_INVALID, "epoch 0 is the genesis's and needs no proof");
+    RDG_TRY(epoch_numbered(l, number, &e));
+    rdg_buf_init(&ran, 4096), rdg_buf_init(&checkpoint, CERTIFICATE_MAX), rdg_buf_init(&epoch, EPOCH_MAX);
+    rdg_err_t err = naming_block(l, &e, &ran, &checkpoint);
+    if (err == RDG_OK) err = rdg_epoch_encode(&e, &epoch);
+    const rdg_epoch_parts_t p = {rdg_buf_view(&ran), rdg_buf_view(&checkpoint), rdg_buf_view(&epoch)};
+    if (err == RDG_OK) err = rdg_evidence_encode_epoch(&p, out);
+    rdg_buf_fini(&ran), rdg_buf_fini(&checkpoint), rdg_buf_fini(&epoch);
     return err;
 }

@@ -93,6 +93,7 @@ rdg_err_t rules_load(rdg_ledger_t *l, state_t *s, rules_t **out); /* returns a r
 void rules_put(rules_t *r);                                       /* NULL is fine */
 rdg_err_t put_epoch(rdg_kv_batch_t *batch, const rdg_epoch_t *e);
 /* The epoch of any height, also of one that is scheduled; rules: of the head. */
+rdg_err_t epoch_numbered(rdg_ledger_t *l, uint64_t number, rdg_epoch_t *out); /* NOT_FOUND */
 rdg_err_t epoch_at(rdg_ledger_t *l, const rules_t *rules, uint64_t height, rdg_epoch_t *out);
 
 /* check.c, with write_lock held */

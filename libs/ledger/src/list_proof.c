@@ -20,8 +20,8 @@ rdg_err_t rdg_list_prove(rdg_hash_t *leaves, uint32_t count, uint32_t index, rdg
     return RDG_OK;
 }
 
-rdg_err_t rdg_list_proof_verify(const rdg_list_proof_t *p, const rdg_hash_t *root, uint32_t count,
-                                uint32_t index, rdg_bytes_t item) {
+rdg_err_t rdg_list_proof_root(const rdg_list_proof_t *p, uint32_t count, uint32_t index, rdg_bytes_t item,
+                              rdg_hash_t *root) {
     uint32_t used = 0;
     rdg_hash_t at;
     if (index >= count || count > RDG_BLOCK_TXS_MAX)
@@ -43,7 +43,6 @@ rdg_err_t rdg_list_proof_verify(const rdg_list_proof_t *p, const rdg_hash_t *roo
         at = parent;
     }
     if (used != p->count) return rdg_fail(RDG_E_INVALID, "evidence: too many digests on the way to the root");
-    if (!rdg_hash_equal(&at, root))
-        return rdg_fail(RDG_E_INVALID, "evidence: the item is not under the root");
+    *root = at;
     return RDG_OK;
 }

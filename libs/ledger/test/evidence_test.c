@@ -85,6 +85,12 @@ static rdg_err_t verify(const rdg_trust_t *t, rdg_bytes_t evidence, rdg_receipt_
 
 /* --- lists -------------------------------------------------------------------------------------------------- */
 
+static bool leads(const rdg_list_proof_t *p, const rdg_hash_t *root, uint32_t count, uint32_t index,
+                  rdg_bytes_t item) {
+    rdg_hash_t at;
+    return rdg_list_proof_root(p, count, index, item, &at) == RDG_OK && rdg_hash_equal(&at, root);
+}
+
 static void check_list(uint32_t count) {
     rdg_hash_t leaves[40] = {{{0}}}, scratch[40], root;
     uint8_t items[40];
@@ -96,15 +102,13 @@ static void check_list(uint32_t count) {
         rdg_list_proof_t p;
         memcpy(scratch, leaves, sizeof leaves);
         CHECK_OK(rdg_list_prove(scratch, count, i, &p));
-        CHECK_OK(rdg_list_proof_verify(&p, &root, count, i, rdg_bytes(&items[i], 1)));
+        CHECK(leads(&p, &root, count, i, rdg_bytes(&items[i], 1)));
         for (uint32_t other = 0; other < count; ++other)
-            if (other != i)
-                CHECK_ERR(rdg_list_proof_verify(&p, &root, count, other, rdg_bytes(&items[i], 1)),
-                          RDG_E_INVALID);
-        CHECK_ERR(rdg_list_proof_verify(&p, &root, count, i, rdg_bytes("x", 1)), RDG_E_INVALID);
-        CHECK_ERR(rdg_list_proof_verify(&p, &root, count, count, rdg_bytes(&items[i], 1)), RDG_E_INVALID);
+            if (other != i) CHECK(!leads(&p, &root, count, other, rdg_bytes(&items[i], 1)));
+        CHECK(!leads(&p, &root, count, i, rdg_bytes("x", 1)));
+        CHECK(!leads(&p, &root, count, count, rdg_bytes(&items[i], 1)));
         p.siblings[p.count++] = root;
-        CHECK_ERR(rdg_list_proof_verify(&p, &root, count, i, rdg_bytes(&items[i], 1)), RDG_E_INVALID);
+        CHECK(!leads(&p, &root, count, i, rdg_bytes(&items[i], 1)));
     }
 }
 
@@ -269,6 +273,21 @@ static void check_same_set(world_t *w, uint64_t height) {
     CHECK_MEM(got->names, want.names, (size_t)want.validators.count * sizeof want.names[0]);
 }
 
+static void prove_epoch(world_t *w, uint64_t number, rdg_buf_t *out) {
+    rdg_buf_clear(out);
+    CHECK_OK(rdg_ledger_prove_epoch(w->l, number, out));
+}
+
+/* No byte of it can be another, or be missing. */
+static void flip_epoch(world_t *w, rdg_buf_t *evidence) {
+    for (size_t i = 0; i < evidence->len; ++i) {
+        evidence->data[i] ^= 1u << (i % 8);
+        CHECK(rdg_trust_advance(w->trust, rdg_buf_view(evidence)) != RDG_OK);
+        evidence->data[i] ^= 1u << (i % 8);
+        CHECK_ERR(rdg_trust_advance(w->trust, rdg_bytes(evidence->data, i)), RDG_E_MALFORMED);
+    }
+}
+
 enum { CHANGES = 4 };
 
 static void make_changes(world_t *w, uint64_t at[CHANGES]) {
@@ -298,14 +317,19 @@ TEST(evidence_teaches_validator_changes_one_after_the_other) {
     prove(&w, height_of(&w), 0, &late);
     for (int i = 0; i < CHANGES; ++i) {
         CHECK_ERR(verify(w.trust, rdg_buf_view(&late), &e), RDG_E_STALE);
-        CHECK_ERR(rdg_trust_advance(w.trust, rdg_buf_view(&late)), RDG_E_STALE);
-        prove(&w, at[i], 0, &evidence);
+        if (i < CHANGES - 1) {
+            prove_epoch(&w, (uint64_t)i + 2, &evidence);
+            CHECK_ERR(rdg_trust_advance(w.trust, rdg_buf_view(&evidence)), RDG_E_STALE);
+        }
+        prove_epoch(&w, (uint64_t)i + 1, &evidence);
         CHECK_OK(rdg_trust_advance(w.trust, rdg_buf_view(&evidence)));
         check_same_set(&w, at[i] + RDG_CONSENSUS_WINDOW + 1);
         CHECK_ERR(rdg_trust_advance(w.trust, rdg_buf_view(&evidence)), RDG_E_DUPLICATE);
     }
     CHECK_OK(verify(w.trust, rdg_buf_view(&late), &e));
-    CHECK_ERR(rdg_trust_advance(w.trust, rdg_buf_view(&late)), RDG_E_INVALID); /* it schedules nothing */
+    CHECK_ERR(rdg_trust_advance(w.trust, rdg_buf_view(&late)), RDG_E_MALFORMED);
+    CHECK_ERR(rdg_ledger_prove_epoch(w.l, CHANGES + 1, &evidence), RDG_E_NOT_FOUND);
+    CHECK_ERR(rdg_ledger_prove_epoch(w.l, 0, &evidence), RDG_E_INVALID);
     prove(&w, 1, 0, &evidence); /* what the first validators signed is believed still */
     CHECK_OK(verify(w.trust, rdg_buf_view(&evidence), &e));
     rdg_buf_fini(&evidence), rdg_buf_fini(&late);
@@ -323,7 +347,9 @@ TEST(evidence_is_believed_from_the_validators_of_its_height_only) {
     world_init(&w, 1);
     rdg_buf_init(&evidence, 1 << 20), rdg_buf_init(&forged, 1 << 20), rdg_buf_init(&certificate, 65536);
     uint64_t at = add_validator(&w, 2, "dev-2", 1), last = at + RDG_CONSENSUS_WINDOW;
-    prove(&w, at, 0, &evidence);
+    rdg_buf_clear(&evidence);
+    prove_epoch(&w, 1, &evidence); /* as soon as the block that decides it is signed */
+    flip_epoch(&w, &evidence);
     CHECK_OK(rdg_trust_advance(w.trust, rdg_buf_view(&evidence)));
     blocks_to(&w, last - 1);
     rdg_tx_t *tx = transfer(&w, 1);

@@ -1,21 +1,24 @@
 /* Evidence: a receipt, or values of the state, with all that proves them to someone who knows validators only.
  *
  * Receipt evidence, RLP:
- *   [ 1, header, executed, checkpoint, index, transaction, [sibling, …], receipt, [sibling, …] ]
+ *   [ 1, header, executed, checkpoint, index, transaction, [sibling, …], signatures(32), receipt, [sibling, …] ]
  * State evidence, RLP:
  *   [ 2, executed, checkpoint, address, account_proof or empty, [ [slot(32), proof], … ] ]
- * where header, executed, receipt and checkpoint are as in block.h and validators.h, transaction is a wire form
- * (tx.h), proofs are as in proof.h, and siblings are 32-byte digests from the leaf up.
+ * Epoch evidence, RLP:
+ *   [ 3, executed, checkpoint, epoch ]
+ * where header, executed, receipt and checkpoint are as in block.h and validators.h, epoch as in governance.h,
+ * transaction is a wire form (tx.h), signatures the digest of the block's signatures (block.h), proofs are as in
+ * proof.h, and siblings are 32-byte digests from the leaf up.
  *
  * What verification establishes, and in this order: the checkpoint certificate is of the validators that the
  * trust has for that height; it signs the executed header; that names the block's hash and so the header; the
- * transaction and its receipt stand at one index of the block's two Merkle lists, whose length the header
+ * transaction's id and its receipt stand at one index of the block's two Merkle lists, whose length the header
  * states; the transaction's own signature. State: the account and each slot under the executed state root.
+ * Epoch: the executed header, signed by the validators before, names its digest.
  *
- * A trust knows the validators from genesis on and learns later ones in order, each from receipt evidence of the
- * governance transaction that scheduled the change: the set before it signs that block. It is as fresh as the
- * last change that it learnt. A quorum of validators who left long ago could deceive a trust that never heard of
- * their successors, so bring it up to date first.
+ * A trust knows the validators from genesis on and learns later ones in order, each from epoch evidence that the set
+ * before it signed. It is as fresh as the last change that it learnt. A quorum of validators who left long ago could
+ * deceive a trust that never heard of their successors, so bring it up to date first.
  *
  * Limits: evidence of RDG_EVIDENCE_BYTES_MAX, RDG_EVIDENCE_SLOTS_MAX slots, RDG_TRUST_EPOCHS_MAX changes.
  * Errors: MALFORMED, TOO_LARGE, WRONG_CHAIN, BAD_SIGNATURE, INVALID (well-formed, and proves nothing), STALE (signed
@@ -43,9 +46,9 @@ typedef struct rdg_list_proof {
 } rdg_list_proof_t;
 /* leaves: as for rdg_merkle_root, and destroyed as there. INVALID: index not below count; TOO_LARGE. */
 rdg_err_t rdg_list_prove(rdg_hash_t *leaves, uint32_t count, uint32_t index, rdg_list_proof_t *out);
-/* INVALID: item is not the index-th of `count` items under root. */
-rdg_err_t rdg_list_proof_verify(const rdg_list_proof_t *p, const rdg_hash_t *root, uint32_t count,
-                                uint32_t index, rdg_bytes_t item);
+/* The root of the list of `count` whose index-th item this is. INVALID: no list of that length has such a way. */
+rdg_err_t rdg_list_proof_root(const rdg_list_proof_t *p, uint32_t count, uint32_t index, rdg_bytes_t item,
+                              rdg_hash_t *root);
 
 /* --- trust ----------------------------------------------------------------------------------------------------- */
 typedef struct rdg_trust rdg_trust_t;
@@ -55,9 +58,14 @@ void rdg_trust_free(rdg_trust_t *t); /* NULL is fine */
 /* The newest epoch that it knows. Borrowed until the next change. */
 const rdg_epoch_t *rdg_trust_latest(const rdg_trust_t *t);
 uint64_t rdg_trust_chain_id(const rdg_trust_t *t);
-/* Verifies receipt evidence of the transaction that schedules the epoch after the latest, and adds that one.
- * DUPLICATE: an epoch that it knows already. INVALID: the transaction schedules none, or not the next. */
-rdg_err_t rdg_trust_advance(rdg_trust_t *t, rdg_bytes_t receipt_evidence);
+/* Learns the epoch after the latest from epoch evidence. DUPLICATE: one that it knows already. INVALID: not the next,
+ * or not named by the header. FULL. */
+rdg_err_t rdg_trust_advance(rdg_trust_t *t, rdg_bytes_t epoch_evidence);
+typedef struct rdg_epoch_parts {
+    rdg_bytes_t executed, checkpoint, epoch; /* encoded */
+} rdg_epoch_parts_t;
+rdg_err_t rdg_evidence_encode_epoch(const rdg_epoch_parts_t *parts, rdg_buf_t *out);
+rdg_err_t rdg_evidence_decode_epoch(rdg_bytes_t evidence, rdg_epoch_parts_t *out);
 
 /* --- receipts -------------------------------------------------------------------------------------------------- */
 typedef struct rdg_receipt_evidence {
@@ -75,7 +83,8 @@ rdg_err_t rdg_evidence_verify_receipt(const rdg_trust_t *t, rdg_bytes_t evidence
 typedef struct rdg_receipt_parts {
     rdg_bytes_t header, executed, checkpoint, transaction, receipt; /* encoded */
     uint32_t index;
-    rdg_list_proof_t in_transactions, in_receipts;
+    rdg_hash_t signatures;
+    rdg_list_proof_t in_ids, in_receipts;
 } rdg_receipt_parts_t;
 rdg_err_t rdg_evidence_encode_receipt(const rdg_receipt_parts_t *parts, rdg_buf_t *out);
 /* The parts again, for who wants to show them; views into evidence. MALFORMED, TOO_LARGE. */

@@ -130,6 +130,9 @@ rdg_err_t rdg_ledger_prove(rdg_ledger_t *l, const rdg_address_t *a, const rdg_wo
 /* Receipt evidence (evidence.h) of a transaction by its place. Appends. UNAVAILABLE: the block has no checkpoint
  * certificate yet. */
 rdg_err_t rdg_ledger_prove_receipt(rdg_ledger_t *l, uint64_t height, uint32_t index, rdg_buf_t *out);
+/* Epoch evidence of a set of validators, signed by the set before it. Appends. NOT_FOUND: no such epoch; INVALID: 0;
+ * UNAVAILABLE: no block that names it is signed yet. */
+rdg_err_t rdg_ledger_prove_epoch(rdg_ledger_t *l, uint64_t number, rdg_buf_t *out);
 
 typedef struct rdg_log_filter {
     uint64_t from, to; /* heights, inclusive; what is above the head has no logs */
