@@ -318,6 +318,25 @@ static rdg_err_t consensus(cli_t *cli) {
     return RDG_OK;
 }
 
+static rdg_err_t leader(cli_t *cli) {
+    const char *name = cli->args[1], *device = cli->arg_count > 2 ? cli->args[2] : NULL;
+    json_t *answer = NULL;
+    if (strcmp(cli->args[0], "transfer") != 0)
+        return rdg_fail(RDG_E_INVALID, "chain leader '%s' is not known: transfer", cli->args[0]);
+    RDG_TRY(cli_component("chain", name));
+    if (device) RDG_TRY(cli_component("device", device));
+    if (!cli->json)
+        fprintf(stderr, "         handing over to %s\n", device ? device : "the validator that is furthest");
+    json_t *body = device ? json_pack("{s:s}", "device", device) : json_object();
+    RDG_TRY(cli_call(cli, "POST", body, &answer, "/chains/%s/leader", name));
+    if (cli->json)
+        out_json(answer);
+    else
+        out_fields(answer, COLUMNS("Leader=leader", "Term=term", "Before=from"));
+    json_decref(answer);
+    return RDG_OK;
+}
+
 #define NO_WAIT                                                                                              \
     { "no-wait", NULL, "return at once; see ridge chain status" }
 
@@ -350,6 +369,14 @@ const command_t chain_commands[] = {
      {{"weight", "NUMBER", "of its votes, with add (default 1)"},
       {"no-wait", NULL, "return at once; see ridge chain validator list"},
       {0}}},
+    {"chain",
+     "leader",
+     "transfer CHAIN [DEVICE]",
+     "hand the lead of a raft chain to a device, or to the one that is furthest",
+     2,
+     3,
+     leader,
+     {{0}}},
     {"chain", "consensus", "CHAIN", "leader, votes, view changes and lag of a chain", 1, 1, consensus, {{0}}},
     {"chain",
      "retry",

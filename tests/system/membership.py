@@ -94,6 +94,34 @@ def what_cannot_work_is_said_at_once():
 
 
 @case
+def the_lead_of_a_raft_chain_goes_to_whom_the_operator_names():
+    names = ["dev-1", "dev-2", "dev-3"]
+    with cluster(tuple(names)) as lab:
+        lab.cli("chain", "create", "led", "--devices", ",".join(names), "--driver", "process", "--consensus", "raft")
+        before = lab.cli("chain", "consensus", "led")
+        to = next(name for name in names if name != before["leader"])
+        answer = lab.cli("chain", "leader", "transfer", "led", to)
+        equal((answer["leader"], answer["from"]), (to, before["leader"]), "the answer")
+        check(answer["term"] > before["view"], f"term {answer['term']} after {before['view']}")
+        labs.wait_for("a node that says so", 10, lambda: lab.cli("chain", "consensus", "led")["leader"] == to)
+        answer = lab.cli("chain", "leader", "transfer", "led")
+        check(answer["leader"] != to and answer["from"] == to, f"without a name: {answer}")
+        events = lab.cloud.must("GET", "/chains/led/events?after=0&wait_ms=0")["events"]
+        check(any(e["step"] == "leader.transfer" for e in events), "no event tells of it")
+        for arguments, words in (
+            (("transfer", "led", answer["leader"]), "already"),
+            (("transfer", "led", "dev-9"), "no validator"),
+            (("transfer", "nothing"), "does not exist"),
+            (("give", "led"), "not known"),
+        ):
+            status, said = lab.cli("chain", "leader", *arguments, check=False)
+            check(status != 0 and words in said, f"{arguments}: {status} {said!r} does not say {words!r}")
+        create(lab, "voted", ["dev-1"])
+        status, said = lab.cli("chain", "leader", "transfer", "voted", check=False)
+        check(status != 0 and "rotate_every" in said, f"under pbft: {status} {said!r}")
+
+
+@case
 def a_cloud_that_is_killed_goes_on_with_the_change():
     with cluster(("dev-1", "dev-2")) as lab:
         create(lab, "resume", ["dev-1"])

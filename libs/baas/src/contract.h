@@ -27,6 +27,9 @@ typedef struct sent_tx {
 rdg_err_t contract_transact(relay_t *r, const chain_t *c, const rdg_address_t *to, rdg_bytes_t data,
                             const json_t *abi, sent_tx_t *out);
 void sent_tx_fini(sent_tx_t *t);
+/* Signs with the chain's key, which is its administrator's; valid for some time. Returns owned. */
+rdg_err_t contract_sign(relay_t *r, const chain_t *c, const rdg_address_t *to, rdg_bytes_t data,
+                        rdg_tx_t **out);
 /* The receipt's logs as [{"event","args","address"}]; a log that abi does not know as
  * {"topics","data","address"}. */
 rdg_err_t contract_events(const json_t *receipt, const json_t *abi, json_t **out);

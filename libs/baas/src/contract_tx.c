@@ -36,8 +36,8 @@ static rdg_err_t send(relay_t *r, const rdg_tx_t *tx) {
     return err == RDG_E_DUPLICATE ? RDG_OK : err;
 }
 
-static rdg_err_t sign(relay_t *r, const chain_t *c, const rdg_address_t *to, rdg_bytes_t data,
-                      rdg_tx_t **out) {
+rdg_err_t contract_sign(relay_t *r, const chain_t *c, const rdg_address_t *to, rdg_bytes_t data,
+                        rdg_tx_t **out) {
     rdg_rpc_head_t head;
     rdg_sm2_key_t *key;
     uint64_t gas = GAS_DEFAULT;
@@ -78,7 +78,7 @@ rdg_err_t contract_transact(relay_t *r, const chain_t *c, const rdg_address_t *t
                             const json_t *abi, sent_tx_t *out) {
     rdg_tx_t *tx;
     memset(out, 0, sizeof *out);
-    RDG_TRY(sign(r, c, to, data, &tx));
+    RDG_TRY(contract_sign(r, c, to, data, &tx));
     out->id = tx->id;
     rdg_err_t err = send(r, tx);
     if (err == RDG_OK) err = rdg_rpc_wait(&r->rpc, tx, WAIT_MS, ASK_EVERY_MS, &out->receipt);

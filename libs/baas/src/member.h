@@ -36,5 +36,8 @@ rdg_err_t member_synced(relay_t *r, const char *device, uint64_t *height, json_t
 rdg_err_t member_vote_in(relay_t *r, const chain_t *c, const member_t *m, const char *key, uint64_t height,
                          const json_t *hash);
 rdg_err_t member_vote_out(relay_t *r, const chain_t *c, const char *key);
+/* Orders the leader of a Raft chain to hand over to this device, or with "" to whoever is furthest. *out: what it
+ * answers, with the former leader as "from". */
+rdg_err_t member_transfer_lead(relay_t *r, const chain_t *c, const char *to, json_t **out);
 
 #endif

@@ -1,7 +1,9 @@
+#include <stdio.h>
 #include <string.h>
 #include "member.h"
 #include "ridge/codec/hex.h"
 #include "ridge/ledger/governance.h"
+#include "ridge/ledger/order.h"
 
 static bool holds(const json_t *names, const char *device) {
     size_t i;
@@ -79,4 +81,51 @@ rdg_err_t member_vote_in(relay_t *r, const chain_t *c, const member_t *m, const 
 rdg_err_t member_vote_out(relay_t *r, const chain_t *c, const char *key) {
     return transact(r, c, "removeValidator", json_pack("[o]", input("bytes", "key")),
                     json_pack("[o]", json_sprintf("0x%s", key)));
+}
+
+static rdg_err_t order(relay_t *r, const chain_t *c, const rdg_lead_order_t *o, const char *leader,
+                       json_t **out) {
+    rdg_buf_t data;
+    rdg_tx_t *tx = NULL;
+    rdg_buf_init(&data, 256);
+    rdg_err_t err = rdg_lead_order_encode(o, &data);
+    if (err == RDG_OK) err = contract_sign(r, c, &RDG_GOVERNANCE_ADDRESS, rdg_buf_view(&data), &tx);
+    rdg_buf_fini(&data);
+    RDG_TRY(err);
+    json_t *params = json_pack("[o]", rdg_json_hex(tx->raw.data, tx->raw.len));
+    err = params ? relay_ask(r, leader, "ridge_transferLeader", params, out)
+                 : rdg_fail(RDG_E_NO_MEMORY, "no memory for an order");
+    json_decref(params);
+    rdg_tx_unref(tx);
+    return err;
+}
+
+rdg_err_t member_transfer_lead(relay_t *r, const chain_t *c, const char *to, json_t **out) {
+    json_t *seen = NULL;
+    rdg_lead_order_t o = {.epoch = 0};
+    RDG_TRY(rdg_rpc_call(&r->rpc, "ridge_consensus", json_array(), &seen));
+    const char *leader = json_string_value(json_object_get(seen, "leader"));
+    const char *protocol = json_string_value(json_object_get(seen, "protocol"));
+    o.epoch = (uint64_t)json_integer_value(json_object_get(seen, "epoch"));
+    o.view = (uint64_t)json_integer_value(json_object_get(seen, "view"));
+    snprintf(o.to, sizeof o.to, "%s", to);
+    rdg_err_t err = RDG_OK;
+    if (!protocol || strcmp(protocol, "raft") != 0)
+        err = rdg_fail(
+            RDG_E_UNSUPPORTED,
+            "chain '%s' runs pbft: its leaders take turns when the parameter rotate_every is set, and the "
+            "validators replace one that is stopped",
+            c->name);
+    else if (to[0] && !holds(json_object_get(seen, "validators"), to))
+        err = rdg_fail(RDG_E_NOT_FOUND,
+                       "device '%s' is no validator of chain '%s': see ridge chain validator list %s", to,
+                       c->name, c->name);
+    else if (!leader || leader[0] == '\0')
+        err = rdg_fail(RDG_E_UNAVAILABLE, "chain '%s' has no leader at present: try again", c->name);
+    else if (strcmp(leader, to) == 0)
+        err = rdg_fail(RDG_E_EXISTS, "device '%s' leads chain '%s' already", to, c->name);
+    if (err == RDG_OK) err = order(r, c, &o, leader, out);
+    if (err == RDG_OK) json_object_set_new(*out, "from", json_string(leader));
+    json_decref(seen);
+    return err;
 }

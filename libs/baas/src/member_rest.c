@@ -123,10 +123,40 @@ static rdg_err_t remove_one(void *ctx, const rdg_service_call_t *call, rdg_servi
     return begin(ctx, rdg_service_arg(call, "name"), rdg_service_arg(call, "device"), "remove", 1, answer);
 }
 
+/* The node answers when another leads, or after two election time-outs. */
+#define TRANSFER_MS 15000
+
+static rdg_err_t transfer(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    const json_t *body;
+    const char *to = "";
+    chain_t c;
+    relay_t r;
+    json_t *o = NULL;
+    RDG_TRY(rdg_service_body(call, &body));
+    RDG_TRY(rdg_json_opt_str(body, "device", &to));
+    if (to[0] && !rdg_name_valid(to)) return rdg_fail(RDG_E_INVALID, "device '%.64s' is no valid name", to);
+    RDG_TRY(chain_load_running(ctx, rdg_service_arg(call, "name"), &c));
+    rdg_err_t err = relay_init(&r, ctx, &c, TRANSFER_MS);
+    if (err == RDG_OK) {
+        err = member_transfer_lead(&r, &c, to, &o);
+        relay_fini(&r);
+    }
+    if (err == RDG_OK) {
+        const char *leader = json_string_value(json_object_get(o, "leader"));
+        err = event_add(ctx, c.number, leader ? leader : "", "leader.transfer", "done", "");
+        event_wake(ctx);
+    }
+    chain_fini(&c);
+    if (err == RDG_OK) return rdg_service_reply(answer, 200, o);
+    json_decref(o);
+    return err;
+}
+
 const rdg_service_route_t member_routes[] = {
     {"GET", "/api/v1/chains/{name}/consensus", 0, consensus},
     {"GET", "/api/v1/chains/{name}/validators", 0, list},
     {"POST", "/api/v1/chains/{name}/validators", 0, add},
+    {"POST", "/api/v1/chains/{name}/leader", 0, transfer},
     {"DELETE", "/api/v1/chains/{name}/validators/{device}", 0, remove_one},
 };
 const size_t member_route_count = sizeof member_routes / sizeof member_routes[0];

@@ -8,6 +8,7 @@
 #include "ridge/base/metrics.h"
 #include "ridge/consensus/consensus.h"
 #include "ridge/ledger/ledger.h"
+#include "ridge/ledger/order.h"
 #include "ridge/net/http_server.h"
 #include "ridge/net/loop.h"
 #include "ridge/node/node.h"
@@ -103,6 +104,15 @@ typedef struct reads {
     bool asking, closing;       /* asking: the loop's own */
 } reads_t;
 
+/* An administrator's order that the lead go to another validator: one at a time, for one HTTP thread that waits. Guarded
+ * by the reads' lock. */
+typedef struct transfer {
+    bool busy, done;
+    rdg_lead_order_t order;
+    rdg_err_t err;
+    char why[RDG_ERROR_TEXT_MAX];
+} transfer_t;
+
 struct rdg_node {
     rdg_node_options_t options;
     char *dir;
@@ -135,6 +145,7 @@ struct rdg_node {
     gossip_t gossip;
     sync_t sync;
     reads_t reads;
+    transfer_t transfer;
     uint64_t leaving_ms; /* since when it hands the lead over, to stop then */
     rdg_hash_t validated[NODE_VALIDATED_MAX];
     size_t validated_next;
@@ -208,8 +219,15 @@ void raft_close(rdg_node_t *n);
 void raft_read_answered(rdg_node_t *n, const rdg_consensus_action_t *a);
 /* Any thread: waits until this node shows all that was decided before the call; its height. UNAVAILABLE, UNSUPPORTED. */
 rdg_err_t raft_read_index(void *node, uint64_t *height);
+/* With the reads' lock held: until something has changed, or a time has come. */
+void raft_wait(reads_t *r, uint64_t end_ms, uint64_t at_most_ms);
 /* Before an orderly stop: another takes the lead, within a second or not at all. Runs the loop. */
 void raft_hand_over(rdg_node_t *n);
+
+/* transfer.c. Any thread: a signed order (ledger/order.h); waits until another validator leads. UNSUPPORTED under PBFT;
+ * STALE, CONFLICT (another leads), NOT_FOUND, EXISTS, BUSY, UNAVAILABLE, TIMEOUT, and what the order itself is refused
+ * for. */
+rdg_err_t transfer_lead(void *node, rdg_bytes_t wire, json_t **out);
 
 /* lane.c: work on the ledger, one job at a time in order */
 job_t *lane_job(rdg_node_t *n, job_kind_t kind, rdg_bytes_t bytes, rdg_bytes_t seal);

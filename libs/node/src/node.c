@@ -168,6 +168,7 @@ static rdg_err_t open_all(rdg_node_t *n) {
                                   .status = status_json,
                                   .consensus = consensus_status_json,
                                   .read_index = raft_read_index,
+                                  .transfer = transfer_lead,
                                   .ctx = n};
     RDG_TRY(rdg_node_rpc_new(&rpc, &n->rpc));
     status_refresh(n);

@@ -83,7 +83,7 @@ void raft_read_answered(rdg_node_t *n, const rdg_consensus_action_t *a) {
     (void)rdg_loop_post(n->loop, on_ask, n); /* not from within a step */
 }
 
-static void wait_until(reads_t *r, uint64_t end_ms, uint64_t at_most_ms) {
+void raft_wait(reads_t *r, uint64_t end_ms, uint64_t at_most_ms) {
     uint64_t now = rdg_mono_ms(rdg_clock_system()),
              until = now + at_most_ms < end_ms ? now + at_most_ms : end_ms;
     struct timespec at = {(time_t)(until / 1000), (long)(until % 1000) * 1000000};
@@ -97,7 +97,7 @@ static rdg_err_t await_index(rdg_node_t *n, uint64_t *height) {
     RDG_TRY(rdg_loop_post(n->loop, on_ask, n));
     while (r->confirmed < ticket && r->refused < ticket && !r->closing &&
            rdg_mono_ms(rdg_clock_system()) < end)
-        wait_until(r, end, READ_MS);
+        raft_wait(r, end, READ_MS);
     if (r->confirmed < ticket)
         return rdg_fail(RDG_E_UNAVAILABLE,
                         "no leader has confirmed a read index: ask again, or another node");
@@ -109,7 +109,7 @@ static rdg_err_t await_index(rdg_node_t *n, uint64_t *height) {
         if (r->closing || rdg_mono_ms(rdg_clock_system()) >= end)
             return rdg_fail(RDG_E_UNAVAILABLE, "this node is behind the read index %llu: ask again",
                             (unsigned long long)*height);
-        wait_until(r, end, 2);
+        raft_wait(r, end, 2);
     }
 }
 

@@ -31,6 +31,16 @@ static rdg_err_t read_index(rdg_node_rpc_t *rpc, const json_t *params, json_t **
     return RDG_OK;
 }
 
+static rdg_err_t transfer_leader(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
+    rdg_buf_t wire;
+    if (!rpc->options.transfer) return rdg_fail(RDG_E_UNSUPPORTED, "this server leads nothing");
+    rdg_buf_init(&wire, RDG_TX_BYTES_MAX);
+    rdg_err_t err = param_bytes(json_array_get(params, 0), "order", &wire);
+    if (err == RDG_OK) err = rpc->options.transfer(rpc->options.ctx, rdg_buf_view(&wire), result);
+    rdg_buf_fini(&wire);
+    return err;
+}
+
 /* Seal and checkpoint certificate of a block, with the headers that they sign: enough to prove the block to
  * anyone who knows the validator set. */
 static rdg_err_t get_seal(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
@@ -63,5 +73,6 @@ const rpc_method_t rpc_ridge_methods[] = {
     {"ridge_consensus", consensus},
     {"ridge_getSeal", get_seal},
     {"ridge_readIndex", read_index},
+    {"ridge_transferLeader", transfer_leader},
     {NULL, NULL},
 };

@@ -126,6 +126,58 @@ TEST(all_nodes_killed_while_a_change_is_pending_carry_it_out) {
     cluster_fini(&c);
 }
 
+/* --- under Raft ------------------------------------------------------------------------------------------ */
+
+TEST(under_raft_validators_come_and_go_and_weights_change) {
+    cluster_t c;
+    cluster_init_observers(&c, 4, 1);
+    cluster_use_raft(&c);
+    cluster_start_all(&c);
+    for (size_t i = 0; i < 4; ++i) cluster_wait_rpc(&c, i);
+    transfer(&c, 0);
+    for (size_t i = 1; i < 4; ++i) {
+        CHECK(cluster_govern(&c, 0, "addValidator", add_args(&c, i)));
+        for (size_t k = 0; k < 4; ++k) wait_epoch(&c, k, i, k <= i);
+        transfer(&c, i);
+    }
+    CHECK(cluster_govern(&c, 1, "setWeight", json_pack("[o, i]", cluster_key(&c, 0), 4))); /* of 7 */
+    for (size_t k = 0; k < 4; ++k) wait_epoch(&c, k, 4, true);
+    for (size_t i = 1; i < 4; ++i) cluster_kill(&c, i); /* the heavy one is a majority */
+    transfer(&c, 0);
+    for (size_t i = 1; i < 4; ++i) cluster_start(&c, i);
+    for (size_t i = 1; i < 4; ++i) cluster_wait_rpc(&c, i);
+    transfer(&c, 3);
+    for (size_t k = 0; k < 2; ++k) { /* the heavy one leaves, whoever leads; then another */
+        CHECK(cluster_govern(&c, 2, "removeValidator", json_pack("[o]", cluster_key(&c, k))));
+        for (size_t i = 0; i < 4; ++i) wait_epoch(&c, i, 5 + k, i > k);
+        transfer(&c, 3);
+    }
+    cluster_check_agreement(&c, 1);
+    cluster_fini(&c);
+}
+
+TEST(under_raft_nodes_killed_while_a_change_is_pending_carry_it_out) {
+    cluster_t c;
+    cluster_init_observers(&c, 4, 3);
+    cluster_use_raft(&c);
+    cluster_start_all(&c);
+    for (size_t i = 0; i < 4; ++i) cluster_wait_rpc(&c, i);
+    transfer(&c, 0);
+    for (int round = 0; round < 2; ++round) {
+        bool adds = round % 2 == 0;
+        json_t *args = adds ? add_args(&c, 3) : json_pack("[o]", cluster_key(&c, 3));
+        CHECK(cluster_govern(&c, 0, adds ? "addValidator" : "removeValidator", args));
+        cluster_pause(30 * round);
+        for (size_t i = 0; i < 4; ++i) cluster_kill(&c, i);
+        cluster_start_all(&c);
+        for (size_t i = 0; i < 4; ++i) cluster_wait_rpc(&c, i);
+        for (size_t i = 0; i < 4; ++i) wait_epoch(&c, i, (uint64_t)round + 1, i < 3 || adds);
+    }
+    transfer(&c, 2);
+    cluster_check_agreement(&c, 1);
+    cluster_fini(&c);
+}
+
 TEST(peers_are_taken_from_a_changed_file_without_a_restart) {
     cluster_t c;
     cluster_init_observers(&c, 2, 1);

@@ -2,7 +2,11 @@
 #include "cluster.h"
 #include "ridge/base/clock.h"
 #include "ridge/base/file.h"
+#include "ridge/ledger/governance.h"
+#include "ridge/ledger/order.h"
 #include "ridge/test.h"
+#include <stdio.h>
+#include <string.h>
 
 #define BASE_MS 1000
 
@@ -181,5 +185,110 @@ TEST(a_node_that_lost_its_ledger_comes_back_under_raft) {
     if (leader != lost) cluster_kill(&c, leader); /* the one that came back must be of use */
     id = send(&c, lost);
     await(&c, lost, &id);
+    cluster_fini(&c);
+}
+
+/* --- an administrator's order ---------------------------------------------------------------------------- */
+
+static rdg_lead_order_t order_now(cluster_t *c, size_t i, const char *to) {
+    rdg_lead_order_t o = {.epoch = 0};
+    json_t *status = cluster_rpc(c, i, "ridge_consensus", json_array(), NULL);
+    o.epoch = (uint64_t)json_integer_value(json_object_get(status, "epoch"));
+    o.view = (uint64_t)json_integer_value(json_object_get(status, "view"));
+    snprintf(o.to, sizeof o.to, "%s", to);
+    json_decref(status);
+    return o;
+}
+
+static json_t *give_order(cluster_t *c, size_t i, const rdg_lead_order_t *o, uint64_t valid_until,
+                          char code[32]) {
+    rdg_buf_t data;
+    rdg_buf_init(&data, 512);
+    CHECK_OK(rdg_lead_order_encode(o, &data));
+    rdg_tx_t *tx = cluster_sign(c, (rdg_tx_fields_t){.to = &RDG_GOVERNANCE_ADDRESS,
+                                                     .gas_limit = 5000000,
+                                                     .valid_until = valid_until,
+                                                     .data = rdg_buf_view(&data)});
+    json_t *params = json_pack("[o]", rdg_json_hex(tx->raw.data, tx->raw.len));
+    json_t *answer = cluster_rpc(c, i, "ridge_transferLeader", params, code);
+    rdg_tx_unref(tx);
+    rdg_buf_fini(&data);
+    return answer;
+}
+
+TEST(an_administrator_hands_the_lead_to_whom_he_names) {
+    cluster_t c;
+    char code[32];
+    start(&c, 3);
+    for (int round = 0; round < 4; ++round) {
+        size_t leader = leader_of(&c), to = (leader + 1 + (size_t)round % 2) % 3;
+        const char *name = round == 3 ? "" : c.genesis.validator_names[to];
+        rdg_lead_order_t o = order_now(&c, leader, name);
+        uint64_t begin = rdg_mono_ms(rdg_clock_system());
+        json_t *answer = give_order(&c, leader, &o, 0, code);
+        CHECK_STR(code, "");
+        if (name[0]) CHECK_STR(json_string_value(json_object_get(answer, "leader")), name);
+        CHECK(json_integer_value(json_object_get(answer, "term")) > (json_int_t)o.view);
+        CHECK(rdg_mono_ms(rdg_clock_system()) - begin < 2 * BASE_MS); /* nobody had to miss it first */
+        json_decref(answer);
+        CHECK(leader_of(&c) != leader);
+        json_decref(give_order(&c, leader, &o, 0, code)); /* the same order again */
+        CHECK_STR(code, "STALE");
+        rdg_hash_t id = send(&c, leader);
+        await(&c, to, &id);
+    }
+    cluster_fini(&c);
+}
+
+static void expect(cluster_t *c, size_t i, rdg_lead_order_t o, uint64_t valid_until, const char *want) {
+    char code[32];
+    json_decref(give_order(c, i, &o, valid_until, code));
+    CHECK_STR(code, want);
+}
+
+TEST(orders_that_nobody_may_give_or_follow_are_refused) {
+    cluster_t c;
+    char code[32];
+    start(&c, 3);
+    size_t leader = leader_of(&c), other = (leader + 1) % 3, third = (leader + 2) % 3;
+    const char *name = c.genesis.validator_names[other];
+    expect(&c, other, order_now(&c, leader, name), 0, "CONFLICT"); /* it does not lead */
+    expect(&c, leader, order_now(&c, leader, c.genesis.validator_names[leader]), 0, "EXISTS");
+    expect(&c, leader, order_now(&c, leader, "nobody"), 0, "NOT_FOUND");
+    rdg_lead_order_t later = order_now(&c, leader, name);
+    ++later.view;
+    expect(&c, leader, later, 0, "STALE");
+    rdg_sm2_key_t *administrator = c.user;
+    CHECK_OK(rdg_sm2_key_generate(&c.user));
+    expect(&c, leader, order_now(&c, leader, name), 0, "FORBIDDEN");
+    rdg_sm2_key_free(c.user);
+    c.user = administrator;
+    json_decref(cluster_rpc(&c, leader, "ridge_transferLeader", json_pack("[s]", "0x00"), code));
+    CHECK_STR(code, "MALFORMED");
+    rdg_tx_t *tx = cluster_tx(&c); /* signed by the administrator, and no order */
+    json_decref(cluster_rpc(&c, leader, "ridge_transferLeader",
+                            json_pack("[o]", rdg_json_hex(tx->raw.data, tx->raw.len)), code));
+    CHECK_STR(code, "INVALID");
+    rdg_tx_unref(tx);
+    cluster_kill(&c, other);
+    for (int wait = 0; wait < 500; ++wait) { /* until the leader has noticed */
+        rdg_lead_order_t o = order_now(&c, leader, name);
+        json_decref(give_order(&c, leader, &o, 0, code));
+        if (strcmp(code, "UNAVAILABLE") == 0) break;
+        CHECK_STR(code, "TIMEOUT");
+    }
+    CHECK_STR(code, "UNAVAILABLE");
+    CHECK_EQ(leader_of(&c), leader);
+    rdg_hash_t id = send(&c, third);
+    await(&c, third, &id);
+    cluster_fini(&c);
+}
+
+TEST(the_leader_of_a_chain_of_pbft_takes_no_order) {
+    cluster_t c;
+    cluster_init(&c, 1);
+    cluster_start_all(&c);
+    cluster_wait_height(&c, 0, 1);
+    expect(&c, 0, order_now(&c, 0, ""), 0, "UNSUPPORTED");
     cluster_fini(&c);
 }

@@ -28,6 +28,9 @@ typedef struct rdg_node_rpc_options {
     rdg_err_t (*consensus)(void *ctx, json_t **out);
     /* The answer of ridge_readIndex; may wait some seconds. Any thread. NULL: not supported. */
     rdg_err_t (*read_index)(void *ctx, uint64_t *height);
+    /* Of ridge_transferLeader: takes a signed order (ledger/order.h), waits until another leads, and says who; returned
+     * owned. Any thread. NULL: not supported. */
+    rdg_err_t (*transfer)(void *ctx, rdg_bytes_t wire, json_t **out);
     void *ctx;
 } rdg_node_rpc_options_t;
 
