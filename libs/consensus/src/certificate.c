@@ -152,3 +152,11 @@ rdg_err_t rdg_certificate_verify_raft(const rdg_certificate_t *c, const rdg_vali
     RDG_TRY(is_about(c, height, digest));
     return certificate_verify_raft_with(c, set, phase, &sm2_host);
 }
+
+rdg_err_t rdg_certificate_verify_each(const rdg_certificate_t *c, const rdg_validator_set_t *set, bool raft,
+                                      rdg_phase_t phase, uint64_t height, const rdg_hash_t *digest,
+                                      rdg_certificate_check_t check, void *ctx) {
+    const rdg_consensus_host_t host = {.verify = check, .ctx = ctx};
+    RDG_TRY(is_about(c, height, digest));
+    return (raft ? certificate_verify_raft_with : certificate_verify_with)(c, set, phase, &host);
+}

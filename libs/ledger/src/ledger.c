@@ -110,7 +110,8 @@ static rdg_err_t open_files(rdg_ledger_t *l, const block_entry_t *head) {
     block_entry_t last = *head;
     RDG_TRY(load_mark(l, META_BASE, &l->base));
     RDG_TRY(load_mark(l, META_TAIL, &l->tail));
-    if (l->base > 0 && head->header.height == l->base) RDG_TRY(entry_load(l->kv, NULL, l->tail, &last));
+    RDG_TRY(load_mark(l, META_LAST, &l->last));
+    if (l->base > 0 && head->header.height == l->base) RDG_TRY(entry_load(l->kv, NULL, l->last, &last));
     RDG_TRY(rdg_path_join(path, sizeof path, l->dir, "blocks"));
     return blockfile_open(path, &last.place, last.header.height, &l->files);
 }

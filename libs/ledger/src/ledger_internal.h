@@ -44,7 +44,7 @@ struct rdg_ledger {
     rdg_kv_t *kv;
 
     unsigned bank;              /* where the state is, keys.h */
-    uint64_t base, tail;        /* see store.c */
+    uint64_t base, tail, last;  /* see store.c */
     pthread_mutex_t write_lock; /* propose, validate, apply, checkpoint, prove, import */
     tree_t *tree;
     blockfile_t *files;
@@ -63,6 +63,11 @@ rdg_err_t entry_encode(const block_entry_t *e, rdg_buf_t *out);
 rdg_err_t entry_load(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, uint64_t height, block_entry_t *out);
 rdg_err_t put_entry(rdg_kv_batch_t *batch,
                     const block_entry_t *e); /* with its hash index and the head mark */
+rdg_err_t put_entry_of(rdg_kv_batch_t *batch, const block_entry_t *e); /* the same without the mark */
+/* Of a block that came as a header, it is only with a checkpoint certificate. */
+static inline bool executed_is_known(const block_entry_t *e) {
+    return e->header.height == 0 || e->executed.height == e->header.height;
+}
 void put_tx_index(rdg_kv_batch_t *batch, const rdg_hash_t *id, uint64_t height, uint32_t index);
 rdg_err_t load_u64(rdg_kv_t *kv, const char *name, uint64_t *out); /* NOT_FOUND */
 void put_u64(rdg_kv_batch_t *batch, const char *name, uint64_t value);
@@ -73,7 +78,8 @@ rdg_err_t find_tx(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, uint64_t head, co
 static inline bool in_replay_window(uint64_t of, uint64_t height) {
     return height <= of || height - of <= RDG_TX_VALID_MAX;
 }
-extern const char META_HEAD[], META_CHECKPOINT[], META_VERSION[], META_BANK[], META_BASE[], META_TAIL[];
+extern const char META_HEAD[], META_CHECKPOINT[], META_VERSION[], META_BANK[], META_BASE[], META_TAIL[],
+    META_LAST[];
 
 /* view.c. Holders of write_lock read l->view directly: only they replace it. */
 view_t *view_get(rdg_ledger_t *l); /* returns a reference */

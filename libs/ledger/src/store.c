@@ -3,7 +3,8 @@
  *   H hash: height      T id[0..16): height (6 bytes), index (2 bytes)
  *   Mhead, Mcheckpoint: heights      Mversion: of this layout
  *   Mbank: where the state is (keys.h)
- *   Mbase: height of the snapshot that the ledger stands on, absent: none; blocks above Mtail up to it have no body
+ *   Mbase: height of the snapshot that the ledger stands on, absent: none; blocks up to Mtail have all bodies, those
+ *   above up to Mbase need not; Mlast: the last body below it
  * Above the head there may be what a sync has verified and stored before its time: readers do not see it. */
 #include <string.h>
 #include "ledger_internal.h"
@@ -12,7 +13,7 @@
 enum { ENTRY_BYTES_MAX = 1024, TX_KEY_BYTES = 16 };
 
 const char META_HEAD[] = "head", META_CHECKPOINT[] = "checkpoint", META_VERSION[] = "version",
-           META_BANK[] = "bank", META_BASE[] = "base", META_TAIL[] = "tail";
+           META_BANK[] = "bank", META_BASE[] = "base", META_TAIL[] = "tail", META_LAST[] = "last";
 
 rdg_err_t entry_encode(const block_entry_t *e, rdg_buf_t *out) {
     size_t list = rdg_rlp_list_begin(out);
@@ -79,7 +80,7 @@ rdg_err_t load_u64(rdg_kv_t *kv, const char *name, uint64_t *out) {
     return err;
 }
 
-rdg_err_t put_entry(rdg_kv_batch_t *batch, const block_entry_t *e) {
+rdg_err_t put_entry_of(rdg_kv_batch_t *batch, const block_entry_t *e) {
     rdg_buf_t raw;
     uint8_t be[8];
     rdg_buf_init(&raw, ENTRY_BYTES_MAX);
@@ -90,8 +91,12 @@ rdg_err_t put_entry(rdg_kv_batch_t *batch, const block_entry_t *e) {
     key = key_of(KEY_HASH, e->hash.b, sizeof e->hash.b);
     rdg_store_be64(be, e->header.height);
     rdg_kv_batch_put(batch, key_view(&key), rdg_bytes(be, sizeof be));
-    put_u64(batch, META_HEAD, e->header.height);
     return err != RDG_OK ? err : rdg_kv_batch_err(batch);
+}
+
+rdg_err_t put_entry(rdg_kv_batch_t *batch, const block_entry_t *e) {
+    put_u64(batch, META_HEAD, e->header.height);
+    return put_entry_of(batch, e);
 }
 
 /* Half of an id is enough to find it (128 bits), and its other half would be half of the index. Whoever makes

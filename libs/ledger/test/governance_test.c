@@ -10,6 +10,7 @@
 #include "ridge/codec/rlp.h"
 #include "ridge/consensus/consensus.h"
 #include "ridge/crypto/hash.h"
+#include "ridge/ledger/headers.h"
 #include "support.h"
 
 typedef struct world {
@@ -221,6 +222,65 @@ TEST(governance_adds_and_removes_validators_a_window_later) {
     check_epoch(&w, 20, 0, 1, 20);
     check_epoch(&w, third, 3, 2, 0);
     blocks(&w, 1);
+    world_fini(&w);
+}
+
+static void certify(world_t *w, uint64_t height) {
+    rdg_epoch_t epoch;
+    rdg_executed_t executed;
+    rdg_hash_t digest;
+    rdg_buf_t certificate;
+    rdg_buf_init(&certificate, 65536);
+    CHECK_OK(rdg_ledger_epoch(w->l, height, &epoch));
+    CHECK_OK(rdg_ledger_header(w->l, height, NULL, NULL, &executed));
+    CHECK_OK(rdg_executed_hash(&executed, &digest));
+    support_certify(&epoch, RDG_PHASE_CHECKPOINT, height, &digest, &certificate);
+    CHECK_OK(rdg_ledger_checkpoint(w->l, height, rdg_buf_view(&certificate)));
+    rdg_buf_fini(&certificate);
+}
+
+/* Who knows the genesis alone learns every later set; one certified header in the window before each is enough, none
+ * is not. */
+TEST(governance_headers_prove_each_epoch_to_who_knows_the_genesis) {
+    world_t w;
+    rdg_buf_t segment;
+    uint64_t last, known;
+    world_init(&w, 1);
+    rdg_ledger_t *l = support_open("light", &w.genesis);
+    CHECK(transact(&w, 9, "addValidator", add_args(&w, 2, "dev-2"))); /* block 1; rules from 18 on */
+    blocks(&w, 17);
+    CHECK(transact(&w, 9, "addValidator", add_args(&w, 3, "dev-3"))); /* block 19; from 36 on */
+    blocks(&w, 20);
+    rdg_buf_init(&segment, RDG_HEADERS_SEGMENT_MAX);
+    certify(&w, 12);
+    certify(&w, 39);
+    CHECK_OK(rdg_headers_export(w.l, 1, 39, 0, &segment, &last));
+    CHECK(rdg_headers_import(l, rdg_buf_view(&segment), &known) != RDG_OK); /* who decided 36? */
+    CHECK_EQ(rdg_headers_known(l), 0);
+    certify(&w, 35);
+    rdg_buf_clear(&segment);
+    CHECK_OK(rdg_headers_export(w.l, 1, 39, 0, &segment, &last));
+    for (size_t i = 0; i < segment.len; i += 5) {
+        segment.data[i] ^= 2;
+        CHECK(rdg_headers_import(l, rdg_buf_view(&segment), &known) != RDG_OK);
+        segment.data[i] ^= 2;
+    }
+    CHECK_EQ(rdg_headers_known(l), 0);
+    CHECK_OK(rdg_headers_import(l, rdg_buf_view(&segment), &known));
+    CHECK_EQ(known, 39);
+    /* In pieces, over a restart. */
+    rdg_ledger_t *pieces = support_open("pieces", &w.genesis);
+    for (uint64_t from = 1; from < 39; from = known + 1) {
+        rdg_buf_clear(&segment);
+        CHECK_OK(rdg_headers_export(w.l, from, from < 13 ? 12 : from < 36 ? 35 : 39, 0, &segment, &last));
+        CHECK_OK(rdg_headers_import(pieces, rdg_buf_view(&segment), &known));
+        rdg_ledger_close(pieces);
+        pieces = support_open("pieces", &w.genesis);
+    }
+    CHECK_EQ(rdg_headers_known(pieces), 39);
+    rdg_buf_fini(&segment);
+    rdg_ledger_close(pieces);
+    rdg_ledger_close(l);
     world_fini(&w);
 }
 

@@ -84,6 +84,14 @@ rdg_err_t rdg_certificate_verify(const rdg_certificate_t *c, const rdg_validator
 rdg_err_t rdg_certificate_verify_raft(const rdg_certificate_t *c, const rdg_validator_set_t *set,
                                       rdg_phase_t phase, uint64_t height, const rdg_hash_t *digest);
 
+/* Either of the two, with the signatures left to the caller: check gets them when everything else is right, so
+ * that those of many certificates can be verified together. Keys and signatures are those of set and c. */
+typedef void (*rdg_certificate_check_t)(void *ctx, const rdg_sm2_check_t *checks, size_t count,
+                                        rdg_err_t *results);
+rdg_err_t rdg_certificate_verify_each(const rdg_certificate_t *c, const rdg_validator_set_t *set, bool raft,
+                                      rdg_phase_t phase, uint64_t height, const rdg_hash_t *digest,
+                                      rdg_certificate_check_t check, void *ctx);
+
 #ifdef __cplusplus
 }
 #endif
