@@ -24,6 +24,8 @@ def check_include(tree, layers, owner, name, path):
     """A problem with `#include path` in file `name` of library `owner` (or of "apps"), or None."""
     if path.startswith("ridge/"):
         parts = path.split("/")
+        if len(parts) == 2 and f"include/{path}" in tree.files:  # libridge, which stands on library client
+            return None if owner == "client" or layers[owner] > layers["client"] else f"is libridge's, on layer {layers['client']}: {owner} is layer {layers[owner]}"
         if len(parts) == 2:  # ridge/test.h
             return None if "/test/" in name or name.startswith("tests/") else "is for tests only"
         lib = parts[1]
@@ -117,11 +119,13 @@ def find_tests(tree):
     return problems
 
 
-TABLE = "0 base\n1 codec\n3 net\n6 apps\n"
+TABLE = "0 base\n1 codec\n3 net\n4 client\n6 apps\n"
 SOUND = {
     "cmake/layers.txt": TABLE,
     "libs/base/include/ridge/base/a.h": "/* a */\n",
     "libs/net/include/ridge/net/n.h": "/* n */\n",
+    "include/ridge/key.h": "",
+    "libs/client/src/k.c": "#include <ridge/key.h>\n",
     "libs/net/src/private.h": "",
     "libs/net/src/n.c": '#include "ridge/net/n.h"\n#include "private.h"\n',
     "libs/codec/src/c.c": '#include <stdio.h>\n#include "ridge/base/a.h"\n',
@@ -147,6 +151,7 @@ CHECKS = [
           find_includes, SOUND,
           [({"libs/codec/src/up.c": '#include "ridge/net/n.h"\n'}, "upward: codec"),
            ({"libs/codec/src/up.c": '#include <ridge/net/n.h>\n'}, "upward: codec"),
+           ({"libs/net/src/up.c": '#include <ridge/key.h>\n'}, "is libridge's"),
            ({"libs/codec/src/peek.c": '#include "private.h"\n'}, "is no file of libs/codec"),
            ({"libs/codec/src/peek.c": '#include "../../net/src/private.h"\n'}, "reaches out of libs/codec"),
            ({"apps/cli/main.c": '#include "private.h"\n'}, "is no file of apps/cli"),

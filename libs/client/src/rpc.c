@@ -1,4 +1,5 @@
 #include "ridge/client/rpc.h"
+#include "api_internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/clock.h"
 #include "ridge/codec/hex.h"
@@ -114,7 +115,7 @@ rdg_err_t rdg_rpc_receipts(const rdg_rpc_t *rpc, const rdg_hash_t *ids, size_t c
     return RDG_OK;
 }
 
-static void pause_ms(uint64_t ms) {
+void rpc_pause_ms(uint64_t ms) {
     struct timespec t = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
     while (nanosleep(&t, &t) != 0) {
     }
@@ -139,7 +140,7 @@ rdg_err_t rdg_rpc_wait(const rdg_rpc_t *rpc, const rdg_tx_t *tx, uint64_t timeou
             return rdg_fail(RDG_E_TIMEOUT,
                             "transaction %s has no receipt after %llu ms; it may still be included", id,
                             (unsigned long long)timeout_ms);
-        pause_ms(interval_ms);
+        rpc_pause_ms(interval_ms);
     }
 }
 
