@@ -5,7 +5,7 @@ void rdg_consensus_free(rdg_consensus_t *c) {
 }
 
 rdg_err_t rdg_consensus_check(const rdg_consensus_t *c, rdg_bytes_t message) {
-    return c->vtable->check(c, message);
+    return c->vtable->check(c->vtable->config(c), message);
 }
 
 rdg_err_t rdg_consensus_step(rdg_consensus_t *c, uint64_t now_ms, const rdg_consensus_event_t *event,

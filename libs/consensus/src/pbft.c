@@ -103,11 +103,20 @@ static rdg_err_t step(rdg_consensus_t *c, uint64_t now_ms, const rdg_consensus_e
     return err;
 }
 
-static rdg_err_t check(const rdg_consensus_t *c, rdg_bytes_t bytes) {
-    const pbft_t *p = (const pbft_t *)c;
+static rdg_err_t check(const rdg_consensus_config_t *config, rdg_bytes_t bytes) {
     message_t m;
     RDG_TRY(message_decode(bytes, &m));
-    return message_verify(&m, &p->config);
+    return message_verify(&m, config);
+}
+
+static const rdg_consensus_config_t *config_of(const rdg_consensus_t *c) {
+    return &((const pbft_t *)c)->config;
+}
+
+static bool is_light(rdg_bytes_t bytes) {
+    message_t m;
+    if (message_decode(bytes, &m) != RDG_OK) return true;
+    return m.kind != MESSAGE_STATUS && m.kind != RDG_PHASE_VIEW_CHANGE && m.kind != RDG_PHASE_NEW_VIEW;
 }
 
 static void status(const rdg_consensus_t *c, rdg_consensus_status_t *out) {
@@ -142,7 +151,7 @@ static void pbft_free(rdg_consensus_t *c) {
 }
 
 rdg_err_t rdg_pbft_new(const rdg_consensus_config_t *config, rdg_consensus_t **out) {
-    static const core_vtable_t vtable = {pbft_free, check, step, status};
+    static const core_vtable_t vtable = {pbft_free, check, config_of, is_light, step, status};
     RDG_TRY(rdg_validators_check(&config->validators));
     if (config->self > config->validators.count)
         return rdg_fail(RDG_E_INVALID, "own index %u is out of range", config->self);

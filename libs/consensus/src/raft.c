@@ -151,11 +151,19 @@ static rdg_err_t step(rdg_consensus_t *c, uint64_t now_ms, const rdg_consensus_e
     return err;
 }
 
-static rdg_err_t check(const rdg_consensus_t *c, rdg_bytes_t bytes) {
-    const raft_t *p = (const raft_t *)c;
+static rdg_err_t check(const rdg_consensus_config_t *config, rdg_bytes_t bytes) {
     raft_message_t m;
     RDG_TRY(raft_message_decode(bytes, &m));
-    return raft_message_verify(&m, &p->config);
+    return raft_message_verify(&m, config);
+}
+
+static const rdg_consensus_config_t *config_of(const rdg_consensus_t *c) {
+    return &((const raft_t *)c)->config;
+}
+
+/* An append is hashed as a whole, and its seals have signatures of their own. */
+static bool is_light(rdg_bytes_t bytes) {
+    return bytes.len <= RAFT_LIGHT_BYTES;
 }
 
 static void status(const rdg_consensus_t *c, rdg_consensus_status_t *out) {
@@ -187,7 +195,7 @@ static void raft_free(rdg_consensus_t *c) {
 }
 
 rdg_err_t rdg_raft_new(const rdg_consensus_config_t *config, rdg_consensus_t **out) {
-    static const core_vtable_t vtable = {raft_free, check, step, status};
+    static const core_vtable_t vtable = {raft_free, check, config_of, is_light, step, status};
     RDG_TRY(rdg_validators_check(&config->validators));
     if (config->self > config->validators.count)
         return rdg_fail(RDG_E_INVALID, "own index %u is out of range", config->self);

@@ -37,6 +37,7 @@
 #define RAFT_LOG_BYTES                                                                                       \
     (16u << 20) /* of unexecuted entries, before a leader adds none; followers take twice that */
 #define RAFT_READS_MAX 64
+#define RAFT_LIGHT_BYTES 16384 /* of a message that a tenth of a millisecond hashes */
 #define RAFT_CHECKPOINTS (2 * RDG_CONSENSUS_WINDOW)
 
 typedef enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER } raft_role_t;

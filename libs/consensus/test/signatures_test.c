@@ -109,3 +109,85 @@ TEST(signatures_of_a_new_view_are_verified_together) {
     CHECK(largest >= 10);
     sim_free(s);
 }
+
+/* --- many messages ---------------------------------------------------------------------------------------- */
+
+#define MANY 150
+
+/* Votes of three validators for one height after another; every seventh has a bad signature, every eleventh is cut. */
+static size_t votes_of_many(sim_t *s, rdg_buf_t *bytes, rdg_bytes_t *messages) {
+    for (size_t i = 0; i < MANY; ++i) {
+        message_t m = {.index = 1 + (uint32_t)(i % 3)};
+        m.statement = (rdg_statement_t){.phase = RDG_PHASE_PREPARE, .height = 1 + i / 3, .digest = {{9}}};
+        m.kind = RDG_PHASE_PREPARE;
+        sim_sign(s, m.index, &m.statement, &m.signature);
+        if (i % 7 == 3) m.signature.b[4] ^= 1;
+        rdg_buf_init(&bytes[i], 4096);
+        CHECK_OK(message_encode(&m, &bytes[i]));
+        messages[i] = rdg_buf_view(&bytes[i]);
+        if (i % 11 == 5) --messages[i].len;
+    }
+    return MANY;
+}
+
+TEST(signatures_many_messages_are_judged_as_each_alone) {
+    static rdg_buf_t bytes[MANY];
+    static rdg_bytes_t messages[MANY];
+    static rdg_consensus_verdict_t verdicts[MANY];
+    for (int sm2 = 0; sm2 < 2; ++sm2) {
+        sim_t *s = sim_new(4, 0, 1);
+        if (sm2) sim_use_sm2(s);
+        count_calls(s);
+        sim_restart_all(s); /* with the host that counts */
+        const rdg_consensus_t *core = s->nodes[0].core;
+        size_t count = votes_of_many(s, bytes, messages);
+        calls = 0;
+        rdg_consensus_check_many(core, messages, count, verdicts);
+        CHECK(calls <= 3); /* of RDG_CONSENSUS_CHECKS at most */
+        for (size_t i = 0; i < count; ++i) {
+            CHECK_EQ(verdicts[i].err, rdg_consensus_check(core, messages[i]));
+            CHECK_EQ(verdicts[i].err == RDG_OK, verdicts[i].why[0] == '\0');
+            CHECK_EQ(verdicts[i].err == RDG_OK, i % 7 != 3 && i % 11 != 5);
+            rdg_buf_fini(&bytes[i]);
+        }
+        sim_free(s);
+    }
+}
+
+TEST(signatures_of_a_host_that_says_nothing_count_for_no_message) {
+    static rdg_buf_t bytes[MANY];
+    static rdg_bytes_t messages[MANY];
+    static rdg_consensus_verdict_t verdicts[MANY];
+    sim_t *s = sim_new(4, 0, 1);
+    size_t count = votes_of_many(s, bytes, messages);
+    s->config.host.verify = silent;
+    sim_restart_all(s);
+    rdg_consensus_check_many(s->nodes[0].core, messages, count, verdicts);
+    for (size_t i = 0; i < count; ++i) CHECK(verdicts[i].err != RDG_OK);
+    rdg_consensus_check_many(s->nodes[0].core, messages, 1, verdicts);
+    CHECK_ERR(verdicts[0].err, RDG_E_BAD_SIGNATURE);
+    for (size_t i = 0; i < count; ++i) rdg_buf_fini(&bytes[i]);
+    sim_free(s);
+}
+
+TEST(signatures_what_is_light_has_one) {
+    static const rdg_phase_t light[] = {RDG_PHASE_PREPARE, RDG_PHASE_COMMIT, RDG_PHASE_CHECKPOINT,
+                                        RDG_PHASE_SUSPECT};
+    sim_t *s = sim_new(4, 0, 1);
+    rdg_buf_t b;
+    rdg_buf_init(&b, 4096);
+    for (size_t i = 0; i < sizeof light / sizeof light[0]; ++i) {
+        message_t m = {.index = 1, .statement = {.phase = light[i], .height = 1}};
+        rdg_buf_clear(&b);
+        sim_forge(s, &m, &b);
+        CHECK(rdg_consensus_is_light(s->nodes[0].core, rdg_buf_view(&b)));
+    }
+    static const uint8_t list[] = {0xc0};
+    message_t m = {.index = 1, .statement = {.phase = RDG_PHASE_VIEW_CHANGE, .view = 1, .height = 1}};
+    m.proof = rdg_bytes(list, 1);
+    rdg_buf_clear(&b);
+    sim_forge(s, &m, &b);
+    CHECK(!rdg_consensus_is_light(s->nodes[0].core, rdg_buf_view(&b)));
+    rdg_buf_fini(&b);
+    sim_free(s);
+}

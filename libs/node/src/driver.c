@@ -149,13 +149,17 @@ rdg_err_t driver_step(rdg_node_t *n, const rdg_consensus_event_t *event) {
 }
 
 void driver_message(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
-    rdg_err_t err = rdg_consensus_check(n->core, bytes);
+    if (inbox_put(n->inbox, peer, bytes) != RDG_OK) rdg_metric_add(n->m_dropped, 1);
+}
+
+void driver_deliver(void *node, size_t peer, rdg_bytes_t bytes, rdg_err_t err, const char *why) {
+    rdg_node_t *n = node;
     if (err != RDG_OK) {
         rdg_metric_add(n->m_refused, 1);
         /* Another epoch: one of the two is a moment ahead, and says it again when both are there. */
         if (err != RDG_E_STALE && n->refusals++ < REFUSALS_LOGGED)
             rdg_log(RDG_LOG_WARN, "pbft.message_refused", RDG_STR("peer", n->peers[peer].name),
-                    RDG_STR("code", rdg_err_name(err)), RDG_STR("why", rdg_err_message(err)));
+                    RDG_STR("code", rdg_err_name(err)), RDG_STR("why", why));
         return;
     }
     uint32_t from = rdg_validators_find(&n->epoch.validators, &n->peers[peer].key);

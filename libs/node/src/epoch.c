@@ -169,7 +169,9 @@ rdg_err_t epoch_open(rdg_node_t *n) {
     if (!(n->output = rdg_consensus_output_new()))
         return rdg_fail(RDG_E_NO_MEMORY, "no memory for consensus");
     RDG_TRY(take_epoch(n));
+    RDG_TRY(inbox_new(n->loop, driver_deliver, n, &n->inbox));
     RDG_TRY(new_core(n, &n->core));
+    inbox_set_core(n->inbox, n->core);
     RDG_TRY(rdg_timer_new(n->loop, on_core_timer, n, &n->core_timer));
     return rdg_timer_new(n->loop, on_propose_timer, n, &n->proposing.timer);
 }
@@ -247,8 +249,8 @@ bool epoch_advance(rdg_node_t *n) {
         node_halt(n, err, rdg_err_message(err));
         return false;
     }
-    rdg_consensus_free(n->core);
     n->core = next;
+    inbox_set_core(n->inbox, next); /* frees the former one */
     n->proposing.wanted = false;
     rdg_log(RDG_LOG_INFO, "epoch.start", RDG_U64("epoch", n->epoch.validators.epoch),
             RDG_U64("first_height", n->epoch.first_height), RDG_U64("validators", n->epoch.validators.count),
@@ -261,6 +263,7 @@ bool epoch_advance(rdg_node_t *n) {
 void epoch_close(rdg_node_t *n) {
     if (n->core_timer) rdg_timer_free(n->core_timer);
     if (n->proposing.timer) rdg_timer_free(n->proposing.timer);
-    rdg_consensus_free(n->core);
+    inbox_close(n->inbox);
+    n->inbox = NULL, n->core = NULL;
     rdg_consensus_output_free(n->output);
 }

@@ -2,6 +2,7 @@
 #ifndef RIDGE_NODE_INTERNAL_H
 #define RIDGE_NODE_INTERNAL_H
 #include <pthread.h>
+#include "inbox.h"
 #include "ridge/base/arena.h"
 #include "ridge/base/clock.h"
 #include "ridge/base/list.h"
@@ -124,7 +125,8 @@ struct rdg_node {
     rdg_pool_t *pool;
     rdg_epoch_t epoch; /* that the core serves; HTTP threads read it under the lock */
     rdg_chain_params_t params;
-    rdg_consensus_t *core;
+    rdg_consensus_t *core; /* the inbox owns it */
+    inbox_t *inbox;
     bool lost; /* the ledger was lost: what was signed before is not known, until a core votes again */
     rdg_consensus_output_t *output;
     bool stepping, marked;
@@ -180,6 +182,8 @@ rdg_err_t host_digest(void *ctx, rdg_bytes_t proposal, rdg_hash_t *out);
 /* The core's refusal of the event, if any; the node's own troubles halt it. */
 rdg_err_t driver_step(rdg_node_t *n, const rdg_consensus_event_t *event);
 void driver_message(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
+/* Of a message that the inbox has checked. */
+void driver_deliver(void *node, size_t peer, rdg_bytes_t bytes, rdg_err_t err, const char *why);
 void driver_note_validated(rdg_node_t *n, const rdg_hash_t *digest);
 
 /* proposing.c: when a block is built */

@@ -178,9 +178,9 @@ static rdg_err_t open_all(rdg_node_t *n) {
 rdg_err_t rdg_node_open(const rdg_node_options_t *options, rdg_node_t **out) {
     rdg_node_t *n = rdg_calloc(1, sizeof *n);
     if (!n) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the node");
-    /* libuv reads it when the first work is queued; more threads than the lane and the verifier only cost
-     * memory. */
-    (void)setenv("UV_THREADPOOL_SIZE", "2", 0);
+    /* libuv reads it when the first work is queued; more threads than the lane, the verifier and the check of
+     * consensus messages only cost memory. */
+    (void)setenv("UV_THREADPOOL_SIZE", "3", 0);
     n->options = *options;
     n->started_ms = rdg_mono_ms(rdg_clock_system());
     rdg_list_init(&n->lane.jobs);

@@ -161,6 +161,18 @@ void rdg_consensus_free(rdg_consensus_t *c);
 /* Decodes and authenticates a message. Thread-safe. MALFORMED, TOO_LARGE, STALE (another epoch), PROTOCOL (a
  * digest that is not the proposal's), BAD_SIGNATURE (also one made for another chain). */
 rdg_err_t rdg_consensus_check(const rdg_consensus_t *c, rdg_bytes_t message);
+/* What check finds of one message of many. */
+typedef struct rdg_consensus_verdict {
+    rdg_err_t err;
+    char why[160]; /* "" when err is RDG_OK */
+} rdg_consensus_verdict_t;
+/* check of each of `count` messages. Signatures of light ones are given to the host together, whoever sent them: a bad
+ * one spoils its own message only. Thread-safe. */
+void rdg_consensus_check_many(const rdg_consensus_t *c, const rdg_bytes_t *messages, size_t count,
+                              rdg_consensus_verdict_t *verdicts);
+/* True if check costs one signature and little else: a vote, a proposal of PBFT, a short message of Raft; also what
+ * cannot be read. False for what carries certificates or much to hash. Thread-safe. */
+bool rdg_consensus_is_light(const rdg_consensus_t *c, rdg_bytes_t message);
 /* Appends actions to out; an error appends none. STALE, PROTOCOL, INVALID, MALFORMED, TOO_LARGE: the event
  * was refused and the state is unchanged. Any other error (NO_MEMORY, CRYPTO, CORRUPT, every error of START)
  * is trouble of this node: the core has stopped, every later step gives the same, restart it from its

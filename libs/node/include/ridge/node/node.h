@@ -2,8 +2,8 @@
  *
  * Threads
  *   loop      consensus core, mesh, timers. Never waits for the disk but for the small synced write of its
- * votes. workers   (libuv's pool, 2) the ledger lane — propose, validate, apply, one at a time in order — and
- * signature checks of gossiped transactions HTTP      (2) JSON-RPC: decodes, checks and pools transactions,
+ * votes. workers   (libuv's pool, 3) the ledger lane — propose, validate, apply, one at a time in order — and
+ * signature checks of gossiped transactions and of consensus messages HTTP      (2) JSON-RPC: decodes, checks and pools transactions,
  * reads the ledger
  *
  * Invariants
