@@ -47,6 +47,10 @@ rdg_err_t credentials_identity(const char *dir, rdg_tlcp_identity_t **out) {
     return rdg_tlcp_identity_load(dir, CREDENTIALS_PREFIX, out);
 }
 
+uint64_t credentials_stamp(const char *dir) {
+    return rdg_credentials_stamp(dir, CREDENTIALS_PREFIX);
+}
+
 rdg_err_t credentials_roots(const char *dir, char **out) {
     char path[PATH_MAX];
     rdg_buf_t text;

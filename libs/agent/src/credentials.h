@@ -20,6 +20,7 @@ rdg_err_t credentials_split_token(const char *token, char secret[CREDENTIALS_SEC
 rdg_err_t credentials_root(const char *pem, const char *fingerprint, rdg_cert_t **out);
 /* After enrolment. Load again when certificates or the list have changed. */
 rdg_err_t credentials_identity(const char *dir, rdg_tlcp_identity_t **out);
+uint64_t credentials_stamp(const char *dir); /* rdg_credentials_stamp of the same */
 
 /* {"sign","enc"}: a request for the sign key and one for the next encryption key of dir, both for name. */
 rdg_err_t credentials_requests(const char *dir, const char *prefix, const char *name, json_t **out);

@@ -56,6 +56,9 @@ struct uplink {
     pthread_t thread;
     bool running;
     /* The loop's own. */
+    rdg_tlcp_identity_t
+        *identity; /* of the credentials, as they were at the stamp; holds the session to resume */
+    uint64_t stamp;
     rdg_tunnel_t *tunnel;
     rdg_timer_t *timer;
     rdg_list_t visitors;
@@ -198,6 +201,7 @@ static void on_tunnel_closed(void *ctx, rdg_tunnel_t *t, rdg_err_t why) {
 
 static void on_secured(void *ctx, rdg_stream_t *s, rdg_err_t err) {
     uplink_t *u = ctx;
+    bool resumed = s && rdg_tlcp_stream_resumed(s);
     u->dialling = false;
     if (s && u->fresh) {
         rdg_stream_close(s);
@@ -218,13 +222,26 @@ static void on_secured(void *ctx, rdg_stream_t *s, rdg_err_t err) {
     note_failure(u, RDG_OK);
     u->up_since_ms = now_ms();
     __atomic_store_n(&u->connected, true, __ATOMIC_RELAXED);
-    rdg_log0(RDG_LOG_INFO, "uplink.up");
+    rdg_log(RDG_LOG_INFO, "uplink.up", RDG_BOOL("resumed", resumed));
     visitors_ask(u);
 }
 
+/* Loaded when the files have changed, so that a reconnection can resume its session. */
+static rdg_err_t own_identity(uplink_t *u, rdg_tlcp_identity_t **out) {
+    uint64_t stamp = credentials_stamp(u->dir);
+    if (!u->identity || stamp != u->stamp) {
+        rdg_tlcp_identity_unref(u->identity);
+        u->identity = NULL;
+        RDG_TRY(credentials_identity(u->dir, &u->identity));
+        u->stamp = stamp;
+    }
+    *out = rdg_tlcp_identity_ref(u->identity);
+    return RDG_OK;
+}
+
 /* Certificates if there are, else the token's pin. */
-static rdg_err_t choose_identity(const uplink_t *u, rdg_tlcp_identity_t **out) {
-    rdg_err_t err = u->pinned && u->unproven ? RDG_E_NOT_FOUND : credentials_identity(u->dir, out);
+static rdg_err_t choose_identity(uplink_t *u, rdg_tlcp_identity_t **out) {
+    rdg_err_t err = u->pinned && u->unproven ? RDG_E_NOT_FOUND : own_identity(u, out);
     return err == RDG_E_NOT_FOUND && u->pinned ? rdg_tlcp_identity_pinned(&u->pin, out) : err;
 }
 
@@ -338,6 +355,7 @@ void uplink_stop(uplink_t *u) {
         pthread_join(u->thread, NULL);
     }
     rdg_loop_free(u->loop);
+    rdg_tlcp_identity_unref(u->identity);
     RDG_LIST_EACH_SAFE(it, &u->visitors) visitor_free(RDG_LIST_ENTRY(it, visitor_t, node));
     rdg_local_dir_close(&u->sockets);
     pthread_mutex_destroy(&u->lock);

@@ -391,6 +391,7 @@ TEST(a_link_that_is_cut_comes_back_and_loses_no_command) {
     }
     CHECK(fake_gateway_devices(c.gateway) >= 3);
     CHECK_EQ(fake_gateway_strangers(c.gateway), 1);
+    CHECK_EQ(fake_gateway_resumed(c.gateway), fake_gateway_devices(c.gateway) - 1);
     rdg_agent_stop(a);
     cloud_stop(&c);
 }

@@ -15,7 +15,7 @@ struct fake_gateway {
     rdg_tlcp_identity_t *identity;
     uint16_t enrol, mqtt;
     rdg_tunnel_t *tunnels[TUNNELS_MAX];
-    unsigned devices, strangers;
+    unsigned devices, strangers, resumed;
     pthread_t thread;
 };
 
@@ -40,6 +40,7 @@ static void on_secured(void *ctx, rdg_stream_t *s, rdg_err_t err) {
         .loop = g->loop, .server = true, .open = on_open, .closed = on_closed, .ctx = g};
     int free = 0;
     if (err != RDG_OK) return;
+    if (rdg_tlcp_stream_resumed(s)) __atomic_add_fetch(&g->resumed, 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(rdg_tlcp_stream_peer(s) ? &g->devices : &g->strangers, 1, __ATOMIC_RELAXED);
     while (free < TUNNELS_MAX - 1 && g->tunnels[free]) ++free;
     CHECK_OK(rdg_tunnel_new(&o, s, &g->tunnels[free]));
@@ -61,7 +62,7 @@ fake_gateway_t *fake_gateway_start(const rdg_test_ca_t *ca, uint16_t enrol, uint
     fake_gateway_t *g = rdg_calloc(1, sizeof *g);
     rdg_credentials_t *c = rdg_test_ca_credentials(ca, "cloud", NULL);
     c->chain[c->chain_count++] = rdg_cert_ref(ca->root);
-    CHECK_OK(rdg_tlcp_identity_of(c, &g->identity));
+    CHECK_OK(rdg_tlcp_identity_of(c, 0, &g->identity));
     g->enrol = enrol, g->mqtt = mqtt;
     CHECK_OK(rdg_loop_new(&g->loop));
     CHECK_OK(rdg_listen(g->loop, NULL, 0, on_accept, g, &g->listener));
@@ -79,6 +80,10 @@ unsigned fake_gateway_devices(const fake_gateway_t *g) {
 
 unsigned fake_gateway_strangers(const fake_gateway_t *g) {
     return __atomic_load_n(&g->strangers, __ATOMIC_RELAXED);
+}
+
+unsigned fake_gateway_resumed(const fake_gateway_t *g) {
+    return __atomic_load_n(&g->resumed, __ATOMIC_RELAXED);
 }
 
 static void cut(void *arg) {

@@ -12,7 +12,8 @@ uint16_t fake_gateway_port(const fake_gateway_t *g);
 /* Since the start: links with and without a device's certificate. */
 unsigned fake_gateway_devices(const fake_gateway_t *g);
 unsigned fake_gateway_strangers(const fake_gateway_t *g);
-void fake_gateway_cut(fake_gateway_t *g); /* closes every link */
+unsigned fake_gateway_resumed(const fake_gateway_t *g); /* links whose TLCP session went on */
+void fake_gateway_cut(fake_gateway_t *g);               /* closes every link */
 void fake_gateway_stop(fake_gateway_t *g);
 
 #endif

@@ -115,6 +115,28 @@ rdg_err_t rdg_credentials_load(const char *dir, const char *prefix, rdg_credenti
     return err;
 }
 
+static uint64_t mix(uint64_t stamp, uint64_t value) {
+    return (stamp ^ value) * 0x9e3779b97f4a7c15u + (stamp >> 29);
+}
+
+uint64_t rdg_credentials_stamp(const char *dir, const char *prefix) {
+    static const char *const others[] = {"%s.key", "ca.crl"};
+    uint64_t stamp = 0;
+    for (size_t i = 0; i < MEMBERS + 2; i++) {
+        char path[PATH_MAX];
+        struct stat st;
+        bool there = path_of(path, dir, i < MEMBERS ? members[i] : others[i - MEMBERS], prefix) == RDG_OK &&
+                     stat(path, &st) == 0;
+        stamp = mix(stamp, i);
+        if (!there) continue;
+        stamp = mix(stamp, (uint64_t)st.st_mtim.tv_sec);
+        stamp = mix(stamp, (uint64_t)st.st_mtim.tv_nsec);
+        stamp = mix(stamp, (uint64_t)st.st_ino);
+        stamp = mix(stamp, (uint64_t)st.st_size);
+    }
+    return stamp;
+}
+
 /* --- installing ---------------------------------------------------------------------------------- */
 
 rdg_err_t rdg_credentials_next_key(const char *dir, const char *prefix, rdg_sm2_key_t **out) {

@@ -1,5 +1,6 @@
 #include "loop_internal.h"
 #include "ridge/base/alloc.h"
+#include "ridge/base/assert.h"
 #include "ridge/net/tlcp_stream.h"
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@ typedef struct tlcp_dial {
     rdg_loop_t *loop;
     rdg_tlcp_end_t end;
     char name[RDG_CERT_NAME_MAX];
+    uint8_t scope[RDG_TLCP_STREAM_SCOPE_MAX];
     rdg_connected_fn fn;
     void *ctx;
 } tlcp_dial_t;
@@ -43,6 +45,9 @@ rdg_err_t rdg_tlcp_stream_connect(rdg_loop_t *l, const char *host, uint16_t port
         snprintf(d->name, sizeof d->name, "%s", end->peer_name);
         d->end.peer_name = d->name;
     }
+    RDG_ASSERT(end->session_scope.len <= sizeof d->scope);
+    if (end->session_scope.len > 0) memcpy(d->scope, end->session_scope.data, end->session_scope.len);
+    d->end.session_scope = rdg_bytes(d->scope, end->session_scope.len);
     loop_add(l, &d->item, drop_item);
     rdg_err_t err = rdg_stream_connect(l, host, port, timeout_ms, on_connected, d);
     if (err == RDG_OK) return RDG_OK;

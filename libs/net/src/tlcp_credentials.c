@@ -12,13 +12,14 @@ static rdg_cert_t *share(const rdg_cert_t *cert) {
     return rdg_cert_ref((rdg_cert_t *)(uintptr_t)cert);
 }
 
-rdg_err_t rdg_tlcp_identity_of(rdg_credentials_t *c, rdg_tlcp_identity_t **out) {
+rdg_err_t rdg_tlcp_identity_of(rdg_credentials_t *c, size_t sessions_max, rdg_tlcp_identity_t **out) {
     rdg_tlcp_parts_t parts = {.sign_key = c->sign_key,
                               .enc_key = c->enc_key,
                               .sign_cert = rdg_cert_ref(c->sign_cert),
                               .enc_cert = rdg_cert_ref(c->enc_cert),
                               .chain_count = c->chain_count,
-                              .root_count = c->root_count};
+                              .root_count = c->root_count,
+                              .sessions_max = sessions_max};
     rdg_tlcp_identity_t *base = NULL;
     c->sign_key = c->enc_key = NULL;
     for (size_t i = 0; i < c->chain_count; ++i) parts.chain[i] = share(c->chain[i]);
@@ -38,7 +39,7 @@ rdg_err_t rdg_tlcp_identity_of(rdg_credentials_t *c, rdg_tlcp_identity_t **out) 
 rdg_err_t rdg_tlcp_identity_load(const char *dir, const char *prefix, rdg_tlcp_identity_t **out) {
     rdg_credentials_t *c = NULL;
     RDG_TRY(rdg_credentials_load(dir, prefix, &c));
-    return rdg_fail_in(rdg_tlcp_identity_of(c, out), "the credentials in %s", dir);
+    return rdg_fail_in(rdg_tlcp_identity_of(c, 0, out), "the credentials in %s", dir);
 }
 
 _Static_assert(RDG_CERT_CHAIN_MAX <= RDG_TLCP_CERTS_MAX - 2, "a chain fits into a Certificate message");

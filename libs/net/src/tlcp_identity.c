@@ -1,6 +1,7 @@
 #include "ridge/net/tlcp_identity.h"
 #include "ridge/base/alloc.h"
 #include "ridge/crypto/cert_cache.h"
+#include "ridge/tlcp/sessions.h"
 #include <stdatomic.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@ struct rdg_tlcp_identity {
     rdg_tlcp_rule_t rule;
     rdg_hash_t pin;
     rdg_cert_cache_t *known;
+    rdg_tlcp_sessions_t *sessions; /* own; config.sessions may be base's */
     rdg_tlcp_config_t config;
 };
 
@@ -53,7 +55,11 @@ rdg_err_t rdg_tlcp_identity_new(const rdg_tlcp_parts_t *parts, rdg_tlcp_identity
                                     .root_count = taken.root_count};
     rdg_err_t err = try_config(&i->config);
     if (err == RDG_OK) err = rdg_cert_cache_new(i->config.roots, taken.root_count, KNOWN_MAX, &i->known);
+    if (err == RDG_OK)
+        err = rdg_tlcp_sessions_new(taken.sessions_max ? taken.sessions_max : RDG_TLCP_IDENTITY_SESSIONS,
+                                    RDG_TLCP_IDENTITY_SESSION_S, &i->sessions);
     i->config.certs = i->known;
+    i->config.sessions = i->sessions;
     if (err != RDG_OK)
         rdg_tlcp_identity_unref(i);
     else
@@ -100,6 +106,10 @@ rdg_err_t rdg_tlcp_identity_accept(const rdg_tlcp_identity_t *identity, const rd
     return c->accept_peer ? c->accept_peer(c->accept_ctx, peer_sign) : RDG_OK;
 }
 
+size_t rdg_tlcp_identity_sessions(const rdg_tlcp_identity_t *identity) {
+    return identity->config.sessions ? rdg_tlcp_sessions_count(identity->config.sessions) : 0;
+}
+
 rdg_tlcp_identity_t *rdg_tlcp_identity_ref(rdg_tlcp_identity_t *identity) {
     atomic_fetch_add(&identity->refs, 1);
     return identity;
@@ -108,6 +118,7 @@ rdg_tlcp_identity_t *rdg_tlcp_identity_ref(rdg_tlcp_identity_t *identity) {
 void rdg_tlcp_identity_unref(rdg_tlcp_identity_t *identity) {
     if (!identity || atomic_fetch_sub(&identity->refs, 1) != 1) return;
     if (identity->rule.free_ctx) identity->rule.free_ctx(identity->rule.ctx);
+    rdg_tlcp_sessions_free(identity->sessions);
     rdg_cert_cache_free(identity->known);
     parts_fini(&identity->parts);
     rdg_tlcp_identity_unref(identity->base);

@@ -38,6 +38,7 @@ typedef struct tlcp_stream {
     void *ctx;
     rdg_err_t why;
     char why_text[RDG_ERROR_TEXT_MAX], name[RDG_CERT_NAME_MAX], peer[64];
+    uint8_t scope[RDG_TLCP_STREAM_SCOPE_MAX];
 } tlcp_stream_t;
 
 static tlcp_stream_t *tlcp_of(const rdg_stream_t *s) {
@@ -380,6 +381,7 @@ static const stream_vtable_t tlcp_vtable = {tlcp_start, tlcp_write, tlcp_queued,
 static rdg_err_t tlcp_make(rdg_loop_t *l, const rdg_tlcp_end_t *e, tlcp_stream_t **out) {
     if (e->peer_name && strlen(e->peer_name) >= RDG_CERT_NAME_MAX)
         return rdg_fail(RDG_E_INVALID, "'%.80s' is too long for a certificate's name", e->peer_name);
+    RDG_ASSERT(e->session_scope.len <= RDG_TLCP_STREAM_SCOPE_MAX);
     tlcp_stream_t *t = rdg_calloc(1, sizeof *t);
     if (!t) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a TLCP connection");
     t->stream.vtable = &tlcp_vtable;
@@ -390,6 +392,10 @@ static rdg_err_t tlcp_make(rdg_loop_t *l, const rdg_tlcp_end_t *e, tlcp_stream_t
     if (e->peer_name) {
         snprintf(t->name, sizeof t->name, "%s", e->peer_name);
         t->config.peer_name = t->name;
+    }
+    if (e->session_scope.len > 0) {
+        memcpy(t->scope, e->session_scope.data, e->session_scope.len);
+        t->config.session_scope = rdg_bytes(t->scope, e->session_scope.len);
     }
     rdg_buf_init(&t->in, HELD_MAX);
     rdg_buf_init(&t->work, HELD_MAX);
@@ -429,7 +435,7 @@ const rdg_cert_t *rdg_tlcp_stream_peer(const rdg_stream_t *s) {
     return rdg_tlcp_peer(tlcp_of(s)->engine);
 }
 
-const rdg_cert_t *rdg_tlcp_stream_root(const rdg_stream_t *s) {
+bool rdg_tlcp_stream_resumed(const rdg_stream_t *s) {
     RDG_ASSERT(s->vtable == &tlcp_vtable);
-    return rdg_tlcp_pinned_root(tlcp_of(s)->engine);
+    return rdg_tlcp_resumed(tlcp_of(s)->engine);
 }

@@ -23,15 +23,29 @@ void tlcp_kit_free(tlcp_kit_t *k) {
     rdg_sm2_key_free(k->root_key);
 }
 
-rdg_tlcp_identity_t *tlcp_kit_identity(const tlcp_kit_t *k, const char *name, int64_t life_s) {
-    rdg_tlcp_parts_t parts = {.root_count = 1, .roots = {rdg_cert_ref(k->root)}};
+static rdg_tlcp_identity_t *make(const tlcp_kit_t *k, const char *name, int64_t life_s,
+                                 rdg_tlcp_parts_t parts) {
     rdg_tlcp_identity_t *identity = NULL;
+    parts.root_count = 1, parts.roots[0] = rdg_cert_ref(k->root);
     CHECK_OK(rdg_sm2_key_generate(&parts.sign_key));
     CHECK_OK(rdg_sm2_key_generate(&parts.enc_key));
     parts.sign_cert = issue(k, RDG_CERT_KIND_SIGN, name, parts.sign_key, life_s);
     parts.enc_cert = issue(k, RDG_CERT_KIND_ENCRYPT, name, parts.enc_key, life_s);
     CHECK_OK(rdg_tlcp_identity_new(&parts, &identity));
     return identity;
+}
+
+rdg_tlcp_identity_t *tlcp_kit_identity(const tlcp_kit_t *k, const char *name, int64_t life_s) {
+    return make(k, name, life_s, (rdg_tlcp_parts_t){0});
+}
+
+rdg_tlcp_identity_t *tlcp_kit_identity_keeping(const tlcp_kit_t *k, const char *name, int64_t life_s,
+                                               size_t sessions) {
+    return make(k, name, life_s, (rdg_tlcp_parts_t){.sessions_max = sessions});
+}
+
+rdg_tlcp_identity_t *tlcp_kit_identity_with_root(const tlcp_kit_t *k, const char *name, int64_t life_s) {
+    return make(k, name, life_s, (rdg_tlcp_parts_t){.chain_count = 1, .chain = {rdg_cert_ref(k->root)}});
 }
 
 rdg_tlcp_identity_t *tlcp_kit_bare(const tlcp_kit_t *k) {

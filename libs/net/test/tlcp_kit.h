@@ -15,6 +15,10 @@ void tlcp_kit_make(tlcp_kit_t *k);
 void tlcp_kit_free(tlcp_kit_t *k);
 /* An identity whose two certificates have this name; valid from an hour ago for `life_s` from then on. */
 rdg_tlcp_identity_t *tlcp_kit_identity(const tlcp_kit_t *k, const char *name, int64_t life_s);
+rdg_tlcp_identity_t *tlcp_kit_identity_keeping(const tlcp_kit_t *k, const char *name, int64_t life_s,
+                                               size_t sessions);
+/* The root is sent along, for peers that know its fingerprint. */
+rdg_tlcp_identity_t *tlcp_kit_identity_with_root(const tlcp_kit_t *k, const char *name, int64_t life_s);
 rdg_tlcp_identity_t *tlcp_kit_bare(const tlcp_kit_t *k); /* trusts the root and is nobody */
 void tlcp_kit_turn(rdg_loop_t *l);                       /* the loop handles what is ready, once */
 

@@ -1,29 +1,12 @@
 #include "internal.h"
 #include "ridge/base/log.h"
 #include "ridge/net/tlcp_credentials.h"
-#include <stdio.h>
-#include <sys/stat.h>
 
 #define PREFIX "node"
 #define WATCH_MS 2000
 
-/* Changes when any file of this node's credentials is replaced. */
-static uint64_t stamp_of(rdg_node_t *n) {
-    static const char *const files[] = {PREFIX "-sign.crt", PREFIX "-enc.crt", PREFIX "-enc.key",
-                                        "ca-chain.crt",     "roots.crt",       "ca.crl"};
-    uint64_t stamp = 0;
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; ++i) {
-        char path[4096];
-        struct stat st;
-        if (node_file(n, files[i], path, sizeof path) != RDG_OK || stat(path, &st) != 0) continue;
-        stamp = stamp * 31 + (uint64_t)st.st_mtim.tv_sec * 1000000007u + (uint64_t)st.st_mtim.tv_nsec +
-                (uint64_t)st.st_ino;
-    }
-    return stamp;
-}
-
 rdg_err_t credentials_load(rdg_node_t *n) {
-    n->credentials.stamp = stamp_of(n);
+    n->credentials.stamp = rdg_credentials_stamp(n->dir, PREFIX);
     rdg_err_t err = rdg_tlcp_identity_load(n->dir, PREFIX, &n->credentials.identity);
     if (err == RDG_E_NOT_FOUND)
         return rdg_fail(err,
@@ -38,7 +21,7 @@ void credentials_tick(rdg_node_t *n) {
     uint64_t now = rdg_mono_ms(rdg_clock_system());
     if (now - n->credentials.looked_ms < WATCH_MS) return;
     n->credentials.looked_ms = now;
-    uint64_t stamp = stamp_of(n);
+    uint64_t stamp = rdg_credentials_stamp(n->dir, PREFIX);
     if (stamp == n->credentials.stamp) return;
     rdg_tlcp_identity_t *next = NULL;
     rdg_err_t err = rdg_tlcp_identity_load(n->dir, PREFIX, &next);

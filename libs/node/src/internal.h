@@ -171,8 +171,8 @@ struct rdg_node {
     rdg_metric_t *m_blocks, *m_txs, *m_height, *m_pool, *m_dropped, *m_refused, *m_apply_ms, *m_tx_wait_ms;
     rdg_metric_t *m_view, *m_epoch, *m_view_changes, *m_evidence, *m_voting, *m_validators, *m_lag,
         *m_pending;
-    rdg_metric_t *m_links, *m_links_refused;
-    uint64_t links_refused; /* of those that the metric has */
+    rdg_metric_t *m_links, *m_links_refused, *m_links_total, *m_links_resumed;
+    uint64_t links_refused, links_total, links_resumed; /* of those that the metrics have */
 };
 
 /* driver.c: the consensus core and its actions */

@@ -82,6 +82,10 @@ static rdg_err_t open_metrics(rdg_node_t *n) {
     n->m_links = rdg_metrics_gauge(n->metrics, "ridge_node_links", "TLCP links to peers that are up", NULL);
     n->m_links_refused = rdg_metrics_counter(n->metrics, "ridge_node_links_refused_total",
                                              "links refused: certificates, unknown keys, broken TLCP", NULL);
+    n->m_links_total = rdg_metrics_counter(n->metrics, "ridge_node_links_total",
+                                           "links to peers that came up since the start", NULL);
+    n->m_links_resumed = rdg_metrics_counter(n->metrics, "ridge_node_links_resumed_total",
+                                             "of these, links that resumed a TLCP session", NULL);
     n->m_refused =
         rdg_metrics_counter(n->metrics, "ridge_node_refused_total", "messages of peers refused", NULL);
     n->m_apply_ms =

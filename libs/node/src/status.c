@@ -18,6 +18,11 @@ static void refresh_metrics(rdg_node_t *n) {
     rdg_metric_set(n->m_lag, highest > head.height ? (int64_t)(highest - head.height) : 0);
 }
 
+static void follow(rdg_metric_t *metric, uint64_t *told, uint64_t now) {
+    rdg_metric_add(metric, now - *told);
+    *told = now;
+}
+
 void status_refresh(rdg_node_t *n) {
     pthread_mutex_lock(&n->lock);
     rdg_consensus_status(n->core, &n->seen.consensus);
@@ -30,9 +35,9 @@ void status_refresh(rdg_node_t *n) {
     refresh_metrics(n);
     rdg_metric_set(n->m_pool, (int64_t)rdg_pool_count(n->pool));
     rdg_metric_set(n->m_links, (int64_t)rdg_p2p_link_count(n->p2p));
-    uint64_t refused = rdg_p2p_refused(n->p2p);
-    rdg_metric_add(n->m_links_refused, refused - n->links_refused);
-    n->links_refused = refused;
+    follow(n->m_links_refused, &n->links_refused, rdg_p2p_refused(n->p2p));
+    follow(n->m_links_total, &n->links_total, rdg_p2p_linked(n->p2p));
+    follow(n->m_links_resumed, &n->links_resumed, rdg_p2p_resumed(n->p2p));
 }
 
 static uint64_t resident_kib(void) {

@@ -66,7 +66,10 @@ static void link_ready(link_t *l) {
         rdg_stream_close(old->stream);
         p->options.link(p->options.ctx, l->peer, false);
     }
-    rdg_log(RDG_LOG_INFO, "p2p.link_up", RDG_STR("peer", peer->config.name));
+    bool resumed = rdg_tlcp_stream_resumed(l->stream);
+    ++p->linked;
+    if (resumed) ++p->resumed;
+    rdg_log(RDG_LOG_INFO, "p2p.link_up", RDG_STR("peer", peer->config.name), RDG_BOOL("resumed", resumed));
     p->options.link(p->options.ctx, l->peer, true);
 }
 
@@ -186,6 +189,8 @@ static void link_new(rdg_p2p_t *p, rdg_stream_t *s, bool dialled, size_t peer, l
                           .identity = p->identity,
                           .client_auth = RDG_TLCP_CLIENT_REQUIRED,
                           .timeout_ms = HANDSHAKE_MS};
+    if (dialled)
+        end.session_scope = rdg_bytes(p->peers[peer].config.key.b, sizeof p->peers[peer].config.key.b);
     rdg_err_t err = rdg_tlcp_stream_open(p->options.loop, s, &end, on_secured, l, &l->stream);
     if (err == RDG_OK) return;
     mesh_refused(p, l->from, err);

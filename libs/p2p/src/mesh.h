@@ -43,7 +43,7 @@ struct rdg_p2p {
     peer_t *peers;
     rdg_list_t links, dials;
     size_t strangers;
-    uint64_t logged_since_ms, refused;
+    uint64_t logged_since_ms, refused, linked, resumed;
     unsigned logged; /* refusals since then */
 };
 

@@ -267,6 +267,14 @@ uint64_t rdg_p2p_refused(const rdg_p2p_t *p) {
     return p->refused;
 }
 
+uint64_t rdg_p2p_linked(const rdg_p2p_t *p) {
+    return p->linked;
+}
+
+uint64_t rdg_p2p_resumed(const rdg_p2p_t *p) {
+    return p->resumed;
+}
+
 uint16_t rdg_p2p_port(const rdg_p2p_t *p) {
     return rdg_listener_port(p->listener);
 }

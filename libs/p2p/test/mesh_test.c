@@ -67,7 +67,7 @@ static rdg_tlcp_identity_t *identity_of(world_t *w, rdg_sm2_public_t *key, rdg_c
     rdg_crl_free(c->crl);
     c->crl = crl;
     *key = *rdg_cert_public(c->sign_cert);
-    CHECK_OK(rdg_tlcp_identity_of(c, &identity));
+    CHECK_OK(rdg_tlcp_identity_of(c, 0, &identity));
     return identity;
 }
 
@@ -170,6 +170,10 @@ TEST(a_restarted_peer_is_linked_again) {
     CHECK_OK(rdg_p2p_start(&o, &w.members[1].p2p));
     run_until(&w, all_linked, 10000);
     CHECK(!w.timed_out);
+    /* With each of the two by the session of the link before, whoever dials. */
+    CHECK_EQ(rdg_p2p_resumed(w.members[1].p2p), 2);
+    CHECK_EQ(rdg_p2p_resumed(w.members[0].p2p) + rdg_p2p_resumed(w.members[2].p2p), 2);
+    CHECK_EQ(rdg_p2p_linked(w.members[1].p2p), 2);
     world_fini(&w);
 }
 
@@ -303,6 +307,7 @@ TEST(a_revoked_peer_loses_its_links_and_gets_none_again) {
         run_until(&w, never, 50);
     CHECK(refused_by_two(&w) > 2);
     CHECK(third_is_out(&w));
+    CHECK_EQ(rdg_p2p_resumed(w.members[2].p2p), 0);
     world_fini(&w);
 }
 

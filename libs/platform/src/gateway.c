@@ -43,7 +43,7 @@ struct rdg_gateway {
     size_t strangers, devices;
     uint64_t logged_since_ms;
     unsigned logged;
-    rdg_metric_t *m_devices, *m_strangers, *m_refused, *m_streams;
+    rdg_metric_t *m_devices, *m_strangers, *m_refused, *m_streams, *m_links, *m_resumed;
 };
 
 static uint64_t now_ms(void) {
@@ -125,7 +125,7 @@ static void replace_older(guest_t *guest) {
     }
 }
 
-static rdg_err_t recognise(guest_t *guest, const rdg_cert_t *cert) {
+static rdg_err_t recognise(guest_t *guest, const rdg_cert_t *cert, bool resumed) {
     rdg_gateway_t *g = guest->gateway;
     guest->state = STRANGER;
     if (!cert) return RDG_OK;
@@ -137,7 +137,9 @@ static rdg_err_t recognise(guest_t *guest, const rdg_cert_t *cert) {
     count(g);
     replace_older(guest);
     rdg_log(RDG_LOG_INFO, "gateway.device_came", RDG_STR("device", guest->device),
-            RDG_STR("from", guest->from));
+            RDG_STR("from", guest->from), RDG_BOOL("resumed", resumed));
+    if (g->m_links) rdg_metric_add(g->m_links, 1);
+    if (g->m_resumed && resumed) rdg_metric_add(g->m_resumed, 1);
     return RDG_OK;
 }
 
@@ -145,7 +147,7 @@ static void on_secured(void *ctx, rdg_stream_t *s, rdg_err_t err) {
     guest_t *guest = ctx;
     rdg_gateway_t *g = guest->gateway;
     if (err == RDG_OK) {
-        err = recognise(guest, rdg_tlcp_stream_peer(s));
+        err = recognise(guest, rdg_tlcp_stream_peer(s), rdg_tlcp_stream_resumed(s));
         rdg_tunnel_options_t o = {
             .loop = g->loop, .server = true, .open = on_open, .closed = on_tunnel_closed, .ctx = guest};
         if (err != RDG_OK)
@@ -255,6 +257,10 @@ static void register_metrics(rdg_gateway_t *g, rdg_metrics_t *m) {
     g->m_strangers =
         rdg_metrics_gauge(m, "ridge_gateway_strangers", "connections that are no device's yet", NULL);
     g->m_refused = rdg_metrics_counter(m, "ridge_gateway_refused_total", "connections refused", NULL);
+    g->m_links =
+        rdg_metrics_counter(m, "ridge_gateway_links_total", "connections of devices that came up", NULL);
+    g->m_resumed = rdg_metrics_counter(m, "ridge_gateway_resumed_total",
+                                       "of these, connections that resumed a TLCP session", NULL);
     g->m_streams =
         rdg_metrics_counter(m, "ridge_gateway_streams_total", "streams that devices asked for", NULL);
 }

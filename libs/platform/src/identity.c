@@ -10,6 +10,7 @@
 #include "ridge/net/tlcp_credentials.h"
 
 #define PREFIX "cloud"
+#define SESSIONS_MAX 16384 /* one of each device, about 8 KiB; the oldest goes first */
 
 static rdg_err_t link_dir(const rdg_platform_t *p, char out[PATH_MAX]) {
     return rdg_path_join(out, PATH_MAX, p->data_dir, "link");
@@ -87,7 +88,7 @@ static rdg_err_t build(rdg_platform_t *p, rdg_credentials_t *c) {
     /* A device that is not enrolled knows the root by its fingerprint only: it has to be sent along. */
     if (c->chain_count < RDG_CERT_CHAIN_MAX)
         c->chain[c->chain_count++] = rdg_cert_ref((rdg_cert_t *)(uintptr_t)c->roots[0]);
-    RDG_TRY(rdg_tlcp_identity_of(c, &base));
+    RDG_TRY(rdg_tlcp_identity_of(c, SESSIONS_MAX, &base));
     rdg_err_t err = rdg_tlcp_identity_with_rule(base, &rule, &identity);
     rdg_tlcp_identity_unref(base);
     if (err != RDG_OK) return err;

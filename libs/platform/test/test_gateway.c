@@ -12,6 +12,7 @@ typedef struct visitor {
     kit_t kit;
     rdg_gateway_t *gateway;
     rdg_http_server_t *services;
+    rdg_metrics_t *metrics;
     char socket[108];
     rdg_loop_t *loop;
     rdg_tunnel_t *tunnel;
@@ -30,11 +31,15 @@ static void service(void *ctx, const rdg_http_request_t *req, rdg_http_response_
 static void open_all(visitor_t *v) {
     memset(v, 0, sizeof *v);
     kit_open(&v->kit);
+    CHECK((v->metrics = rdg_metrics_new()) != NULL);
     snprintf(v->socket, sizeof v->socket, "%s/s", rdg_test_dir());
     rdg_http_server_options_t h = {.host = v->socket};
     CHECK_OK(rdg_http_server_start(&h, service, NULL, &v->services));
-    rdg_gateway_options_t g = {
-        .platform = v->kit.platform, .host = "127.0.0.1", .enrol = v->socket, .images = v->socket};
+    rdg_gateway_options_t g = {.platform = v->kit.platform,
+                               .metrics = v->metrics,
+                               .host = "127.0.0.1",
+                               .enrol = v->socket,
+                               .images = v->socket};
     CHECK_OK(rdg_gateway_start(&g, &v->gateway));
     CHECK_OK(rdg_loop_new(&v->loop));
     rdg_buf_init(&v->got, 65536);
@@ -44,6 +49,7 @@ static void close_all(visitor_t *v) {
     rdg_loop_free(v->loop);
     rdg_gateway_stop(v->gateway);
     rdg_http_server_stop(v->services);
+    rdg_metrics_free(v->metrics);
     rdg_buf_fini(&v->got);
     kit_close(&v->kit);
 }
@@ -228,6 +234,44 @@ TEST(gateway_sends_a_revoked_device_away_at_once_and_for_good) {
     visit(&v, identity_of(&f, f.certificates));
     CHECK(v.link_err != RDG_OK);
     CHECK(strstr(rdg_err_message(v.link_err), "alert 44 received") != NULL);
+    rdg_cert_free(cert);
+    fake_fini(&f);
+    close_all(&v);
+}
+
+static uint64_t metric(const visitor_t *v, const char *name) {
+    return rdg_metric_value(rdg_metrics_counter(v->metrics, name, "", NULL));
+}
+
+/* A device that comes back resumes, and once it is revoked its session opens nothing. */
+TEST(gateway_resumes_a_device_and_no_revoked_one) {
+    visitor_t v;
+    fake_t f;
+    char path[200], serial[RDG_CERT_SERIAL_MAX];
+    open_all(&v);
+    fake_init(&f, "dev-1");
+    enrol(&v, &f);
+    rdg_tlcp_identity_t *device = identity_of(&f, f.certificates);
+    for (int i = 0; i < 3; ++i) {
+        visit(&v, rdg_tlcp_identity_ref(device));
+        CHECK_OK(v.link_err);
+        check_served(&v, "images");
+        rdg_tunnel_close(v.tunnel);
+        until(&v, &v.tunnel_closed);
+    }
+    CHECK_EQ(metric(&v, "ridge_gateway_links_total"), 3);
+    CHECK_EQ(metric(&v, "ridge_gateway_resumed_total"), 2);
+    rdg_cert_t *cert = cert_of(f.certificates, "sign");
+    rdg_cert_serial(cert, serial);
+    snprintf(path, sizeof path, "/certificates/%s/revoke", serial);
+    CHECK_EQ(kit_call(&v.kit, "POST", path, "{\"reason\":\"key-compromise\"}", NULL) / 100, 2);
+    for (int i = 0; i < 2; ++i) {
+        visit(&v, rdg_tlcp_identity_ref(device));
+        CHECK(v.link_err != RDG_OK);
+        CHECK(strstr(rdg_err_message(v.link_err), "alert 44 received") != NULL);
+    }
+    CHECK_EQ(metric(&v, "ridge_gateway_resumed_total"), 2);
+    rdg_tlcp_identity_unref(device);
     rdg_cert_free(cert);
     fake_fini(&f);
     close_all(&v);

@@ -15,7 +15,7 @@ typedef struct entry {
 struct rdg_tlcp_sessions {
     pthread_mutex_t lock;
     rdg_map_t *by_key;
-    rdg_list_t oldest;
+    rdg_list_t oldest, oldest_nameless; /* with the peer's certificate, and without one */
     size_t max;
     int64_t lifetime_s;
 };
@@ -35,6 +35,7 @@ rdg_err_t rdg_tlcp_sessions_new(size_t max, int64_t lifetime_s, rdg_tlcp_session
     }
     pthread_mutex_init(&s->lock, NULL);
     rdg_list_init(&s->oldest);
+    rdg_list_init(&s->oldest_nameless);
     s->by_key = map, s->max = max, s->lifetime_s = lifetime_s;
     *out = s;
     return RDG_OK;
@@ -56,8 +57,18 @@ static void remove_entry(rdg_tlcp_sessions_t *s, entry_t *e) {
     rdg_free(e);
 }
 
+static void remove_first(rdg_tlcp_sessions_t *s, rdg_list_t *list) {
+    remove_entry(s, RDG_LIST_ENTRY(list->next, entry_t, age));
+}
+
+/* Anybody can have a session without a certificate: such ones never cost a peer with one its session. */
+static void make_room(rdg_tlcp_sessions_t *s) {
+    remove_first(s, rdg_list_empty(&s->oldest_nameless) ? &s->oldest : &s->oldest_nameless);
+}
+
 static void remove_all(rdg_tlcp_sessions_t *s) {
-    while (!rdg_list_empty(&s->oldest)) remove_entry(s, RDG_LIST_ENTRY(s->oldest.next, entry_t, age));
+    while (!rdg_list_empty(&s->oldest)) remove_first(s, &s->oldest);
+    while (!rdg_list_empty(&s->oldest_nameless)) remove_first(s, &s->oldest_nameless);
 }
 
 void rdg_tlcp_sessions_free(rdg_tlcp_sessions_t *s) {
@@ -93,9 +104,11 @@ bool rdg_tlcp_sessions_put(rdg_tlcp_sessions_t *s, const session_key_t *key, con
     pthread_mutex_lock(&s->lock);
     entry_t *same = rdg_map_get(s->by_key, name_of(key));
     if (same) remove_entry(s, same);
-    if (rdg_map_count(s->by_key) == s->max) remove_entry(s, RDG_LIST_ENTRY(s->oldest.next, entry_t, age));
-    bool kept = rdg_map_put(s->by_key, name_of(key), e, NULL) == RDG_OK;
-    if (kept) rdg_list_append(&s->oldest, &e->age);
+    bool full = rdg_map_count(s->by_key) == s->max;
+    bool room = !full || session->peer || !rdg_list_empty(&s->oldest_nameless);
+    if (full && room) make_room(s);
+    bool kept = room && rdg_map_put(s->by_key, name_of(key), e, NULL) == RDG_OK;
+    if (kept) rdg_list_append(session->peer ? &s->oldest : &s->oldest_nameless, &e->age);
     pthread_mutex_unlock(&s->lock);
     if (!kept) {
         rdg_tlcp_session_fini(&e->session);
@@ -152,6 +165,7 @@ void rdg_tlcp_session_binding(const rdg_tlcp_config_t *c, rdg_tlcp_role_t role, 
     add(out, rdg_bytes(fixed, sizeof fixed));
     add(out, rdg_bytes_str(c->peer_name));
     add(out, rdg_bytes_str(c->server_name));
+    add(out, c->session_scope);
     add_cert(out, c->sign_cert);
     add_cert(out, c->enc_cert);
     for (size_t i = 0; i < c->root_count; i++) add_cert(out, c->roots[i]);

@@ -135,7 +135,7 @@ TEST(tlcp_does_not_resume_whom_accept_peer_refuses_now) {
 
 /* Each change makes the next handshake whole, on the side that it belongs to. */
 TEST(tlcp_never_resumes_across_a_change_of_configuration) {
-    for (int change = 0; change < 9; change++) {
+    for (int change = 0; change < 10; change++) {
         two_t t;
         pki_t other;
         two_make(&t);
@@ -152,6 +152,7 @@ TEST(tlcp_never_resumes_across_a_change_of_configuration) {
         if (change == 5) c->server_name = "another";
         if (change == 6) c->enc_cert = NULL, c->enc_key = NULL;
         if (change == 7) s->suites[0] = RDG_TLCP_ECC_SM4_CBC_SM3, s->suite_count = 1;
+        if (change == 9) c->session_scope = rdg_bytes_str("another peer");
         if (change == 8) c->suites[0] = RDG_TLCP_ECC_SM4_CBC_SM3, c->suite_count = 1;
         CHECK(!connect_at(&t, NOW, 1000));
         CHECK(connect_at(&t, NOW, 1000));
@@ -197,6 +198,68 @@ TEST(tlcp_sessions_are_bounded_and_the_oldest_goes_first) {
     CHECK_ERR(rdg_tlcp_sessions_new(1, 0, &s), RDG_E_INVALID);
     CHECK_ERR(rdg_tlcp_sessions_new(1, RDG_TLCP_SESSION_SECONDS_MAX + 1, &s), RDG_E_INVALID);
     CHECK_ERR(rdg_tlcp_sessions_new(RDG_TLCP_SESSIONS_MAX + 1, 1, &s), RDG_E_INVALID);
+}
+
+/* Clients of one configuration that reach several peers keep a session of each, and no peer gets another's. */
+TEST(tlcp_a_client_keeps_a_session_of_each_scope) {
+    two_t t;
+    rdg_tlcp_sessions_t *servers[2];
+    two_make(&t);
+    for (int i = 0; i < 2; i++) CHECK_OK(rdg_tlcp_sessions_new(4, 3600, &servers[i]));
+    for (int round = 0; round < 3; round++)
+        for (int i = 0; i < 2; i++) {
+            t.p.server_config.sessions = servers[i];
+            t.p.client_config.session_scope = rdg_bytes_str(i ? "one" : "two");
+            CHECK_EQ(connect_at(&t, NOW, 1000), round > 0);
+        }
+    CHECK_EQ(rdg_tlcp_sessions_count(t.client), 2);
+    for (int i = 0; i < 2; i++) rdg_tlcp_sessions_free(servers[i]);
+    two_free(&t);
+}
+
+/* Whoever wants to can have sessions without a certificate, any number of them. */
+TEST(tlcp_clients_without_certificates_cost_no_other_its_session) {
+    static const party_t nobody;
+    two_t t;
+    two_make(&t);
+    rdg_tlcp_sessions_free(t.server);
+    CHECK_OK(rdg_tlcp_sessions_new(3, 100, &t.server));
+    t.p.server_config.sessions = t.server;
+    t.p.server_config.client_auth = RDG_TLCP_CLIENT_OPTIONAL;
+    rdg_tlcp_config_t known = t.p.client_config, nameless = kit_config(&t.pki, &nobody);
+    nameless.chain_count = 0;
+    rdg_tlcp_sessions_t *kept[4];
+    for (int i = 0; i < 4; i++) CHECK_OK(rdg_tlcp_sessions_new(1, 100, &kept[i]));
+    known.sessions = kept[0];
+    t.p.client_config = known;
+    CHECK(!connect_at(&t, NOW, 1000));
+    for (int i = 1; i < 4; i++) {
+        t.p.client_config = nameless, t.p.client_config.sessions = kept[i];
+        CHECK(!connect_at(&t, NOW, 1000));
+    }
+    CHECK_EQ(rdg_tlcp_sessions_count(t.server), 3);
+    for (int i = 3; i >= 1; i--) {
+        t.p.client_config = nameless, t.p.client_config.sessions = kept[i];
+        CHECK_EQ(connect_at(&t, NOW, 1000), i != 1); /* the oldest without a certificate has gone */
+    }
+    t.p.client_config = known;
+    CHECK(connect_at(&t, NOW, 1000));
+    /* Three with certificates leave no place for one without. */
+    for (int i = 1; i < 3; i++) {
+        t.p.client_config = known, t.p.client_config.sessions = kept[i];
+        rdg_tlcp_sessions_clear(kept[i]);
+        CHECK(!connect_at(&t, NOW, 1000));
+    }
+    rdg_tlcp_sessions_clear(kept[3]);
+    for (int i = 0; i < 2; i++) {
+        t.p.client_config = nameless, t.p.client_config.sessions = kept[3];
+        CHECK(!connect_at(&t, NOW, 1000));
+    }
+    t.p.client_config = known;
+    CHECK(connect_at(&t, NOW, 1000));
+    CHECK_EQ(rdg_tlcp_sessions_count(t.server), 3);
+    for (int i = 0; i < 4; i++) rdg_tlcp_sessions_free(kept[i]);
+    two_free(&t);
 }
 
 /* A connection that was cut may be resumed; one that ended with a fatal alert may not. */

@@ -57,6 +57,10 @@ rdg_err_t rdg_credentials_accept(const rdg_credentials_t *c, const rdg_cert_t *p
  * naming the file. Returns owned. */
 rdg_err_t rdg_credentials_load(const char *dir, const char *prefix, rdg_credentials_t **out);
 
+/* Changes whenever one of the files is replaced, comes or goes: what was loaded is then to be loaded again. Taken
+ * before the load that it stands for. */
+uint64_t rdg_credentials_stamp(const char *dir, const char *prefix);
+
 /* The encryption key to request a certificate for: made and saved at the first call, the same until a
  * certificate of it is installed. Returns owned. */
 rdg_err_t rdg_credentials_next_key(const char *dir, const char *prefix, rdg_sm2_key_t **out);

@@ -13,9 +13,10 @@
 extern "C" {
 #endif
 
-/* Takes c, of which nobody else may hold a reference, also on failure: its keys go over to the identity. */
-rdg_err_t rdg_tlcp_identity_of(rdg_credentials_t *c, rdg_tlcp_identity_t **out);
-/* rdg_credentials_load and rdg_tlcp_identity_of. */
+/* Takes c, of which nobody else may hold a reference, also on failure: its keys go over to the identity.
+ * sessions_max as in rdg_tlcp_parts_t. */
+rdg_err_t rdg_tlcp_identity_of(rdg_credentials_t *c, size_t sessions_max, rdg_tlcp_identity_t **out);
+/* rdg_credentials_load and rdg_tlcp_identity_of with the usual number of sessions. */
 rdg_err_t rdg_tlcp_identity_load(const char *dir, const char *prefix, rdg_tlcp_identity_t **out);
 
 #ifdef __cplusplus

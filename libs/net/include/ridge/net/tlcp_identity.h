@@ -3,8 +3,14 @@
  * Immutable and reference-counted: a renewed certificate, a new revocation list or another set of peers is a
  * new identity; links that are open keep theirs until they close. May be shared by threads.
  *
- * The rule has the last word on a peer whose certificates verified. It runs on the handshake's worker
- * thread, so its context must be safe to read there and lives as long as the identity: free_ctx frees it. */
+ * The rule has the last word on a peer whose certificates verified, and again each time that a session with it is
+ * resumed. It runs on the handshake's worker thread, or on the loop's when a client is about to resume, so its
+ * context must be safe to read there and lives as long as the identity: free_ctx frees it.
+ *
+ * Links of one identity, and of those made from it by rdg_tlcp_identity_with_rule, resume each other's sessions
+ * (ridge/tlcp/sessions.h), at most RDG_TLCP_IDENTITY_SESSION_S after the whole handshake. They all die with the
+ * identity that they began under: renewed certificates, another root or a newer revocation list, which are another
+ * identity, make every peer prove itself anew. A pinned identity keeps none. */
 #ifndef RIDGE_NET_TLCP_IDENTITY_H
 #define RIDGE_NET_TLCP_IDENTITY_H
 #include "ridge/tlcp/tlcp.h"
@@ -14,6 +20,8 @@ extern "C" {
 #endif
 
 #define RDG_TLCP_ROOTS_MAX 8
+#define RDG_TLCP_IDENTITY_SESSIONS 256 /* that are kept, about 8 KiB each, unless the parts say otherwise */
+#define RDG_TLCP_IDENTITY_SESSION_S 86400
 
 typedef struct rdg_tlcp_identity rdg_tlcp_identity_t;
 
@@ -26,6 +34,7 @@ typedef struct rdg_tlcp_parts {
     size_t chain_count;
     rdg_cert_t *roots[RDG_TLCP_ROOTS_MAX];
     size_t root_count;
+    size_t sessions_max; /* 0: RDG_TLCP_IDENTITY_SESSIONS */
 } rdg_tlcp_parts_t;
 
 typedef struct rdg_tlcp_rule {
@@ -44,7 +53,8 @@ rdg_err_t rdg_tlcp_identity_with_rule(rdg_tlcp_identity_t *base, const rdg_tlcp_
 /* Whether a peer that was let in before would be let in now, by another identity's rules. */
 rdg_err_t rdg_tlcp_identity_accept(const rdg_tlcp_identity_t *identity, const rdg_cert_t *peer_sign);
 rdg_tlcp_identity_t *rdg_tlcp_identity_ref(rdg_tlcp_identity_t *identity);
-void rdg_tlcp_identity_unref(rdg_tlcp_identity_t *identity); /* NULL is fine */
+void rdg_tlcp_identity_unref(rdg_tlcp_identity_t *identity);            /* NULL is fine */
+size_t rdg_tlcp_identity_sessions(const rdg_tlcp_identity_t *identity); /* how many are kept now */
 /* Borrowed; what is not said here (name, client_auth) is the caller's to set on a copy. */
 const rdg_tlcp_config_t *rdg_tlcp_identity_config(const rdg_tlcp_identity_t *identity);
 

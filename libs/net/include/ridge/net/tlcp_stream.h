@@ -22,6 +22,7 @@ extern "C" {
 
 #define RDG_TLCP_STREAM_HANDSHAKE_MAX (48u << 10)
 #define RDG_TLCP_STREAM_LINGER_MS 200
+#define RDG_TLCP_STREAM_SCOPE_MAX 64
 
 typedef struct rdg_tlcp_end {
     rdg_tlcp_role_t role;
@@ -29,6 +30,9 @@ typedef struct rdg_tlcp_end {
     const char *peer_name;              /* copied; the name the peer's certificate must have; NULL: any */
     rdg_tlcp_client_auth_t client_auth; /* servers */
     uint64_t timeout_ms;                /* for the handshake; 0: 5,000 */
+    /* Clients that reach several peers under one identity: what tells this one from the others (its key), so that
+     * each has a session of its own to be resumed. Borrowed for the call; at most RDG_TLCP_STREAM_SCOPE_MAX. */
+    rdg_bytes_t session_scope;
 } rdg_tlcp_end_t;
 
 /* On an error nothing is called and below is closed. *out (may be NULL) is the stream to be, which may only be
@@ -41,8 +45,9 @@ rdg_err_t rdg_tlcp_stream_connect(rdg_loop_t *l, const char *host, uint16_t port
 /* s must be a stream of this header. The peer's verified sign certificate, borrowed from s; NULL: a client
  * without one. */
 const rdg_cert_t *rdg_tlcp_stream_peer(const rdg_stream_t *s);
-/* The root that a pinned identity has found, borrowed from s. */
-const rdg_cert_t *rdg_tlcp_stream_root(const rdg_stream_t *s);
+/* Whether the handshake was that of a session which went on: the peer's certificate is the one that verified then,
+ * and the identity's rule has welcomed it again. */
+bool rdg_tlcp_stream_resumed(const rdg_stream_t *s);
 
 #ifdef __cplusplus
 }

@@ -3,7 +3,8 @@
  * Who may talk: the configured peers, each known by its public key. Both ends of a link show certificates
  * (mutual TLCP, ridge/net/tlcp_stream.h); the key of the peer's sign certificate must be that of a peer, and
  * of the peer that was dialled. Anybody else is refused with the alert access_denied, a revoked certificate
- * with certificate_revoked. Of two peers the one with the lower key dials, so that there is one link between
+ * with certificate_revoked. A reconnection resumes the TLCP session of the last link, if the peer is still welcome.
+ * Of two peers the one with the lower key dials, so that there is one link between
  * them; a new link replaces an old one (the peer was restarted).
  *
  * Frame: u32 length (of what follows), u8 type, payload. First frame of each side:
@@ -72,6 +73,9 @@ rdg_err_t rdg_p2p_set_peers(rdg_p2p_t *p, const rdg_p2p_peer_t *peers, size_t co
 rdg_err_t rdg_p2p_set_identity(rdg_p2p_t *p, rdg_tlcp_identity_t *identity);
 /* Links that were refused since the start: certificates, unknown keys, another chain, broken protocol, too slow. */
 uint64_t rdg_p2p_refused(const rdg_p2p_t *p);
+/* Links that came up since the start, and those of them whose TLCP session went on from an earlier link. */
+uint64_t rdg_p2p_linked(const rdg_p2p_t *p);
+uint64_t rdg_p2p_resumed(const rdg_p2p_t *p);
 uint16_t rdg_p2p_port(const rdg_p2p_t *p);
 /* UNAVAILABLE: no link now. FULL. */
 rdg_err_t rdg_p2p_send(rdg_p2p_t *p, size_t peer, uint8_t type, rdg_bytes_t bytes);

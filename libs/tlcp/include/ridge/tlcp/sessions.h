@@ -1,6 +1,6 @@
 /* Sessions that later handshakes resume by their id (GB/T 38636-2020, 6.4.4): no certificate is sent, nothing
- * is signed or decrypted. One object serves the engines of a server, or those of the clients of a process; a
- * client keeps its last session for each configuration.
+ * is signed or decrypted. One object serves the engines of a server, those of the clients of a process, or both; a
+ * client keeps its last session for each configuration (the scope included).
  *
  * Invariants
  * 1. A session is resumed only in the role and under the configuration that it came from: the trusted roots,
@@ -16,7 +16,8 @@
  * While it is kept, a session's master secret can decrypt the connections that used it: lifetime_s bounds
  * the time in which a stolen process memory uncovers the past, with ECDHE suites too.
  *
- * Limits: max sessions, the oldest making room for the next; about 8 KiB each with the peer's certificate.
+ * Limits: max sessions, the oldest making room for the next, those of clients without a certificate first: such a
+ * client takes the place of one of its kind only. About 8 KiB each with the peer's certificate.
  * Thread-safe. Must outlive the configurations that name it. */
 #ifndef RIDGE_TLCP_SESSIONS_H
 #define RIDGE_TLCP_SESSIONS_H

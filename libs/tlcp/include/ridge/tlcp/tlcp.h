@@ -110,7 +110,10 @@ typedef struct rdg_tlcp_config {
     void *accept_ctx;
     struct rdg_tlcp_sessions *sessions; /* to resume from and to keep in; NULL: every handshake is whole */
     struct rdg_cert_cache *certs;       /* of peers, made with `roots`; NULL: each is verified anew */
-    const char *server_name;            /* clients: sent as the extension server_name; NULL: none */
+    /* Clients: which of several peers, all reached under this configuration, the session is with; nothing of it is
+     * sent. Empty: one session for all of them. */
+    rdg_bytes_t session_scope;
+    const char *server_name; /* clients: sent as the extension server_name; NULL: none */
     /* Clients: sends the client's ephemeral key without the outer length that the standard asks for, as
      * some servers want it. Both forms are read. */
     bool bare_client_params;
