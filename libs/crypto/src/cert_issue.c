@@ -11,13 +11,15 @@
 #include "sm2_key.h"
 #include "x509_sm2.h"
 
+/* A leaf has no basicConstraints: that it is no CA is the default, whose DER is an empty sequence, and stacks of the
+ * field take an empty one for damage. */
 static const struct {
     const char *constraints, *usage;
 } kinds[] = {
     [RDG_CERT_KIND_ROOT] = {"critical,CA:TRUE", "critical,keyCertSign,cRLSign"},
     [RDG_CERT_KIND_CA] = {"critical,CA:TRUE,pathlen:0", "critical,keyCertSign,cRLSign"},
-    [RDG_CERT_KIND_SIGN] = {"critical,CA:FALSE", "critical,digitalSignature,nonRepudiation"},
-    [RDG_CERT_KIND_ENCRYPT] = {"critical,CA:FALSE", "critical,keyEncipherment,dataEncipherment,keyAgreement"},
+    [RDG_CERT_KIND_SIGN] = {NULL, "critical,digitalSignature,nonRepudiation"},
+    [RDG_CERT_KIND_ENCRYPT] = {NULL, "critical,keyEncipherment,dataEncipherment,keyAgreement"},
 };
 
 static bool name_is_plain(const char *name) {
@@ -78,12 +80,12 @@ static bool put_names(X509 *x, X509V3_CTX *ctx, const char *own, const names_t *
 static bool put_extensions(X509 *x, const rdg_cert_order_t *o, const names_t *more) {
     X509V3_CTX ctx;
     X509V3_set_ctx(&ctx, o->issuer ? o->issuer->x509 : x, x, NULL, NULL, 0);
-    bool leaf = o->kind == RDG_CERT_KIND_SIGN || o->kind == RDG_CERT_KIND_ENCRYPT;
-    return put_extension(x, &ctx, NID_basic_constraints, kinds[o->kind].constraints) &&
+    const char *constraints = kinds[o->kind].constraints;
+    return (!constraints || put_extension(x, &ctx, NID_basic_constraints, constraints)) &&
            put_extension(x, &ctx, NID_key_usage, kinds[o->kind].usage) &&
            put_extension(x, &ctx, NID_subject_key_identifier, "hash") &&
            put_extension(x, &ctx, NID_authority_key_identifier, "keyid:always") &&
-           (!leaf || put_names(x, &ctx, o->common_name, more));
+           (constraints || put_names(x, &ctx, o->common_name, more));
 }
 
 static bool fill(X509 *x, const rdg_cert_order_t *o, const names_t *more) {

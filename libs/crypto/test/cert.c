@@ -81,6 +81,30 @@ TEST(cert_leaf_cannot_issue) {
     tree_free(&t);
 }
 
+static size_t count_of(const rdg_cert_t *cert, const void *bytes, size_t len) {
+    rdg_bytes_t der = rdg_cert_der(cert);
+    size_t count = 0;
+    for (size_t i = 0; i + len <= der.len; i++) count += memcmp(der.data + i, bytes, len) == 0;
+    return count;
+}
+
+/* The DER of basicConstraints in a leaf would be an empty sequence, which GmSSL takes for damage. */
+TEST(cert_of_a_leaf_has_no_basic_constraints_and_that_of_a_ca_has) {
+    static const uint8_t oid[] = {0x06, 0x03, 0x55, 0x1d, 0x13};
+    static const uint8_t of_a_root[] = {0x06, 0x03, 0x55, 0x1d, 0x13, 0x01, 0x01, 0xff,
+                                        0x04, 0x05, 0x30, 0x03, 0x01, 0x01, 0xff};
+    static const uint8_t of_a_ca[] = {0x06, 0x03, 0x55, 0x1d, 0x13, 0x01, 0x01, 0xff, 0x04,
+                                      0x08, 0x30, 0x06, 0x01, 0x01, 0xff, 0x02, 0x01, 0x00};
+    tree_t t;
+    tree_make(&t);
+    CHECK_EQ(count_of(t.sign, oid, sizeof oid) + count_of(t.enc, oid, sizeof oid), 0);
+    CHECK_EQ(count_of(t.root, of_a_root, sizeof of_a_root), 1);
+    CHECK_EQ(count_of(t.ca, of_a_ca, sizeof of_a_ca), 1);
+    CHECK(!rdg_cert_is_ca(t.sign) && !rdg_cert_is_ca(t.enc) && rdg_cert_is_ca(t.ca) &&
+          rdg_cert_is_ca(t.root));
+    tree_free(&t);
+}
+
 TEST(cert_says_what_it_holds) {
     tree_t t;
     tree_make(&t);
