@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 #include <time.h>
+#include "der.h"
+#include "pbes2.h"
 #include "pkcs8.h"
 #include "ridge/crypto/keyfile.h"
 #include "ridge/test.h"
@@ -205,6 +207,115 @@ TEST(pkcs8_with_a_public_key_of_another_is_refused) {
     CHECK(rdg_pkcs8_read(rdg_bytes(der, len), &back) != RDG_OK);
     CHECK(!back);
     rdg_sm2_key_free(key), rdg_sm2_key_free(other);
+}
+
+/* EncryptedPrivateKeyInfo by hand, so that each field can be what no tool writes: PBES2 with PBKDF2 (key_len 0: not
+ * stated) by HMAC-SM3, and SM4-CBC; `plain` is what is sealed. */
+static size_t seal_by_hand(uint8_t *out, size_t size, rdg_bytes_t salt, uint32_t key_len, rdg_bytes_t plain) {
+    static const uint8_t pbes2[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0d};
+    static const uint8_t pbkdf2[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0c};
+    static const uint8_t hmac_sm3[] = {0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x83, 0x11, 0x02};
+    static const uint8_t sm4_cbc[] = {0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x68, 0x02};
+    static const uint8_t iv[16] = {9};
+    rdg_pbes2_t how = {.cipher = "SM4-CBC", .key_len = 16, .iv_len = 16, .digest = "SM3", .iterations = 10};
+    uint8_t sealed[RDG_PKCS8_DER_MAX];
+    size_t sealed_len;
+    rdg_writer_t w;
+    how.salt = salt, how.iv = rdg_bytes(iv, sizeof iv);
+    CHECK_OK(rdg_pbes2_run(&how, true, rdg_bytes_str(PASS), sealed, &sealed_len, plain));
+    rdg_writer_init(&w, out, size);
+    size_t info = rdg_der_open(&w), algorithm = rdg_der_open(&w);
+    rdg_der_put(&w, RDG_DER_OID, rdg_bytes(pbes2, sizeof pbes2));
+    size_t params = rdg_der_open(&w), kdf = rdg_der_open(&w);
+    rdg_der_put(&w, RDG_DER_OID, rdg_bytes(pbkdf2, sizeof pbkdf2));
+    size_t kdf_params = rdg_der_open(&w);
+    rdg_der_put(&w, RDG_DER_OCTETS, salt);
+    rdg_der_put_u32(&w, how.iterations);
+    if (key_len) rdg_der_put_u32(&w, key_len);
+    size_t prf = rdg_der_open(&w);
+    rdg_der_put(&w, RDG_DER_OID, rdg_bytes(hmac_sm3, sizeof hmac_sm3));
+    rdg_der_close(&w, prf, RDG_DER_SEQUENCE);
+    rdg_der_close(&w, kdf_params, RDG_DER_SEQUENCE);
+    rdg_der_close(&w, kdf, RDG_DER_SEQUENCE);
+    size_t scheme = rdg_der_open(&w);
+    rdg_der_put(&w, RDG_DER_OID, rdg_bytes(sm4_cbc, sizeof sm4_cbc));
+    rdg_der_put(&w, RDG_DER_OCTETS, how.iv);
+    rdg_der_close(&w, scheme, RDG_DER_SEQUENCE);
+    rdg_der_close(&w, params, RDG_DER_SEQUENCE);
+    rdg_der_close(&w, algorithm, RDG_DER_SEQUENCE);
+    rdg_der_put(&w, RDG_DER_OCTETS, rdg_bytes(sealed, sealed_len));
+    rdg_der_close(&w, info, RDG_DER_SEQUENCE);
+    CHECK(rdg_writer_ok(&w));
+    return rdg_writer_len(&w);
+}
+
+TEST(pkcs8_with_a_key_length_that_is_not_the_cipher_s_is_refused) {
+    rdg_sm2_key_t *key = test_key(), *back;
+    uint8_t plain[RDG_PKCS8_DER_MAX], der[2 * RDG_PKCS8_DER_MAX];
+    size_t plain_len;
+    CHECK_OK(rdg_pkcs8_write(key, plain, &plain_len));
+    for (uint32_t key_len = 0; key_len <= 33; key_len++) {
+        size_t len = seal_by_hand(der, sizeof der, rdg_bytes_str("0123456789abcdef"), key_len,
+                                  rdg_bytes(plain, plain_len));
+        rdg_err_t err = rdg_pkcs8_import(rdg_bytes(der, len), rdg_bytes_str(PASS), &back);
+        if (key_len == 0 || key_len == 16) {
+            CHECK_OK(err);
+            CHECK(test_same_key(key, back));
+            rdg_sm2_key_free(back);
+        } else {
+            CHECK_ERR(err, RDG_E_MALFORMED);
+            CHECK(strstr(rdg_err_message(err), "parameters") && !back);
+        }
+    }
+    rdg_sm2_key_free(key);
+}
+
+TEST(pkcs8_with_a_salt_over_its_limit_is_refused) {
+    static const uint8_t salt[80] = {1, 2, 3};
+    rdg_sm2_key_t *key = test_key(), *back;
+    uint8_t plain[RDG_PKCS8_DER_MAX], der[2 * RDG_PKCS8_DER_MAX];
+    size_t plain_len;
+    CHECK_OK(rdg_pkcs8_write(key, plain, &plain_len));
+    for (size_t salt_len = 0; salt_len <= sizeof salt; salt_len++) {
+        size_t len = seal_by_hand(der, sizeof der, rdg_bytes(salt, salt_len), 0, rdg_bytes(plain, plain_len));
+        rdg_err_t err = rdg_pkcs8_import(rdg_bytes(der, len), rdg_bytes_str(PASS), &back);
+        CHECK_EQ(err, salt_len == 0 ? RDG_E_MALFORMED : salt_len <= 64 ? RDG_OK : RDG_E_TOO_LARGE);
+        if (err == RDG_E_TOO_LARGE) CHECK(strstr(rdg_err_message(err), "at most 64"));
+        rdg_sm2_key_free(back);
+    }
+    rdg_sm2_key_free(key);
+}
+
+/* PrivateKeyInfo is version 0, OneAsymmetricKey 1; what later versions mean is not known. */
+TEST(pkcs8_of_a_later_version_is_refused) {
+    rdg_sm2_key_t *key = test_key(), *back;
+    uint8_t der[RDG_PKCS8_DER_MAX];
+    size_t len;
+    CHECK_OK(rdg_pkcs8_write(key, der, &len));
+    uint8_t *version = memmem(der, len, "\x02\x01\x00", 3);
+    CHECK(version && version < der + 6);
+    for (unsigned v = 0; v < 128; v++) {
+        version[2] = (uint8_t)v;
+        rdg_err_t err = rdg_pkcs8_read(rdg_bytes(der, len), &back);
+        CHECK_EQ(err, v <= 1 ? RDG_OK : RDG_E_MALFORMED);
+        rdg_sm2_key_free(back);
+    }
+    rdg_sm2_key_free(key);
+}
+
+/* A wrong passphrase leaves good padding once in some 256 times: what comes out then is not called damaged, as if the
+ * passphrase had been right. */
+TEST(pkcs8_that_opens_to_no_key_speaks_of_the_passphrase) {
+    uint8_t der[2 * RDG_PKCS8_DER_MAX], chance[100] = {0x31, 7};
+    rdg_sm2_key_t *back;
+    size_t len =
+        seal_by_hand(der, sizeof der, rdg_bytes_str("0123456789abcdef"), 0, rdg_bytes(chance, sizeof chance));
+    CHECK_ERR(rdg_pkcs8_import(rdg_bytes(der, len), rdg_bytes_str(PASS), &back), RDG_E_UNAUTHENTICATED);
+    CHECK_STR(rdg_err_message(RDG_E_UNAUTHENTICATED), "encrypted key: wrong passphrase, or damaged");
+    CHECK(!back);
+    CHECK_ERR(rdg_pkcs8_import(rdg_bytes(chance, sizeof chance), NONE, &back), RDG_E_NOT_FOUND);
+    chance[0] = 0x30; /* the same in the clear is what it is */
+    CHECK_ERR(rdg_pkcs8_import(rdg_bytes(chance, sizeof chance), NONE, &back), RDG_E_MALFORMED);
 }
 
 TEST(pkcs8_cut_anywhere_is_refused) {
