@@ -1,7 +1,6 @@
 /* Many messages checked with few calls of the host: each light one is checked with a host that says yes to its one
  * signature and keeps it; the kept ones are then verified together. */
 #include "core.h"
-#include <stdio.h>
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
 #include <string.h>
@@ -22,8 +21,12 @@ typedef struct keeper {
 } keeper_t;
 
 static void judge(rdg_consensus_verdict_t *v, rdg_err_t err) {
+    const char *why = err == RDG_OK ? "" : rdg_err_message(err);
+    size_t len = strlen(why);
+    if (len >= sizeof v->why) len = sizeof v->why - 1;
     v->err = err;
-    snprintf(v->why, sizeof v->why, "%s", err == RDG_OK ? "" : rdg_err_message(err));
+    memcpy(v->why, why, len);
+    v->why[len] = '\0';
 }
 
 static void verify_kept(keeper_t *k) {
