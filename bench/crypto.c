@@ -54,7 +54,8 @@ static void verify_batch(size_t keys) {
     rdg_err_t results[BATCH];
     for (size_t i = 0; i < BATCH; i++) {
         size_t k = input.next++ % keys;
-        checks[i] = (rdg_sm2_check_t){&input.pub[k], rdg_bytes(input.msg, MESSAGE_BYTES), &input.sig[k]};
+        checks[i] =
+            (rdg_sm2_check_t){&input.pub[k], rdg_bytes(input.msg, MESSAGE_BYTES), &input.sig[k], false};
     }
     rdg_sm2_verify_batch(checks, BATCH, results);
     for (size_t i = 0; i < BATCH; i++) RDG_ASSERT(results[i] == RDG_OK);

@@ -45,7 +45,7 @@ static void fast_verify(void *ctx, const rdg_sm2_check_t *checks, size_t count, 
 
 static rdg_err_t real_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out) {
     const signer_t *s = ctx;
-    return rdg_sm2_sign(real_keys[s->validator], hash->b, sizeof hash->b, out);
+    return rdg_sm2_sign_standard(real_keys[s->validator], hash->b, sizeof hash->b, out);
 }
 
 static void real_verify(void *ctx, const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results) {
@@ -108,7 +108,8 @@ bool keys_certificate_holds(const world_t *w, rdg_bytes_t encoded, rdg_phase_t p
         uint32_t index = c.votes[i].index;
         if (index >= set_count(members) || (signed_by >> index & 1)) return false;
         const rdg_sm2_public_t *key = &w->config.validators.keys[set_member(members, index)];
-        const rdg_sm2_check_t check = {key, rdg_bytes(hash.b, sizeof hash.b), &c.votes[i].signature};
+        const rdg_sm2_check_t check = {key, rdg_bytes(hash.b, sizeof hash.b), &c.votes[i].signature,
+                                       .any_s = true};
         rdg_err_t result;
         w->config.host.verify(NULL, &check, 1, &result);
         if (result != RDG_OK) return false;

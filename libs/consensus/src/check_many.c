@@ -35,7 +35,7 @@ static void verify_kept(keeper_t *k) {
     for (size_t i = 0; i < k->count; ++i) {
         results[i] = RDG_E_BAD_SIGNATURE; /* a host that leaves it unwritten has not verified */
         checks[i] = (rdg_sm2_check_t){k->kept[i].pub, rdg_bytes(k->kept[i].hash.b, RDG_HASH_BYTES),
-                                      &k->kept[i].signature};
+                                      &k->kept[i].signature, .any_s = true};
     }
     if (k->count > 0) k->host->verify(k->host->ctx, checks, k->count, results);
     for (size_t i = 0; i < k->count; ++i) {

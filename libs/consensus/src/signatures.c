@@ -15,7 +15,7 @@ rdg_err_t signatures_add(signatures_t *g, const rdg_validator_set_t *set, uint32
     g->of[i].signature = *sig;
     g->of[i].signer = signer;
     g->checks[i] = (rdg_sm2_check_t){&set->keys[signer], rdg_bytes(g->of[i].hash.b, RDG_HASH_BYTES),
-                                     &g->of[i].signature};
+                                     &g->of[i].signature, .any_s = true};
     return RDG_OK;
 }
 

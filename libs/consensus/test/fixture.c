@@ -48,7 +48,7 @@ static void fake_verify(void *ctx, const rdg_sm2_check_t *checks, size_t count, 
     }
 }
 static rdg_err_t real_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out) {
-    return rdg_sm2_sign(real_keys[(uintptr_t)ctx - 1], hash->b, sizeof hash->b, out);
+    return rdg_sm2_sign_standard(real_keys[(uintptr_t)ctx - 1], hash->b, sizeof hash->b, out);
 }
 static void real_verify(void *ctx, const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results) {
     (void)ctx;

@@ -45,7 +45,8 @@ static void finish(gathered_t *g, const rdg_sm2_check_t *checks, rdg_err_t *resu
 static rdg_err_t gather(gathered_t *g, const rdg_sm2_check_t *c, size_t index) {
     rdg_sm2_decoded_t sig;
     bool admit;
-    if (!rdg_sm2_low_s(c->sig) || !rdg_sm2_signature_decode(c->sig, &sig)) return RDG_E_BAD_SIGNATURE;
+    if (!(c->any_s || rdg_sm2_low_s(c->sig)) || !rdg_sm2_signature_decode(c->sig, &sig))
+        return RDG_E_BAD_SIGNATURE;
     const rdg_sm2_known_t *known = rdg_sm2_cache_get(c->pub, &admit);
     if (!known) return rdg_sm2_verify_unknown(c->pub, c->msg.data, c->msg.len, &sig, admit);
     g->jobs[g->count] = (rdg_sm2_sum_job_t){&known->comb, sig.s, sig.t};

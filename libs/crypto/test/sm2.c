@@ -77,7 +77,7 @@ TEST(sm2_batch_answers_for_each) {
     rdg_err_t results[3];
     for (int i = 0; i < 3; i++) {
         CHECK_OK(rdg_sm2_sign(key, "m", 1, &sig[i]));
-        checks[i] = (rdg_sm2_check_t){&pub, rdg_bytes("m", 1), &sig[i]};
+        checks[i] = (rdg_sm2_check_t){&pub, rdg_bytes("m", 1), &sig[i], false};
     }
     sig[1].b[40] ^= 1;
     rdg_sm2_verify_batch(checks, 3, results);

@@ -45,7 +45,8 @@ static void check_group(void) {
     rdg_sm2_check_t checks[GROUP];
     rdg_err_t results[GROUP];
     for (size_t i = 0; i < group.count; i++)
-        checks[i] = (rdg_sm2_check_t){&group.pub[i], rdg_bytes(group.msg[i], group.len[i]), &group.sig[i]};
+        checks[i] =
+            (rdg_sm2_check_t){&group.pub[i], rdg_bytes(group.msg[i], group.len[i]), &group.sig[i], false};
     while (!path->name || !can_run(path)) path = path->name ? path + 1 : rdg_sm2_paths;
     rdg_sm2_path_force(path++);
     rdg_sm2_verify_batch(checks, group.count, results);
@@ -319,7 +320,7 @@ TEST(sm2_batch_says_what_single_verifications_say) {
     for (int i = 0; i < MANY; i++) {
         size_t len = (size_t)rdg_random_below(rdg_test_random(), sizeof msg[i]);
         rdg_random_fill(rdg_test_random(), msg[i], sizeof msg[i]);
-        CHECK_OK(rdg_sm2_sign(keys[i % KEYS], msg[i], len, &sig[i]));
+        CHECK_OK(rdg_sm2_sign_standard(keys[i % KEYS], msg[i], len, &sig[i]));
         other[i] = pub[i % KEYS];
         switch (rdg_random_below(rdg_test_random(), 12)) {
         case 0: flip_random_bit(sig[i].b, 32); break;
@@ -330,8 +331,9 @@ TEST(sm2_batch_says_what_single_verifications_say) {
         case 5: memset(sig[i].b, 0xff, 64); break;
         default: break;
         }
-        checks[i] = (rdg_sm2_check_t){&other[i], rdg_bytes(msg[i], len), &sig[i]};
-        want[i] = rdg_sm2_verify(checks[i].pub, msg[i], len, checks[i].sig);
+        bool any_s = rdg_random_below(rdg_test_random(), 2);
+        checks[i] = (rdg_sm2_check_t){&other[i], rdg_bytes(msg[i], len), &sig[i], any_s};
+        want[i] = (any_s ? rdg_sm2_verify_standard : rdg_sm2_verify)(&other[i], msg[i], len, &sig[i]);
     }
     for (const rdg_sm2_path_t *p = rdg_sm2_paths; p->name; p++) {
         if (!can_run(p)) continue;

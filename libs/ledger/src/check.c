@@ -98,7 +98,8 @@ rdg_err_t check_signatures(const rdg_block_t *b, rdg_pool_t *pool) {
     for (uint32_t i = 0; err == RDG_OK && i < count; ++i) {
         const rdg_tx_t *tx = b->txs[i];
         if (is_pooled(pool, tx)) continue;
-        checks[unknown] = (rdg_sm2_check_t){&tx->key, rdg_bytes(tx->id.b, sizeof tx->id.b), &tx->signature};
+        checks[unknown] =
+            (rdg_sm2_check_t){&tx->key, rdg_bytes(tx->id.b, sizeof tx->id.b), &tx->signature, false};
         indexes[unknown++] = i;
     }
     if (err == RDG_OK) rdg_sm2_verify_batch(checks, unknown, results);

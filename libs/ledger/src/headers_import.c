@@ -99,7 +99,7 @@ static void collect(void *ctx, const rdg_sm2_check_t *checks, size_t count, rdg_
         t->heights[at] = t->at.height + 1;
         t->signatures[at] = *checks[i].sig;
         t->checks[at] = (rdg_sm2_check_t){checks[i].pub, rdg_bytes(t->messages[at].b, RDG_HASH_BYTES),
-                                          &t->signatures[at]};
+                                          &t->signatures[at], checks[i].any_s};
     }
 }
 

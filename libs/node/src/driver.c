@@ -7,7 +7,7 @@
 
 rdg_err_t host_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out) {
     const rdg_node_t *n = ctx;
-    return rdg_sm2_sign(n->key, hash->b, sizeof hash->b, out);
+    return rdg_sm2_sign_standard(n->key, hash->b, sizeof hash->b, out);
 }
 
 void host_verify(void *ctx, const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results) {

@@ -110,7 +110,7 @@ static void on_verify(void *arg) {
     b->count = kept;
     for (size_t i = 0; i < kept; ++i)
         b->checks[i] =
-            (rdg_sm2_check_t){&b->txs[i]->key, rdg_bytes(b->txs[i]->id.b, 32), &b->txs[i]->signature};
+            (rdg_sm2_check_t){&b->txs[i]->key, rdg_bytes(b->txs[i]->id.b, 32), &b->txs[i]->signature, false};
     rdg_sm2_verify_batch(b->checks, kept, b->results);
     for (size_t i = 0; i < kept; ++i) {
         if (b->results[i] == RDG_OK)

@@ -52,8 +52,10 @@ rdg_err_t rdg_sm2_sign(const rdg_sm2_key_t *key, const void *msg, size_t len, rd
 rdg_err_t rdg_sm2_verify(const rdg_sm2_public_t *pub, const void *msg, size_t len,
                          const rdg_sm2_signature_t *sig);
 
-/* The same for any signature the standard allows, low s or high: for signatures that others made, as in
- * certificates, TLCP and the SM2 precompile. Never for what the ledger stores. */
+/* The same with any s the standard allows, low or high, and signed in half the time: for TLCP, certificates, the
+ * SM2 precompile, votes. Never for transactions. */
+rdg_err_t rdg_sm2_sign_standard(const rdg_sm2_key_t *key, const void *msg, size_t len,
+                                rdg_sm2_signature_t *out);
 rdg_err_t rdg_sm2_verify_standard(const rdg_sm2_public_t *pub, const void *msg, size_t len,
                                   const rdg_sm2_signature_t *sig);
 
@@ -63,6 +65,7 @@ typedef struct rdg_sm2_check {
     const rdg_sm2_public_t *pub;
     rdg_bytes_t msg;
     const rdg_sm2_signature_t *sig;
+    bool any_s; /* results[i] is what rdg_sm2_verify_standard says */
 } rdg_sm2_check_t;
 void rdg_sm2_verify_batch(const rdg_sm2_check_t *checks, size_t count, rdg_err_t *results);
 

@@ -27,10 +27,6 @@ rdg_err_t rdg_sm2_encrypt(const rdg_sm2_public_t *pub, uint8_t out[RDG_SM2_CIPHE
 rdg_err_t rdg_sm2_decrypt(const rdg_sm2_key_t *key, uint8_t out[RDG_SM2_PLAINTEXT_MAX], size_t *out_len,
                           rdg_bytes_t ciphertext);
 
-/* As rdg_sm2_sign, but any s the standard allows: half the time, for peers that do not ask for low s. */
-rdg_err_t rdg_sm2_sign_standard(const rdg_sm2_key_t *key, const void *msg, size_t len,
-                                rdg_sm2_signature_t *out);
-
 /* Between r‖s and the DER of SEQUENCE { INTEGER r, INTEGER s }, strictly: one DER per signature. From DER
  * gives MALFORMED for anything but the one canonical form with 0 <= r, s < 2^256. */
 size_t rdg_sm2_signature_to_der(const rdg_sm2_signature_t *sig, uint8_t out[RDG_SM2_DER_MAX]);
