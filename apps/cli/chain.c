@@ -287,6 +287,23 @@ static rdg_err_t validator(cli_t *cli) {
     return finish_validators(cli, name, adds || removes, answer);
 }
 
+/* How far the node that answers has caught up, as one line. */
+static void put_progress(json_t *answer) {
+    const json_t *s = json_object_get(answer, "sync");
+    char line[200];
+    json_int_t chunks = json_integer_value(json_object_get(s, "chunks_total"));
+    if (!s || strcmp(out_text(s, "phase"), "idle") == 0) return;
+    int len = snprintf(line, sizeof line, "%s, height %lld of %lld, headers to %lld", out_text(s, "phase"),
+                       (long long)json_integer_value(json_object_get(s, "height")),
+                       (long long)json_integer_value(json_object_get(s, "target")),
+                       (long long)json_integer_value(json_object_get(s, "headers")));
+    if (chunks > 0 && len > 0 && (size_t)len < sizeof line)
+        snprintf(line + len, sizeof line - (size_t)len, ", chunk %lld of %lld of the snapshot at %lld",
+                 (long long)json_integer_value(json_object_get(s, "chunks")), (long long)chunks,
+                 (long long)json_integer_value(json_object_get(s, "snapshot")));
+    json_object_set_new(answer, "catching_up", json_string(line));
+}
+
 static rdg_err_t consensus(cli_t *cli) {
     json_t *answer = NULL, *block;
     size_t i;
@@ -297,9 +314,11 @@ static rdg_err_t consensus(cli_t *cli) {
         json_decref(answer);
         return RDG_OK;
     }
+    put_progress(answer);
     out_fields(answer, COLUMNS("Protocol=protocol", "Epoch=epoch", "View=view", "Leader=leader",
                                "Quorum=quorum", "Height=height", "Certified height=checkpoint_height",
-                               "Equivocations=evidence_count", "Next epoch from=pending.first_height"));
+                               "Equivocations=evidence_count", "Next epoch from=pending.first_height",
+                               "Catching up=catching_up", "Ledger on snapshot at=sync.base_height"));
     printf("\n");
     out_table(json_object_get(answer, "validators"),
               COLUMNS("VALIDATOR=name", "WEIGHT=weight", "CONNECTED=connected", "HEIGHT=height", "LAG=lag"));

@@ -20,6 +20,9 @@ static const rdg_option_t options[] = {
     {"pool-transactions", RDG_OPT_U64, "20000", "transactions that may wait", false, 1, 10000000},
     {"pool-bytes", RDG_OPT_SIZE, "32MiB", "their bytes", false, 1 << 16, 1ull << 40},
     {"pool-per-sender", RDG_OPT_U64, "10000", "transactions of one sender that may wait", false, 1, 10000000},
+    {"snapshot-gap", RDG_OPT_U64, "10000",
+     "blocks behind from which on a snapshot is taken instead of all blocks (docs/sync.md)", false, 1,
+     UINT64_MAX},
     {"log-level", RDG_OPT_STRING, "info", "debug, info, warn or error", false, 0, 0},
 };
 
@@ -49,6 +52,7 @@ static int run(const rdg_config_t *c) {
         .pool_count = rdg_config_u64(c, "pool-transactions"),
         .pool_bytes = rdg_config_u64(c, "pool-bytes"),
         .pool_per_sender = rdg_config_u64(c, "pool-per-sender"),
+        .snapshot_gap = rdg_config_u64(c, "snapshot-gap"),
     };
     rdg_node_t *node = NULL;
     int status = 0;

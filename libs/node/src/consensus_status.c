@@ -116,6 +116,7 @@ rdg_err_t consensus_status_json(void *node, json_t **out) {
                   "view_timeout_ms", (json_int_t)e->view_timeout_ms, "rotate_every",
                   (json_int_t)e->rotate_every));
     json_object_set_new(s, "validators", validators_json(n, e, head.height));
+    json_object_set_new(s, "sync", sync_json(n, &head));
     json_object_set_new(s, "view_changes", views_json(&n->history));
     json_object_set_new(s, "evidence", evidence_json(&n->history));
     json_object_set_new(s, "evidence_count", json_integer((json_int_t)n->history.evidence_next));

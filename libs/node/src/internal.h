@@ -8,8 +8,8 @@
 #include "ridge/base/list.h"
 #include "ridge/base/metrics.h"
 #include "ridge/consensus/consensus.h"
-#include "ridge/ledger/ledger.h"
 #include "ridge/ledger/order.h"
+#include "ridge/ledger/snapshot.h"
 #include "ridge/net/http_server.h"
 #include "ridge/net/loop.h"
 #include "ridge/node/node.h"
@@ -19,9 +19,32 @@
 #define NODE_FRAME_MAX (RDG_CONSENSUS_MESSAGE_MAX + 1024)
 #define NODE_VALIDATED_MAX 32
 
-enum { MSG_CONSENSUS = RDG_P2P_TYPE_FIRST, MSG_TXS, MSG_STATUS, MSG_BLOCKS_GET, MSG_BLOCKS };
+enum {
+    MSG_CONSENSUS = RDG_P2P_TYPE_FIRST,
+    MSG_TXS,
+    MSG_STATUS,
+    MSG_BLOCKS_GET,
+    MSG_BLOCKS,
+    MSG_HEADERS_GET,
+    MSG_HEADERS,
+    MSG_SNAPSHOT_GET,
+    MSG_SNAPSHOT,
+    MSG_CHUNK_GET,
+    MSG_CHUNK
+};
 
-typedef enum job_kind { JOB_PROPOSE, JOB_VALIDATE, JOB_APPLY, JOB_CHECKPOINT, JOB_IMPORT } job_kind_t;
+typedef enum job_kind {
+    JOB_PROPOSE,
+    JOB_VALIDATE,
+    JOB_APPLY,
+    JOB_CHECKPOINT,
+    JOB_IMPORT,
+    JOB_HEADERS,
+    JOB_MANIFEST,
+    JOB_CHUNK,
+    JOB_FINISH,
+    JOB_SWEEP
+} job_kind_t;
 
 /* One piece of work on the ledger lane. Owned by the lane until its done function has run. */
 typedef struct job {
@@ -33,7 +56,7 @@ typedef struct job {
     bool verified, allow_empty;
     uint32_t proposer; /* JOB_PROPOSE */
     size_t txs;        /* JOB_APPLY: of the block */
-    size_t peer;       /* JOB_IMPORT */
+    size_t peer;       /* JOB_IMPORT to JOB_CHUNK: who gave it */
     rdg_buf_t bytes;   /* proposal, or the blocks of an import; filled by JOB_PROPOSE */
     rdg_buf_t seal;
     rdg_err_t err;
@@ -83,15 +106,81 @@ typedef struct gossip {
     unsigned oldest_ticks;
 } gossip_t;
 
-typedef struct sync {
-    bool active, importing; /* importing: the peer has answered, its blocks are on the lane */
+/* What this node gives to laggards: heights that are kept readable, and one snapshot in a file. */
+#define GIVER_PINS 3
+typedef enum giver_state { GIVER_NONE, GIVER_BUILDING, GIVER_READY } giver_state_t;
+typedef struct giver {
+    rdg_snapshot_pin_t
+        *pins[GIVER_PINS];      /* the latest first: multiples of SYNC_PIN_EVERY, and the head at the start */
+    bool certified[GIVER_PINS]; /* nobody could verify a snapshot of the others */
+    uint8_t serving[RDG_P2P_PEERS_MAX]; /* answers that are being made */
+    giver_state_t state;
+    uint64_t height, used_ms;
+    rdg_snapshot_export_t *export;
+    int fd;
+    uint64_t written;
+    rdg_buf_t manifest;
+    uint32_t chunk_count, chunk_room;
+    struct giver_chunk {
+        uint64_t offset;
+        uint32_t len;
+    } * chunks;
+    uint32_t frame_left, frames; /* of the frame that is being written; before it */
+    bool stepping;
+    rdg_err_t err;
+} giver_t;
+
+#define SYNC_PIN_EVERY 64 /* heights */
+#define SYNC_RANGES 4     /* of blocks, asked for at once */
+#define SYNC_CHUNKS 4     /* of a snapshot */
+
+typedef enum sync_phase { SYNC_IDLE, SYNC_HEADERS, SYNC_SNAPSHOT, SYNC_BODIES } sync_phase_t;
+typedef enum piece_state { PIECE_FREE, PIECE_ASKED, PIECE_HERE, PIECE_TAKING } piece_state_t;
+
+/* A range of blocks, or a chunk: asked of one peer, kept until its turn has come. */
+typedef struct piece {
+    piece_state_t state;
+    uint64_t from; /* height, or number of the chunk */
+    uint32_t count;
     size_t peer;
-    uint64_t target, from, asked_ms;
+    uint64_t asked_ms;
+    rdg_buf_t bytes;
+} piece_t;
+
+typedef enum provider_state {
+    PROVIDER_UNKNOWN,
+    PROVIDER_ASKED,
+    PROVIDER_READY,
+    PROVIDER_GONE
+} provider_state_t;
+
+typedef struct sync {
+    sync_phase_t phase;
+    uint64_t target, started; /* heights */
     uint64_t peer_height[RDG_P2P_PEERS_MAX], peer_epoch[RDG_P2P_PEERS_MAX];
+    uint64_t bodies_from[RDG_P2P_PEERS_MAX]; /* a peer has the bodies from there on */
+    uint64_t pins[RDG_P2P_PEERS_MAX][GIVER_PINS];
     uint64_t avoid_until_ms[RDG_P2P_PEERS_MAX];
-    bool serving[RDG_P2P_PEERS_MAX];
     bool greeted[RDG_P2P_PEERS_MAX]; /* has told its height since the link is up */
     uint64_t behind_since_ms, last_height;
+    /* headers */
+    bool for_snapshot, taking_headers;
+    size_t header_peer, header_last; /* SIZE_MAX: nobody is asked; who was asked last */
+    uint64_t header_asked_ms;
+    /* snapshot */
+    uint64_t snapshot_height, provider_seen_ms, snapshot_started_ms;
+    uint64_t import_height; /* of the import that is under way; 0: none */
+    provider_state_t providers[RDG_P2P_PEERS_MAX];
+    uint64_t provider_asked_ms[RDG_P2P_PEERS_MAX];
+    rdg_snapshot_import_t *import; /* the lane's; looked at here while it has no job of it */
+    bool opening, finishing, sweeping;
+    size_t manifest_peer;
+    rdg_hash_t manifest;
+    uint32_t chunk_next, chunk_count;
+    piece_t chunks[SYNC_CHUNKS];
+    /* bodies */
+    bool importing;
+    piece_t ranges[SYNC_RANGES];
 } sync_t;
 
 /* Questions for a read index: HTTP threads draw tickets, the loop asks the core for all that wait at once. */
@@ -146,6 +235,7 @@ struct rdg_node {
     proposing_t proposing;
     gossip_t gossip;
     sync_t sync;
+    giver_t giver;
     reads_t reads;
     transfer_t transfer;
     uint64_t leaving_ms; /* since when it hands the lead over, to stop then */
@@ -161,7 +251,12 @@ struct rdg_node {
     pthread_mutex_t lock;
     struct {
         rdg_consensus_status_t consensus;
-        bool linked[RDG_P2P_PEERS_MAX], syncing, halted;
+        bool linked[RDG_P2P_PEERS_MAX], halted;
+        struct {
+            sync_phase_t phase;
+            uint64_t started, target, snapshot_height, base_height;
+            uint32_t chunk_next, chunk_count;
+        } sync;
         uint64_t peer_height[RDG_P2P_PEERS_MAX];
         char halted_why[RDG_ERROR_TEXT_MAX];
     } seen;
@@ -171,6 +266,8 @@ struct rdg_node {
     rdg_metric_t *m_blocks, *m_txs, *m_height, *m_pool, *m_dropped, *m_refused, *m_apply_ms, *m_tx_wait_ms;
     rdg_metric_t *m_view, *m_epoch, *m_view_changes, *m_evidence, *m_voting, *m_validators, *m_lag,
         *m_pending;
+    rdg_metric_t *m_sync_headers, *m_sync_chunks, *m_sync_blocks, *m_sync_snapshots, *m_sync_blamed,
+        *m_sync_given;
     rdg_metric_t *m_links, *m_links_refused, *m_links_total, *m_links_resumed;
     uint64_t links_refused, links_total, links_resumed; /* of those that the metrics have */
 };
@@ -251,17 +348,70 @@ void gossip_tick(rdg_node_t *n);
 void gossip_link_up(rdg_node_t *n,
                     size_t peer); /* a restarted peer's pool is empty: it gets what waits here */
 
-/* sync.c: sealed blocks from peers that are ahead */
+/* sync.c: catching up with peers that are ahead. docs/sync.md */
+rdg_err_t sync_open(rdg_node_t *n);
+void sync_close(rdg_node_t *n); /* before the ledger */
 void sync_behind(rdg_node_t *n, size_t peer, uint64_t height);
 void sync_link_up(rdg_node_t *n, size_t peer);
+void sync_link_down(rdg_node_t *n, size_t peer);
+void sync_forget_peer(rdg_node_t *n, size_t peer); /* its place is another's from now on */
 void sync_status(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
-void sync_serve(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
-void sync_blocks(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
-void sync_imported(rdg_node_t *n, const job_t *job);
 void sync_announce(rdg_node_t *n, size_t peer); /* SIZE_MAX: to all */
 void sync_tick(rdg_node_t *n);
-/* Applies the blocks of a BLOCKS message; runs on a worker. */
-rdg_err_t sync_import(rdg_node_t *n, rdg_bytes_t bytes);
+void sync_step(rdg_node_t *n); /* asks for what can be asked for */
+void sync_end(rdg_node_t *n, const char *why);
+/* The ledger's head is another one, and not by agreement. */
+void sync_advanced(rdg_node_t *n);
+/* It lied, or is too slow: named in the log, and not asked for a while. what: what it was asked for. */
+void sync_blame(rdg_node_t *n, size_t peer, const char *what, rdg_err_t err, const char *why);
+bool sync_may_ask(const rdg_node_t *n, size_t peer, uint64_t now);
+const char *sync_phase_name(sync_phase_t phase);
+uint64_t sync_head(rdg_node_t *n);
+
+/* sync_headers.c */
+void headers_step(rdg_node_t *n);
+void headers_receive(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
+void headers_taken(rdg_node_t *n, const job_t *job);
+void headers_drop_peer(rdg_node_t *n, size_t peer);
+void headers_tick(rdg_node_t *n, uint64_t now);
+
+/* sync_snapshot.c */
+/* Height of the snapshot that most peers offer above `above`; 0: none does. */
+uint64_t snapshot_offer(const rdg_node_t *n, uint64_t above, uint64_t now);
+bool snapshot_is_busy(const rdg_node_t *n); /* the lane has a job of the import */
+void snapshot_start(rdg_node_t *n);
+void snapshot_step(rdg_node_t *n);
+void snapshot_manifest(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
+void snapshot_chunk(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
+rdg_err_t snapshot_run(rdg_node_t *n, job_t *job); /* on a worker */
+void snapshot_job_done(rdg_node_t *n, const job_t *job);
+void snapshot_drop_peer(rdg_node_t *n, size_t peer);
+void snapshot_tick(rdg_node_t *n, uint64_t now);
+void snapshot_leave(rdg_node_t *n);
+
+/* sync_bodies.c */
+void bodies_step(rdg_node_t *n);
+void bodies_receive(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
+rdg_err_t bodies_import(rdg_node_t *n, job_t *job); /* on a worker */
+void bodies_imported(rdg_node_t *n, const job_t *job);
+void bodies_drop_peer(rdg_node_t *n, size_t peer);
+void bodies_tick(rdg_node_t *n, uint64_t now);
+void bodies_leave(rdg_node_t *n);
+
+/* giver.c, giver_snapshot.c: what laggards get from this node */
+void giver_open(rdg_node_t *n);
+void giver_close(rdg_node_t *n);
+/* After each block; any: also of a height that is no multiple of SYNC_PIN_EVERY. */
+void giver_pin(rdg_node_t *n, bool any);
+/* Height of a pin of which a snapshot can be had; 0: there is none. */
+uint64_t giver_offer(rdg_node_t *n, size_t pin);
+void giver_blocks(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
+void giver_headers(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
+void giver_snapshot(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
+void giver_chunk(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
+void giver_tick(rdg_node_t *n, uint64_t now);
+/* Reads chunk `index` of the file; runs on a worker. UNAVAILABLE. */
+rdg_err_t giver_read_chunk(const giver_t *g, uint32_t index, rdg_buf_t *out);
 
 /* Path of a file that the node's directory must hold. NOT_FOUND. */
 rdg_err_t node_file(rdg_node_t *n, const char *name, char *path, size_t size);
@@ -276,6 +426,7 @@ bool peer_is_empty(const rdg_p2p_peer_t *p);
 /* status.c */
 void status_refresh(rdg_node_t *n);
 rdg_err_t status_json(void *node, json_t **out); /* any thread, as the next */
+json_t *sync_json(rdg_node_t *n, const rdg_ledger_head_t *head);
 rdg_err_t consensus_status_json(void *node, json_t **out);
 /* http.c */
 rdg_err_t http_open(rdg_node_t *n);

@@ -57,7 +57,12 @@ static rdg_err_t run_job(job_t *job) {
     case JOB_VALIDATE: return rdg_ledger_validate(n->ledger, n->pool, rdg_buf_view(&job->bytes), wall);
     case JOB_APPLY: return run_apply(job);
     case JOB_CHECKPOINT: return rdg_ledger_checkpoint(n->ledger, job->height, rdg_buf_view(&job->seal));
-    case JOB_IMPORT: return sync_import(n, rdg_buf_view(&job->bytes));
+    case JOB_IMPORT: return bodies_import(n, job);
+    case JOB_HEADERS: return rdg_headers_import(n->ledger, rdg_buf_view(&job->bytes), &job->height);
+    case JOB_MANIFEST:
+    case JOB_CHUNK:
+    case JOB_FINISH:
+    case JOB_SWEEP: return snapshot_run(n, job);
     }
     return RDG_E_INTERNAL;
 }
@@ -144,6 +149,7 @@ static void done_apply(rdg_node_t *n, job_t *job) {
     rdg_metric_set(n->m_height, (int64_t)job->height);
     rdg_log(RDG_LOG_DEBUG, "node.block", RDG_U64("height", job->height), RDG_HEX("hash", job->digest.b, 32));
     proposing_count(n, job->txs);
+    giver_pin(n, false);
     (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_EXECUTED,
                                                   .height = job->height,
                                                   .last_height = epoch_last_height(n),
@@ -168,7 +174,12 @@ static void on_done(void *arg) {
                 rdg_log(RDG_LOG_ERROR, "node.checkpoint_refused", RDG_U64("height", job->height),
                         RDG_STR("why", job->why));
             break;
-        case JOB_IMPORT: sync_imported(n, job); break;
+        case JOB_IMPORT: bodies_imported(n, job); break;
+        case JOB_HEADERS: headers_taken(n, job); break;
+        case JOB_MANIFEST:
+        case JOB_CHUNK:
+        case JOB_FINISH:
+        case JOB_SWEEP: snapshot_job_done(n, job); break;
         }
         status_refresh(n);
         driver_try_propose(n);

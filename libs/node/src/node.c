@@ -19,8 +19,14 @@ static void on_message(void *ctx, size_t peer, uint8_t type, rdg_bytes_t bytes) 
         if (!n->seen.halted) gossip_receive(n, bytes);
         break;
     case MSG_STATUS: sync_status(n, peer, bytes); break;
-    case MSG_BLOCKS_GET: sync_serve(n, peer, bytes); break;
-    case MSG_BLOCKS: sync_blocks(n, peer, bytes); break;
+    case MSG_BLOCKS_GET: giver_blocks(n, peer, bytes); break;
+    case MSG_BLOCKS: bodies_receive(n, peer, bytes); break;
+    case MSG_HEADERS_GET: giver_headers(n, peer, bytes); break;
+    case MSG_HEADERS: headers_receive(n, peer, bytes); break;
+    case MSG_SNAPSHOT_GET: giver_snapshot(n, peer, bytes); break;
+    case MSG_SNAPSHOT: snapshot_manifest(n, peer, bytes); break;
+    case MSG_CHUNK_GET: giver_chunk(n, peer, bytes); break;
+    case MSG_CHUNK: snapshot_chunk(n, peer, bytes); break;
     default: rdg_metric_add(n->m_refused, 1);
     }
 }
@@ -32,6 +38,8 @@ static void on_link(void *ctx, size_t peer, bool up) {
         gossip_link_up(n, peer);
         uint32_t validator = rdg_validators_find(&n->epoch.validators, &n->peers[peer].key);
         (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_LINKED, .from = validator});
+    } else {
+        sync_link_down(n, peer);
     }
     status_refresh(n);
 }
@@ -103,6 +111,18 @@ static rdg_err_t open_metrics(rdg_node_t *n) {
         rdg_metrics_gauge(n->metrics, "ridge_consensus_validators", "validators of the epoch", NULL);
     n->m_lag = rdg_metrics_gauge(n->metrics, "ridge_consensus_lag_blocks",
                                  "blocks from this ledger's head to the highest that a peer tells of", NULL);
+    n->m_sync_headers = rdg_metrics_counter(n->metrics, "ridge_sync_headers_total",
+                                            "headers verified ahead of their blocks", NULL);
+    n->m_sync_blocks = rdg_metrics_counter(n->metrics, "ridge_sync_blocks_total",
+                                           "blocks fetched from peers and applied", NULL);
+    n->m_sync_chunks =
+        rdg_metrics_counter(n->metrics, "ridge_sync_chunks_total", "chunks of snapshots imported", NULL);
+    n->m_sync_snapshots = rdg_metrics_counter(n->metrics, "ridge_sync_snapshots_total",
+                                              "snapshots that became the state", NULL);
+    n->m_sync_blamed = rdg_metrics_counter(n->metrics, "ridge_sync_blamed_total",
+                                           "answers of peers that were wrong or came too late", NULL);
+    n->m_sync_given = rdg_metrics_counter(n->metrics, "ridge_sync_given_total",
+                                          "answers given to peers that catch up", NULL);
     n->m_pending = rdg_metrics_gauge(n->metrics, "ridge_consensus_epoch_last_height",
                                      "last height of the epoch; 0 while no change is pending", NULL);
     return RDG_OK;
@@ -162,6 +182,7 @@ static rdg_err_t open_all(rdg_node_t *n) {
     RDG_TRY(peers_load(n));
     RDG_TRY(gossip_open(n));
     RDG_TRY(history_open(n));
+    RDG_TRY(sync_open(n));
     RDG_TRY(epoch_open(n));
     RDG_TRY(rdg_timer_new(n->loop, on_tick, n, &n->tick));
     RDG_TRY(credentials_load(n));
@@ -186,6 +207,7 @@ rdg_err_t rdg_node_open(const rdg_node_options_t *options, rdg_node_t **out) {
      * consensus messages only cost memory. */
     (void)setenv("UV_THREADPOOL_SIZE", "3", 0);
     n->options = *options;
+    n->giver.fd = -1;
     n->started_ms = rdg_mono_ms(rdg_clock_system());
     rdg_list_init(&n->lane.jobs);
     pthread_mutex_init(&n->lock, NULL);
@@ -241,6 +263,7 @@ void rdg_node_close(rdg_node_t *n) {
     if (n->tick) rdg_timer_free(n->tick);
     epoch_close(n);
     rdg_loop_free(n->loop); /* waits for the workers' jobs */
+    sync_close(n);
     rdg_pool_free(n->pool);
     rdg_ledger_close(n->ledger);
     rdg_tlcp_identity_unref(n->credentials.identity);

@@ -99,10 +99,8 @@ static size_t find(const rdg_p2p_peer_t *list, size_t count, const rdg_sm2_publi
 }
 
 static void reset_place(rdg_node_t *n, size_t i) {
-    n->sync.peer_height[i] = n->sync.peer_epoch[i] = n->sync.avoid_until_ms[i] = 0;
-    n->sync.greeted[i] = false;
+    sync_forget_peer(n, i);
     inbox_forget(n->inbox, i);
-    if (n->sync.active && n->sync.peer == i && !n->sync.importing) n->sync.active = false;
 }
 
 /* Who stays keeps its place, who is gone leaves it empty, who is new takes the first empty one. */

@@ -30,7 +30,12 @@ void status_refresh(rdg_node_t *n) {
         n->seen.linked[i] = rdg_p2p_connected(n->p2p, i);
         n->seen.peer_height[i] = n->sync.peer_height[i];
     }
-    n->seen.syncing = n->sync.active;
+    n->seen.sync.phase = n->sync.phase;
+    n->seen.sync.started = n->sync.started;
+    n->seen.sync.target = n->sync.target;
+    n->seen.sync.snapshot_height = n->sync.snapshot_height;
+    n->seen.sync.chunk_next = n->sync.chunk_next;
+    n->seen.sync.chunk_count = n->sync.chunk_count;
     pthread_mutex_unlock(&n->lock);
     refresh_metrics(n);
     rdg_metric_set(n->m_pool, (int64_t)rdg_pool_count(n->pool));
@@ -75,6 +80,19 @@ static json_t *consensus_json(const rdg_node_t *n) {
     return o;
 }
 
+/* With the node's lock held. */
+json_t *sync_json(rdg_node_t *n, const rdg_ledger_head_t *head) {
+    bool runs = n->seen.sync.phase != SYNC_IDLE, chunks = n->seen.sync.phase == SYNC_SNAPSHOT;
+    return json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "phase", sync_phase_name(n->seen.sync.phase), "from",
+        (json_int_t)(runs ? n->seen.sync.started : head->height), "height", (json_int_t)head->height,
+        "headers", (json_int_t)rdg_headers_known(n->ledger), "target",
+        (json_int_t)(runs ? n->seen.sync.target : head->height), "snapshot",
+        (json_int_t)(chunks ? n->seen.sync.snapshot_height : 0), "chunks",
+        (json_int_t)(chunks ? n->seen.sync.chunk_next : 0), "chunks_total",
+        (json_int_t)(chunks ? n->seen.sync.chunk_count : 0), "base_height", (json_int_t)head->base_height);
+}
+
 rdg_err_t status_json(void *node, json_t **out) {
     rdg_node_t *n = node;
     rdg_ledger_head_t head;
@@ -96,7 +114,8 @@ rdg_err_t status_json(void *node, json_t **out) {
     pthread_mutex_lock(&n->lock);
     json_object_set_new(s, "consensus", consensus_json(n));
     json_object_set_new(s, "peers", peers_json(n));
-    json_object_set_new(s, "syncing", json_boolean(n->seen.syncing));
+    json_object_set_new(s, "syncing", json_boolean(n->seen.sync.phase != SYNC_IDLE));
+    json_object_set_new(s, "sync", sync_json(n, &head));
     json_object_set_new(s, "halted", n->seen.halted ? json_string(n->seen.halted_why) : json_null());
     pthread_mutex_unlock(&n->lock);
     *out = s;

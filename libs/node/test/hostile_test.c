@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define LIAR 3
+#define KINDS (MSG_CHUNK - RDG_P2P_TYPE_FIRST + 1)
 #define CAPTURED_MAX 64
 #define SLICE_MS 40
 #define RUN_MS 3000
@@ -53,7 +54,7 @@ static void say(liar_t *l, size_t to, uint8_t type, const void *data, size_t len
 static void say_random(liar_t *l, size_t to) {
     size_t len = below(4) ? below(300) : below(sizeof l->junk);
     rdg_random_fill(rdg_test_random(), l->junk, len);
-    say(l, to, (uint8_t)(RDG_P2P_TYPE_FIRST + below(7)), l->junk, len);
+    say(l, to, (uint8_t)(RDG_P2P_TYPE_FIRST + below(KINDS + 2)), l->junk, len);
 }
 
 /* A real message with bytes changed, cut, or under another type. */
@@ -64,14 +65,17 @@ static void say_mutated(liar_t *l, size_t to) {
     memcpy(l->junk, l->captured[from].bytes.data, len);
     for (uint64_t i = below(4); i > 0; --i) l->junk[below(len)] ^= (uint8_t)(1 + below(255));
     if (below(4) == 0) len = below(len);
-    uint8_t type = below(5) ? l->captured[from].type : (uint8_t)(RDG_P2P_TYPE_FIRST + below(5));
+    uint8_t type = below(5) ? l->captured[from].type : (uint8_t)(RDG_P2P_TYPE_FIRST + below(KINDS));
     say(l, to, type, l->junk, len);
 }
 
 static void say_height(liar_t *l, size_t to) {
-    uint8_t message[8];
-    rdg_store_be64(message, below(2) ? UINT64_MAX : below(1000));
-    say(l, to, MSG_STATUS, message, sizeof message);
+    uint8_t message[48] = {0};
+    rdg_store_be64(message, below(3) == 0 ? UINT64_MAX : below(2) ? below(100) : below(100000));
+    rdg_store_be64(message + 16, below(3) ? 0 : below(1000)); /* bodies from there on */
+    for (size_t at = 24; at < sizeof message; at += 8)
+        rdg_store_be64(message + at, below(2) ? UINT64_MAX : below(100000));
+    say(l, to, MSG_STATUS, message, below(8) ? sizeof message - 8 * below(4) : below(sizeof message));
 }
 
 static void ask_blocks(liar_t *l, size_t to) {
@@ -79,6 +83,19 @@ static void ask_blocks(liar_t *l, size_t to) {
     rdg_store_be64(message, below(3) ? below(20) : UINT64_MAX - below(3));
     rdg_store_be32(message + 8, below(2) ? UINT32_MAX : (uint32_t)below(100));
     say(l, to, MSG_BLOCKS_GET, message, sizeof message);
+}
+
+/* Of heights that it offers, that it has, and that nobody has. */
+static void ask_snapshot(liar_t *l, size_t to) {
+    uint8_t message[12];
+    rdg_store_be64(message, below(4) ? 64 * below(3) : UINT64_MAX - below(3));
+    rdg_store_be32(message + 8, below(2) ? 0 : (uint32_t)below(UINT32_MAX));
+    if (below(3) == 0) rdg_store_be64(message, 1 + below(20));
+    switch (below(3)) {
+    case 0: say(l, to, MSG_HEADERS_GET, message, 8); break;
+    case 1: say(l, to, MSG_SNAPSHOT_GET, message, 8); break;
+    default: say(l, to, MSG_CHUNK_GET, message, 12);
+    }
 }
 
 /* Counts that promise more than there is, and a great number of empty entries. */
@@ -89,8 +106,9 @@ static void say_empty_entries(liar_t *l, size_t to) {
 }
 
 static void on_send(void *arg) {
-    static void (*const lies[])(liar_t *, size_t) = {say_random, say_mutated, say_mutated,      say_mutated,
-                                                     say_height, ask_blocks,  say_empty_entries};
+    static void (*const lies[])(liar_t *, size_t) = {say_random,  say_mutated,      say_mutated,
+                                                     say_mutated, ask_snapshot,     say_height,
+                                                     ask_blocks,  say_empty_entries};
     liar_t *l = arg;
     for (int i = 0; i < 4; ++i) lies[below(sizeof lies / sizeof lies[0])](l, below(LIAR));
 }
@@ -189,7 +207,8 @@ TEST(a_validator_that_lies_in_every_message_harms_no_other) {
     }
     CHECK(l.sent > 500);
     CHECK(l.received[MSG_CONSENSUS] > 0 && l.received[MSG_TXS] > 0 && l.received[MSG_STATUS] > 0);
-    CHECK(l.received[MSG_BLOCKS_GET] > 0 && l.received[MSG_BLOCKS] > 0);
+    CHECK(l.received[MSG_BLOCKS_GET] + l.received[MSG_HEADERS_GET] > 0 && l.received[MSG_BLOCKS] > 0);
+    CHECK(l.received[MSG_HEADERS] > 0 && l.received[MSG_SNAPSHOT] > 0 && l.received[MSG_CHUNK] > 0);
     rdg_timer_stop(l.send);
     run_slice(&l, 20);
     for (size_t i = 0; i < sent; ++i) json_decref(cluster_receipt(&l.c, i % LIAR, &ids[i]));

@@ -29,6 +29,7 @@ extern "C" {
 #define RDG_NODE_LANE_MAX 256
 #define RDG_NODE_VERIFY_MAX 8192
 #define RDG_NODE_VERIFY_BYTES (8u << 20)
+#define RDG_NODE_SNAPSHOT_GAP 10000
 #define RDG_NODE_EXIT_RESTART 5
 
 typedef struct rdg_node rdg_node_t;
@@ -40,6 +41,9 @@ typedef struct rdg_node_options {
     size_t memory_bytes;         /* of the store */
     unsigned execution_threads;  /* of a block's transactions; 1: serial, 0: the cores, at most 4 */
     size_t pool_count, pool_bytes, pool_per_sender;
+    /* A node that is so many blocks behind takes a snapshot and the blocks after it, and has no bodies below
+     * (docs/sync.md). 0: RDG_NODE_SNAPSHOT_GAP; UINT64_MAX: only when no peer has the bodies any more. */
+    uint64_t snapshot_gap;
 } rdg_node_options_t;
 
 /* Opens everything and listens; the node acts only in run. CORRUPT, CONFLICT (another chain's ledger),

@@ -1,0 +1,220 @@
+/* Sealed blocks from several peers at once. BLOCKS_GET = from u64, count u32. BLOCKS = (proposal, seal, checkpoint)*,
+ * each with a u32 length in front; an empty one says that the peer has none. At most SYNC_RANGES ranges are asked for or
+ * wait for their turn; they are applied in order, and each block is verified by its seal before anything is executed. */
+#include "internal.h"
+#include "ridge/base/alloc.h"
+#include "ridge/base/log.h"
+#include <string.h>
+
+#define RANGE_BLOCKS 64
+#define RANGES_A_PEER 2
+#define ANSWER_MS 5000
+
+static size_t load_of(const rdg_node_t *n, size_t peer) {
+    size_t count = 0;
+    for (size_t i = 0; i < SYNC_RANGES; ++i)
+        count += n->sync.ranges[i].state == PIECE_ASKED && n->sync.ranges[i].peer == peer;
+    return count;
+}
+
+/* Who has all of it and the least to do; else who has its beginning. */
+static size_t choose(const rdg_node_t *n, uint64_t from, uint64_t now) {
+    size_t best = SIZE_MAX, best_load = RANGES_A_PEER;
+    for (size_t i = 0; i < n->peer_count; ++i) {
+        const sync_t *s = &n->sync;
+        if (!sync_may_ask(n, i, now) || s->peer_height[i] < from || s->bodies_from[i] > from) continue;
+        size_t load = load_of(n, i);
+        if (load < best_load ||
+            (best != SIZE_MAX && load == best_load && s->peer_height[i] > s->peer_height[best]))
+            best = i, best_load = load;
+    }
+    return best;
+}
+
+static void ask(rdg_node_t *n, piece_t *p, uint64_t from, uint32_t count, uint64_t now) {
+    uint8_t message[12];
+    size_t peer = choose(n, from, now);
+    if (peer == SIZE_MAX) return;
+    rdg_store_be64(message, from);
+    rdg_store_be32(message + 8, count);
+    if (rdg_p2p_send(n->p2p, peer, MSG_BLOCKS_GET, rdg_bytes(message, sizeof message)) != RDG_OK) return;
+    p->state = PIECE_ASKED;
+    p->from = from, p->count = count, p->peer = peer, p->asked_ms = now;
+}
+
+static piece_t *at_or_behind(sync_t *s, uint64_t from) {
+    piece_t *best = NULL;
+    for (size_t i = 0; i < SYNC_RANGES; ++i) {
+        piece_t *p = &s->ranges[i];
+        if (p->state == PIECE_FREE || p->from + p->count <= from) continue;
+        if (!best || p->from < best->from) best = p;
+    }
+    return best;
+}
+
+static piece_t *free_range(sync_t *s) {
+    for (size_t i = 0; i < SYNC_RANGES; ++i)
+        if (s->ranges[i].state == PIECE_FREE) return &s->ranges[i];
+    return NULL;
+}
+
+static void clear(piece_t *p) {
+    p->state = PIECE_FREE;
+    rdg_buf_fini(&p->bytes);
+    rdg_buf_init(&p->bytes, NODE_FRAME_MAX);
+}
+
+/* Every height above the head that nobody is asked for, as far as there are places. */
+static void fill(rdg_node_t *n, uint64_t head, uint64_t now) {
+    sync_t *s = &n->sync;
+    uint64_t from = head + 1;
+    piece_t *place;
+    while (from <= s->target && (place = free_range(s))) {
+        const piece_t *next = at_or_behind(s, from);
+        if (next && next->from <= from) {
+            from = next->from + next->count;
+            continue;
+        }
+        uint64_t count = s->target - from + 1;
+        if (next && next->from - from < count) count = next->from - from;
+        if (count > RANGE_BLOCKS) count = RANGE_BLOCKS;
+        ask(n, place, from, (uint32_t)count, now);
+        if (place->state == PIECE_FREE) return; /* nobody has it, or all are busy */
+        from += count;
+    }
+}
+
+static void take(rdg_node_t *n, uint64_t head) {
+    sync_t *s = &n->sync;
+    piece_t *p = at_or_behind(s, head + 1);
+    if (s->importing || !p || p->state != PIECE_HERE || p->from > head + 1) return;
+    job_t *job = lane_job(n, JOB_IMPORT, rdg_buf_view(&p->bytes), rdg_bytes(NULL, 0));
+    if (job) job->peer = p->peer, job->height = p->from;
+    s->importing = lane_push(n, job) == RDG_OK;
+    if (s->importing) clear(p);
+}
+
+static bool is_quiet(const sync_t *s) {
+    for (size_t i = 0; i < SYNC_RANGES; ++i)
+        if (s->ranges[i].state != PIECE_FREE) return false;
+    return !s->importing;
+}
+
+void bodies_step(rdg_node_t *n) {
+    uint64_t head = sync_head(n), now = rdg_loop_now_ms(n->loop);
+    for (size_t i = 0; i < SYNC_RANGES; ++i) { /* agreement was faster */
+        piece_t *p = &n->sync.ranges[i];
+        if (p->state != PIECE_FREE && p->from + p->count <= head + 1) clear(p);
+    }
+    if (head < n->sync.target) fill(n, head, now);
+    take(n, head);
+    if (!is_quiet(&n->sync)) return;
+    sync_end(n, head < n->sync.target ? "no peer to ask for blocks" : "");
+}
+
+/* How many blocks an answer holds; 0: none, or not an answer. */
+static uint32_t count_blocks(rdg_bytes_t bytes) {
+    rdg_reader_t r;
+    uint32_t count = 0;
+    rdg_reader_init(&r, bytes);
+    while (rdg_reader_left(&r) > 0) {
+        for (int part = 0; part < 3; ++part) (void)rdg_read_bytes(&r, rdg_read_u32(&r));
+        ++count;
+    }
+    return rdg_reader_ok(&r) ? count : 0;
+}
+
+/* The question that this answers: by its first height; what is empty answers the oldest one. */
+static piece_t *question(sync_t *s, size_t peer, rdg_bytes_t bytes) {
+    rdg_reader_t r;
+    rdg_header_t header = {0};
+    piece_t *found = NULL;
+    rdg_reader_init(&r, bytes);
+    if (bytes.len > 0 && rdg_proposal_header(rdg_read_bytes(&r, rdg_read_u32(&r)), &header) != RDG_OK)
+        return NULL;
+    for (size_t i = 0; i < SYNC_RANGES; ++i) {
+        piece_t *p = &s->ranges[i];
+        if (p->state != PIECE_ASKED || p->peer != peer || (bytes.len > 0 && p->from != header.height))
+            continue;
+        if (!found || p->asked_ms < found->asked_ms) found = p;
+    }
+    return found;
+}
+
+void bodies_receive(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
+    sync_t *s = &n->sync;
+    if (s->phase != SYNC_BODIES || load_of(n, peer) == 0) return; /* nobody asked */
+    piece_t *p = question(s, peer, bytes);
+    uint32_t count = count_blocks(bytes);
+    if (p && count > 0 && count <= p->count && rdg_buf_append(&p->bytes, bytes.data, bytes.len) == RDG_OK) {
+        p->count = count;
+        p->state = PIECE_HERE;
+    } else {
+        bodies_drop_peer(n, peer);
+        if (bytes.len == 0) s->peer_height[peer] = 0; /* until it tells again */
+        sync_blame(n, peer, "blocks", RDG_E_PROTOCOL,
+                   bytes.len ? "not what it was asked for" : "it has none");
+    }
+    sync_step(n);
+}
+
+static rdg_bytes_t read_part(rdg_reader_t *r) {
+    return rdg_read_bytes(r, rdg_read_u32(r));
+}
+
+static rdg_err_t import_one(rdg_node_t *n, uint64_t height, rdg_bytes_t proposal, rdg_bytes_t seal,
+                            rdg_bytes_t checkpoint) {
+    rdg_header_t header;
+    rdg_ledger_head_t head;
+    rdg_executed_t executed;
+    RDG_TRY(rdg_proposal_header(proposal, &header));
+    if (header.height != height)
+        return rdg_fail(RDG_E_PROTOCOL, "block %llu where %llu was asked for",
+                        (unsigned long long)header.height, (unsigned long long)height);
+    rdg_ledger_head(n->ledger, &head);
+    if (height <= head.height) return RDG_OK;
+    RDG_TRY(rdg_ledger_apply(n->ledger, proposal, seal, false, &executed));
+    lane_forget(n, height);
+    rdg_metric_add(n->m_sync_blocks, 1);
+    return checkpoint.len > 0 ? rdg_ledger_checkpoint(n->ledger, height, checkpoint) : RDG_OK;
+}
+
+rdg_err_t bodies_import(rdg_node_t *n, job_t *job) {
+    rdg_reader_t r;
+    rdg_reader_init(&r, rdg_buf_view(&job->bytes));
+    for (uint64_t height = job->height; rdg_reader_left(&r) > 0; ++height) {
+        rdg_bytes_t proposal = read_part(&r), seal = read_part(&r), checkpoint = read_part(&r);
+        if (!rdg_reader_ok(&r)) return rdg_fail(RDG_E_MALFORMED, "a cut message of blocks");
+        RDG_TRY(import_one(n, height, proposal, seal, checkpoint));
+    }
+    return RDG_OK;
+}
+
+void bodies_imported(rdg_node_t *n, const job_t *job) {
+    uint64_t head = sync_head(n);
+    n->sync.importing = false;
+    if (job->err != RDG_OK) sync_blame(n, job->peer, "blocks", job->err, job->why);
+    if (head >= job->height) sync_advanced(n);
+    sync_step(n);
+}
+
+void bodies_drop_peer(rdg_node_t *n, size_t peer) {
+    for (size_t i = 0; i < SYNC_RANGES; ++i)
+        if (n->sync.ranges[i].state == PIECE_ASKED && n->sync.ranges[i].peer == peer)
+            clear(&n->sync.ranges[i]);
+}
+
+void bodies_tick(rdg_node_t *n, uint64_t now) {
+    for (size_t i = 0; i < SYNC_RANGES; ++i) {
+        piece_t *p = &n->sync.ranges[i];
+        if (p->state != PIECE_ASKED || now - p->asked_ms <= ANSWER_MS) continue;
+        size_t peer = p->peer;
+        bodies_drop_peer(n, peer);
+        sync_blame(n, peer, "blocks", RDG_E_TIMEOUT, "no answer");
+    }
+}
+
+void bodies_leave(rdg_node_t *n) {
+    for (size_t i = 0; i < SYNC_RANGES; ++i)
+        if (n->sync.ranges[i].state != PIECE_FREE) clear(&n->sync.ranges[i]);
+}
