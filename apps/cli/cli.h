@@ -43,8 +43,8 @@ struct cli {
     rdg_cloud_client_t *cloud;
 };
 
-extern const command_t device_commands[], chain_commands[], contract_commands[], block_commands[],
-    key_commands[], key_sign_commands[], cert_commands[], ca_commands[], tool_commands[];
+extern const command_t device_commands[], chain_commands[], contract_commands[], contract_dev_commands[],
+    block_commands[], key_commands[], key_sign_commands[], cert_commands[], ca_commands[], tool_commands[];
 
 /* args.c */
 bool cli_has(const cli_t *cli, const char *flag);

@@ -1,0 +1,1 @@
+export declare function typesOf(name: string, abi: unknown[]): string;
