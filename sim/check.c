@@ -185,7 +185,15 @@ void check_send(world_t *w, replica_t *r, rdg_bytes_t bytes) {
         world_violate(w, "durable",
                       "replica %u sends a message of phase %u, height %llu that is not on its disk", r->id,
                       m.kind, (unsigned long long)m.statement.height);
+    if (m.kind == RDG_PHASE_CHECKPOINT) check_result_durable(w, r, m.statement.height);
     if (m.kind != RDG_PHASE_SUSPECT) check_once(w, r, &m);
+}
+
+void check_result_durable(world_t *w, const replica_t *r, uint64_t height) {
+    if (height == r->ledger.height && r->disk.synced < r->block_end)
+        world_violate(w, "durable",
+                      "replica %u signs the result of height %llu, whose block is not on its disk", r->id,
+                      (unsigned long long)height);
 }
 
 /* --- after each step, and at the end ---------------------------------------------------------------------- */

@@ -125,6 +125,7 @@ void replica_start(world_t *w, replica_t *r) {
     RDG_ASSERT(!r->up);
     forget_memory(r);
     read_disk(w, r);
+    r->block_end = 0; /* what was read is there */
     world_say(w, "replica %u starts at height %llu with %zu records%s", r->id, (unsigned long long)l->height,
               l->record_count, r->lost ? ", amnesiac" : "");
     r->up = true;

@@ -102,9 +102,11 @@ rdg_err_t apply_block(world_t *w, replica_t *r, rdg_bytes_t proposal, rdg_bytes_
         return rdg_fail(RDG_E_BAD_SIGNATURE, "a block whose seal does not hold");
     disk_batch_begin(&batch);
     disk_batch_put(&batch, DISK_BLOCK, seal, proposal);
-    rdg_err_t err = disk_write(&r->disk, &batch, !PLANTED("block-unsynced"));
+    rdg_err_t err =
+        disk_write(&r->disk, &batch, !(PLANTED("block-unsynced") || PLANTED("raft-block-unsynced")));
     rdg_buf_fini(&batch);
     if (err != RDG_OK) return err;
+    r->block_end = r->disk.log.len;
     blob_t *p = blob_new(proposal), *s = blob_new(seal);
     ledger_append(l, p, s);
     r->marked = true;

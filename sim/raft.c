@@ -125,6 +125,7 @@ void raft_check_send(world_t *w, replica_t *r, rdg_bytes_t bytes) {
     if (has_term && stable_state(r).term < m.term)
         world_violate(w, "durable", "replica %u speaks in term %llu, which is not on record", r->id,
                       (unsigned long long)m.term);
+    if (m.kind == CHECKPOINT) check_result_durable(w, r, m.height);
     if (m.kind == VOTE) check_vote(w, r, m.term, m.from);
     if (m.kind == VOTE_REPLY && m.flags & FLAG_OK) check_vote(w, r, m.term, m.to);
     if (m.kind == APPEND) check_append(w, r, &m);

@@ -72,12 +72,14 @@ static void forged_header(plan_t *p, dice_t *d) {
     liars(p, d, LIE_HEADER | LIE_MUTATE | (dice_percent(d, 50) ? LIE_YES : 0));
 }
 
+/* To the very end, so that everybody has backed off as far as they do; then the leader of that view may be away. */
 static void no_proposals(plan_t *p, dice_t *d) {
     chain_of(p, d, four_or_seven(d));
     p->storm_ms = 700000;
     p->clients = 1, p->think_ms = 20000;
-    fault_t *f = plan_add(p, FAULT_HOLD, 1000 + dice_below(d, 3000), 690000, 0);
+    fault_t *f = plan_add(p, FAULT_HOLD, 1000 + dice_below(d, 3000), 700000, 0);
     f->amount = RDG_PHASE_PRE_PREPARE;
+    if (dice_percent(d, 70)) p->down_after_healing = bit((uint32_t)dice_below(d, p->validators));
 }
 
 /* --- what must be bound and checked ----------------------------------------------------------------------- */

@@ -88,6 +88,7 @@ typedef struct replica {
     rdg_consensus_t *core;
     rdg_consensus_output_t *out;
     disk_t disk;
+    size_t block_end; /* of the last block in the disk's log; 0: none was written since the start */
     ledger_t ledger;
     job_t lane[LANE_MAX];
     size_t lane_head, lane_count;
@@ -281,6 +282,8 @@ void check_send(world_t *w, replica_t *r, rdg_bytes_t bytes);
 void check_commit(world_t *w, replica_t *r, const rdg_consensus_action_t *a);
 void check_checkpoint(world_t *w, replica_t *r, const rdg_consensus_action_t *a);
 void check_applied(world_t *w, replica_t *r, uint64_t height);
+/* It signs what execution gave: the block, and so its result, must outlive a power cut. */
+void check_result_durable(world_t *w, const replica_t *r, uint64_t height);
 void check_step(world_t *w, replica_t *r);
 void check_end(world_t *w);
 void check_voted(world_t *w, const rdg_statement_t *s, uint32_t validator); /* a signature that exists */
