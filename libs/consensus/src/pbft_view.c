@@ -247,7 +247,9 @@ rdg_err_t pbft_rotate(pbft_t *p, rdg_consensus_output_t *out) {
     bool due = p->rotating && !p->changing && pbft_may_vote(p) && p->view < VIEW_MAX;
     p->rotating = false;
     if (!due) return RDG_OK;
-    RDG_TRY(change_to(p, p->view + 1, "rotation", out));
+    /* At once to where the others want: one step records one view change, and sends only that. */
+    uint64_t wanted = wanted_view(p);
+    RDG_TRY(change_to(p, wanted > p->view ? wanted : p->view + 1, "rotation", out));
     return try_open(p, out);
 }
 
