@@ -144,6 +144,14 @@ static evm_step_t try_precompile(rdg_evm_t *vm, const evm_call_t *call, size_t s
     return deliver(vm, call->kind, &outcome);
 }
 
+/* The host's words stand in vm->return_data. */
+static evm_step_t refuse(rdg_evm_t *vm, const evm_call_t *call, size_t snapshot) {
+    bool told = vm->return_data.len > 0;
+    evm_outcome_t outcome = {.status = told ? RDG_EVM_REVERT : RDG_EVM_REFUSED, .gas_left = call->gas};
+    vm->host->revert_to(vm->host_ctx, snapshot);
+    return deliver(vm, call->kind, &outcome);
+}
+
 evm_step_t evm_call_begin(rdg_evm_t *vm, const evm_call_t *call) {
     rdg_buf_clear(&vm->return_data);
     if (vm->frame_count > RDG_EVM_CALL_DEPTH_MAX)
@@ -165,11 +173,9 @@ evm_step_t evm_call_begin(rdg_evm_t *vm, const evm_call_t *call) {
     }
     ok = true;
     if (vm->host->may_call)
-        EVM_HOST(vm, vm->host->may_call(vm->host_ctx, &call->code_address, call->kind, &ok));
-    if (!ok) {
-        vm->host->revert_to(vm->host_ctx, snapshot);
-        return evm_deliver_failure(vm, call, RDG_EVM_REFUSED, call->gas);
-    }
+        EVM_HOST(vm, vm->host->may_call(vm->host_ctx, &call->code_address, call->kind, call->is_static,
+                                        &vm->return_data, &ok));
+    if (!ok) return refuse(vm, call, snapshot);
     evm_code_t *analysed = evm_code_cache_get(&vm->codes, code, &hash);
     return analysed ? push_frame(vm, call, analysed, snapshot) : no_memory(vm);
 }

@@ -242,11 +242,12 @@ static rdg_err_t block_hash(void *ctx, uint64_t number, rdg_word_t *out) {
     return RDG_OK;
 }
 
-static rdg_err_t may_call(void *ctx, const rdg_address_t *a, rdg_evm_kind_t kind, bool *out) {
-    (void)kind;
+static rdg_err_t may_call(void *ctx, const rdg_address_t *a, rdg_evm_kind_t kind, bool is_static,
+                          rdg_buf_t *refusal, bool *out) {
+    (void)kind, (void)is_static;
     host_t *h = ctx;
     *out = zero(h->refused.b, 20) || !rdg_address_equal(a, &h->refused);
-    return RDG_OK;
+    return *out ? RDG_OK : rdg_buf_append(refusal, h->refusal.data, h->refusal.len);
 }
 
 void host_init(host_t *h) {

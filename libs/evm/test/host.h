@@ -43,6 +43,7 @@ typedef struct host {
     bool destroys_always;  /* before EIP-6780: SELFDESTRUCT removes every account */
     rdg_err_t fail_with;   /* storage reads answer this error, if set */
     rdg_address_t refused; /* may_call answers false for this one, if not zero */
+    rdg_bytes_t refusal;   /* with these words */
 } host_t;
 
 void host_init(host_t *h);

@@ -305,6 +305,11 @@ TEST(a_refused_contract_cannot_be_called) {
     CHECK_EQ(w->result.gas_left, WORLD_GAS);
     CHECK_EQ(world_run(w, DELEGATE_TO_IT RETURN_TOP), RDG_EVM_SUCCESS);
     CHECK_EQ(world_output_u64(w), 0);
+    w->host.refusal = rdg_bytes("no", 2);
+    CHECK_EQ(world_call(w, world_sender(), callee(), rdg_bytes(NULL, 0), WORLD_GAS), RDG_EVM_REVERT);
+    CHECK_EQ(w->result.gas_left, WORLD_GAS);
+    CHECK_EQ(w->result.output.len, 2);
+    CHECK_MEM(w->result.output.data, "no", 2);
     world_free(w);
 }
 

@@ -82,7 +82,7 @@ typedef enum rdg_evm_status {
     RDG_EVM_CODE_INVALID, /* EIP-3541: starts with 0xEF */
     RDG_EVM_PRECOMPILE_FAILED,
     RDG_EVM_PRECOMPILE_ABSENT,
-    RDG_EVM_REFUSED, /* the host refuses this callee (contract frozen or revoked) */
+    RDG_EVM_REFUSED, /* the host refuses this callee (contract frozen or revoked) without a word */
     RDG_EVM_HOST_ERROR
 } rdg_evm_status_t;
 const char *rdg_evm_status_name(rdg_evm_status_t s);
@@ -163,9 +163,11 @@ typedef struct rdg_evm_host {
      * of the frame and transient storage included; refunds are kept by the machine). */
     size_t (*snapshot)(void *ctx);
     void (*revert_to)(void *ctx, size_t snapshot);
-    /* May code at `a` be entered? Contract life: false makes the call fail with RDG_EVM_REFUSED, its gas
-     * going back to the caller. NULL: always. */
-    rdg_err_t (*may_call)(void *ctx, const rdg_address_t *a, rdg_evm_kind_t kind, bool *out);
+    /* May code at `a` be entered? Contract life: false makes the call fail and its gas go back to the caller; what
+     * was appended to `refusal` is revert data, and without any the status is RDG_EVM_REFUSED. is_static: nothing can be
+     * changed inside. Asked right after `code` of the same account. NULL: always. */
+    rdg_err_t (*may_call)(void *ctx, const rdg_address_t *a, rdg_evm_kind_t kind, bool is_static,
+                          rdg_buf_t *refusal, bool *out);
     /* A precompile or system contract at `a`: *found=false if there is none. gas is reduced; output appended.
      * Fails by *ok=false: with output, that is revert data and the gas left goes back to the caller; without,
      * all gas of the frame is consumed. Value has been moved already; a failure undoes it. Called for CALL,
