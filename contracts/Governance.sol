@@ -43,6 +43,9 @@ interface Governance {
     function addAdministrator(address account) external returns (uint64 proposal);
     function removeAdministrator(address account) external returns (uint64 proposal);
     function setThreshold(uint32 threshold) external returns (uint64 proposal);
+    /// A change of the registry of contracts (Registry.sol) by the administrators: `data` is the call that it takes. The
+    /// registry comes here by itself with an administrator's call that needs their authority.
+    function callRegistry(bytes calldata data) external returns (uint64 proposal);
     function approve(uint64 id) external returns (bool executed);
     function withdraw(uint64 id) external;
 

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include "ridge/codec/rlp.h"
+#include "state.h"
 #include "trust.h"
 
 static rdg_err_t check_header(rdg_bytes_t encoded, const rdg_executed_t *executed,
@@ -59,17 +60,15 @@ rdg_err_t rdg_evidence_verify_receipt(const rdg_trust_t *t, rdg_bytes_t evidence
 /* --- state ------------------------------------------------------------------------------------------------------ */
 
 static rdg_err_t read_account(rdg_bytes_t value, rdg_state_evidence_t *out) {
-    rdg_rlp_t outer, c;
-    rdg_rlp_init(&outer, value);
-    rdg_rlp_list(&outer, &c);
-    out->nonce = rdg_rlp_u64(&c);
-    rdg_rlp_uint256(&c, out->balance.b);
-    rdg_bytes_t code_hash = rdg_rlp_bytes_max(&c, sizeof out->code_hash.b);
-    if (rdg_rlp_done(&c) != RDG_OK || rdg_rlp_done(&outer) != RDG_OK ||
-        (code_hash.len != 0 && code_hash.len != sizeof out->code_hash.b))
-        return rdg_fail(RDG_E_MALFORMED, "evidence: its account is not [nonce, balance, code hash]");
-    if (code_hash.len) memcpy(out->code_hash.b, code_hash.data, code_hash.len);
-    return RDG_OK;
+    account_values_t account;
+    rdg_err_t err = account_decode(value, &account);
+    if (err == RDG_E_CORRUPT)
+        return rdg_fail(RDG_E_MALFORMED, "evidence: its account is not [nonce, balance, code hash, status]");
+    out->nonce = account.nonce;
+    out->balance = account.balance;
+    out->code_hash = account.code_hash;
+    out->life = account.life;
+    return err;
 }
 
 static rdg_err_t verify_account(const rdg_state_parts_t *p, rdg_state_evidence_t *out) {

@@ -1,6 +1,6 @@
 /* The EVM's view of the state. */
 #include <string.h>
-#include "governance.h"
+#include "registry.h"
 #include "ridge/crypto/hash.h"
 #include "state.h"
 #include "word.h"
@@ -50,6 +50,7 @@ static rdg_err_t host_code(void *ctx, const rdg_address_t *a, rdg_bytes_t *code,
     account_t *account;
     RDG_TRY(state_account(state_of(ctx), a, &account));
     RDG_TRY(state_code(state_of(ctx), account, code));
+    ((state_host_t *)ctx)->entered = account;
     *code_hash = account->now.code_hash;
     if (word_is_zero(code_hash) && !account_is_empty(account)) rdg_keccak256(NULL, 0, code_hash->b);
     return RDG_OK;
@@ -173,6 +174,12 @@ static void host_revert(void *ctx, size_t snapshot) {
     state_revert(state_of(ctx), snapshot);
 }
 
+static rdg_err_t system_contract(void *ctx, const rdg_evm_message_t *msg, uint64_t *gas, rdg_buf_t *output,
+                                 bool *found, bool *ok) {
+    RDG_TRY(governance_call(ctx, msg, gas, output, found, ok));
+    return *found ? RDG_OK : registry_call(ctx, msg, gas, output, found, ok);
+}
+
 const rdg_evm_host_t RDG_STATE_HOST = {.exists = host_exists,
                                        .balance = host_balance,
                                        .transfer = host_transfer,
@@ -194,4 +201,5 @@ const rdg_evm_host_t RDG_STATE_HOST = {.exists = host_exists,
                                        .block_hash = host_block_hash,
                                        .snapshot = host_snapshot,
                                        .revert_to = host_revert,
-                                       .precompile = governance_call};
+                                       .may_call = registry_may_call,
+                                       .precompile = system_contract};

@@ -1,4 +1,5 @@
 #include "executor.h"
+#include "registry.h"
 #include "word.h"
 
 enum { REFUND_DIVISOR = 5 }; /* EIP-3529 */
@@ -25,10 +26,18 @@ static uint64_t used_after_refund(uint64_t limit, const rdg_evm_result_t *result
     return used - (refund < cap ? refund : cap);
 }
 
-static rdg_err_t execute(executor_t *x, rdg_evm_message_t *msg, rdg_evm_result_t *result) {
+static rdg_err_t run_message(executor_t *x, const rdg_evm_message_t *msg, rdg_evm_result_t *result) {
+    bool may = true;
+    if (registry_is_deployment(msg)) return registry_deploy(&x->host, x->evm, msg, result);
+    if (msg->kind == RDG_EVM_CREATE) RDG_TRY(registry_may_create(&x->host, msg, result, &may));
+    return may ? rdg_evm_execute(x->evm, &RDG_STATE_HOST, &x->host, &x->context, msg, result) : RDG_OK;
+}
+
+static rdg_err_t execute(executor_t *x, const rdg_evm_message_t *msg, rdg_evm_result_t *result) {
     state_begin_tx(x->state);
     x->context.origin = msg->sender;
-    RDG_TRY(rdg_evm_execute(x->evm, &RDG_STATE_HOST, &x->host, &x->context, msg, result));
+    x->host.entered = NULL;
+    RDG_TRY(run_message(x, msg, result));
     if (result->status != RDG_EVM_SUCCESS) state_revert(x->state, 0);
     state_end_tx(x->state);
     return RDG_OK;
@@ -50,8 +59,8 @@ rdg_err_t executor_run(executor_t *x, const rdg_tx_t *tx, uint64_t gas_before, r
     receipt->gas_used = used_after_refund(tx->gas_limit, &result);
     receipt->cumulative_gas = gas_before + receipt->gas_used;
     if (receipt->success) {
-        receipt->has_contract = tx->is_create;
-        if (tx->is_create) receipt->contract = result.created;
+        receipt->has_contract = tx->is_create || registry_is_deployment(&msg);
+        if (receipt->has_contract) receipt->contract = result.created;
         receipt->logs = x->state->logs;
         receipt->log_count = x->state->log_count;
     } else if (result.status == RDG_EVM_REVERT) {
@@ -59,6 +68,34 @@ rdg_err_t executor_run(executor_t *x, const rdg_tx_t *tx, uint64_t gas_before, r
         if (receipt->output.len > RDG_RECEIPT_OUTPUT_MAX) receipt->output.len = RDG_RECEIPT_OUTPUT_MAX;
     }
     return RDG_OK;
+}
+
+/* What can only be read is read in a static call, also when the caller did not say so. */
+static rdg_err_t read_only(executor_t *x, const rdg_call_t *call, rdg_evm_message_t *msg) {
+    account_t *account;
+    x->host.audit = call->audit;
+    if (!call->to) return RDG_OK;
+    RDG_TRY(state_account(x->state, call->to, &account));
+    bool revoked = rdg_contract_status(account->now.life) == RDG_CONTRACT_REVOKED;
+    msg->is_static = call->audit || (account->now.life != 0 && !revoked);
+    return RDG_OK;
+}
+
+/* Of a call that changed something where it may not: an estimate of a transaction then says what stands against it. */
+static rdg_err_t tell_refusal(executor_t *x, const rdg_evm_message_t *msg, rdg_evm_result_t *r) {
+    rdg_buf_t text;
+    account_t *account;
+    bool untold = r->status == RDG_EVM_STATIC_VIOLATION ||
+                  (r->status == RDG_EVM_REVERT && r->output.len == 0); /* by a contract that it called */
+    if (!msg->is_static || x->host.audit || !untold) return RDG_OK;
+    RDG_TRY(state_account(x->state, &msg->recipient, &account));
+    rdg_buf_init(&text, NATIVE_RETURN_MAX);
+    rdg_err_t err = registry_refusal(account, &text);
+    void *copy = err == RDG_OK ? rdg_arena_copy(&x->state->tx_arena, text.data, text.len) : NULL;
+    r->status = RDG_EVM_REVERT;
+    r->output = rdg_bytes(copy, text.len);
+    rdg_buf_fini(&text);
+    return copy ? err : RDG_E_NO_MEMORY;
 }
 
 rdg_err_t executor_call(executor_t *x, const rdg_call_t *call, uint64_t gas_limit, rdg_call_result_t *result,
@@ -74,7 +111,9 @@ rdg_err_t executor_call(executor_t *x, const rdg_call_t *call, uint64_t gas_limi
                              .input = call->data};
     if (call->to) msg.recipient = msg.code_address = *call->to;
     rdg_evm_result_t r;
+    RDG_TRY(read_only(x, call, &msg));
     RDG_TRY(execute(x, &msg, &r));
+    RDG_TRY(tell_refusal(x, &msg, &r));
     result->status = r.status;
     result->gas_used = used_after_refund(gas_limit, &r);
     if (r.status == RDG_EVM_SUCCESS || r.status == RDG_EVM_REVERT) *output = r.output;

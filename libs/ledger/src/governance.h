@@ -4,15 +4,15 @@
  * length. Texts that a call is refused with are part of the protocol: they stand in receipts. */
 #ifndef RIDGE_LEDGER_GOVERNANCE_INTERNAL_H
 #define RIDGE_LEDGER_GOVERNANCE_INTERNAL_H
-#include "ridge/codec/json.h"
+#include "native.h"
 #include "ridge/ledger/governance.h"
-#include "state.h"
 
 #define GOVERNANCE_OBSERVERS_MAX 64
 #define GOVERNANCE_PROPOSALS_MAX 16
 #define GOVERNANCE_CALL_MAX 512             /* bytes of a call that waits for approval */
 #define GOVERNANCE_PROPOSAL_HEIGHTS 100000u /* a proposal is void after that many blocks */
 #define GOVERNANCE_BYTES_MAX (64u << 10)    /* encoded */
+#define GOVERNANCE_GAS_SLOT 400u            /* a slot of it that a call reads */
 
 typedef struct observer {
     rdg_sm2_public_t key;
@@ -73,10 +73,6 @@ const char *governance_set_threshold(governance_t *g, uint32_t threshold);
 bool governance_is_admin(const governance_t *g, const rdg_address_t *a);
 /* Of those who are administrators still. */
 uint32_t governance_approvals(const governance_t *g, const proposal_t *p);
-
-/* governance_abi.c */
-/* "bytes key,string name" as the JSON ABI's list of parameters. NULL: no memory. */
-json_t *governance_params_json(const char *text);
 
 /* governance_call.c: the precompile of rdg_evm_host_t at its address. ctx: a state_host_t. */
 rdg_err_t governance_call(void *ctx, const rdg_evm_message_t *msg, uint64_t *gas, rdg_buf_t *output,

@@ -2,38 +2,19 @@
 #include "governance_call.h"
 #include <string.h>
 #include "ridge/base/alloc.h"
-#include "ridge/codec/abi.h"
 #include "ridge/codec/hex.h"
-#include "ridge/crypto/hash.h"
 #include "word.h"
 
-enum { GAS_BASE = 30000, GAS_SLOT = 400, GAS_LOG = 375, GAS_LOG_BYTE = 8, RETURN_MAX = 128 << 10 };
+enum { GAS_BASE = 30000 };
 
 /* --- events ------------------------------------------------------------------------------------------------- */
 
-static rdg_err_t log_event(call_t *c, const char *signature, const rdg_word_t *indexed, const json_t *params,
-                           const json_t *args) {
-    rdg_evm_log_t log = {.address = RDG_GOVERNANCE_ADDRESS, .topic_count = indexed ? 2 : 1};
-    rdg_buf_t data;
-    rdg_buf_init(&data, RETURN_MAX);
-    rdg_err_t err = rdg_abi_encode(params, args, &data);
-    log.data = rdg_buf_view(&data);
-    rdg_keccak256(signature, strlen(signature), log.topics[0].b);
-    if (indexed) log.topics[1] = *indexed;
-    c->gas += GAS_LOG * (1 + (uint64_t)log.topic_count) + GAS_LOG_BYTE * data.len;
-    if (err == RDG_OK) err = state_log(c->host->state, &log);
-    rdg_buf_fini(&data);
-    return err;
-}
-
 void governance_emit(call_t *c, const char *signature, const rdg_word_t *indexed, const char *params,
                      json_t *args) {
-    json_t *types = governance_params_json(params);
-    rdg_err_t err = types && args ? RDG_OK : RDG_E_NO_MEMORY;
-    if (err == RDG_OK && c->err == RDG_OK) err = log_event(c, signature, indexed, types, args);
+    native_event_t event = {.from = &RDG_GOVERNANCE_ADDRESS, .signature = signature, .params = params};
+    if (indexed) event.indexed[event.indexed_count++] = *indexed;
+    rdg_err_t err = native_emit(c->host->state, &event, args, &c->gas);
     if (c->err == RDG_OK) c->err = err;
-    json_decref(types);
-    json_decref(args);
 }
 
 static void emit_id(call_t *c, const char *signature, uint64_t id, const char *params, json_t *args) {
@@ -92,20 +73,20 @@ static const char *run_change(call_t *c, const method_t *m, const json_t *args) 
 static const char *change(call_t *c, const method_t *m, const json_t *args) {
     c->changed = true;
     const char *why = m->in_sync ? governance_check_sync(c, args) : NULL;
+    if (!why && strcmp(m->name, "callRegistry") == 0) why = governance_check_order(args);
     if (why) return why;
     if (c->g->threshold > 1) return propose(c);
     json_array_append_new(c->results, json_integer(0));
     return run_change(c, m, args);
 }
 
-static rdg_err_t decode_args(const method_t *m, rdg_bytes_t data, json_t **args);
-
 static const char *run_proposal(call_t *c, uint32_t index) {
     proposal_t p = c->g->proposals[index];
     const method_t *m = governance_method(rdg_bytes(p.call, p.call_len));
     json_t *args = NULL;
     governance_drop_proposal(c->g, index);
-    rdg_err_t err = m ? decode_args(m, rdg_bytes(p.call + 4, p.call_len - 4), &args) : RDG_E_INTERNAL;
+    rdg_err_t err =
+        m ? native_decode(m->inputs, rdg_bytes(p.call + 4, p.call_len - 4), &args) : RDG_E_INTERNAL;
     if (err != RDG_OK) {
         c->err = err;
         return NULL;
@@ -148,20 +129,13 @@ const char *governance_withdraw(call_t *c, const json_t *args) {
 
 /* --- the call ------------------------------------------------------------------------------------------------- */
 
-static rdg_err_t decode_args(const method_t *m, rdg_bytes_t data, json_t **args) {
-    json_t *types = governance_params_json(m->inputs);
-    if (!types) return RDG_E_NO_MEMORY;
-    rdg_err_t err = rdg_abi_decode(types, data, args);
-    json_decref(types);
-    return err;
-}
-
 static const char *dispatch(call_t *c) {
     const method_t *m = governance_method(c->msg->input);
     json_t *args = NULL;
     if (!m) return "no such method";
     c->method = m;
-    rdg_err_t err = decode_args(m, rdg_bytes(c->msg->input.data + 4, c->msg->input.len - 4), &args);
+    rdg_bytes_t arguments = rdg_bytes(c->msg->input.data + 4, c->msg->input.len - 4);
+    rdg_err_t err = native_decode(m->inputs, arguments, &args);
     if (err == RDG_E_NO_MEMORY) c->err = err;
     if (err != RDG_OK) return "the arguments cannot be read";
     const char *why = NULL;
@@ -181,24 +155,6 @@ static const char *dispatch(call_t *c) {
     return why;
 }
 
-/* Error(string) of Solidity. */
-static rdg_err_t put_reason(const char *why, rdg_buf_t *out) {
-    static const uint8_t selector[4] = {0x08, 0xc3, 0x79, 0xa0};
-    json_t *types = governance_params_json("string reason"), *args = json_pack("[s]", why);
-    rdg_err_t err = types && args ? rdg_buf_append(out, selector, sizeof selector) : RDG_E_NO_MEMORY;
-    if (err == RDG_OK) err = rdg_abi_encode(types, args, out);
-    json_decref(types);
-    json_decref(args);
-    return err;
-}
-
-static rdg_err_t put_results(call_t *c, rdg_buf_t *out) {
-    json_t *types = governance_params_json(c->method->outputs);
-    rdg_err_t err = types ? rdg_abi_encode(types, c->results, out) : RDG_E_NO_MEMORY;
-    json_decref(types);
-    return err;
-}
-
 /* *ok=false without output: out of gas. */
 static rdg_err_t run(call_t *c, uint64_t *gas, rdg_buf_t *output, bool *ok) {
     size_t slots = 0;
@@ -207,17 +163,17 @@ static rdg_err_t run(call_t *c, uint64_t *gas, rdg_buf_t *output, bool *ok) {
     *ok = false;
     if (*gas < c->gas) return RDG_OK;
     RDG_TRY(governance_load(c->host->state, c->host->genesis->validators.chain_id, c->g, &slots));
-    c->gas += GAS_SLOT * slots;
+    c->gas += GOVERNANCE_GAS_SLOT * slots;
     if (*gas < c->gas) return RDG_OK;
     const char *why = dispatch(c);
     RDG_TRY(c->err);
     if (!why && c->changed) RDG_TRY(governance_store(c->host->state, c->g, &writing));
+    if (*gas < writing || *gas - writing < c->gas) return RDG_OK;
     c->gas += writing;
-    if (*gas < c->gas) return RDG_OK;
     *gas -= c->gas;
     *ok = why == NULL;
     if (*ok && c->changed) c->host->governance_changed = true;
-    return why ? put_reason(why, output) : put_results(c, output);
+    return why ? native_reason(why, output) : native_encode(c->method->outputs, c->results, output);
 }
 
 rdg_err_t governance_call(void *ctx, const rdg_evm_message_t *msg, uint64_t *gas, rdg_buf_t *output,

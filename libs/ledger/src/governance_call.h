@@ -26,14 +26,16 @@ struct call {
     governance_t *g;
     json_t *results;
     bool changed;
-    uint64_t gas;  /* used so far */
-    rdg_err_t err; /* trouble of this node */
+    uint64_t gas;   /* used so far */
+    char text[200]; /* a refusal by the registry */
+    rdg_err_t err;  /* trouble of this node */
 };
 
 /* governance_methods.c */
 /* Of a call's data; NULL: no such method, or less than a selector. */
 const method_t *governance_method(rdg_bytes_t data);
 const char *governance_check_sync(call_t *c, const json_t *args);
+const char *governance_check_order(const json_t *args);
 const char *governance_find_proposal(const call_t *c, const json_t *args, uint32_t *index);
 
 /* governance_call.c */

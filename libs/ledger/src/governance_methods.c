@@ -1,32 +1,13 @@
 /* The methods of governance, each from its arguments to its rule and its events. */
 #include <string.h>
 #include "governance_call.h"
-#include "ridge/codec/abi.h"
+#include "registry.h"
 #include "ridge/codec/hex.h"
-#include "ridge/crypto/hash.h"
 
 static const char bad_key[] = "a key is 64 bytes";
 
-/* Numbers beyond 53 bits come as text: whatever they mean here, it is out of bounds. */
-static uint64_t number(const json_t *args, const char *name) {
-    const json_t *v = json_object_get(args, name);
-    return json_is_integer(v) && json_integer_value(v) >= 0 ? (uint64_t)json_integer_value(v) : UINT64_MAX;
-}
-
-static uint32_t small_number(const json_t *args, const char *name) {
-    uint64_t v = number(args, name);
-    return v < UINT32_MAX ? (uint32_t)v : UINT32_MAX;
-}
-
 static bool get_key(const json_t *args, rdg_sm2_public_t *out) {
     return rdg_json_get_hex(args, "key", out->b, sizeof out->b) == RDG_OK;
-}
-
-/* Empty when it holds a zero byte: then it is no name. */
-static const char *get_name(const json_t *args) {
-    const json_t *v = json_object_get(args, "name");
-    const char *text = json_string_value(v);
-    return text && strlen(text) == json_string_length(v) ? text : "";
 }
 
 static json_t *key_json(const rdg_sm2_public_t *key) {
@@ -34,7 +15,7 @@ static json_t *key_json(const rdg_sm2_public_t *key) {
 }
 
 const char *governance_check_sync(call_t *c, const json_t *args) {
-    uint64_t height = number(args, "height");
+    uint64_t height = native_u64(args, "height");
     rdg_word_t given, ours;
     if (rdg_json_get_hex(args, "blockHash", given.b, sizeof given.b) != RDG_OK)
         return "a block hash is 32 bytes";
@@ -46,7 +27,7 @@ const char *governance_check_sync(call_t *c, const json_t *args) {
 }
 
 const char *governance_find_proposal(const call_t *c, const json_t *args, uint32_t *index) {
-    uint64_t id = number(args, "id");
+    uint64_t id = native_u64(args, "id");
     for (*index = 0; *index < c->g->proposal_count; ++*index) {
         const proposal_t *p = &c->g->proposals[*index];
         if (p->id == id) return p->last_height < c->context->block_number ? "the proposal is void" : NULL;
@@ -55,7 +36,7 @@ const char *governance_find_proposal(const call_t *c, const json_t *args, uint32
 }
 
 static const char *add_validator(call_t *c, const json_t *args) {
-    member_t m = {.name = get_name(args), .weight = small_number(args, "weight")};
+    member_t m = {.name = native_text(args, "name"), .weight = native_u32(args, "weight")};
     if (!get_key(args, &m.key)) return bad_key;
     const char *why = governance_add_validator(c->g, c->context->block_number, &m);
     if (why) return why;
@@ -78,7 +59,7 @@ static const char *remove_validator(call_t *c, const json_t *args) {
 
 static const char *set_weight(call_t *c, const json_t *args) {
     rdg_sm2_public_t key;
-    uint32_t weight = small_number(args, "weight");
+    uint32_t weight = native_u32(args, "weight");
     if (!get_key(args, &key)) return bad_key;
     const char *why = governance_set_weight(c->g, c->context->block_number, &key, weight);
     if (why) return why;
@@ -93,7 +74,7 @@ static void emit_observer(call_t *c, const rdg_sm2_public_t *key, const char *na
 }
 
 static const char *add_observer(call_t *c, const json_t *args) {
-    member_t m = {.name = get_name(args)};
+    member_t m = {.name = native_text(args, "name")};
     if (!get_key(args, &m.key)) return bad_key;
     const char *why = governance_add_observer(c->g, &m);
     if (!why) emit_observer(c, &m.key, m.name);
@@ -114,7 +95,7 @@ static const char *remove_observer(call_t *c, const json_t *args) {
 
 static const char *promote(call_t *c, const json_t *args) {
     rdg_sm2_public_t key;
-    uint32_t weight = small_number(args, "weight");
+    uint32_t weight = native_u32(args, "weight");
     if (!get_key(args, &key)) return bad_key;
     const char *why = governance_promote(c->g, c->context->block_number, &key, weight);
     if (why) return why;
@@ -136,8 +117,8 @@ static const char *demote(call_t *c, const json_t *args) {
 }
 
 static const char *set_parameter(call_t *c, const json_t *args) {
-    const char *name = get_name(args);
-    uint64_t value = number(args, "value");
+    const char *name = native_text(args, "name");
+    uint64_t value = native_u64(args, "value");
     const char *why = governance_set_parameter(c->g, c->context->block_number, name, value);
     if (why) return why;
     governance_emit(c, "ParameterChanged(string,uint64)", NULL, "string name,uint64 value",
@@ -164,12 +145,36 @@ static const char *remove_admin(call_t *c, const json_t *args) {
 }
 
 static const char *set_threshold(call_t *c, const json_t *args) {
-    uint32_t threshold = small_number(args, "threshold");
+    uint32_t threshold = native_u32(args, "threshold");
     const char *why = governance_set_threshold(c->g, threshold);
     if (why) return why;
     governance_emit(c, "ThresholdChanged(uint32)", NULL, "uint32 threshold",
                     json_pack("[I]", (json_int_t)threshold));
     return NULL;
+}
+
+/* With more than one approval to come, only what can be read waits for them. */
+const char *governance_check_order(const json_t *args) {
+    rdg_buf_t data;
+    const char *hex = json_string_value(json_object_get(args, "data"));
+    rdg_buf_init(&data, GOVERNANCE_CALL_MAX);
+    bool ok = hex && rdg_hex_decode_buf(hex, strlen(hex), &data) == RDG_OK &&
+              registry_is_order(rdg_buf_view(&data));
+    rdg_buf_fini(&data);
+    return ok ? NULL : "the registry has no such method for administrators, or its arguments cannot be read";
+}
+
+static const char *call_registry(call_t *c, const json_t *args) {
+    rdg_buf_t data;
+    const char *hex = json_string_value(json_object_get(args, "data")), *why = NULL;
+    uint64_t gas = 0, left = c->msg->gas > c->gas ? c->msg->gas - c->gas : 0;
+    rdg_buf_init(&data, GOVERNANCE_CALL_MAX);
+    if (!hex || rdg_hex_decode_buf(hex, strlen(hex), &data) != RDG_OK) why = "the call is too long";
+    registry_order_t order = {c->host, c->msg->sender, rdg_buf_view(&data), left};
+    if (!why) c->err = registry_run_order(&order, &gas, c->text, &why);
+    c->gas = gas == UINT64_MAX ? UINT64_MAX : c->gas + gas;
+    rdg_buf_fini(&data);
+    return why;
 }
 
 #define SET_OUTPUTS "uint64 epoch,uint64 firstHeight,bytes[] keys,string[] names,uint32[] weights"
@@ -188,6 +193,7 @@ static const method_t methods[] = {
     {"addAdministrator", "address account", "uint64 proposal", METHOD_CHANGE, false, add_admin},
     {"removeAdministrator", "address account", "uint64 proposal", METHOD_CHANGE, false, remove_admin},
     {"setThreshold", "uint32 threshold", "uint64 proposal", METHOD_CHANGE, false, set_threshold},
+    {"callRegistry", "bytes data", "uint64 proposal", METHOD_CHANGE, false, call_registry},
     {"approve", "uint64 id", "bool executed", METHOD_APPROVAL, false, governance_approve},
     {"withdraw", "uint64 id", "", METHOD_APPROVAL, false, governance_withdraw},
     {"validators", "", SET_OUTPUTS, METHOD_VIEW, false, governance_view_validators},
@@ -202,24 +208,8 @@ static const method_t methods[] = {
      METHOD_VIEW, false, governance_view_proposal},
 };
 
-/* "addValidator(bytes,string,…)": the types alone. */
-static void selector(const method_t *m, uint8_t out[32]) {
-    char text[160];
-    size_t n = (size_t)snprintf(text, sizeof text, "%s(", m->name);
-    for (const char *p = m->inputs; *p;) {
-        size_t type = strcspn(p, " "), all = strcspn(p, ",");
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s", p == m->inputs ? "" : ",", (int)type, p);
-        p += all + (p[all] == ',');
-    }
-    n += (size_t)snprintf(text + n, sizeof text - n, ")");
-    rdg_keccak256(text, n, out);
-}
-
 const method_t *governance_method(rdg_bytes_t data) {
-    uint8_t digest[32];
-    for (size_t i = 0; data.len >= 4 && i < sizeof methods / sizeof methods[0]; ++i) {
-        selector(&methods[i], digest);
-        if (memcmp(digest, data.data, 4) == 0) return &methods[i];
-    }
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; ++i)
+        if (native_is_method(methods[i].name, methods[i].inputs, data)) return &methods[i];
     return NULL;
 }

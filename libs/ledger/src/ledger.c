@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "ledger_internal.h"
+#include "registry.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
 #include "ridge/codec/hex.h"
@@ -21,6 +22,7 @@ static rdg_err_t fill_genesis_state(rdg_ledger_t *l, rdg_kv_batch_t *batch, bloc
         if (err == RDG_OK) account->now.balance = l->genesis.alloc[i].balance;
     }
     if (err == RDG_OK) err = governance_create(&state, &l->genesis);
+    if (err == RDG_OK) err = registry_create(&state);
     if (err == RDG_OK) err = state_commit(&state, l->tree, batch);
     state_fini(&state);
     tree_root(l->tree, &e->executed.state_root);

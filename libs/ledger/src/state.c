@@ -65,6 +65,7 @@ rdg_err_t account_encode(const account_values_t *v, rdg_buf_t *out) {
     rdg_rlp_put_uint(out, rdg_bytes(v->balance.b, sizeof v->balance.b));
     rdg_rlp_put_bytes(out,
                       rdg_bytes(v->code_hash.b, word_is_zero(&v->code_hash) ? 0 : sizeof v->code_hash.b));
+    if (v->life) rdg_rlp_put_u64(out, v->life);
     return rdg_rlp_list_end(out, list);
 }
 
@@ -76,10 +77,14 @@ rdg_err_t account_decode(rdg_bytes_t encoded, account_values_t *out) {
     out->nonce = rdg_rlp_u64(&c);
     rdg_rlp_uint256(&c, out->balance.b);
     rdg_bytes_t code_hash = rdg_rlp_bytes_max(&c, sizeof out->code_hash.b);
+    bool has_life = rdg_rlp_more(&c);
+    uint64_t life = has_life ? rdg_rlp_u64(&c) : 0;
     if (rdg_rlp_done(&c) != RDG_OK || rdg_rlp_done(&outer) != RDG_OK ||
-        (code_hash.len != 0 && code_hash.len != sizeof out->code_hash.b))
+        (code_hash.len != 0 && code_hash.len != sizeof out->code_hash.b) || (has_life && life == 0) ||
+        life > LIFE_ALL)
         return rdg_fail(RDG_E_CORRUPT, "a stored account cannot be read: restore this node from its peers");
     if (code_hash.len) memcpy(out->code_hash.b, code_hash.data, code_hash.len);
+    out->life = (uint8_t)life;
     return RDG_OK;
 }
 
@@ -119,6 +124,7 @@ static rdg_err_t load_account(state_t *s, account_t *a, uint64_t hash) {
     a->base_nonce = a->now.nonce;
     a->base_balance = a->now.balance;
     a->base_code_hash = a->now.code_hash;
+    a->base_life = a->now.life;
     return RDG_OK;
 }
 

@@ -20,6 +20,16 @@
 #include "table.h"
 #include "tree.h"
 
+/* What the registry of contracts did to an account (registry.h). It lies in the account because whoever calls a contract
+ * loads that. */
+typedef enum life {
+    LIFE_FROZEN_BY_OWNER = 1,
+    LIFE_FROZEN_BY_ADMINS = 2,
+    LIFE_SUPERSEDED = 4,
+    LIFE_REVOKED = 8,
+    LIFE_ALL = 15
+} life_t;
+
 /* What the journal restores as a whole. */
 typedef struct account_values {
     uint64_t nonce;
@@ -28,6 +38,7 @@ typedef struct account_values {
     bool code_loaded;
     bool code_new; /* set in this block: must be stored */
     uint64_t created_tx, destroyed_tx;
+    uint8_t life; /* life_t, several at once; 0: as any account */
 } account_values_t;
 
 typedef struct account {
@@ -36,6 +47,7 @@ typedef struct account {
     bool existed;
     uint64_t base_nonce;
     rdg_word_t base_balance, base_code_hash; /* in the store, or in the state under this one */
+    uint8_t base_life;
     uint64_t warm_tx, touched_tx;
     struct slot *touched; /* slots looked at in transaction touched_tx */
 } account_t;
@@ -131,6 +143,8 @@ typedef struct state_host {
     const rdg_evm_context_t *context;
     const rdg_genesis_t *genesis;
     bool governance_changed;
+    bool audit;               /* a read-only call that revoked contracts answer too */
+    const account_t *entered; /* whose code was asked for last */
 } state_host_t;
 
 #endif

@@ -7,7 +7,7 @@
 #include "word.h"
 
 static bool account_changed(const account_t *a) {
-    return a->now.nonce != a->base_nonce ||
+    return a->now.nonce != a->base_nonce || a->now.life != a->base_life ||
            memcmp(&a->now.balance, &a->base_balance, sizeof a->base_balance) != 0 ||
            memcmp(&a->now.code_hash, &a->base_code_hash, sizeof a->base_code_hash) != 0;
 }

@@ -11,9 +11,9 @@ static bool same_word(const rdg_word_t *a, const rdg_word_t *b) {
 bool state_still_holds(const state_t *s, const state_t *upper) {
     for (size_t i = 0; i < upper->account_count; ++i) {
         const account_t *read = upper->account_list[i], *now = state_find_account(s, &read->address);
-        if (now &&
-            (now->now.nonce != read->base_nonce || !same_word(&now->now.balance, &read->base_balance) ||
-             !same_word(&now->now.code_hash, &read->base_code_hash)))
+        if (now && (now->now.nonce != read->base_nonce || now->now.life != read->base_life ||
+                    !same_word(&now->now.balance, &read->base_balance) ||
+                    !same_word(&now->now.code_hash, &read->base_code_hash)))
             return false;
     }
     for (size_t i = 0; i < upper->slot_count; ++i) {
@@ -46,10 +46,12 @@ static rdg_err_t adopt_account(state_t *s, const state_t *upper, const account_t
         mine->now.nonce = mine->base_nonce = theirs->base_nonce;
         mine->now.balance = mine->base_balance = theirs->base_balance;
         mine->now.code_hash = mine->base_code_hash = theirs->base_code_hash;
+        mine->now.life = mine->base_life = theirs->base_life;
     }
     RDG_TRY(take_code(s, mine, theirs));
     mine->now.nonce = theirs->now.nonce;
     mine->now.balance = theirs->now.balance;
+    mine->now.life = theirs->now.life;
     if (theirs->now.created_tx == upper->tx) mine->now.created_tx = s->tx;
     return RDG_OK;
 }

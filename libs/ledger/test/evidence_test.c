@@ -229,7 +229,7 @@ TEST(evidence_survives_or_refuses_want_of_memory) {
 static uint64_t govern(world_t *w, const char *signature, const char *types, json_t *args) {
     uint8_t selector[32];
     rdg_buf_t data;
-    json_t *params = governance_params_json(types);
+    json_t *params = native_params_json(types);
     rdg_buf_init(&data, 1 << 16);
     rdg_keccak256(signature, strlen(signature), selector);
     CHECK_OK(rdg_buf_append(&data, selector, 4));

@@ -112,6 +112,7 @@ typedef struct rdg_state_evidence {
     bool exists;
     uint64_t nonce;
     rdg_word_t balance, code_hash; /* code_hash zero: no code */
+    uint8_t life;                  /* registry.h */
     uint32_t slot_count;
     struct {
         rdg_word_t slot, value; /* an absent value is zero, as contracts see it */

@@ -160,6 +160,7 @@ typedef struct rdg_call {
     rdg_word_t value;
     uint64_t gas; /* intrinsic gas included; 0, or above the chain's limit of a transaction: that limit */
     rdg_bytes_t data;
+    bool audit; /* a static call that also revoked contracts answer */
 } rdg_call_t;
 typedef struct rdg_call_result {
     rdg_evm_status_t status;

@@ -23,7 +23,8 @@ void rdg_state_leaf(const rdg_hash_t *path, rdg_bytes_t value, rdg_hash_t *out);
 void rdg_state_inner(const rdg_hash_t *left, const rdg_hash_t *right, rdg_hash_t *out);
 
 /* RDG_OK: *present tells; *value (a view into proof) is set when present: a slot's 32-byte number without
- * leading zeros, or an account as RLP [nonce, balance, code_hash or empty]. MALFORMED, or INVALID when it
+ * leading zeros, or an account as RLP [nonce, balance, code_hash or empty], followed by
+ * its status when it is not 0 (registry.h). MALFORMED, or INVALID when it
  * proves nothing under that root. */
 rdg_err_t rdg_proof_verify(rdg_bytes_t proof, const rdg_hash_t *state_root, const rdg_hash_t *path,
                            bool *present, rdg_bytes_t *value);
