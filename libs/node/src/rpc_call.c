@@ -25,6 +25,7 @@ static rdg_err_t read_call(const json_t *o, call_params_t *c) {
         RDG_TRY(param_word(v, "value", &c->call.value));
     if ((v = json_object_get(o, "gas")) && !json_is_null(v))
         RDG_TRY(rdg_fail_in(rdg_json_quantity_parse(v, &c->call.gas), "gas"));
+    RDG_TRY(rdg_json_opt_bool(o, "audit", &c->call.audit));
     v = json_object_get(o, "input");
     if (!v || json_is_null(v)) v = json_object_get(o, "data");
     if (v && !json_is_null(v)) RDG_TRY(param_bytes(v, "data", &c->data));
