@@ -6,41 +6,49 @@
 #include "ridge/codec/hex.h"
 
 #define NODE_TIMEOUT_MS 5000
-#define OUTPUT_MAX (4u << 20)
-#define CALLDATA_MAX (100u << 10)
 
-/* A running chain with a way to its nodes. */
-typedef struct open_chain {
-    chain_t chain;
-    relay_t relay;
-} open_chain_t;
-
-static rdg_err_t open_chain(rdg_baas_t *b, const char *name, open_chain_t *o) {
+static rdg_err_t open_running(rdg_baas_t *b, const char *name, open_chain_t *o) {
     RDG_TRY(chain_load_running(b, name, &o->chain));
     rdg_err_t err = relay_init(&o->relay, b, &o->chain, NODE_TIMEOUT_MS);
-    if (err != RDG_OK) {
-        relay_fini(&o->relay);
-        chain_fini(&o->chain);
-    }
+    if (err == RDG_OK) err = contract_sync(&o->relay, &o->chain, false);
+    if (err != RDG_OK) contract_close(o);
     return err;
 }
 
-static void close_chain(open_chain_t *o) {
+rdg_err_t contract_open(rdg_baas_t *b, const rdg_service_call_t *call, open_chain_t *o) {
+    memset(o, 0, sizeof *o);
+    return open_running(b, rdg_service_arg(call, "name"), o);
+}
+
+void contract_close(open_chain_t *o) {
     relay_fini(&o->relay);
     chain_fini(&o->chain);
+}
+
+rdg_err_t contract_reply_sent(rdg_service_answer_t *answer, unsigned status, const sent_tx_t *t,
+                              json_t *more) {
+    json_t *body = json_pack("{s:o, s:I, s:s, s:I}", "tx", rdg_json_hex(t->id.b, sizeof t->id.b), "height",
+                             (json_int_t)t->height, "status", "success", "gas_used", (json_int_t)t->gas_used);
+    if (body && more) json_object_update(body, more);
+    json_decref(more);
+    return rdg_service_reply(answer, status, body);
 }
 
 /* --- deploy ------------------------------------------------------------------------------------- */
 
 typedef struct deployment {
-    const char *name, *bytecode;
+    const char *name, *bytecode, *key;
+    bool is_upgrade;
     json_t *abi, *args;
 } deployment_t;
 
 static rdg_err_t read_deployment(const rdg_service_call_t *call, deployment_t *d) {
     const json_t *body;
     RDG_TRY(rdg_service_body(call, &body));
-    RDG_TRY(rdg_json_get_str(body, "name", &d->name));
+    d->name = rdg_service_arg(call, "contract");
+    d->is_upgrade = *d->name != 0;
+    if (!d->is_upgrade) RDG_TRY(rdg_json_get_str(body, "name", &d->name));
+    RDG_TRY(contract_key(body, &d->key));
     RDG_TRY(rdg_json_get_array(body, "abi", &d->abi));
     RDG_TRY(rdg_json_get_str(body, "bytecode", &d->bytecode));
     d->args = json_object_get(body, "args");
@@ -48,9 +56,12 @@ static rdg_err_t read_deployment(const rdg_service_call_t *call, deployment_t *d
     size_t len = strlen(d->name);
     if (len == 0 || len > 64 ||
         strspn(d->name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != len ||
-        d->name[0] == '.')
-        return rdg_fail(RDG_E_INVALID,
-                        "'%.64s' cannot be a contract's name: want 1 to 64 letters, digits or ._-", d->name);
+        strchr("._-", d->name[0]))
+        return rdg_fail(
+            RDG_E_INVALID,
+            "'%.64s' cannot be a contract's name: want 1 to 64 letters, digits or ._-, first a letter "
+            "or digit",
+            d->name);
     return RDG_OK;
 }
 
@@ -95,172 +106,134 @@ static rdg_err_t encode_creation(const deployment_t *d, rdg_buf_t *out) {
     return err;
 }
 
-static rdg_err_t created_address(const json_t *receipt, rdg_address_t *out) {
-    return rdg_fail_in(rdg_json_get_hex(receipt, "contractAddress", out->b, sizeof out->b),
-                       "the deployment's receipt");
+/* The version is in the registry's event of the receipt. */
+static rdg_err_t find_deployed(const json_t *receipt, json_t **out) {
+    json_t *abi = registry_events(), *events = NULL, *e;
+    rdg_err_t err = abi ? contract_events(receipt, abi, &events) : RDG_E_NO_MEMORY;
+    size_t i;
+    *out = NULL;
+    json_array_foreach(events, i, e) {
+        const char *name = json_string_value(json_object_get(e, "event"));
+        if (name && strcmp(name, "Deployed") == 0) *out = json_incref(json_object_get(e, "args"));
+    }
+    json_decref(events);
+    json_decref(abi);
+    if (err == RDG_OK && !*out)
+        err = rdg_fail(RDG_E_PROTOCOL, "the deployment's receipt has no event of the registry");
+    return err;
 }
 
-static rdg_err_t deploy_on(rdg_baas_t *b, open_chain_t *o, const deployment_t *d, json_t **out) {
+static rdg_err_t encode_order(open_chain_t *o, const deployment_t *d, rdg_buf_t *data) {
+    rdg_hash_t digest;
     rdg_buf_t code;
-    sent_tx_t sent = {.receipt = NULL};
-    rdg_address_t address;
-    RDG_TRY(contract_check_new(b, &o->chain, d->name));
     rdg_buf_init(&code, INITCODE_MAX + CALLDATA_MAX);
     rdg_err_t err = encode_creation(d, &code);
+    if (err == RDG_OK && code.len > INITCODE_MAX)
+        err = rdg_fail(RDG_E_TOO_LARGE, "bytecode with its arguments has %zu bytes: at most %u (EIP-3860)",
+                       code.len, INITCODE_MAX);
+    if (err == RDG_OK) err = contract_keep_abi(o->relay.b, &o->chain, d->abi, &digest);
     if (err == RDG_OK)
-        err = contract_transact(&o->relay, &o->chain, NULL, rdg_buf_view(&code), d->abi, &sent);
+        err = registry_encode(d->is_upgrade ? "upgrade" : "deploy",
+                              "string name,bytes initCode,bytes32 abiDigest",
+                              json_pack("[s, o, o]", d->name, rdg_json_hex(code.data, code.len),
+                                        rdg_json_hex(digest.b, sizeof digest.b)),
+                              data);
     rdg_buf_fini(&code);
-    if (err == RDG_OK) err = created_address(sent.receipt, &address);
-    if (err == RDG_OK) err = contract_add(b, &o->chain, d->name, d->abi, &address, &sent.id, sent.height);
+    return err;
+}
+
+/* With a key the answer to the first request may have been lost: then the name is its own. */
+static rdg_err_t deploy_on(rdg_baas_t *b, open_chain_t *o, const deployment_t *d, sent_tx_t *sent,
+                           json_t **out) {
+    rdg_buf_t data;
+    json_t *event = NULL;
+    if (!d->is_upgrade && !d->key) RDG_TRY(contract_check_new(b, &o->chain, d->name));
+    rdg_buf_init(&data, 2 * INITCODE_MAX);
+    rdg_err_t err = encode_order(o, d, &data);
+    order_t order = {.key = d->key, .to = &RDG_REGISTRY_ADDRESS, .data = rdg_buf_view(&data), .abi = d->abi};
+    if (err == RDG_OK) err = contract_order(&o->relay, &o->chain, &order, sent);
+    rdg_buf_fini(&data);
+    if (err == RDG_OK) err = find_deployed(sent->receipt, &event);
+    if (err == RDG_OK) (void)contract_sync(&o->relay, &o->chain, true); /* else the next request does it */
     if (err == RDG_OK)
-        *out = json_pack("{s:s, s:o, s:o, s:I, s:I, s:i}", "name", d->name, "address",
-                         rdg_json_hex(address.b, sizeof address.b), "tx",
-                         rdg_json_hex(sent.id.b, sizeof sent.id.b), "height", (json_int_t)sent.height,
-                         "gas_used", (json_int_t)sent.gas_used, "version", 1);
-    sent_tx_fini(&sent);
+        *out = json_pack("{s:s, s:O?, s:O?}", "name", d->name, "address",
+                         json_object_get(event, "contractAddress"), "version",
+                         json_object_get(event, "version"));
+    json_decref(event);
     return err;
 }
 
 static rdg_err_t deploy(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     deployment_t d;
     open_chain_t o;
+    sent_tx_t sent = {.receipt = NULL};
     json_t *out = NULL;
     RDG_TRY(read_deployment(call, &d));
-    RDG_TRY(open_chain(ctx, rdg_service_arg(call, "name"), &o));
-    rdg_err_t err = rdg_fail_in(deploy_on(ctx, &o, &d, &out), "contract '%s'", d.name);
+    RDG_TRY(contract_open(ctx, call, &o));
+    rdg_err_t err = rdg_fail_in(deploy_on(ctx, &o, &d, &sent, &out), "contract '%s'", d.name);
     if (err == RDG_OK)
         rdg_log(RDG_LOG_INFO, "contract.deployed", RDG_STR("chain", o.chain.name),
-                RDG_STR("contract", d.name));
-    close_chain(&o);
-    return err == RDG_OK ? rdg_service_reply(answer, 201, out) : err;
+                RDG_STR("contract", d.name), RDG_U64("height", sent.height));
+    contract_close(&o);
+    if (err == RDG_OK) err = contract_reply_sent(answer, 201, &sent, out);
+    sent_tx_fini(&sent);
+    return err;
 }
 
 /* --- list, show ---------------------------------------------------------------------------------- */
+
+/* A chain that does not run is answered for from the copy. */
+static rdg_err_t refresh(rdg_baas_t *b, const chain_t *c) {
+    relay_t r;
+    if (!chain_is(c, "running")) return RDG_OK;
+    rdg_err_t err = relay_init(&r, b, c, NODE_TIMEOUT_MS);
+    if (err == RDG_OK) err = contract_sync(&r, c, false);
+    relay_fini(&r);
+    return err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT ? RDG_OK : err;
+}
 
 static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     chain_t c;
     json_t *contracts;
     RDG_TRY(chain_load(ctx, rdg_service_arg(call, "name"), &c));
-    rdg_err_t err = contract_list(ctx, &c, NULL, &contracts);
+    rdg_err_t err = refresh(ctx, &c);
+    if (err == RDG_OK) err = contract_list(ctx, &c, NULL, &contracts);
     chain_fini(&c);
     return err == RDG_OK ? rdg_service_reply(answer, 200, json_pack("{s:o}", "contracts", contracts)) : err;
 }
 
+/* The newest version, or the one asked for, with its ABI, and all of them. */
+static rdg_err_t describe(rdg_baas_t *b, const chain_t *c, const char *name, uint32_t version, json_t **out) {
+    contract_t k;
+    json_t *versions = NULL;
+    RDG_TRY(contract_find(b, c, name, version, &k));
+    rdg_err_t err = contract_list(b, c, name, &versions);
+    if (err == RDG_OK) {
+        *out = json_deep_copy(json_array_get(versions, k.version - 1));
+        json_object_set(*out, "versions", versions);
+        if (k.abi) json_object_set(*out, "abi", k.abi);
+    }
+    json_decref(versions);
+    contract_fini(&k);
+    return err;
+}
+
 static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     chain_t c;
-    json_t *contracts = NULL, *abi = NULL, *o = NULL;
-    rdg_address_t address;
-    const char *name = rdg_service_arg(call, "contract");
+    json_t *out = NULL;
+    uint64_t version = 0;
+    RDG_TRY(rdg_service_query_u64(call, "version", 0, UINT32_MAX, &version));
     RDG_TRY(chain_load(ctx, rdg_service_arg(call, "name"), &c));
-    rdg_err_t err = contract_find(ctx, &c, name, &address, &abi);
-    if (err == RDG_OK) err = contract_list(ctx, &c, name, &contracts);
-    if (err == RDG_OK) {
-        o = json_incref(json_array_get(contracts, json_array_size(contracts) - 1));
-        json_object_set(o, "abi", abi);
-    }
-    json_decref(contracts);
-    json_decref(abi);
+    rdg_err_t err = refresh(ctx, &c);
+    if (err == RDG_OK) err = describe(ctx, &c, rdg_service_arg(call, "contract"), (uint32_t)version, &out);
     chain_fini(&c);
-    return err == RDG_OK ? rdg_service_reply(answer, 200, o) : err;
-}
-
-/* --- send, call ---------------------------------------------------------------------------------- */
-
-typedef struct invocation {
-    open_chain_t open;
-    rdg_address_t address;
-    json_t *abi, *none;
-    const json_t *entry;
-    const char *contract, *method;
-    rdg_buf_t data;
-} invocation_t;
-
-static rdg_err_t encode_invocation(invocation_t *v, const json_t *body) {
-    json_t *args = json_object_get(body, "args");
-    RDG_TRY(rdg_json_get_str(body, "method", &v->method));
-    RDG_TRY(check_args(args));
-    const json_t *given = args && !json_is_null(args) ? args : v->none;
-    RDG_TRY(rdg_abi_find(v->abi, "function", v->method, arg_count(given), &v->entry));
-    return rdg_fail_in(rdg_abi_encode_call(v->entry, given, rdg_keccak256, &v->data), "%.64s", v->method);
-}
-
-static void invocation_fini(invocation_t *v) {
-    rdg_buf_fini(&v->data);
-    json_decref(v->abi);
-    json_decref(v->none);
-    close_chain(&v->open);
-}
-
-static rdg_err_t invocation_init(invocation_t *v, rdg_baas_t *b, const rdg_service_call_t *call) {
-    const json_t *body;
-    memset(v, 0, sizeof *v);
-    v->contract = rdg_service_arg(call, "contract");
-    RDG_TRY(rdg_service_body(call, &body));
-    RDG_TRY(open_chain(b, rdg_service_arg(call, "name"), &v->open));
-    rdg_buf_init(&v->data, CALLDATA_MAX);
-    v->none = json_array();
-    rdg_err_t err = contract_find(b, &v->open.chain, v->contract, &v->address, &v->abi);
-    if (err == RDG_OK) err = rdg_fail_in(encode_invocation(v, body), "contract '%s'", v->contract);
-    if (err != RDG_OK) invocation_fini(v);
-    return err;
-}
-
-static rdg_err_t send(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
-    invocation_t v;
-    sent_tx_t sent;
-    json_t *events = NULL;
-    RDG_TRY(invocation_init(&v, ctx, call));
-    rdg_err_t err =
-        contract_transact(&v.open.relay, &v.open.chain, &v.address, rdg_buf_view(&v.data), v.abi, &sent);
-    rdg_fail_in(err, "%s.%s", v.contract, v.method);
-    if (err == RDG_OK) {
-        err = contract_events(sent.receipt, v.abi, &events);
-        if (err == RDG_OK)
-            err = rdg_service_reply(answer, 200,
-                                    json_pack("{s:o, s:I, s:s, s:I, s:o}", "tx",
-                                              rdg_json_hex(sent.id.b, sizeof sent.id.b), "height",
-                                              (json_int_t)sent.height, "status", "success", "gas_used",
-                                              (json_int_t)sent.gas_used, "events", events));
-        sent_tx_fini(&sent);
-    }
-    invocation_fini(&v);
-    return err;
-}
-
-static rdg_err_t run_call(invocation_t *v, json_t **result) {
-    rdg_sm2_key_t *key;
-    rdg_sm2_public_t public;
-    rdg_address_t from;
-    char what[140];
-    RDG_TRY(chain_key_load(v->open.relay.b, &v->open.chain, &key));
-    rdg_sm2_key_public(key, &public);
-    rdg_sm2_address(&public, &from);
-    rdg_sm2_key_free(key);
-    rdg_buf_t output;
-    rdg_buf_init(&output, OUTPUT_MAX);
-    rdg_err_t err = rdg_rpc_eth_call(&v->open.relay.rpc, &from, &v->address, rdg_buf_view(&v->data), &output);
-    snprintf(what, sizeof what, "%s.%.64s", v->contract, v->method);
-    if (err == RDG_E_REVERTED) err = contract_reverted(v->abi, rdg_buf_view(&output), what);
-    if (err == RDG_OK)
-        err = rdg_abi_decode(json_object_get(v->entry, "outputs"), rdg_buf_view(&output), result);
-    rdg_buf_fini(&output);
-    return err;
-}
-
-static rdg_err_t call_method(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
-    invocation_t v;
-    json_t *result = NULL;
-    RDG_TRY(invocation_init(&v, ctx, call));
-    rdg_err_t err = run_call(&v, &result);
-    invocation_fini(&v);
-    return err == RDG_OK ? rdg_service_reply(answer, 200, json_pack("{s:o}", "result", result)) : err;
+    return err == RDG_OK ? rdg_service_reply(answer, 200, out) : err;
 }
 
 const rdg_service_route_t contract_routes[] = {
     {"POST", "/api/v1/chains/{name}/contracts", 0, deploy},
+    {"POST", "/api/v1/chains/{name}/contracts/{contract}/upgrade", 0, deploy},
     {"GET", "/api/v1/chains/{name}/contracts", 0, list},
     {"GET", "/api/v1/chains/{name}/contracts/{contract}", 0, show},
-    {"POST", "/api/v1/chains/{name}/contracts/{contract}/send", 0, send},
-    {"POST", "/api/v1/chains/{name}/contracts/{contract}/call", 0, call_method},
 };
 const size_t contract_route_count = sizeof contract_routes / sizeof contract_routes[0];

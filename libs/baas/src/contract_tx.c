@@ -74,25 +74,38 @@ static rdg_err_t check_status(const json_t *receipt, const json_t *abi, const rd
     return err;
 }
 
+rdg_err_t contract_deliver(relay_t *r, const rdg_tx_t *tx, sent_tx_t *out) {
+    memset(out, 0, sizeof *out);
+    out->id = tx->id;
+    rdg_err_t err = send(r, tx);
+    /* An old one may be in a block that the node no longer looks at before it answers. */
+    if (err == RDG_E_EXPIRED && rdg_rpc_receipt(&r->rpc, &tx->id, &out->receipt) == RDG_OK) err = RDG_OK;
+    if (err == RDG_OK && !out->receipt) err = rdg_rpc_wait(&r->rpc, tx, WAIT_MS, ASK_EVERY_MS, &out->receipt);
+    if (err == RDG_OK)
+        err = rdg_json_quantity_parse(json_object_get(out->receipt, "blockNumber"), &out->height);
+    if (err == RDG_OK)
+        err = rdg_json_quantity_parse(json_object_get(out->receipt, "gasUsed"), &out->gas_used);
+    if (err != RDG_OK) sent_tx_fini(out);
+    return err;
+}
+
+rdg_err_t contract_check(const sent_tx_t *t, const json_t *abi) {
+    return check_status(t->receipt, abi, &t->id);
+}
+
 rdg_err_t contract_transact(relay_t *r, const chain_t *c, const rdg_address_t *to, rdg_bytes_t data,
                             const json_t *abi, sent_tx_t *out) {
     rdg_tx_t *tx;
     memset(out, 0, sizeof *out);
     RDG_TRY(contract_sign(r, c, to, data, &tx));
-    out->id = tx->id;
-    rdg_err_t err = send(r, tx);
-    if (err == RDG_OK) err = rdg_rpc_wait(&r->rpc, tx, WAIT_MS, ASK_EVERY_MS, &out->receipt);
+    rdg_err_t err = contract_deliver(r, tx, out);
     rdg_tx_unref(tx);
-    if (err == RDG_OK)
-        err = rdg_json_quantity_parse(json_object_get(out->receipt, "blockNumber"), &out->height);
-    if (err == RDG_OK)
-        err = rdg_json_quantity_parse(json_object_get(out->receipt, "gasUsed"), &out->gas_used);
-    if (err == RDG_OK) err = check_status(out->receipt, abi, &out->id);
+    if (err == RDG_OK) err = contract_check(out, abi);
     if (err != RDG_OK) sent_tx_fini(out);
     return err;
 }
 
-static rdg_err_t decode_log(const json_t *log, const json_t *abi, json_t **out) {
+rdg_err_t contract_decode_log(const json_t *log, const json_t *abi, json_t **out) {
     uint8_t topics[TOPICS_MAX][32];
     size_t count = json_array_size(json_object_get(log, "topics"));
     const char *hex = json_string_value(json_object_get(log, "data"));
@@ -117,7 +130,7 @@ rdg_err_t contract_events(const json_t *receipt, const json_t *abi, json_t **out
     size_t i;
     json_array_foreach(json_object_get(receipt, "logs"), i, log) {
         json_t *event = NULL;
-        if (decode_log(log, abi, &event) != RDG_OK)
+        if (contract_decode_log(log, abi, &event) != RDG_OK)
             event = json_pack("{s:O?, s:O?}", "topics", json_object_get(log, "topics"), "data",
                               json_object_get(log, "data"));
         if (event && json_object_get(log, "address"))

@@ -227,6 +227,14 @@ static rdg_err_t advance_create(rdg_baas_t *b, chain_t *c, const steps_t *steps,
     return t.started < t.start_rows ? RDG_OK : await_first_block(b, c, after_ms);
 }
 
+static rdg_err_t advance_running(rdg_baas_t *b, chain_t *c, const steps_t *steps, uint64_t *after_ms) {
+    uint64_t again = 0;
+    RDG_TRY(flow_member(b, c, steps, after_ms));
+    RDG_TRY(contract_resume(b, c, &again));
+    if (again > 0 && (*after_ms == 0 || again < *after_ms)) *after_ms = again;
+    return RDG_OK;
+}
+
 rdg_err_t flow_advance(rdg_baas_t *b, const char *name, uint64_t *after_ms) {
     chain_t c;
     steps_t steps;
@@ -240,7 +248,7 @@ rdg_err_t flow_advance(rdg_baas_t *b, const char *name, uint64_t *after_ms) {
         else if (chain_is(&c, "cancelling") || chain_is(&c, "destroying"))
             err = flow_remove(b, &c, &steps);
         else if (chain_is(&c, "running"))
-            err = flow_member(b, &c, &steps, after_ms);
+            err = advance_running(b, &c, &steps, after_ms);
         steps_fini(&steps);
     }
     chain_fini(&c);

@@ -47,8 +47,7 @@ static void withdraw(rdg_baas_t *b, const steps_t *steps) {
 
 static rdg_err_t forget(rdg_baas_t *b, chain_t *c) {
     RDG_TRY(rdg_sql_begin(b->db));
-    rdg_err_t err = rdg_sql_exec(b->db, "DELETE FROM contracts WHERE chain = ?",
-                                 RDG_SQL_PARAMS(rdg_sql_int(c->number)), NULL);
+    rdg_err_t err = contract_forget(b, c);
     if (err == RDG_OK)
         err = chain_set_state(b, c, chain_is(c, "cancelling") ? "cancelled" : "destroyed", NULL);
     if (err == RDG_OK) err = baas_store_prune(b);

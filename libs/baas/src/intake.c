@@ -65,20 +65,19 @@ static rdg_err_t run(rdg_baas_t *b, const chain_t *c, const char *type, const js
 static rdg_err_t bind(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     const json_t *body;
     const char *contract;
-    rdg_address_t address;
+    contract_t k;
     chain_t c;
-    json_t *abi = NULL;
     RDG_TRY(rdg_service_body(call, &body));
     RDG_TRY(rdg_json_get_str(body, "contract", &contract));
     RDG_TRY(chain_load_running(ctx, rdg_service_arg(call, "name"), &c));
-    rdg_err_t err = contract_find(ctx, &c, contract, &address, &abi);
+    rdg_err_t err = contract_find(ctx, &c, contract, 0, &k);
     if (err == RDG_OK) {
-        json_t *params =
-            json_pack("{s:s, s:o}", "chain", c.name, "contract", rdg_json_hex(address.b, sizeof address.b));
+        json_t *params = json_pack("{s:s, s:o}", "chain", c.name, "contract",
+                                   rdg_json_hex(k.address.b, sizeof k.address.b));
         err = run(ctx, &c, "intake.bind", params, answer);
         json_decref(params);
     }
-    json_decref(abi);
+    contract_fini(&k);
     chain_fini(&c);
     return err;
 }

@@ -32,6 +32,7 @@ struct rdg_baas {
     pthread_t workers[BAAS_WORKERS], follower;
     size_t worker_count;
     bool following;
+    uint64_t opened_ms; /* orders that are older were this process's predecessor's */
     uint64_t follow_after;
 };
 
@@ -136,6 +137,10 @@ rdg_err_t flow_send_prepare(rdg_baas_t *b, const chain_t *c, const steps_t *step
 rdg_err_t flow_send_start(rdg_baas_t *b, const chain_t *c, const steps_t *steps);
 /* member.c: the change of a running chain's validators that is on its way, if any */
 rdg_err_t flow_member(rdg_baas_t *b, chain_t *c, const steps_t *steps, uint64_t *after_ms);
+/* contract_order.c: transactions of contracts that nobody waits for any more */
+rdg_err_t contract_resume(rdg_baas_t *b, const chain_t *c, uint64_t *after_ms);
+/* contract_store.c: everything about the contracts of a chain that is gone */
+rdg_err_t contract_forget(rdg_baas_t *b, const chain_t *c);
 /* flow_remove.c */
 rdg_err_t flow_remove(rdg_baas_t *b, chain_t *c, const steps_t *steps);
 rdg_err_t flow_begin_remove(rdg_baas_t *b, chain_t *c, const char *state); /* cancelling or destroying */
@@ -170,8 +175,8 @@ extern const rdg_service_route_t member_routes[];
 extern const size_t member_route_count;
 extern const rdg_service_route_t chain_routes[];
 extern const size_t chain_route_count;
-extern const rdg_service_route_t contract_routes[];
-extern const size_t contract_route_count;
+extern const rdg_service_route_t contract_routes[], contract_call_routes[], contract_life_routes[];
+extern const size_t contract_route_count, contract_call_route_count, contract_life_route_count;
 extern const rdg_service_route_t read_routes[];
 extern const size_t read_route_count;
 extern const rdg_service_route_t intake_routes[];

@@ -34,10 +34,30 @@ static const char *const migrations[] = {
     "NULL,"
     " updated_ms INTEGER NOT NULL, error TEXT);"
     "CREATE INDEX chain_members_chain ON chain_members (chain, number);",
+    /* What the registry of a chain says, up to a height; ABIs by their digest; what was signed, until it is settled. */
+    "DROP TABLE contracts;"
+    "CREATE TABLE contract_versions (chain INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,"
+    " address BLOB NOT NULL, abi_digest BLOB NOT NULL, owner BLOB NOT NULL, life INTEGER NOT NULL, tx BLOB "
+    "NOT NULL,"
+    " height INTEGER NOT NULL, seen_ms INTEGER NOT NULL, PRIMARY KEY (chain, name, version));"
+    "CREATE TABLE contract_syncs (chain INTEGER PRIMARY KEY, height INTEGER NOT NULL, time_ms INTEGER NOT "
+    "NULL);"
+    "CREATE TABLE contract_abis (chain INTEGER NOT NULL, digest BLOB NOT NULL, abi TEXT NOT NULL,"
+    " PRIMARY KEY (chain, digest));"
+    "CREATE TABLE contract_orders (number INTEGER PRIMARY KEY AUTOINCREMENT, chain INTEGER NOT NULL, idem "
+    "TEXT,"
+    " digest BLOB NOT NULL, wire BLOB NOT NULL, state INTEGER NOT NULL, error TEXT, created_ms INTEGER NOT "
+    "NULL,"
+    " UNIQUE (chain, idem));"
+    "CREATE INDEX contract_orders_state ON contract_orders (chain, state, number);"
+    "CREATE TABLE contract_migrations (chain INTEGER NOT NULL, name TEXT NOT NULL, source INTEGER NOT NULL,"
+    " target INTEGER NOT NULL, cursor TEXT NOT NULL, steps INTEGER NOT NULL, done INTEGER NOT NULL,"
+    " updated_ms INTEGER NOT NULL, PRIMARY KEY (chain, name, source, target));",
 };
 
 rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir) {
     char url[4200];
+    b->opened_ms = baas_now();
     RDG_TRY(rdg_dir_make(data_dir, 0700));
     if (snprintf(url, sizeof url, "sqlite:%s/baas.db", data_dir) >= (int)sizeof url)
         return rdg_fail(RDG_E_TOO_LARGE, "the data directory's path is too long");
@@ -51,7 +71,11 @@ rdg_err_t baas_store_prune(rdg_baas_t *b) {
         " ORDER BY number DESC LIMIT 1000)",
         "DELETE FROM chain_steps WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM chain_events WHERE chain NOT IN (SELECT number FROM chains)",
-        "DELETE FROM contracts WHERE chain NOT IN (SELECT number FROM chains)",
+        "DELETE FROM contract_versions WHERE chain NOT IN (SELECT number FROM chains)",
+        "DELETE FROM contract_syncs WHERE chain NOT IN (SELECT number FROM chains)",
+        "DELETE FROM contract_abis WHERE chain NOT IN (SELECT number FROM chains)",
+        "DELETE FROM contract_orders WHERE chain NOT IN (SELECT number FROM chains)",
+        "DELETE FROM contract_migrations WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM chain_members WHERE chain NOT IN (SELECT number FROM chains)",
     };
     for (size_t i = 0; i < sizeof statements / sizeof statements[0]; ++i)

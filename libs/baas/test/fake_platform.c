@@ -218,6 +218,7 @@ void fake_close(fake_platform_t *p) {
     for (int i = 0; i < FAKE_DEVICES; ++i) rdg_sm2_key_free(p->keys[i]);
     json_decref(p->tx);
     json_decref(p->receipt);
+    json_decref(p->logs);
     pthread_cond_destroy(&p->changed);
     pthread_mutex_destroy(&p->lock);
 }

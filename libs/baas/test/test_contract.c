@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "ridge/crypto/hash.h"
 
 #define ABI                                                                                                  \
@@ -40,8 +41,8 @@ TEST(contract_is_deployed_with_its_arguments_and_kept_with_its_abi) {
     kit_t k;
     json_t *a;
     open_with_contract(&k);
-    CHECK_STR(kit_text(k.p.tx, "data"), "0x6001" WORD_42);
-    CHECK(json_is_true(json_object_get(k.p.tx, "create")));
+    CHECK(strstr(kit_text(k.p.tx, "data"), "6001" WORD_42)); /* inside a call of the registry */
+    CHECK(json_is_false(json_object_get(k.p.tx, "create")));
     CHECK_EQ(kit_call(&k, "GET", "/chains/c/contracts", NULL, &a), 200);
     CHECK_EQ(json_array_size(json_object_get(a, "contracts")), 1);
     json_decref(a);
@@ -206,5 +207,130 @@ TEST(intake_is_bound_on_every_device) {
     CHECK_EQ(kit_call(&k, "POST", "/chains/c/intake", "{\"contract\":\"None\"}", NULL), 404);
     CHECK_EQ(kit_call(&k, "DELETE", "/chains/c/intake", NULL, NULL), 202);
     CHECK_EQ(kit_commands(&k, "intake.unbind"), 4);
+    kit_close(&k);
+}
+
+#define DEPLOYMENT "\"abi\":" ABI ",\"bytecode\":\"0x6001\",\"args\":[42]"
+
+TEST(contract_lives_in_versions_with_a_status_each) {
+    kit_t k;
+    json_t *a;
+    open_with_contract(&k);
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/upgrade", "{" DEPLOYMENT "}", &a), 201);
+    CHECK_EQ(json_integer_value(json_object_get(a, "version")), 2);
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "GET", "/chains/c/contracts/Store?version=1", NULL, &a), 200);
+    CHECK_STR(kit_text(a, "status"), "superseded");
+    CHECK_EQ(json_array_size(json_object_get(a, "versions")), 2);
+    CHECK_EQ(json_array_size(json_object_get(a, "abi")), 5); /* the cloud keeps it by version */
+    json_decref(a);
+    static const char *const steps[][3] = {{"freeze", "{\"version\":2}", "frozen"},
+                                           {"unfreeze", "{\"version\":2}", "active"},
+                                           {"revoke", "{\"version\":2}", "revoked"}};
+    for (size_t i = 0; i < 3; ++i) {
+        char path[64];
+        snprintf(path, sizeof path, "/chains/c/contracts/Store/%s", steps[i][0]);
+        CHECK_EQ(kit_call(&k, "POST", path, steps[i][1], &a), 200);
+        json_decref(a);
+        CHECK_EQ(kit_call(&k, "GET", "/chains/c/contracts", NULL, &a), 200);
+        CHECK_EQ(json_array_size(json_object_get(a, "contracts")), 1);
+        CHECK_STR(kit_text(json_array_get(json_object_get(a, "contracts"), 0), "status"), steps[i][2]);
+        json_decref(a);
+    }
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/freeze", "{\"version\":3}", &a), 404);
+    CHECK(strstr(kit_error(a, "message"), "no version 3"));
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/send",
+                      "{\"version\":1,\"method\":\"put\",\"args\":[1]}", &a),
+             200);
+    CHECK_EQ(json_integer_value(json_object_get(a, "version")), 1);
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/send",
+                      "{\"version\":9,\"method\":\"put\",\"args\":[1]}", NULL),
+             404);
+    kit_close(&k);
+}
+
+TEST(contract_key_gives_one_transaction_and_one_answer) {
+    kit_t k;
+    json_t *a, *b;
+    open_with_contract(&k);
+    static const char put[] = "{\"method\":\"put\",\"args\":[1],\"idempotency_key\":\"k1\"}";
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/send", put, &a), 200);
+    unsigned sent = k.p.sent;
+    kit_stop_baas(&k); /* also after a restart */
+    kit_start_baas(&k);
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/send", put, &b), 200);
+    CHECK(json_equal(json_object_get(a, "tx"), json_object_get(b, "tx")));
+    CHECK(k.p.sent <= sent + 1); /* a node takes the same one only once */
+    json_decref(a), json_decref(b);
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/send",
+                      "{\"method\":\"put\",\"args\":[2],\"idempotency_key\":\"k1\"}", &a),
+             409);
+    CHECK(strstr(kit_error(a, "message"), "'k1' was used for another request"));
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/send",
+                      "{\"method\":\"put\",\"args\":[2],\"idempotency_key\":\"\"}", NULL),
+             400);
+    kit_close(&k);
+}
+
+TEST(contract_answer_is_not_lost_with_the_cloud) {
+    kit_t k;
+    json_t *a;
+    static const char body[] = "{\"name\":\"Later\"," DEPLOYMENT ",\"idempotency_key\":\"d1\"}";
+    open_with_contract(&k);
+    k.p.no_send = true; /* signed and stored, and then the way to the node is gone, and the cloud too */
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts", body, &a), 503);
+    CHECK(strstr(kit_error(a, "message"), "same idempotency key"));
+    json_decref(a);
+    kit_stop_baas(&k);
+    k.p.no_send = false;
+    k.p.no_receipt = true;
+    k.p.versions = 0;
+    unsigned before = k.p.sent;
+    kit_start_baas(&k);
+    for (int i = 0; i < 3000 && k.p.sent == before; ++i) nanosleep(&(struct timespec){0, 10000000}, NULL);
+    CHECK(k.p.sent > before); /* nobody asked again */
+    k.p.no_receipt = false;
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts", body, &a), 201);
+    CHECK_STR(kit_text(a, "name"), "Later");
+    CHECK(json_equal(json_object_get(a, "tx"), json_object_get(k.p.tx, "id")));
+    json_decref(a);
+    kit_close(&k);
+}
+
+#define MIGRATING                                                                                            \
+    "[{\"type\":\"function\",\"name\":\"migrate\",\"inputs\":[{\"name\":\"old\",\"type\":\"address\"},"      \
+    "{\"name\":\"cursor\",\"type\":\"uint256\"},{\"name\":\"limit\",\"type\":\"uint256\"}],\"outputs\":[{"   \
+    "\"name\":"                                                                                              \
+    "\"next\",\"type\":\"uint256\"}]}]"
+
+TEST(contract_migrates_in_steps_and_goes_on_where_it_was) {
+    kit_t k;
+    json_t *a;
+    open_with_contract(&k);
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/migrate", "{}", &a), 400);
+    CHECK(strstr(kit_error(a, "message"), "no version before 1"));
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/upgrade",
+                      "{\"abi\":" MIGRATING ",\"bytecode\":\"0x6002\"}", NULL),
+             201);
+    k.p.call_result = "0x" WORD_42; /* the cursor does not move: 42 after 42 */
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/migrate", "{}", &a), 400);
+    CHECK(strstr(kit_error(a, "message"), "does not move on from cursor 42"));
+    json_decref(a);
+    k.p.call_result = "0x0000000000000000000000000000000000000000000000000000000000000000";
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/migrate", "{}", &a), 200);
+    CHECK(json_is_true(json_object_get(a, "done")));
+    CHECK_EQ(json_integer_value(json_object_get(a, "steps")), 2); /* the first one is not done again */
+    json_decref(a);
+    unsigned sent = k.p.sent;
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/migrate", "{}", &a), 200);
+    CHECK_EQ(k.p.sent, sent);
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "GET", "/chains/c/contracts/Store/events?limit=5", NULL, &a), 200);
+    CHECK(json_is_array(json_object_get(a, "events")));
+    json_decref(a);
     kit_close(&k);
 }
