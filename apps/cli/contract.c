@@ -1,4 +1,4 @@
-#include "cli.h"
+#include "contract_cli.h"
 #include "ridge/base/file.h"
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +45,8 @@ static rdg_err_t read_contract(const cli_t *cli, json_t *body) {
                *bytecode = cli_flag(cli, "bytecode", NULL);
     json_t *a = NULL, *code = NULL;
     rdg_err_t err;
+    const char *source = cli_flag(cli, "source", NULL);
+    if (source) return contract_from_source(source, cli_flag(cli, "contract", NULL), body);
     if (artifact) {
         RDG_TRY(read_json(artifact, &a));
         json_object_set(body, "abi", json_object_get(a, "abi"));
@@ -55,23 +57,28 @@ static rdg_err_t read_contract(const cli_t *cli, json_t *body) {
                   : rdg_fail(RDG_E_INVALID, "%s: want an object with 'abi' and 'bytecode'", artifact);
     }
     if (!abi || !bytecode)
-        return rdg_fail(RDG_E_INVALID, "give --artifact FILE, or --abi FILE and --bytecode FILE");
+        return rdg_fail(RDG_E_INVALID,
+                        "give --artifact FILE, or --source FILE.sol, or --abi FILE and --bytecode FILE");
     RDG_TRY(read_json(abi, &a));
     json_object_set_new(body, "abi", a);
     if ((err = read_bytecode(bytecode, &code)) == RDG_OK) json_object_set_new(body, "bytecode", code);
     return err;
 }
 
-static rdg_err_t deploy(cli_t *cli) {
+static rdg_err_t put(cli_t *cli, bool is_upgrade) {
     json_t *answer = NULL;
     RDG_TRY(cli_component("chain", cli->args[0]));
+    RDG_TRY(cli_component("contract", cli->args[1]));
     json_t *body = json_pack("{s:s, s:o}", "name", cli->args[1], "args", parse_args(cli, 2));
     rdg_err_t err = read_contract(cli, body);
+    if (err == RDG_OK) err = contract_options(cli, body);
     if (err != RDG_OK) {
         json_decref(body);
         return err;
     }
-    RDG_TRY(cli_call(cli, "POST", body, &answer, "/chains/%s/contracts", cli->args[0]));
+    RDG_TRY(is_upgrade ? cli_call(cli, "POST", body, &answer, "/chains/%s/contracts/%s/upgrade", cli->args[0],
+                                  cli->args[1])
+                       : cli_call(cli, "POST", body, &answer, "/chains/%s/contracts", cli->args[0]));
     if (cli->json)
         out_json(answer);
     else
@@ -81,10 +88,24 @@ static rdg_err_t deploy(cli_t *cli) {
     return RDG_OK;
 }
 
+static rdg_err_t deploy(cli_t *cli) {
+    return put(cli, false);
+}
+
+static rdg_err_t upgrade(cli_t *cli) {
+    return put(cli, true);
+}
+
 static rdg_err_t invoke(cli_t *cli, const char *how, json_t **answer) {
     RDG_TRY(cli_component("chain", cli->args[0]));
     RDG_TRY(cli_component("contract", cli->args[1]));
     json_t *body = json_pack("{s:s, s:o}", "method", cli->args[2], "args", parse_args(cli, 3));
+    if (cli_has(cli, "audit")) json_object_set_new(body, "audit", json_true());
+    rdg_err_t err = contract_options(cli, body);
+    if (err != RDG_OK) {
+        json_decref(body);
+        return err;
+    }
     return cli_call(cli, "POST", body, answer, "/chains/%s/contracts/%s/%s", cli->args[0], cli->args[1], how);
 }
 
@@ -118,9 +139,9 @@ static rdg_err_t list(cli_t *cli) {
     if (cli->json)
         out_json(answer);
     else
-        out_table(
-            json_object_get(answer, "contracts"),
-            COLUMNS("NAME=name", "VERSION=version", "ADDRESS=address", "BLOCK=height", "CREATED=created_ms"));
+        out_table(json_object_get(answer, "contracts"),
+                  COLUMNS("NAME=name", "VERSION=version", "STATUS=status", "ADDRESS=address", "BLOCK=height",
+                          "CREATED=created_ms"));
     json_decref(answer);
     return RDG_OK;
 }
@@ -138,6 +159,14 @@ static rdg_err_t bind_intake(cli_t *cli) {
     return RDG_OK;
 }
 
+#define CODE_FLAGS                                                                                           \
+    {"artifact", "FILE", "JSON with abi and bytecode, as contracts/artifacts/Metering.json"},                \
+        {"source", "FILE.sol", "Solidity, compiled by the solc or solcjs that is installed"},                \
+        {"contract", "NAME", "which contract of the source"}, {"abi", "FILE", "the ABI that solc wrote"},    \
+        {"bytecode", "FILE", "the bytecode in hexadecimal"}, {                                               \
+        "idempotency-key", "KEY", "the same key gives the same transaction and answer"                       \
+    }
+
 const command_t contract_commands[] = {
     {"contract",
      "deploy",
@@ -146,10 +175,15 @@ const command_t contract_commands[] = {
      2,
      CLI_ARGS_MAX,
      deploy,
-     {{"artifact", "FILE", "JSON with abi and bytecode, as contracts/artifacts/Metering.json"},
-      {"abi", "FILE", "the ABI that solc wrote"},
-      {"bytecode", "FILE", "the bytecode in hexadecimal"},
-      {0}}},
+     {CODE_FLAGS, {0}}},
+    {"contract",
+     "upgrade",
+     "CHAIN NAME [ARG...]",
+     "deploy a new version with a storage of its own; the old one stays to be read",
+     2,
+     CLI_ARGS_MAX,
+     upgrade,
+     {CODE_FLAGS, {0}}},
     {"contract",
      "send",
      "CHAIN CONTRACT METHOD [ARG...]",
@@ -157,7 +191,9 @@ const command_t contract_commands[] = {
      3,
      CLI_ARGS_MAX,
      send,
-     {{0}}},
+     {{"version", "N", "of that version (the newest)"},
+      {"idempotency-key", "KEY", "the same key gives the same transaction and answer"},
+      {0}}},
     {"contract",
      "call",
      "CHAIN CONTRACT METHOD [ARG...]",
@@ -165,7 +201,9 @@ const command_t contract_commands[] = {
      3,
      CLI_ARGS_MAX,
      call,
-     {{0}}},
+     {{"version", "N", "of that version (the newest)"},
+      {"audit", NULL, "also what is revoked answers"},
+      {0}}},
     {"contract", "list", "CHAIN", "the contracts deployed on a chain", 1, 1, list, {{0}}},
     {"intake",
      "bind",
