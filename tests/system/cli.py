@@ -43,7 +43,9 @@ def help_names_every_command_and_each_has_its_own():
     status, out, _ = ridge("--help", home=False)
     equal(status, 0, "exit status")
     for wanted in ("device list", "device token", "chain create", "chain status", "chain list", "chain destroy",
-                   "contract deploy", "contract send", "contract call", "contract list", "block list", "block show",
+                   "contract deploy", "contract send", "contract call", "contract list", "contract upgrade",
+                   "contract migrate", "contract freeze", "contract unfreeze", "contract revoke", "contract show",
+                   "contract events", "block list", "block show",
                    "tx show"):  # fmt: skip
         check(wanted in out, f"the help does not name '{wanted}'")
     for noun, verb in commands():

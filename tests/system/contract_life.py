@@ -1,0 +1,123 @@
+"""Suite contract-life: a contract's whole life by the command line, on real nodes; what each refusal says."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from cases import case, check, equal, main  # noqa: E402
+from support import ROOT, cluster, create  # noqa: E402
+
+
+def artifact(name):
+    return os.path.join(ROOT, "contracts", "artifacts", f"{name}.json")
+
+
+def refused(lab, words, *args):
+    status, said = lab.cli(*args, check=False)
+    check(status != 0, f"ridge {' '.join(args)} was not refused")
+    for word in words:
+        check(word in said, f"ridge {' '.join(args)} says {said!r}, without {word!r}")
+
+
+def send(lab, *args):
+    return lab.cli("contract", "send", "life", "notes", *args)
+
+
+def call(lab, *args):
+    result = lab.cli("contract", "call", "life", "notes", *args)["result"]
+    return str(next(iter(result.values())) if isinstance(result, dict) else result[0])
+
+
+def status(lab, version):
+    return lab.cli("contract", "show", "life", "notes", "--version", str(version))["status"]
+
+
+def begin(lab):
+    create(lab, "life")
+    deployed = lab.cli("contract", "deploy", "life", "notes", "--artifact", artifact("Notes"))
+    equal(deployed["version"], 1, "version")
+    refused(lab, ["'notes' exists", "upgrade"], "contract", "deploy", "life", "notes", "--artifact", artifact("Notes"))
+    for value in range(5):
+        send(lab, "add", str(value * 10))
+    refused(lab, ["TooLarge"], "contract", "send", "life", "notes", "add", "2000000")
+    refused(lab, ["value", "uint256", "ten"], "contract", "send", "life", "notes", "add", "ten")
+    return deployed["address"]
+
+
+def upgrade_and_migrate(lab, old):
+    fresh = lab.cli("contract", "upgrade", "life", "notes", "--artifact", artifact("NotesNext"))
+    equal(fresh["version"], 2, "version")
+    check(fresh["address"] != old, "the new version has the old one's address")
+    equal((call(lab, "count"), call(lab, "count", "--version", "1")), ("0", "5"), "a storage of its own")
+    equal(call(lab, "oldAt", old, "3"), "30", "old data, read by the new version")
+    refused(lab, ["is superseded by a newer version"], "contract", "send", "life", "notes", "add", "1", "--version", "1")
+    done = lab.cli("contract", "migrate", "life", "notes", "--limit", "2")
+    equal((done["done"], done["steps"], call(lab, "sum")), (True, 3, "100"), "migration in bounded steps")
+    equal(lab.cli("contract", "migrate", "life", "notes")["steps"], 3, "steps of a migration that is done")
+    events = lab.cli("contract", "events", "life", "notes")["events"]
+    equal([e["event"] for e in events], ["Noted"] * 5, "events of the new version")
+
+
+def freeze_and_revoke(lab, old):
+    lab.cli("contract", "freeze", "life", "notes", "--version", "2")
+    equal(status(lab, 2), "frozen", "status")
+    refused(lab, ["is frozen: it can be read, not changed"], "contract", "send", "life", "notes", "add", "1")
+    refused(lab, ["frozen already"], "contract", "freeze", "life", "notes", "--version", "2")
+    equal(call(lab, "sum"), "100", "what is frozen is read")
+    lab.cli("contract", "unfreeze", "life", "notes", "--version", "2")
+    send(lab, "add", "1")
+    refused(lab, ["--confirm notes"], "contract", "revoke", "life", "notes", "--version", "1")
+    lab.cli("contract", "revoke", "life", "notes", "--version", "1", "--confirm", "notes")
+    equal((status(lab, 1), status(lab, 2)), ("revoked", "active"), "statuses")
+    refused(lab, ["is revoked: nothing can call it"], "contract", "call", "life", "notes", "count", "--version", "1")
+    refused(lab, ["is revoked: nothing can call it"], "contract", "call", "life", "notes", "oldAt", old, "3")
+    refused(lab, ["is revoked: nothing can call it"], "contract", "send", "life", "notes", "add", "1", "--version", "1")
+    equal(call(lab, "count", "--version", "1", "--audit"), "5", "what an auditor reads")
+    refused(lab, ["revoked for good"], "contract", "unfreeze", "life", "notes", "--version", "1")
+    equal([c["status"] for c in lab.cli("contract", "list", "life")["contracts"]], ["active"], "list")
+
+
+@case
+def deploy_upgrade_migrate_freeze_and_revoke():
+    with cluster() as lab:
+        old = begin(lab)
+        upgrade_and_migrate(lab, old)
+        freeze_and_revoke(lab, old)
+        one_key_is_one_transaction_also_after_a_crash(lab)
+
+
+def one_key_is_one_transaction_also_after_a_crash(lab):
+    key = uuid.uuid4().hex
+    before = int(call(lab, "count"))
+    first = send(lab, "add", "7", "--idempotency-key", key)
+    again = send(lab, "add", "7", "--idempotency-key", key)
+    equal((again["tx"], again["height"]), (first["tx"], first["height"]), "one key")
+    refused(lab, [key, "another request"], "contract", "send", "life", "notes", "add", "8", "--idempotency-key", key)
+    equal(int(call(lab, "count")), before + 1, "notes")
+
+
+@case
+def a_source_is_compiled_or_the_missing_compiler_named():
+    with cluster(("dev-1",)) as lab:
+        create(lab, "life", ["dev-1"])
+        source = os.path.join(ROOT, "contracts", "Notes.sol")
+        environment = dict(os.environ, RIDGE_HOME=lab.cloud.dir, PATH="/nonexistent")
+        command = [lab.binary("ridge"), "contract", "deploy", "life", "notes", "--source", source, "--json"]
+        result = subprocess.run(command, env=environment, capture_output=True, check=False)
+        check(b"no Solidity compiler is installed" in result.stderr, f"without a compiler: {result.stderr!r}")
+        compiler = os.path.join(ROOT, "contracts", "node_modules", ".bin")
+        if not os.path.exists(os.path.join(compiler, "solcjs")):
+            print("     solcjs is not installed: the compiled half is left out")
+            return
+        environment["PATH"] = compiler + os.pathsep + os.environ["PATH"]
+        result = subprocess.run(command, env=environment, capture_output=True, check=False)
+        equal(result.returncode, 0, f"exit status; {result.stderr!r}")
+        equal(json.loads(result.stdout)["version"], 1, "version")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
