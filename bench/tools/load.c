@@ -25,6 +25,9 @@
 #define BATCH_MAX 50
 #define GAS_LIMIT 400000
 #define FIRST_TIME 1000000
+#define PAYLOAD_MAX 4096
+#define CALL_GAS 21000
+#define BYTE_GAS 16
 
 typedef struct meter {
     rdg_sm2_key_t *key;
@@ -39,7 +42,8 @@ typedef struct sample {
 static struct {
     const char *urls[NODES_MAX];
     size_t url_count, meter_count, tx_count;
-    uint64_t rate, seconds, chain_id, valid_until;
+    uint64_t rate, seconds, chain_id, valid_until, payload;
+    bool empty; /* calls of an address without code: agreement and signatures, no contract */
     rdg_address_t contract;
     meter_t *meters;
     rdg_tx_t **txs;
@@ -74,12 +78,12 @@ static void selector(const char *signature, uint8_t out[4]) {
     memcpy(out, hash, 4);
 }
 
-static rdg_tx_t *sign_call(const meter_t *m, rdg_bytes_t data) {
+static rdg_tx_t *sign_call(const meter_t *m, rdg_bytes_t data, uint64_t gas) {
     rdg_tx_t *tx = NULL;
     rdg_tx_fields_t f = {.chain_id = load.chain_id,
                          .nonce = rdg_tx_random_nonce(rdg_random_system()),
                          .valid_until = load.valid_until,
-                         .gas_limit = GAS_LIMIT,
+                         .gas_limit = gas,
                          .to = &load.contract,
                          .data = data};
     rdg_err_t err = rdg_tx_sign(&f, m->key, &tx);
@@ -93,7 +97,13 @@ static rdg_tx_t *sign_register(const meter_t *m) {
     memcpy(data + 4, m->id, 32);
     put_word(data + 36, 0);
     put_word(data + 68, INT64_MAX);
-    return sign_call(m, rdg_bytes(data, sizeof data));
+    return sign_call(m, rdg_bytes(data, sizeof data), GAS_LIMIT);
+}
+
+static rdg_tx_t *sign_empty(const meter_t *m) {
+    uint8_t data[PAYLOAD_MAX];
+    memset(data, 0x5a, load.payload);
+    return sign_call(m, rdg_bytes(data, load.payload), CALL_GAS + BYTE_GAS * load.payload);
 }
 
 /* submit(bytes32,uint64[],int64[]) with one reading. */
@@ -107,7 +117,7 @@ static rdg_tx_t *sign_reading(meter_t *m) {
     put_word(data + 4 + 128, m->next_time++);
     put_word(data + 4 + 160, 1);
     put_word(data + 4 + 192, 1000 + m->next_time);
-    return sign_call(m, rdg_bytes(data, sizeof data));
+    return sign_call(m, rdg_bytes(data, sizeof data), GAS_LIMIT);
 }
 
 /* --- preparation
@@ -146,7 +156,8 @@ static void register_meters(const rdg_rpc_t *rpc) {
 static void *sign_part(void *arg) {
     size_t part = (size_t)(uintptr_t)arg;
     for (size_t i = part; i < load.tx_count; i += 2)
-        load.txs[i] = sign_reading(&load.meters[i % load.meter_count]);
+        load.txs[i] = load.empty ? sign_empty(&load.meters[i % load.meter_count])
+                                 : sign_reading(&load.meters[i % load.meter_count]);
     return NULL;
 }
 
@@ -269,6 +280,8 @@ static const rdg_option_t options[] = {
     {"rpc", RDG_OPT_STRING, NULL, "URLs of nodes, separated by commas", false, 0, 0},
     {"contract", RDG_OPT_STRING, NULL, "address of the Metering contract", false, 0, 0},
     {"artifact", RDG_OPT_STRING, NULL, "instead: deploy the contract of this artefact", false, 0, 0},
+    {"empty", RDG_OPT_BOOL, "false", "instead: call an address without code", false, 0, 0},
+    {"payload", RDG_OPT_U64, "0", "bytes of data in an empty call", false, 0, PAYLOAD_MAX},
     {"meters", RDG_OPT_U64, "200", "meters, each with a key of its own", false, 1, 100000},
     {"rate", RDG_OPT_U64, "500", "transactions a second", false, 1, 100000},
     {"seconds", RDG_OPT_U64, "10", "how long", false, 1, 3600},
@@ -327,8 +340,9 @@ int main(int argc, char **argv) {
     if (err == RDG_E_CANCELLED) return 0;
     if (err != RDG_OK) die("options", err);
     const char *contract = rdg_config_str(c, "contract"), *artifact = rdg_config_str(c, "artifact");
-    if (!rdg_config_str(c, "rpc") || (!contract && !artifact))
-        die("--rpc and --contract or --artifact are needed", RDG_E_INVALID);
+    load.empty = rdg_config_bool(c, "empty"), load.payload = rdg_config_u64(c, "payload");
+    if (!rdg_config_str(c, "rpc") || (!contract && !artifact && !load.empty))
+        die("--rpc and --contract, --artifact or --empty are needed", RDG_E_INVALID);
     char *urls = strdup(rdg_config_str(c, "rpc"));
     split_urls(urls);
     if (contract) err = rdg_hex_decode(contract, strlen(contract), load.contract.b, 20);
@@ -341,9 +355,12 @@ int main(int argc, char **argv) {
     load.meter_count =
         (rdg_config_u64(c, "meters") + 2 * load.url_count - 1) / (2 * load.url_count) * 2 * load.url_count;
     load.chain_id = head.chain_id, load.valid_until = head.height + 90000;
-    if (!contract) deploy(rpc, artifact);
+    if (load.empty)
+        memset(load.contract.b, 0xee, sizeof load.contract.b);
+    else if (!contract)
+        deploy(rpc, artifact);
     make_meters();
-    register_meters(rpc);
+    if (!load.empty) register_meters(rpc);
     sign_all();
     if ((err = rdg_rpc_head(rpc, &head)) != RDG_OK) die("head", err);
     for (size_t k = 0; k < load.url_count; ++k)
