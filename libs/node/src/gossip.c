@@ -79,7 +79,8 @@ rdg_err_t gossip_submit(rdg_node_t *n, rdg_bytes_t wire, rdg_hash_t *id) {
     RDG_TRY(refuse_halted(n));
     RDG_TRY(rdg_tx_decode(wire, &tx));
     *id = tx->id;
-    rdg_err_t err = rdg_ledger_admit(n->ledger, n->pool, tx);
+    rdg_err_t err = expect_take(&n->expected, tx) ? rdg_ledger_admit_verified(n->ledger, n->pool, tx)
+                                                  : rdg_ledger_admit(n->ledger, n->pool, tx);
     if (err == RDG_OK) hand_to_loop(n, tx);
     rdg_tx_unref(tx);
     return err;
@@ -112,6 +113,7 @@ static void on_verify(void *arg) {
         b->checks[i] =
             (rdg_sm2_check_t){&b->txs[i]->key, rdg_bytes(b->txs[i]->id.b, 32), &b->txs[i]->signature, false};
     rdg_sm2_verify_batch(b->checks, kept, b->results);
+    if (kept > 1) rdg_metric_add(b->n->m_batched, kept);
     for (size_t i = 0; i < kept; ++i) {
         if (b->results[i] == RDG_OK)
             (void)rdg_ledger_admit_verified(b->n->ledger, b->n->pool, b->txs[i]);
@@ -218,6 +220,7 @@ void gossip_link_up(rdg_node_t *n, size_t peer) {
 }
 
 rdg_err_t gossip_open(rdg_node_t *n) {
+    expect_open(&n->expected);
     rdg_buf_init(&n->gossip.out, TXS_BYTES_MAX);
     rdg_buf_init(&n->gossip.fresh, FRESH_BYTES_MAX);
     pthread_mutex_init(&n->gossip.lock, NULL);
@@ -236,4 +239,5 @@ void gossip_close(rdg_node_t *n) {
     rdg_buf_fini(&n->gossip.out);
     rdg_buf_fini(&n->gossip.fresh);
     pthread_mutex_destroy(&n->gossip.lock);
+    expect_close(&n->expected);
 }

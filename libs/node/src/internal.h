@@ -94,6 +94,14 @@ typedef struct history {
     } evidence[HISTORY_EVIDENCE]; /* ring, as on disk */
 } history_t;
 
+#define NODE_EXPECTED_MAX 512
+
+typedef struct expected {
+    pthread_mutex_t lock;
+    rdg_hash_t good[NODE_EXPECTED_MAX];
+    size_t next;
+} expected_t;
+
 typedef struct gossip {
     pthread_mutex_t lock; /* guards fresh */
     rdg_buf_t fresh;      /* transactions that HTTP threads took since the loop last looked */
@@ -234,6 +242,7 @@ struct rdg_node {
     lane_t lane;
     proposing_t proposing;
     gossip_t gossip;
+    expected_t expected;
     sync_t sync;
     giver_t giver;
     reads_t reads;
@@ -268,7 +277,7 @@ struct rdg_node {
         *m_pending;
     rdg_metric_t *m_sync_headers, *m_sync_chunks, *m_sync_blocks, *m_sync_snapshots, *m_sync_blamed,
         *m_sync_given;
-    rdg_metric_t *m_links, *m_links_refused, *m_links_total, *m_links_resumed;
+    rdg_metric_t *m_links, *m_links_refused, *m_links_total, *m_links_resumed, *m_batched;
     uint64_t links_refused, links_total, links_resumed; /* of those that the metrics have */
 };
 
@@ -337,6 +346,12 @@ void lane_close(rdg_node_t *n);
 /* Any thread: the transactions of a durable block leave the pool; how many they are. */
 size_t lane_forget(rdg_node_t *n, uint64_t height);
 void node_halt(rdg_node_t *n, rdg_err_t err, const char *why);
+
+/* expect.c: signatures of the transactions of one request, verified together */
+void expect_open(expected_t *e);
+void expect_close(expected_t *e);
+void expect_transactions(rdg_node_t *n, const rdg_bytes_t *wires, size_t count);
+bool expect_take(expected_t *e, const rdg_tx_t *tx); /* whether its signature was found good, once */
 
 /* gossip.c: transactions in and out */
 rdg_err_t gossip_open(rdg_node_t *n);

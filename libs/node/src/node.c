@@ -76,6 +76,10 @@ static rdg_err_t submit(void *ctx, rdg_bytes_t wire, rdg_hash_t *id) {
     return gossip_submit(ctx, wire, id);
 }
 
+static void expect(void *ctx, const rdg_bytes_t *wires, size_t count) {
+    expect_transactions(ctx, wires, count);
+}
+
 static rdg_err_t open_metrics(rdg_node_t *n) {
     static const double ms[] = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000};
     if (!(n->metrics = rdg_metrics_new())) return rdg_fail(RDG_E_NO_MEMORY, "no memory for metrics");
@@ -90,6 +94,8 @@ static rdg_err_t open_metrics(rdg_node_t *n) {
     n->m_links = rdg_metrics_gauge(n->metrics, "ridge_node_links", "TLCP links to peers that are up", NULL);
     n->m_links_refused = rdg_metrics_counter(n->metrics, "ridge_node_links_refused_total",
                                              "links refused: certificates, unknown keys, broken TLCP", NULL);
+    n->m_batched = rdg_metrics_counter(n->metrics, "ridge_node_signatures_batched_total",
+                                       "signatures of transactions verified several at a time", NULL);
     n->m_links_total = rdg_metrics_counter(n->metrics, "ridge_node_links_total",
                                            "links to peers that came up since the start", NULL);
     n->m_links_resumed = rdg_metrics_counter(n->metrics, "ridge_node_links_resumed_total",
@@ -190,6 +196,7 @@ static rdg_err_t open_all(rdg_node_t *n) {
     rdg_node_rpc_options_t rpc = {.ledger = n->ledger,
                                   .pool = n->pool,
                                   .submit = submit,
+                                  .expect = expect,
                                   .status = status_json,
                                   .consensus = consensus_status_json,
                                   .read_index = raft_read_index,

@@ -121,6 +121,7 @@ static rdg_err_t answer_batch(rdg_node_rpc_t *rpc, const json_t *batch, rdg_buf_
     size_t i, count = json_array_size(batch), written = 0;
     if (count == 0 || count > RDG_RPC_CALLS_MAX)
         return write_error(CODE_REQUEST, RDG_E_TOO_LARGE, "a batch holds 1 to 100 requests", out);
+    rpc_expect(rpc, batch);
     json_array_foreach(batch, i, request) {
         json_t *answer = answer_one(rpc, request);
         if (!answer) continue;

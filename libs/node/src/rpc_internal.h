@@ -21,6 +21,9 @@ typedef struct rpc_method {
 
 extern const rpc_method_t rpc_eth_methods[], rpc_call_methods[], rpc_log_methods[], rpc_ridge_methods[];
 
+/* rpc_batch.c: before the first of a batch is answered. */
+void rpc_expect(rdg_node_rpc_t *rpc, const json_t *batch);
+
 /* rpc_params.c: each names the parameter it refuses. */
 rdg_err_t param_hash(const json_t *params, size_t i, const char *what, rdg_hash_t *out);
 rdg_err_t param_address(const json_t *v, const char *what, rdg_address_t *out);

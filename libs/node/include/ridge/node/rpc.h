@@ -22,6 +22,9 @@ typedef struct rdg_node_rpc_options {
     rdg_pool_t *pool;
     /* Takes a transaction's wire form into the pool, or says why not. Any thread. */
     rdg_err_t (*submit)(void *ctx, rdg_bytes_t wire, rdg_hash_t *id);
+    /* These are about to be submitted one by one, by a batch: their signatures may be verified together. Borrowed for
+     * the call. Any thread. NULL: each is verified by itself. */
+    void (*expect)(void *ctx, const rdg_bytes_t *wires, size_t count);
     /* The answer of ridge_status; returned owned. Any thread. */
     rdg_err_t (*status)(void *ctx, json_t **out);
     /* Of ridge_consensus; the same. */

@@ -1,0 +1,33 @@
+/* What is done once for the requests of a batch. */
+#include "rpc_internal.h"
+#include <string.h>
+
+static const json_t *transaction_of(const json_t *request) {
+    const char *method = json_string_value(json_object_get(request, "method"));
+    bool sends = method && strcmp(method, "ridge_sendTransaction") == 0;
+    return sends ? json_array_get(json_object_get(request, "params"), 0) : NULL;
+}
+
+/* Whatever is wrong with one of them is said when its turn comes. */
+void rpc_expect(rdg_node_rpc_t *rpc, const json_t *batch) {
+    size_t at[RDG_RPC_CALLS_MAX + 1] = {0}, count = 0, i;
+    rdg_bytes_t wires[RDG_RPC_CALLS_MAX];
+    const json_t *request;
+    rdg_buf_t bytes;
+    if (!rpc->options.expect) return;
+    rdg_buf_init(&bytes, RDG_RPC_CALLS_MAX * (size_t)RDG_TX_BYTES_MAX);
+    json_array_foreach(batch, i, request) {
+        const json_t *tx = transaction_of(request);
+        if (!tx || count == RDG_RPC_CALLS_MAX) continue;
+        size_t before = bytes.len;
+        bool good =
+            param_bytes(tx, "transaction", &bytes) == RDG_OK && bytes.len - before <= RDG_TX_BYTES_MAX;
+        if (good)
+            at[++count] = bytes.len;
+        else
+            bytes.len = before;
+    }
+    for (i = 0; i < count; ++i) wires[i] = rdg_bytes(bytes.data + at[i], at[i + 1] - at[i]);
+    if (count > 1) rpc->options.expect(rpc->options.ctx, wires, count);
+    rdg_buf_fini(&bytes);
+}
