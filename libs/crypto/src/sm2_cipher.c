@@ -2,30 +2,43 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/x509.h>
 #include <string.h>
+#include "cert.h"
 #include "ridge/base/alloc.h"
 #include "sm2_der.h"
 #include "sm2_key.h"
 
 #define C3_BYTES 32
 
-rdg_err_t rdg_sm2_encrypt(const rdg_sm2_public_t *pub, uint8_t out[RDG_SM2_CIPHERTEXT_MAX], size_t *out_len,
-                          const void *msg, size_t len) {
+static rdg_err_t encrypt(EVP_PKEY *pkey, uint8_t out[RDG_SM2_CIPHERTEXT_MAX], size_t *out_len,
+                         const void *msg, size_t len) {
     *out_len = 0;
+    if (!pkey) return rdg_fail(RDG_E_INVALID, "SM2 encryption: the public key is not on the curve");
     if (len == 0) return rdg_fail(RDG_E_INVALID, "SM2 encryption: nothing to encrypt");
     if (len > RDG_SM2_PLAINTEXT_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "SM2 encryption: %zu bytes, at most %d", len, RDG_SM2_PLAINTEXT_MAX);
-    EVP_PKEY *pkey = rdg_sm2_public_pkey(pub);
-    if (!pkey) return rdg_fail(RDG_E_INVALID, "SM2 encryption: the public key is not on the curve");
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
     size_t size = RDG_SM2_CIPHERTEXT_MAX;
     bool ok = ctx && EVP_PKEY_encrypt_init(ctx) == 1 &&
               EVP_PKEY_encrypt(ctx, out, &size, (const uint8_t *)msg, len) == 1;
     EVP_PKEY_CTX_free(ctx);
-    EVP_PKEY_free(pkey);
     if (!ok) return rdg_crypto_fail("SM2 encryption");
     *out_len = size;
     return RDG_OK;
+}
+
+rdg_err_t rdg_sm2_encrypt(const rdg_sm2_public_t *pub, uint8_t out[RDG_SM2_CIPHERTEXT_MAX], size_t *out_len,
+                          const void *msg, size_t len) {
+    EVP_PKEY *pkey = rdg_sm2_public_pkey(pub);
+    rdg_err_t err = encrypt(pkey, out, out_len, msg, len);
+    EVP_PKEY_free(pkey);
+    return err;
+}
+
+rdg_err_t rdg_cert_encrypt(const rdg_cert_t *cert, uint8_t out[RDG_SM2_CIPHERTEXT_MAX], size_t *out_len,
+                           const void *msg, size_t len) {
+    return encrypt(X509_get0_pubkey(cert->x509), out, out_len, msg, len);
 }
 
 /* libcrypto reads BER and tells of errors in many ways; one form is let through to it. */

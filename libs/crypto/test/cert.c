@@ -1,6 +1,7 @@
 #include "ridge/crypto/cert.h"
 
 #include "ridge/crypto/cert_issue.h"
+#include "ridge/crypto/sm2_cipher.h"
 #include "ridge/test.h"
 
 #define NOW 1800000000
@@ -102,6 +103,26 @@ TEST(cert_of_a_leaf_has_no_basic_constraints_and_that_of_a_ca_has) {
     CHECK_EQ(count_of(t.ca, of_a_ca, sizeof of_a_ca), 1);
     CHECK(!rdg_cert_is_ca(t.sign) && !rdg_cert_is_ca(t.enc) && rdg_cert_is_ca(t.ca) &&
           rdg_cert_is_ca(t.root));
+    tree_free(&t);
+}
+
+TEST(cert_is_encrypted_to_by_its_key) {
+    static const uint8_t msg[RDG_SM2_PLAINTEXT_MAX + 1] = {1, 2, 3};
+    uint8_t sealed[RDG_SM2_CIPHERTEXT_MAX], back[RDG_SM2_PLAINTEXT_MAX];
+    size_t sealed_len, len;
+    tree_t t;
+    tree_make(&t);
+    for (size_t n = 1; n <= RDG_SM2_PLAINTEXT_MAX; n += 127) {
+        CHECK_OK(rdg_cert_encrypt(t.enc, sealed, &sealed_len, msg, n));
+        CHECK_OK(rdg_sm2_decrypt(t.enc_key, back, &len, rdg_bytes(sealed, sealed_len)));
+        CHECK_EQ(len, n);
+        CHECK_MEM(back, msg, n);
+        CHECK_ERR(rdg_sm2_decrypt(t.sign_key, back, &len, rdg_bytes(sealed, sealed_len)),
+                  RDG_E_BAD_SIGNATURE);
+    }
+    CHECK_ERR(rdg_cert_encrypt(t.enc, sealed, &sealed_len, msg, 0), RDG_E_INVALID);
+    CHECK_ERR(rdg_cert_encrypt(t.enc, sealed, &sealed_len, msg, sizeof msg), RDG_E_TOO_LARGE);
+    CHECK_EQ(sealed_len, 0);
     tree_free(&t);
 }
 

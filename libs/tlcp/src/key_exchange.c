@@ -127,7 +127,7 @@ static rdg_err_t put_sealed(rdg_tlcp_t *t) {
     rdg_random_fill(t->random, secret, sizeof secret);
     secret[0] = RDG_TLCP_VERSION >> 8;
     secret[1] = RDG_TLCP_VERSION & 0xff;
-    rdg_err_t err = rdg_sm2_encrypt(rdg_cert_public(h->peer_enc), sealed, &len, secret, sizeof secret);
+    rdg_err_t err = rdg_cert_encrypt(h->peer_enc, sealed, &len, secret, sizeof secret);
     if (err == RDG_OK) rdg_tlcp_master_make(t, secret);
     rdg_secure_zero(secret, sizeof secret);
     if (err != RDG_OK) return err;

@@ -61,10 +61,10 @@ rdg_err_t __real_rdg_sm2_sign_standard(const rdg_sm2_key_t *key, const void *msg
                                        rdg_sm2_signature_t *out);
 rdg_err_t __wrap_rdg_sm2_sign_standard(const rdg_sm2_key_t *key, const void *msg, size_t len,
                                        rdg_sm2_signature_t *out);
-rdg_err_t __real_rdg_sm2_encrypt(const rdg_sm2_public_t *pub, uint8_t out[RDG_SM2_CIPHERTEXT_MAX],
-                                 size_t *out_len, const void *msg, size_t len);
-rdg_err_t __wrap_rdg_sm2_encrypt(const rdg_sm2_public_t *pub, uint8_t out[RDG_SM2_CIPHERTEXT_MAX],
-                                 size_t *out_len, const void *msg, size_t len);
+rdg_err_t __real_rdg_cert_encrypt(const rdg_cert_t *cert, uint8_t out[RDG_SM2_CIPHERTEXT_MAX],
+                                  size_t *out_len, const void *msg, size_t len);
+rdg_err_t __wrap_rdg_cert_encrypt(const rdg_cert_t *cert, uint8_t out[RDG_SM2_CIPHERTEXT_MAX],
+                                  size_t *out_len, const void *msg, size_t len);
 
 rdg_err_t __wrap_rdg_sm2_sign_standard(const rdg_sm2_key_t *key, const void *msg, size_t len,
                                        rdg_sm2_signature_t *out) {
@@ -78,9 +78,9 @@ rdg_err_t __wrap_rdg_sm2_sign_standard(const rdg_sm2_key_t *key, const void *msg
     return RDG_OK;
 }
 
-rdg_err_t __wrap_rdg_sm2_encrypt(const rdg_sm2_public_t *pub, uint8_t out[RDG_SM2_CIPHERTEXT_MAX],
-                                 size_t *out_len, const void *msg, size_t len) {
-    if (!playing) return __real_rdg_sm2_encrypt(pub, out, out_len, msg, len);
+rdg_err_t __wrap_rdg_cert_encrypt(const rdg_cert_t *cert, uint8_t out[RDG_SM2_CIPHERTEXT_MAX],
+                                  size_t *out_len, const void *msg, size_t len) {
+    if (!playing) return __real_rdg_cert_encrypt(cert, out, out_len, msg, len);
     uint8_t plain[RDG_SM2_PLAINTEXT_MAX];
     rdg_bytes_t body = sent_message(16);
     body = rdg_bytes(body.data + 2, body.len - 2);

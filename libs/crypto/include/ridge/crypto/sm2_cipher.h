@@ -24,6 +24,10 @@ extern "C" {
 /* Needs RDG_SM2_CIPHERTEXT_MAX bytes at out. TOO_LARGE, INVALID (key not on the curve, empty), CRYPTO. */
 rdg_err_t rdg_sm2_encrypt(const rdg_sm2_public_t *pub, uint8_t out[RDG_SM2_CIPHERTEXT_MAX], size_t *out_len,
                           const void *msg, size_t len);
+/* To the key of a certificate, which libcrypto has checked and prepared when the certificate was read. */
+struct rdg_cert;
+rdg_err_t rdg_cert_encrypt(const struct rdg_cert *cert, uint8_t out[RDG_SM2_CIPHERTEXT_MAX], size_t *out_len,
+                           const void *msg, size_t len);
 rdg_err_t rdg_sm2_decrypt(const rdg_sm2_key_t *key, uint8_t out[RDG_SM2_PLAINTEXT_MAX], size_t *out_len,
                           rdg_bytes_t ciphertext);
 
