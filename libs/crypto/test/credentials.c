@@ -39,6 +39,22 @@ TEST(credentials_are_installed_loaded_and_renewed) {
     rdg_test_ca_fini(&ca);
 }
 
+/* Each file by itself: its coming, its going, and another one in its place. */
+TEST(credentials_stamp_changes_with_every_file) {
+    static const char *const files[] = {"node.key",     "node-sign.crt", "node-enc.key", "node-enc.crt",
+                                        "ca-chain.crt", "roots.crt",     "ca.crl"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        uint64_t none = rdg_credentials_stamp(rdg_test_dir(), "node");
+        CHECK_OK(rdg_file_replace(at(files[i]), rdg_bytes_str("one"), 0600));
+        uint64_t one = rdg_credentials_stamp(rdg_test_dir(), "node");
+        CHECK(one != none && one == rdg_credentials_stamp(rdg_test_dir(), "node"));
+        CHECK_OK(rdg_file_replace(at(files[i]), rdg_bytes_str("two"), 0600));
+        CHECK(rdg_credentials_stamp(rdg_test_dir(), "node") != one);
+        CHECK_EQ(unlink(at(files[i])), 0);
+        CHECK_EQ(rdg_credentials_stamp(rdg_test_dir(), "node"), none);
+    }
+}
+
 TEST(credentials_next_key_is_the_same_until_it_is_used) {
     rdg_test_ca_t ca;
     rdg_sm2_key_t *a, *b;
