@@ -7,6 +7,9 @@
 #include "ridge/net/http_server.h"
 
 #define HTTP_RESPONSE_MAX (256u << 20)
+#define WS_ACCEPT_MAX 32
+
+typedef struct ws_hub ws_hub_t;
 
 struct rdg_http_response {
     unsigned status;
@@ -18,7 +21,9 @@ struct rdg_http_response {
     size_t header_count;
     int fd; /* -1: the body is in memory */
     uint64_t offset, size;
-    rdg_err_t err; /* NO_MEMORY or TOO_LARGE while it was filled */
+    rdg_err_t err;     /* NO_MEMORY or TOO_LARGE while it was filled */
+    ws_hub_t *upgrade; /* takes the connection; NULL: it goes on as HTTP */
+    char accept[WS_ACCEPT_MAX];
 };
 
 struct rdg_http_request {
@@ -29,6 +34,8 @@ struct rdg_http_request {
     struct rdg_http_request *next; /* in the workers' queue */
     bool handled;
     bool too_large;
+    bool upgraded;
+    ws_hub_t *hub;  /* of the server; NULL: no WebSocket */
     size_t dropped; /* body bytes read and thrown away after too_large */
     char remote[INET6_ADDRSTRLEN];
 };

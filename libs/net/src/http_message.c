@@ -1,4 +1,5 @@
 #include "http_internal.h"
+#include "ws_internal.h"
 #include "ridge/base/alloc.h"
 #include <arpa/inet.h>
 #include <string.h>
@@ -127,8 +128,19 @@ void http_response_error(rdg_http_response_t *r, unsigned status, rdg_err_t code
     rdg_buf_printf(&r->body, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}", rdg_err_name(code), message);
 }
 
+static struct MHD_Response *build_upgrade(rdg_http_response_t *r) {
+    struct MHD_Response *built = MHD_create_response_for_upgrade(ws_on_upgrade, r->upgrade);
+    if (!built) return NULL;
+    if (MHD_add_response_header(built, "Upgrade", "websocket") == MHD_YES &&
+        MHD_add_response_header(built, "Sec-WebSocket-Accept", r->accept) == MHD_YES)
+        return built;
+    MHD_destroy_response(built);
+    return NULL;
+}
+
 struct MHD_Response *http_response_build(rdg_http_response_t *r) {
     struct MHD_Response *built;
+    if (r->upgrade) return build_upgrade(r);
     if (r->fd >= 0) {
         built = MHD_create_response_from_fd_at_offset64(r->size, r->fd, r->offset);
         if (built) r->fd = -1;

@@ -1,4 +1,5 @@
 #include "http_internal.h"
+#include "ws_internal.h"
 #include "socket.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/config.h"
@@ -16,6 +17,7 @@
 struct rdg_http_server {
     struct MHD_Daemon *daemon;
     http_workers_t *workers;
+    ws_hub_t *hub;
     int listener;
     rdg_http_handler_t handler;
     void *ctx;
@@ -73,6 +75,7 @@ static enum MHD_Result begin(rdg_http_server_t *s, struct MHD_Connection *connec
     req->connection = connection;
     req->path = url;
     req->method = method;
+    req->hub = s->hub;
     rdg_buf_init(&req->body, s->max_body);
     http_response_init(&req->response);
     http_request_address(req);
@@ -131,6 +134,7 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **re
     (void)ctx, (void)connection, (void)code;
     rdg_http_request_t *req = *request;
     if (!req) return;
+    if (req->response.upgrade && !req->upgraded) ws_hub_unreserve(req->response.upgrade);
     rdg_buf_fini(&req->body);
     http_response_fini(&req->response);
     rdg_free(req);
@@ -172,18 +176,20 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *ctx, const char *
 }
 
 static struct MHD_Daemon *start_daemon(rdg_http_server_t *s, const rdg_http_server_options_t *o) {
-    return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL,
-        NULL, on_access, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, s->listener,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_LIMIT,
-        o->max_connections ? o->max_connections : 256u, MHD_OPTION_CONNECTION_TIMEOUT,
-        o->idle_s ? o->idle_s : 60u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
-        MHD_OPTION_END);
+    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
+                                MHD_USE_ERROR_LOG | (s->hub ? MHD_ALLOW_UPGRADE : 0u),
+                            0, NULL, NULL, on_access, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+                            MHD_OPTION_LISTEN_SOCKET, s->listener, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                            MHD_OPTION_CONNECTION_LIMIT, o->max_connections ? o->max_connections : 256u,
+                            MHD_OPTION_CONNECTION_TIMEOUT, o->idle_s ? o->idle_s : 60u,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
+                            unescape, NULL, MHD_OPTION_END);
 }
 
 static rdg_err_t start(rdg_http_server_t *s, const rdg_http_server_options_t *o) {
     RDG_TRY(socket_listen(o->host, o->port, &s->listener, &s->port));
+    if (o->websocket) RDG_TRY(ws_hub_start(o->websocket, &s->hub));
     RDG_TRY(http_workers_start(o->threads ? o->threads : 2, run_handler, s, &s->workers));
     s->daemon = start_daemon(s, o);
     if (s->daemon) return RDG_OK;
@@ -216,7 +222,9 @@ void rdg_http_server_stop(rdg_http_server_t *s) {
     if (s->daemon) (void)MHD_quiesce_daemon(s->daemon);
     /* Before MHD_stop_daemon, which may meet no suspended connection. */
     if (s->workers) http_workers_stop(s->workers);
+    ws_hub_stop(s->hub);
     if (s->daemon) MHD_stop_daemon(s->daemon);
+    ws_hub_free(s->hub);
     if (s->workers) http_workers_free(s->workers);
     if (s->listener >= 0) close(s->listener);
     rdg_free(s);

@@ -12,7 +12,8 @@
  * Limits, and what the server answers by itself: body beyond max_body: 413 and the connection is closed;
  * request line and headers beyond some 30 KiB: 414 or 431; no HTTP: 400 or the connection is closed; idle_s
  * without a byte: closed; beyond max_connections: not accepted until one ends. Its own 413 and 500 have the
- * JSON error body of docs/rest-api.md. Not done: TLS, HTTP/2, streaming uploads, WebSocket. */
+ * JSON error body of docs/rest-api.md. With options for it, a connection can become a
+ * WebSocket (websocket.h); it still counts among max_connections. Not done: TLS, HTTP/2, streaming uploads. */
 #ifndef RIDGE_NET_HTTP_SERVER_H
 #define RIDGE_NET_HTTP_SERVER_H
 #include "ridge/base/buf.h"
@@ -27,13 +28,16 @@ typedef struct rdg_http_server rdg_http_server_t;
 typedef struct rdg_http_request rdg_http_request_t;
 typedef struct rdg_http_response rdg_http_response_t;
 
+typedef struct rdg_ws_options rdg_ws_options_t; /* websocket.h */
+
 typedef struct rdg_http_server_options {
-    const char *host;         /* NULL: 127.0.0.1; an absolute path: a local socket for this user */
-    uint16_t port;            /* 0: the system chooses */
-    unsigned threads;         /* that run handlers; 0: 2 */
-    size_t max_body;          /* 0: 1 MiB */
-    unsigned max_connections; /* 0: 256 */
-    unsigned idle_s;          /* 0: 60 */
+    const char *host;                  /* NULL: 127.0.0.1; an absolute path: a local socket for this user */
+    uint16_t port;                     /* 0: the system chooses */
+    unsigned threads;                  /* that run handlers; 0: 2 */
+    size_t max_body;                   /* 0: 1 MiB */
+    unsigned max_connections;          /* 0: 256 */
+    unsigned idle_s;                   /* 0: 60 */
+    const rdg_ws_options_t *websocket; /* borrowed during start; NULL: none */
 } rdg_http_server_options_t;
 
 typedef void (*rdg_http_handler_t)(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res);
