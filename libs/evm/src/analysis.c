@@ -97,7 +97,7 @@ static void fuse(evm_code_t *code, size_t i, unsigned immediate) {
     memcpy(code->ops + i + 1, &target, sizeof target);
 }
 
-static void find_blocks(evm_code_t *code) {
+static void find_blocks(evm_code_t *code, bool fused) {
     reader_t r = {.code = code};
     begin_block(&r, 0);
     for (size_t i = 0; i < code->len; ++i) {
@@ -110,7 +110,7 @@ static void find_blocks(evm_code_t *code) {
         count(&r, t);
         if (!t->known) code->ops[i] = EVM_INVALID;
         if (t->immediate) {
-            fuse(code, i, t->immediate);
+            if (fused) fuse(code, i, t->immediate);
             i += t->immediate;
         }
         if (t->block == ENDS || !t->known) {
@@ -122,7 +122,7 @@ static void find_blocks(evm_code_t *code) {
     end_block(&r);
 }
 
-evm_code_t *evm_code_analyse(rdg_bytes_t bytes) {
+static evm_code_t *analyse(rdg_bytes_t bytes, bool fused) {
     RDG_ASSERT(bytes.len <= EVM_CODE_LEN_MAX);
     size_t padded = bytes.len + EVM_CODE_PADDING, blocks = count_blocks(bytes);
     size_t size = sizeof(evm_code_t) + blocks * sizeof(evm_block_t) + padded * sizeof(uint16_t) + 2 * padded;
@@ -140,8 +140,20 @@ evm_code_t *evm_code_analyse(rdg_bytes_t bytes) {
         memcpy(code->bytes, bytes.data, bytes.len);
         memcpy(code->ops, bytes.data, bytes.len);
     }
-    find_blocks(code);
+    find_blocks(code, fused);
     return code;
+}
+
+evm_code_t *evm_code_analyse(rdg_bytes_t bytes) {
+    return analyse(bytes, true);
+}
+
+evm_code_t *evm_code_analyse_plain(rdg_bytes_t bytes) {
+    return analyse(bytes, false);
+}
+
+unsigned evm_static_gas(uint8_t op) {
+    return traits[op].gas;
 }
 
 void evm_code_unref(evm_code_t *code) {

@@ -62,6 +62,9 @@ void evm_code_cache_fini(evm_code_cache_t *c);
  * memory. */
 evm_code_t *evm_code_cache_get(evm_code_cache_t *c, rdg_bytes_t code, const rdg_word_t *hash);
 evm_code_t *evm_code_analyse(rdg_bytes_t code);
+/* The same without EVM_FUSED_*: each operation is dispatched by itself. */
+evm_code_t *evm_code_analyse_plain(rdg_bytes_t code);
+unsigned evm_static_gas(uint8_t op); /* that is charged with the block */
 void evm_code_unref(evm_code_t *code);
 
 #endif

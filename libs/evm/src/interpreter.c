@@ -122,11 +122,24 @@ evm_step_t evm_interpret(rdg_evm_t *vm, evm_frame_t *f) {
 #define FAMILIES                                                                                             \
     EVM_NUMBERS_1_TO_32(XPUSH) EVM_NUMBERS_1_TO_16(XDUP) EVM_NUMBERS_1_TO_16(XSWAP) EVM_NUMBERS_0_TO_4(XLOG)
     static const void *const shanghai[256] = {[0 ... 255] = &&op_invalid, EVM_OPCODES(X) FAMILIES FUSED};
+/* With a watch, what can repeat or begin a frame, or everything, goes by way of it. */
+#define GUARDED                                                                                              \
+    [EVM_JUMP] = &&op_guard, [EVM_JUMPI] = &&op_guard, [EVM_FUSED_JUMP] = &&op_guard,                        \
+    [EVM_FUSED_JUMPI_1] = &&op_guard, [EVM_FUSED_JUMPI_2] = &&op_guard, [0xf0 ... 0xf2] = &&op_guard,        \
+    [0xf4 ... 0xf5] = &&op_guard, [0xfa] = &&op_guard
+    static const void *const guarded_shanghai[256] = {[0 ... 255] = &&op_invalid,
+                                                      EVM_OPCODES(X) FAMILIES GUARDED};
 #undef SINCE_CANCUN
 #define SINCE_CANCUN(code, name) [code] = &&op_##name,
     static const void *const cancun[256] = {[0 ... 255] = &&op_invalid, EVM_OPCODES(X) FAMILIES FUSED};
 
-    const void *const *labels = vm->context->revision >= RDG_EVM_CANCUN ? cancun : shanghai;
+    static const void *const guarded_cancun[256] = {[0 ... 255] = &&op_invalid,
+                                                    EVM_OPCODES(X) FAMILIES GUARDED};
+    static const void *const traced[256] = {[0 ... 255] = &&op_trace};
+
+    const bool is_cancun = vm->context->revision >= RDG_EVM_CANCUN;
+    const void *const *labels = is_cancun ? cancun : shanghai;
+    if (vm->watch) labels = vm->watch->step ? traced : is_cancun ? guarded_cancun : guarded_shanghai;
     const rdg_evm_context_t *context = vm->context;
     const uint8_t *const code = f->code->ops, *ip = f->ip;
     const uint16_t *const block_of = f->code->block_of;
@@ -153,6 +166,14 @@ evm_step_t evm_interpret(rdg_evm_t *vm, evm_frame_t *f) {
     MESSAGE(REVERT, evm_op_halt, RDG_EVM_REVERT)
     OUTLINE(SELFDESTRUCT, evm_op_selfdestruct)
 
+op_guard:
+    if (--vm->poll_left == 0 && (vm->err = evm_poll(vm)) != RDG_OK) return RDG_EVM_HOST_ERROR;
+    goto *(is_cancun ? cancun : shanghai)[ip[-1]];
+op_trace:
+    SAVE();
+    if ((vm->err = evm_trace(vm, f)) != RDG_OK) return RDG_EVM_HOST_ERROR;
+    if (--vm->poll_left == 0 && (vm->err = evm_poll(vm)) != RDG_OK) return RDG_EVM_HOST_ERROR;
+    goto *(is_cancun ? cancun : shanghai)[ip[-1]];
 op_STOP:
     SAVE();
     vm->output = rdg_bytes(NULL, 0);

@@ -158,8 +158,11 @@ rdg_err_t rdg_evm_execute(rdg_evm_t *vm, const rdg_evm_host_t *host, void *host_
     vm->context = context;
     vm->memory_max = context->memory_max ? context->memory_max : RDG_EVM_MEMORY_MAX;
     vm->err = RDG_OK;
+    vm->entered = 0;
     if (vm->return_data.size > KEEP_BYTES) rdg_buf_fini(&vm->return_data);
-    bool ok = begin(vm, msg) != RDG_EVM_HOST_ERROR && evm_run(vm);
+    if (vm->watch) vm->err = evm_poll(vm);
+    bool ok = vm->err == RDG_OK && begin(vm, msg) != RDG_EVM_HOST_ERROR && evm_run(vm);
+    vm->watch = NULL;
     drop_frames(vm);
     trim(vm);
     if (!ok) {

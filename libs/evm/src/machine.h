@@ -9,6 +9,7 @@
 #ifndef RIDGE_EVM_MACHINE_H
 #define RIDGE_EVM_MACHINE_H
 #include "analysis.h"
+#include "ridge/evm/watch.h"
 #include "u256.h"
 
 /* What an operation answers: a verdict (an rdg_evm_status_t, never negative) or one of these. */
@@ -33,6 +34,8 @@ typedef struct evm_frame {
     size_t input_offset; /* in the machine's memory; SIZE_MAX: input is the host's */
     size_t snapshot;
     uint64_t output_offset, output_len; /* where the callee's output goes, while one runs */
+    uint64_t block_left;                /* traced: gas that is charged for operations of the block to come */
+    size_t traced;                      /* the position behind the operation that was traced last */
 } evm_frame_t;
 
 /* A message about to begin. */
@@ -69,6 +72,9 @@ struct rdg_evm {
     rdg_bytes_t output;    /* what the frame that just halted leaves; a view into its memory */
     evm_outcome_t outcome; /* of the outermost message, once no frame is left */
     evm_code_cache_t codes;
+    const rdg_evm_watch_t *watch; /* of this execution, or NULL */
+    unsigned poll_left;
+    size_t entered; /* messages that the watch was told of and that have not ended */
 };
 
 #define EVM_HOST(vm, call)                                                                                   \
@@ -134,6 +140,12 @@ bool evm_is_precompile(const rdg_evm_t *vm, const rdg_address_t *a);
 /* False if there is none at this address. Output is appended to out. */
 bool evm_precompile(const rdg_evm_t *vm, const evm_call_t *call, uint64_t *gas, rdg_buf_t *out,
                     rdg_evm_status_t *status);
+
+/* watch.c; only while vm->watch is set */
+rdg_err_t evm_poll(rdg_evm_t *vm);
+rdg_err_t evm_trace(rdg_evm_t *vm, evm_frame_t *f); /* before the operation behind which f->ip stands */
+evm_step_t evm_watch_enter(rdg_evm_t *vm, const evm_call_t *call);
+evm_step_t evm_watch_leave(rdg_evm_t *vm, rdg_evm_kind_t kind, const evm_outcome_t *outcome);
 
 /* interpreter.c */
 evm_step_t evm_interpret(rdg_evm_t *vm, evm_frame_t *f);

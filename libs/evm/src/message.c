@@ -12,6 +12,7 @@ static bool is_create(rdg_evm_kind_t kind) {
  * The output stands in vm->return_data. */
 static evm_step_t deliver(rdg_evm_t *vm, rdg_evm_kind_t kind, const evm_outcome_t *outcome) {
     bool ok = outcome->status == RDG_EVM_SUCCESS;
+    if (vm->watch) EVM_TRY(evm_watch_leave(vm, kind, outcome));
     if (vm->frame_count == 0) {
         vm->outcome = *outcome;
         return EVM_ENTER;
@@ -154,6 +155,7 @@ static evm_step_t refuse(rdg_evm_t *vm, const evm_call_t *call, size_t snapshot)
 
 evm_step_t evm_call_begin(rdg_evm_t *vm, const evm_call_t *call) {
     rdg_buf_clear(&vm->return_data);
+    if (vm->watch) EVM_TRY(evm_watch_enter(vm, call));
     if (vm->frame_count > RDG_EVM_CALL_DEPTH_MAX)
         return evm_deliver_failure(vm, call, RDG_EVM_CALL_DEPTH, call->gas);
     bool ok, done;
@@ -176,12 +178,15 @@ evm_step_t evm_call_begin(rdg_evm_t *vm, const evm_call_t *call) {
         EVM_HOST(vm, vm->host->may_call(vm->host_ctx, &call->code_address, call->kind, call->is_static,
                                         &vm->return_data, &ok));
     if (!ok) return refuse(vm, call, snapshot);
-    evm_code_t *analysed = evm_code_cache_get(&vm->codes, code, &hash);
+    bool traced = vm->watch && vm->watch->step;
+    evm_code_t *analysed =
+        traced ? evm_code_analyse_plain(code) : evm_code_cache_get(&vm->codes, code, &hash);
     return analysed ? push_frame(vm, call, analysed, snapshot) : no_memory(vm);
 }
 
 evm_step_t evm_create_begin(rdg_evm_t *vm, const evm_call_t *call) {
     rdg_buf_clear(&vm->return_data);
+    if (vm->watch) EVM_TRY(evm_watch_enter(vm, call));
     rdg_evm_access_t was;
     bool free_address;
     EVM_HOST(vm, vm->host->access_account(vm->host_ctx, &call->recipient, &was));
@@ -190,7 +195,8 @@ evm_step_t evm_create_begin(rdg_evm_t *vm, const evm_call_t *call) {
     size_t snapshot = vm->host->snapshot(vm->host_ctx);
     EVM_HOST(vm, vm->host->create(vm->host_ctx, &call->recipient));
     EVM_TRY(transfer(vm, call));
-    evm_code_t *code = evm_code_analyse(call->input);
+    bool traced = vm->watch && vm->watch->step;
+    evm_code_t *code = traced ? evm_code_analyse_plain(call->input) : evm_code_analyse(call->input);
     return code ? push_frame(vm, call, code, snapshot) : no_memory(vm);
 }
 
