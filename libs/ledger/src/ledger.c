@@ -203,7 +203,7 @@ void rdg_ledger_close(rdg_ledger_t *l) {
     if (!l) return;
     for (size_t i = 0; i < RECENT_BLOCKS; ++i) rdg_block_unref(l->recent[i]);
     for (size_t i = 0; i < IDLE_MACHINES; ++i) rdg_evm_free(l->machines[i]);
-    view_put(l->view);
+    views_close(l);
     blockfile_close(l->files);
     tree_close(l->tree);
     parallel_free(l->parallel);

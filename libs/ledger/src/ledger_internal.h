@@ -54,9 +54,14 @@ struct rdg_ledger {
 
     pthread_mutex_t view_lock;
     view_t *view;
-    rdg_block_t *recent[RECENT_BLOCKS]; /* proposed, validated or applied; the latest first */
-    rdg_evm_t *machines[IDLE_MACHINES]; /* idle ones of calls */
+    view_t *past[RDG_LEDGER_STATES_KEPT - 1]; /* of the blocks before, at height modulo its length */
+    rdg_block_t *recent[RECENT_BLOCKS];       /* proposed, validated or applied; the latest first */
+    rdg_evm_t *machines[IDLE_MACHINES];       /* idle ones of calls */
 };
+
+/* calls.c: idle machines. NULL: no memory */
+rdg_evm_t *machine_get(rdg_ledger_t *l);
+void machine_put(rdg_ledger_t *l, rdg_evm_t *vm);
 
 /* store.c */
 rdg_err_t entry_encode(const block_entry_t *e, rdg_buf_t *out);
@@ -84,6 +89,9 @@ extern const char META_HEAD[], META_CHECKPOINT[], META_VERSION[], META_BANK[], M
 /* view.c. Holders of write_lock read l->view directly: only they replace it. */
 view_t *view_get(rdg_ledger_t *l); /* returns a reference */
 void view_put(view_t *v);
+/* Of the head or a block whose state is kept; a reference. UNSUPPORTED. */
+rdg_err_t view_at(rdg_ledger_t *l, uint64_t height, view_t **out);
+void views_close(rdg_ledger_t *l);
 /* Made before the block is durable, published after: then only want of memory for a snapshot can fail. *out
  * is to be put by the caller in every case. */
 rdg_err_t view_new(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height, rules_t *rules,

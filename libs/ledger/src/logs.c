@@ -1,6 +1,7 @@
 /* Searching logs: blooms choose the blocks, receipts decide. */
 #include <string.h>
 #include "ledger_internal.h"
+#include "ridge/base/clock.h"
 #include "ridge/codec/rlp.h"
 
 enum { TOPICS = 4, RECEIPT_ARENA_MAX = 64 << 20 };
@@ -15,7 +16,17 @@ typedef struct search {
     rdg_block_t *block; /* of the running height; loaded at its first hit */
     uint64_t height;
     uint32_t log_index;
+    uint64_t end_ms;
 } search_t;
+
+static rdg_err_t check_time(const search_t *s) {
+    if (!s->filter->time_ms || rdg_mono_ms(rdg_clock_system()) < s->end_ms) return RDG_OK;
+    return rdg_fail(
+        RDG_E_TIMEOUT,
+        "the search took longer than %llu ms and stood at block %llu: ask for fewer blocks at a time, or "
+        "name addresses or topics",
+        (unsigned long long)s->filter->time_ms, (unsigned long long)s->height);
+}
 
 static rdg_bytes_t word_bytes(const rdg_word_t *w) {
     return rdg_bytes(w->b, sizeof w->b);
@@ -33,7 +44,7 @@ static bool bloom_matches(const rdg_log_filter_t *f, const rdg_bloom_t *bloom) {
     return any;
 }
 
-static bool log_matches(const rdg_log_filter_t *f, const rdg_log_entry_t *log) {
+bool rdg_log_matches(const rdg_log_filter_t *f, const rdg_log_entry_t *log) {
     bool any = f->address_count == 0;
     for (size_t i = 0; i < f->address_count && !any; ++i)
         any = rdg_address_equal(&f->addresses[i], &log->address);
@@ -75,7 +86,7 @@ static rdg_err_t search_receipts(search_t *s, rdg_bytes_t encoded) {
         rdg_arena_reset(&arena);
         err = rdg_receipt_decode(rdg_rlp_raw(&list), &arena, &receipt);
         for (size_t k = 0; err == RDG_OK && k < receipt.log_count; ++k, ++s->log_index)
-            if (log_matches(s->filter, &receipt.logs[k])) err = report(s, &receipt.logs[k], i);
+            if (rdg_log_matches(s->filter, &receipt.logs[k])) err = report(s, &receipt.logs[k], i);
     }
     rdg_arena_fini(&arena);
     return err;
@@ -84,6 +95,7 @@ static rdg_err_t search_receipts(search_t *s, rdg_bytes_t encoded) {
 static rdg_err_t search_block(search_t *s, uint64_t height) {
     rdg_buf_t receipts;
     s->height = height;
+    RDG_TRY(check_time(s));
     s->log_index = 0;
     s->block = NULL;
     rdg_buf_init(&receipts, RDG_RECEIPTS_BYTES_MAX);
@@ -122,6 +134,7 @@ static rdg_err_t check_bodies(const rdg_ledger_head_t *head, const rdg_log_filte
 rdg_err_t rdg_ledger_logs(rdg_ledger_t *l, const rdg_log_filter_t *filter, size_t limit,
                           rdg_err_t (*hit)(void *ctx, const rdg_log_hit_t *found), void *ctx) {
     search_t s = {.l = l, .filter = filter, .left = limit, .limit = limit, .hit = hit, .ctx = ctx};
+    s.end_ms = rdg_mono_ms(rdg_clock_system()) + filter->time_ms;
     const uint8_t prefix = KEY_BLOOM;
     ledger_key_t from = key_of_height(KEY_BLOOM, filter->from);
     rdg_kv_iter_t *it = NULL;

@@ -137,12 +137,37 @@ static rdg_err_t read_account(state_t *s, const rdg_address_t *a, uint64_t *nonc
     return rdg_buf_append(code, bytes.data, bytes.len);
 }
 
+/* Takes the view. */
+static rdg_err_t account_of(view_t *v, const rdg_address_t *a, uint64_t *nonce, rdg_word_t *balance,
+                            rdg_buf_t *code) {
+    state_t state;
+    state_init(&state, v->kv, v->snap, v->bank);
+    rdg_err_t err = read_account(&state, a, nonce, balance, code);
+    state_fini(&state);
+    view_put(v);
+    return err;
+}
+
 rdg_err_t rdg_ledger_account(rdg_ledger_t *l, const rdg_address_t *a, uint64_t *nonce, rdg_word_t *balance,
                              rdg_buf_t *code) {
+    return account_of(view_get(l), a, nonce, balance, code);
+}
+
+rdg_err_t rdg_ledger_account_at(rdg_ledger_t *l, uint64_t height, const rdg_address_t *a, uint64_t *nonce,
+                                rdg_word_t *balance, rdg_buf_t *code) {
+    view_t *v;
+    RDG_TRY(view_at(l, height, &v));
+    return account_of(v, a, nonce, balance, code);
+}
+
+/* Takes the view. */
+static rdg_err_t storage_of(view_t *v, const rdg_address_t *a, const rdg_word_t *key, rdg_word_t *value) {
     state_t state;
-    view_t *v = view_get(l);
-    state_init(&state, l->kv, v->snap, v->bank);
-    rdg_err_t err = read_account(&state, a, nonce, balance, code);
+    slot_t *slot;
+    state_init(&state, v->kv, v->snap, v->bank);
+    state_begin_tx(&state);
+    rdg_err_t err = state_slot(&state, a, key, &slot);
+    if (err == RDG_OK) *value = slot->value;
     state_fini(&state);
     view_put(v);
     return err;
@@ -150,16 +175,14 @@ rdg_err_t rdg_ledger_account(rdg_ledger_t *l, const rdg_address_t *a, uint64_t *
 
 rdg_err_t rdg_ledger_storage(rdg_ledger_t *l, const rdg_address_t *a, const rdg_word_t *key,
                              rdg_word_t *value) {
-    state_t state;
-    slot_t *slot;
-    view_t *v = view_get(l);
-    state_init(&state, l->kv, v->snap, v->bank);
-    state_begin_tx(&state);
-    rdg_err_t err = state_slot(&state, a, key, &slot);
-    if (err == RDG_OK) *value = slot->value;
-    state_fini(&state);
-    view_put(v);
-    return err;
+    return storage_of(view_get(l), a, key, value);
+}
+
+rdg_err_t rdg_ledger_storage_at(rdg_ledger_t *l, uint64_t height, const rdg_address_t *a,
+                                const rdg_word_t *key, rdg_word_t *value) {
+    view_t *v;
+    RDG_TRY(view_at(l, height, &v));
+    return storage_of(v, a, key, value);
 }
 
 rdg_err_t rdg_ledger_prove(rdg_ledger_t *l, const rdg_address_t *a, const rdg_word_t *slot, rdg_buf_t *proof,
@@ -174,52 +197,5 @@ rdg_err_t rdg_ledger_prove(rdg_ledger_t *l, const rdg_address_t *a, const rdg_wo
     rdg_err_t err = l->failed;
     if (err == RDG_OK) err = tree_prove(l->tree, &path, proof);
     pthread_mutex_unlock(&l->write_lock);
-    return err;
-}
-
-/* --- calls --------------------------------------------------------------------------------------- */
-
-static rdg_evm_t *machine_get(rdg_ledger_t *l) {
-    rdg_evm_t *vm = NULL;
-    pthread_mutex_lock(&l->view_lock);
-    for (size_t i = 0; i < IDLE_MACHINES && !vm; ++i) {
-        vm = l->machines[i];
-        l->machines[i] = NULL;
-    }
-    pthread_mutex_unlock(&l->view_lock);
-    return vm ? vm : rdg_evm_new();
-}
-
-static void machine_put(rdg_ledger_t *l, rdg_evm_t *vm) {
-    pthread_mutex_lock(&l->view_lock);
-    for (size_t i = 0; i < IDLE_MACHINES && vm; ++i) {
-        if (l->machines[i]) continue;
-        l->machines[i] = vm;
-        vm = NULL;
-    }
-    pthread_mutex_unlock(&l->view_lock);
-    rdg_evm_free(vm);
-}
-
-rdg_err_t rdg_ledger_call(rdg_ledger_t *l, const rdg_call_t *call, rdg_buf_t *output,
-                          rdg_call_result_t *result) {
-    state_t state;
-    rdg_bytes_t bytes;
-    uint64_t limit = l->genesis.params.tx_gas_limit;
-    uint64_t gas = call->gas == 0 || call->gas > limit ? limit : call->gas;
-    rdg_evm_t *vm = machine_get(l);
-    if (!vm) return RDG_E_NO_MEMORY;
-    view_t *v = view_get(l);
-    state_init(&state, l->kv, v->snap, v->bank);
-    hash_source_t hashes = {l->kv, v->snap, v->header.height};
-    executor_t x = {.evm = vm,
-                    .state = &state,
-                    .host = {.state = &state, .block_hash = ledger_block_hash, .ctx = &hashes}};
-    executor_context(&x, &l->genesis, governance_epoch(&v->rules->g, v->header.height), &v->header);
-    rdg_err_t err = executor_call(&x, call, gas, result, &bytes);
-    if (err == RDG_OK) err = rdg_buf_append(output, bytes.data, bytes.len);
-    state_fini(&state);
-    view_put(v);
-    machine_put(l, vm);
     return err;
 }

@@ -39,6 +39,12 @@ rdg_err_t view_new(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_
     return rdg_executed_hash(&e->executed, &v->head.executed);
 }
 
+enum { PAST_COUNT = RDG_LEDGER_STATES_KEPT - 1 };
+
+static view_t **past_place(rdg_ledger_t *l, uint64_t height) {
+    return &l->past[height % PAST_COUNT];
+}
+
 rdg_err_t view_publish(rdg_ledger_t *l, view_t *v) {
     v->snap = rdg_kv_snapshot(l->kv);
     if (!v->snap) return RDG_E_NO_MEMORY;
@@ -46,9 +52,44 @@ rdg_err_t view_publish(rdg_ledger_t *l, view_t *v) {
     pthread_mutex_lock(&l->view_lock);
     view_t *old = l->view;
     l->view = v;
+    /* A view of the same height has only learnt of a checkpoint. */
+    if (old && old->head.height < v->head.height) {
+        view_t **place = past_place(l, old->head.height), *kept = old;
+        old = *place;
+        *place = kept;
+    }
     pthread_mutex_unlock(&l->view_lock);
     view_put(old);
     return RDG_OK;
+}
+
+/* With view_lock held. */
+static view_t *past_find(rdg_ledger_t *l, uint64_t height) {
+    uint64_t head = l->view->head.height;
+    if (height == head) return l->view;
+    view_t *v = height < head && head - height < RDG_LEDGER_STATES_KEPT ? *past_place(l, height) : NULL;
+    return v && v->head.height == height ? v : NULL;
+}
+
+rdg_err_t view_at(rdg_ledger_t *l, uint64_t height, view_t **out) {
+    pthread_mutex_lock(&l->view_lock);
+    uint64_t head = l->view->head.height, first = head;
+    view_t *v = *out = past_find(l, height);
+    if (v) rdg_ref_get(&v->ref);
+    while (!v && first > 0 && past_find(l, first - 1)) --first;
+    pthread_mutex_unlock(&l->view_lock);
+    if (v) return RDG_OK;
+    return rdg_fail(
+        RDG_E_UNSUPPORTED,
+        "the state of block %llu is not kept: this node has those of blocks %llu to %llu (the last "
+        "%d since its start); ask for one of them, or for 'latest'",
+        (unsigned long long)height, (unsigned long long)first, (unsigned long long)head,
+        RDG_LEDGER_STATES_KEPT);
+}
+
+void views_close(rdg_ledger_t *l) {
+    view_put(l->view);
+    for (size_t i = 0; i < PAST_COUNT; ++i) view_put(l->past[i]);
 }
 
 rdg_err_t view_replace(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height, rules_t *rules) {

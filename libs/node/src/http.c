@@ -1,9 +1,13 @@
 #include "internal.h"
+#include "ridge/net/websocket.h"
 #include <string.h>
 
 #define ANSWER_MAX (32u << 20)
 #define BODY_MAX (2u << 20)
-#define CONNECTIONS_MAX 128 /* so that bodies under way are bounded, too */
+#define CONNECTIONS_MAX 192 /* so that bodies under way are bounded, too; those of WebSocket among them */
+#define WS_CONNECTIONS_MAX 64
+#define WS_QUEUE_BYTES (8u << 20)
+#define WS_TOTAL_BYTES (48u << 20)
 
 static void answer_text(rdg_http_response_t *res, unsigned status, const char *type, const char *text) {
     rdg_http_status(res, status);
@@ -15,8 +19,14 @@ static void on_request(void *ctx, const rdg_http_request_t *req, rdg_http_respon
     const char *path = rdg_http_path(req), *method = rdg_http_method(req);
     rdg_buf_t out;
     rdg_buf_init(&out, ANSWER_MAX);
-    if (strcmp(method, "POST") == 0 && strcmp(path, "/") == 0) {
-        rdg_err_t err = rdg_node_rpc_handle(n->rpc, rdg_http_body(req), &out);
+    if (strcmp(path, "/") == 0 && rdg_ws_is_upgrade(req)) {
+        rdg_ws_accept(req, res);
+    } else if (strcmp(method, "POST") == 0 && strcmp(path, "/") == 0 && rdg_http_header(req, "Origin")) {
+        /* A page of anybody's could have its visitor's browser post here, and would not even need the answer. */
+        answer_text(res, 403, "text/plain",
+                    "JSON-RPC does not serve pages of a browser: the request has an Origin\n");
+    } else if (strcmp(method, "POST") == 0 && strcmp(path, "/") == 0) {
+        rdg_err_t err = rdg_node_rpc_handle(n->rpc, NULL, rdg_http_body(req), &out);
         if (err == RDG_OK)
             (void)rdg_http_write(res, "application/json", rdg_buf_view(&out));
         else
@@ -31,13 +41,52 @@ static void on_request(void *ctx, const rdg_http_request_t *req, rdg_http_respon
         answer_text(res, halted ? 503 : 200, "application/json",
                     halted ? "{\"status\":\"halted\"}" : "{\"status\":\"ok\"}");
     } else {
-        answer_text(res, 404, "text/plain", "JSON-RPC is at POST /; see also GET /metrics and GET /health\n");
+        answer_text(res, 404, "text/plain",
+                    "JSON-RPC is at POST / and at WebSocket /; see also GET /metrics and GET /health\n");
     }
     rdg_buf_fini(&out);
 }
 
+static rdg_err_t send_on(void *ws, rdg_bytes_t message) {
+    return rdg_ws_send(ws, message);
+}
+
+static rdg_err_t on_opened(void *ctx, rdg_ws_t *ws, void **session) {
+    rdg_node_t *n = ctx;
+    rdg_node_rpc_session_t *s = NULL;
+    RDG_TRY(rdg_node_rpc_session_new(n->rpc, send_on, ws, &s));
+    *session = s;
+    return RDG_OK;
+}
+
+static void on_message(void *ctx, void *session, rdg_ws_t *ws, rdg_bytes_t bytes) {
+    rdg_node_t *n = ctx;
+    rdg_buf_t out;
+    rdg_buf_init(&out, WS_QUEUE_BYTES / 2);
+    if (rdg_node_rpc_handle(n->rpc, session, bytes, &out) != RDG_OK)
+        rdg_ws_close(ws, 1011, "no memory for an answer");
+    else if (out.len > 0)
+        (void)rdg_ws_send(ws, rdg_buf_view(&out));
+    rdg_buf_fini(&out);
+}
+
+/* The connection lives as long as this has not been called, so the session needs no reference of its own. */
+static void on_closed(void *ctx, void *session) {
+    (void)ctx;
+    rdg_node_rpc_session_free(session);
+}
+
 rdg_err_t http_open(rdg_node_t *n) {
-    rdg_http_server_options_t options = {.host = n->options.rpc_host,
+    rdg_ws_options_t websocket = {.opened = on_opened,
+                                  .message = on_message,
+                                  .closed = on_closed,
+                                  .ctx = n,
+                                  .max_connections = WS_CONNECTIONS_MAX,
+                                  .max_message = BODY_MAX,
+                                  .queue_bytes = WS_QUEUE_BYTES,
+                                  .total_bytes = WS_TOTAL_BYTES};
+    rdg_http_server_options_t options = {.websocket = &websocket,
+                                         .host = n->options.rpc_host,
                                          .port = n->options.rpc_port,
                                          .threads = 2,
                                          .max_body = BODY_MAX,

@@ -238,6 +238,8 @@ struct rdg_node {
     size_t peer_of[RDG_VALIDATORS_MAX]; /* validator index to peer index, SIZE_MAX for none */
     rdg_http_server_t *http;
     rdg_node_rpc_t *rpc;
+    rdg_sm2_key_t *rpc_keys[RDG_RPC_KEYS_MAX]; /* of eth_sendTransaction */
+    size_t rpc_key_count;
     rdg_timer_t *tick, *core_timer;
     lane_t lane;
     proposing_t proposing;

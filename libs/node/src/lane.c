@@ -181,6 +181,7 @@ static void on_done(void *arg) {
         case JOB_FINISH:
         case JOB_SWEEP: snapshot_job_done(n, job); break;
         }
+        if (job->kind == JOB_APPLY || job->kind == JOB_IMPORT) rdg_node_rpc_wake(n->rpc);
         status_refresh(n);
         driver_try_propose(n);
     }

@@ -180,6 +180,36 @@ static rdg_err_t open_mesh(rdg_node_t *n) {
     return rdg_fail_in(rdg_p2p_start(&options, &n->p2p), "peer mesh");
 }
 
+/* Names of key files, separated by commas. */
+static rdg_err_t load_rpc_keys(rdg_node_t *n) {
+    const char *at = n->options.rpc_keys ? n->options.rpc_keys : "";
+    while (*at) {
+        char path[4096];
+        size_t len = strcspn(at, ",");
+        if (n->rpc_key_count == RDG_RPC_KEYS_MAX)
+            return rdg_fail(RDG_E_TOO_LARGE, "rpc-keys: at most %d files", RDG_RPC_KEYS_MAX);
+        if (len == 0 || len >= sizeof path)
+            return rdg_fail(RDG_E_INVALID, "rpc-keys: want names of key files, separated by commas");
+        memcpy(path, at, len);
+        path[len] = '\0';
+        RDG_TRY(rdg_fail_in(rdg_sm2_key_load(path, &n->rpc_keys[n->rpc_key_count]), "rpc-keys"));
+        ++n->rpc_key_count;
+        at += len + (at[len] == ',');
+    }
+    return RDG_OK;
+}
+
+static bool is_syncing(void *node, uint64_t *highest) {
+    rdg_node_t *n = node;
+    pthread_mutex_lock(&n->lock);
+    bool syncing = n->seen.syncing;
+    *highest = 0;
+    for (size_t i = 0; i < RDG_P2P_PEERS_MAX; ++i)
+        if (n->seen.peer_height[i] > *highest) *highest = n->seen.peer_height[i];
+    pthread_mutex_unlock(&n->lock);
+    return syncing;
+}
+
 static rdg_err_t open_all(rdg_node_t *n) {
     if (!(n->dir = rdg_strdup(n->options.dir))) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the node");
     RDG_TRY(open_metrics(n));
@@ -201,7 +231,12 @@ static rdg_err_t open_all(rdg_node_t *n) {
                                   .consensus = consensus_status_json,
                                   .read_index = raft_read_index,
                                   .transfer = transfer_lead,
-                                  .ctx = n};
+                                  .syncing = is_syncing,
+                                  .ctx = n,
+                                  .keys = n->rpc_keys,
+                                  .key_count = n->rpc_key_count};
+    RDG_TRY(load_rpc_keys(n));
+    rpc.key_count = n->rpc_key_count;
     RDG_TRY(rdg_node_rpc_new(&rpc, &n->rpc));
     status_refresh(n);
     return http_open(n);
@@ -275,6 +310,7 @@ void rdg_node_close(rdg_node_t *n) {
     rdg_ledger_close(n->ledger);
     rdg_tlcp_identity_unref(n->credentials.identity);
     rdg_sm2_key_free(n->key);
+    for (size_t i = 0; i < n->rpc_key_count; ++i) rdg_sm2_key_free(n->rpc_keys[i]);
     rdg_metrics_free(n->metrics);
     rdg_free(n->peers);
     rdg_free(n->dir);

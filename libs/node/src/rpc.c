@@ -12,19 +12,32 @@ enum {
     CODE_SERVER = -32000
 };
 
-static const rpc_method_t *const tables[] = {rpc_eth_methods, rpc_call_methods, rpc_log_methods,
-                                             rpc_ridge_methods};
+static const rpc_method_t *const tables[] = {
+    rpc_ridge_methods,  rpc_eth_methods,       rpc_call_methods, rpc_log_methods,   rpc_fee_methods,
+    rpc_filter_methods, rpc_subscribe_methods, rpc_send_methods, rpc_proof_methods, rpc_trace_methods};
 
 rdg_err_t rdg_node_rpc_new(const rdg_node_rpc_options_t *options, rdg_node_rpc_t **out) {
     rdg_node_rpc_t *rpc = rdg_calloc(1, sizeof *rpc);
     if (!rpc) return rdg_fail(RDG_E_NO_MEMORY, "no memory for JSON-RPC");
     rpc->options = *options;
-    *out = rpc;
-    return RDG_OK;
+    rdg_err_t err = filters_new(&rpc->filters);
+    if (err == RDG_OK) err = subscriptions_new(rpc, &rpc->subscriptions);
+    if (err == RDG_OK)
+        *out = rpc;
+    else
+        rdg_node_rpc_free(rpc);
+    return err;
 }
 
 void rdg_node_rpc_free(rdg_node_rpc_t *rpc) {
+    if (!rpc) return;
+    subscriptions_free(rpc->subscriptions);
+    filters_free(rpc->filters);
     rdg_free(rpc);
+}
+
+void rdg_node_rpc_wake(rdg_node_rpc_t *rpc) {
+    subscriptions_wake(rpc->subscriptions);
 }
 
 static const rpc_method_t *find(const char *name) {
@@ -73,7 +86,7 @@ static int number_of(rdg_err_t err) {
 }
 
 /* NULL for a notification. */
-static json_t *answer_one(rdg_node_rpc_t *rpc, const json_t *request) {
+static json_t *answer_one(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, const json_t *request) {
     const json_t *id = json_object_get(request, "id"), *params = json_object_get(request, "params");
     const char *name = json_string_value(json_object_get(request, "method"));
     bool id_ok = !id || json_is_string(id) || json_is_number(id) || json_is_null(id);
@@ -87,7 +100,8 @@ static json_t *answer_one(rdg_node_rpc_t *rpc, const json_t *request) {
         snprintf(text, sizeof text, "the method %.64s does not exist", name);
         answer = error_answer(id, CODE_METHOD, RDG_E_UNSUPPORTED, text, NULL);
     } else {
-        rdg_err_t err = m->run(rpc, params, &result);
+        rdg_err_t err = session && m->run_session ? m->run_session(session, params, &result)
+                                                  : m->run(rpc, params, &result);
         /* Whoever asked may not be the one who has to mend it. */
         if (err == RDG_E_CORRUPT || err == RDG_E_IO)
             rdg_log(RDG_LOG_ERROR, "rpc.read_failed", RDG_STR("method", m->name),
@@ -116,14 +130,15 @@ static rdg_err_t write_error(int number, rdg_err_t code, const char *message, rd
 }
 
 /* Each answer is written and freed before the next is made: a batch costs the memory of its largest. */
-static rdg_err_t answer_batch(rdg_node_rpc_t *rpc, const json_t *batch, rdg_buf_t *out) {
+static rdg_err_t answer_batch(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, const json_t *batch,
+                              rdg_buf_t *out) {
     json_t *request;
     size_t i, count = json_array_size(batch), written = 0;
     if (count == 0 || count > RDG_RPC_CALLS_MAX)
         return write_error(CODE_REQUEST, RDG_E_TOO_LARGE, "a batch holds 1 to 100 requests", out);
     rpc_expect(rpc, batch);
     json_array_foreach(batch, i, request) {
-        json_t *answer = answer_one(rpc, request);
+        json_t *answer = answer_one(rpc, session, request);
         if (!answer) continue;
         rdg_buf_u8(out, written++ == 0 ? '[' : ',');
         RDG_TRY(write_answer(answer, out));
@@ -131,15 +146,16 @@ static rdg_err_t answer_batch(rdg_node_rpc_t *rpc, const json_t *batch, rdg_buf_
     return written > 0 ? rdg_buf_u8(out, ']') : RDG_OK;
 }
 
-rdg_err_t rdg_node_rpc_handle(rdg_node_rpc_t *rpc, rdg_bytes_t body, rdg_buf_t *out) {
+rdg_err_t rdg_node_rpc_handle(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, rdg_bytes_t body,
+                              rdg_buf_t *out) {
     json_t *request = NULL;
     size_t start = out->len;
     rdg_err_t err = rdg_json_parse(body, &request);
     if (err != RDG_OK) return write_error(CODE_PARSE, err, rdg_err_message(err), out);
     if (json_is_array(request))
-        err = answer_batch(rpc, request, out);
+        err = answer_batch(rpc, session, request, out);
     else
-        err = write_answer(answer_one(rpc, request), out);
+        err = write_answer(answer_one(rpc, session, request), out);
     json_decref(request);
     if (err != RDG_E_TOO_LARGE) return err;
     size_t limit = out->max;

@@ -2,24 +2,36 @@
  */
 #ifndef RIDGE_NODE_RPC_INTERNAL_H
 #define RIDGE_NODE_RPC_INTERNAL_H
+#include "ridge/base/ref.h"
 #include "ridge/node/rpc.h"
 
-#define LOG_BLOCKS_MAX 10000
+#define LOG_BLOCKS_MAX 1000000
 #define LOGS_MAX 10000
 #define LOG_BYTES_MAX (8u << 20)
+#define LOG_ALTERNATIVES_MAX 64
+#define RPC_ID_CHARACTERS 34 /* 0x and 32 digits */
+
+typedef struct subscriptions subscriptions_t;
+typedef struct filters filters_t;
 
 struct rdg_node_rpc {
     rdg_node_rpc_options_t options;
+    subscriptions_t *subscriptions;
+    filters_t *filters;
 };
 
 typedef rdg_err_t (*rpc_method_fn)(rdg_node_rpc_t *rpc, const json_t *params, json_t **result);
+typedef rdg_err_t (*rpc_session_fn)(rdg_node_rpc_session_t *session, const json_t *params, json_t **result);
 
 typedef struct rpc_method {
     const char *name;
     rpc_method_fn run;
+    rpc_session_fn run_session; /* in place of run, where there is a session */
 } rpc_method_t;
 
-extern const rpc_method_t rpc_eth_methods[], rpc_call_methods[], rpc_log_methods[], rpc_ridge_methods[];
+extern const rpc_method_t rpc_eth_methods[], rpc_fee_methods[], rpc_call_methods[], rpc_log_methods[],
+    rpc_filter_methods[], rpc_subscribe_methods[], rpc_send_methods[], rpc_proof_methods[],
+    rpc_trace_methods[], rpc_ridge_methods[];
 
 /* rpc_batch.c: before the first of a batch is answered. */
 void rpc_expect(rdg_node_rpc_t *rpc, const json_t *batch);
@@ -30,20 +42,66 @@ rdg_err_t param_address(const json_t *v, const char *what, rdg_address_t *out);
 rdg_err_t param_word(const json_t *v, const char *what, rdg_word_t *out);
 /* Any length up to the buffer's maximum, appended. */
 rdg_err_t param_bytes(const json_t *v, const char *what, rdg_buf_t *out);
-/* A block number, or latest, pending, safe, finalized (all the head: blocks are final), earliest (0). Absent:
- * the head. */
+/* A block number, or latest, pending, safe, finalized (all the head: blocks are final), earliest (0), or
+ * {"blockNumber"} or {"blockHash"} (EIP-1898). Absent: the head. */
 rdg_err_t param_height(rdg_node_rpc_t *rpc, const json_t *v, const char *what, uint64_t *out);
-/* State is kept for the head only: any other height is UNSUPPORTED. */
-rdg_err_t param_head(rdg_node_rpc_t *rpc, const json_t *v);
+uint64_t rpc_head(rdg_node_rpc_t *rpc);
 
 /* rpc_format.c: the objects of Ethereum's JSON-RPC */
+json_t *format_hash(const rdg_hash_t *h);
+json_t *format_address(const rdg_address_t *a);
 json_t *format_block(const rdg_block_t *block, const rdg_header_t *header, const rdg_hash_t *hash,
-                     const rdg_executed_t *executed, bool full);
+                     const rdg_executed_t *executed, const rdg_bloom_t *bloom, bool full);
 json_t *format_tx(const rdg_tx_t *tx, const rdg_hash_t *block_hash, uint64_t height, uint32_t index);
 json_t *format_log(const rdg_log_entry_t *log, const rdg_hash_t *block_hash, const rdg_hash_t *tx,
                    uint64_t height, uint32_t tx_index, uint32_t log_index);
 json_t *format_quantity(const rdg_word_t *word);
-/* NOT_FOUND while the transaction is not in a block. */
+/* rpc_receipts.c. NOT_FOUND while the transaction is not in a block. */
 rdg_err_t rpc_receipt(rdg_node_rpc_t *rpc, const rdg_hash_t *id, json_t **out);
+rdg_err_t rpc_block_receipts(rdg_node_rpc_t *rpc, uint64_t height, json_t **out);
+
+/* rpc_call.c: {from, to, value, gas, data or input} */
+typedef struct rpc_call {
+    rdg_call_t call;
+    rdg_address_t to;
+    rdg_buf_t data;
+} rpc_call_t;
+/* c->data is to be freed also after a failure. */
+rdg_err_t rpc_call_read(const json_t *o, rpc_call_t *c);
+/* The least gas with which it succeeds, or its refusal with revert data in *data. */
+rdg_err_t rpc_estimate(rdg_node_rpc_t *rpc, rdg_call_t *call, uint64_t *gas, json_t **data);
+/* The error of a call that did not succeed: *data gets what it left, for error.data. */
+rdg_err_t rpc_call_refused(rdg_evm_status_t status, rdg_bytes_t output, json_t **data);
+
+/* rpc_overrides.c: the third parameter of eth_call. */
+typedef struct rpc_overrides {
+    rdg_arena_t arena;
+    rdg_account_override_t *list;
+    size_t count;
+} rpc_overrides_t;
+rdg_err_t rpc_overrides_read(const json_t *o, rpc_overrides_t *out); /* to be freed also after a failure */
+void rpc_overrides_fini(rpc_overrides_t *o);
+
+/* rpc_logs.c: a log filter that several may hold. */
+typedef struct rpc_filter {
+    rdg_ref_t ref;
+    rdg_log_filter_t f; /* borrows from below */
+    rdg_address_t addresses[LOG_ALTERNATIVES_MAX];
+    rdg_word_t topics[4][LOG_ALTERNATIVES_MAX];
+} rpc_filter_t;
+/* Address and topics of a filter object (NULL: any); returns a reference. */
+rdg_err_t rpc_filter_new(const json_t *o, rpc_filter_t **out);
+void rpc_filter_unref(rpc_filter_t *f); /* NULL is fine */
+/* fromBlock and toBlock, or blockHash. */
+rdg_err_t rpc_filter_range(rdg_node_rpc_t *rpc, const json_t *o, uint64_t *from, uint64_t *to);
+rdg_err_t rpc_logs(rdg_node_rpc_t *rpc, const rpc_filter_t *filter, uint64_t from, uint64_t to,
+                   json_t **result);
+
+/* rpc_subscribe.c, rpc_filters.c */
+rdg_err_t subscriptions_new(rdg_node_rpc_t *rpc, subscriptions_t **out);
+void subscriptions_free(subscriptions_t *s); /* NULL is fine */
+void subscriptions_wake(subscriptions_t *s);
+rdg_err_t filters_new(filters_t **out);
+void filters_free(filters_t *f); /* NULL is fine */
 
 #endif

@@ -35,28 +35,29 @@ rdg_err_t param_bytes(const json_t *v, const char *what, rdg_buf_t *out) {
     return rdg_fail_in(rdg_hex_decode_buf(text, strlen(text), out), "%s", what);
 }
 
-static uint64_t head_height(rdg_node_rpc_t *rpc) {
+uint64_t rpc_head(rdg_node_rpc_t *rpc) {
     rdg_ledger_head_t head;
     rdg_ledger_head(rpc->options.ledger, &head);
     return head.height;
 }
 
+/* EIP-1898 */
+static rdg_err_t height_of_object(rdg_node_rpc_t *rpc, const json_t *v, const char *what, uint64_t *out) {
+    rdg_hash_t hash;
+    const json_t *number = json_object_get(v, "blockNumber"), *text = json_object_get(v, "blockHash");
+    if (number) return rdg_fail_in(rdg_json_quantity_parse(number, out), "%s", what);
+    RDG_TRY(fixed(text, what, hash.b, sizeof hash.b));
+    return rdg_fail_in(rdg_ledger_height_of(rpc->options.ledger, &hash, out), "%s", what);
+}
+
 rdg_err_t param_height(rdg_node_rpc_t *rpc, const json_t *v, const char *what, uint64_t *out) {
     static const char *const head_tags[] = {"latest", "pending", "safe", "finalized"};
     const char *text = json_string_value(v);
-    *out = head_height(rpc);
+    *out = rpc_head(rpc);
     if (!v || json_is_null(v)) return RDG_OK;
+    if (json_is_object(v)) return height_of_object(rpc, v, what, out);
     for (size_t i = 0; text && i < sizeof head_tags / sizeof head_tags[0]; ++i)
         if (strcmp(text, head_tags[i]) == 0) return RDG_OK;
     if (text && strcmp(text, "earliest") == 0) return *out = 0, RDG_OK;
     return rdg_fail_in(rdg_json_quantity_parse(v, out), "%s", what);
-}
-
-rdg_err_t param_head(rdg_node_rpc_t *rpc, const json_t *v) {
-    uint64_t height, head = head_height(rpc);
-    RDG_TRY(param_height(rpc, v, "block", &height));
-    if (height >= head) return RDG_OK;
-    return rdg_fail(RDG_E_UNSUPPORTED,
-                    "state is kept for the newest block (%llu), not for block %llu: use 'latest'",
-                    (unsigned long long)head, (unsigned long long)height);
 }

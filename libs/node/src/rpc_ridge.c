@@ -69,11 +69,11 @@ static rdg_err_t get_seal(rdg_node_rpc_t *rpc, const json_t *params, json_t **re
 }
 
 const rpc_method_t rpc_ridge_methods[] = {
-    {"ridge_sendTransaction", send_transaction},
-    {"ridge_status", status},
-    {"ridge_consensus", consensus},
-    {"ridge_getSeal", get_seal},
-    {"ridge_readIndex", read_index},
-    {"ridge_transferLeader", transfer_leader},
-    {NULL, NULL},
+    {"ridge_sendTransaction", send_transaction, NULL},
+    {"ridge_status", status, NULL},
+    {"ridge_consensus", consensus, NULL},
+    {"ridge_getSeal", get_seal, NULL},
+    {"ridge_readIndex", read_index, NULL},
+    {"ridge_transferLeader", transfer_leader, NULL},
+    {NULL, NULL, NULL},
 };

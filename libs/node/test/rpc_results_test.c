@@ -281,7 +281,7 @@ TEST(an_estimate_of_gas_suffices_and_little_less_does_not) {
     world_fini(&w);
 }
 
-TEST(code_and_storage_are_read_and_old_state_is_refused) {
+TEST(code_and_storage_are_read_also_of_older_blocks) {
     world_t w;
     world_init(&w);
     char code[32];
@@ -294,6 +294,13 @@ TEST(code_and_storage_are_read_and_old_state_is_refused) {
     got = rpc(&w, "eth_getStorageAt", json_pack("[s, s, s]", w.address, "0x3", "latest"));
     CHECK_EQ(json_string_length(got), 66);
     json_decref(got);
+    /* Before the contract was there; after a restart that state is gone. */
+    got = rpc(&w, "eth_getCode", json_pack("[s, s]", w.address, "0x1"));
+    CHECK_STR(json_string_value(got), "0x");
+    json_decref(got);
+    CHECK_EQ(cluster_stop(&w.c, 0), 0);
+    cluster_start(&w.c, 0);
+    cluster_wait_rpc(&w.c, 0);
     CHECK(!cluster_rpc(&w.c, 0, "eth_getCode", json_pack("[s, s]", w.address, "0x1"), code));
     CHECK_STR(code, "UNSUPPORTED");
     world_fini(&w);

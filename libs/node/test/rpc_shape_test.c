@@ -225,7 +225,7 @@ TEST(other_paths_and_methods_of_http_say_where_json_rpc_is) {
         const char *method, *path, *text;
         unsigned status;
     } cases[] = {
-        {"GET", "/", "JSON-RPC is at POST /", 404},
+        {"GET", "/", "JSON-RPC is at POST / and at WebSocket /", 404},
         {"POST", "/rpc", "JSON-RPC is at POST /", 404},
         {"GET", "/health", "{\"status\":\"ok\"}", 200},
         {"GET", "/metrics", "\nridge_node_height ", 200},

@@ -26,6 +26,7 @@
 #ifndef RIDGE_LEDGER_LEDGER_H
 #define RIDGE_LEDGER_LEDGER_H
 #include "ridge/consensus/validators.h"
+#include "ridge/evm/watch.h"
 #include "ridge/kv/kv.h"
 #include "ridge/ledger/block.h"
 #include "ridge/ledger/evidence.h"
@@ -38,6 +39,8 @@
 extern "C" {
 #endif
 
+/* States of blocks that stay readable, the head's included; since the ledger was opened: they are not on disk. */
+#define RDG_LEDGER_STATES_KEPT 128
 #define RDG_RECEIPTS_BYTES_MAX (512u << 20) /* of a block; the block's gas pays for less */
 
 typedef struct rdg_ledger rdg_ledger_t;
@@ -123,6 +126,11 @@ rdg_err_t rdg_ledger_account(rdg_ledger_t *l, const rdg_address_t *a, uint64_t *
                              rdg_buf_t *code);
 rdg_err_t rdg_ledger_storage(rdg_ledger_t *l, const rdg_address_t *a, const rdg_word_t *key,
                              rdg_word_t *value);
+/* The same as of a block: UNSUPPORTED names the blocks whose state is still there. */
+rdg_err_t rdg_ledger_account_at(rdg_ledger_t *l, uint64_t height, const rdg_address_t *a, uint64_t *nonce,
+                                rdg_word_t *balance, rdg_buf_t *code);
+rdg_err_t rdg_ledger_storage_at(rdg_ledger_t *l, uint64_t height, const rdg_address_t *a,
+                                const rdg_word_t *key, rdg_word_t *value);
 /* Proof (proof.h) for an account, or for one of its slots, under the state root of *height. Appends. */
 rdg_err_t rdg_ledger_prove(rdg_ledger_t *l, const rdg_address_t *a, const rdg_word_t *slot, rdg_buf_t *proof,
                            uint64_t *height);
@@ -142,6 +150,7 @@ typedef struct rdg_log_filter {
         const rdg_word_t *any; /* one of these */
         size_t count;          /* 0: any, also none */
     } topics[4];
+    uint64_t time_ms; /* TIMEOUT after a search of that long; 0: no limit */
 } rdg_log_filter_t;
 typedef struct rdg_log_hit {
     uint64_t height;
@@ -149,10 +158,26 @@ typedef struct rdg_log_hit {
     uint32_t tx_index, log_index; /* log_index counts within the block */
     const rdg_log_entry_t *log;   /* borrowed during the call */
 } rdg_log_hit_t;
+bool rdg_log_matches(const rdg_log_filter_t *filter, const rdg_log_entry_t *log); /* heights aside */
 /* Calls hit for each log that matches, in order. TOO_LARGE when there are more than limit; an error of hit
  * ends the search and is returned. */
 rdg_err_t rdg_ledger_logs(rdg_ledger_t *l, const rdg_log_filter_t *filter, size_t limit,
                           rdg_err_t (*hit)(void *ctx, const rdg_log_hit_t *found), void *ctx);
+
+/* What a call finds in place of an account's state. */
+typedef struct rdg_slot_override {
+    rdg_word_t key, value;
+} rdg_slot_override_t;
+typedef struct rdg_account_override {
+    rdg_address_t address;
+    bool has_nonce, has_balance, has_code;
+    bool only_slots; /* slots that are not listed are zero */
+    uint64_t nonce;
+    rdg_word_t balance;
+    rdg_bytes_t code;
+    const rdg_slot_override_t *slots;
+    size_t slot_count;
+} rdg_account_override_t;
 
 typedef struct rdg_call {
     rdg_address_t from;
@@ -161,14 +186,25 @@ typedef struct rdg_call {
     uint64_t gas; /* intrinsic gas included; 0, or above the chain's limit of a transaction: that limit */
     rdg_bytes_t data;
     bool audit; /* a static call that also revoked contracts answer */
+    bool at_height; /* the state after `height`, among the newest RDG_LEDGER_STATES_KEPT; else the head's */
+    uint64_t height;
+    const rdg_account_override_t *overrides;
+    size_t override_count;
+    uint64_t time_ms;             /* TIMEOUT after that long; 0: no limit */
+    const rdg_evm_watch_t *watch; /* its poll is not called; NULL: none */
 } rdg_call_t;
 typedef struct rdg_call_result {
     rdg_evm_status_t status;
     uint64_t gas_used;
 } rdg_call_result_t;
-/* Runs on the state after head without changing it; output (also of a revert) is appended. Any thread. */
+/* Runs on the state after head without changing it; output (also of a revert) is appended. Any thread.
+ * UNSUPPORTED names the blocks whose state is still there. */
 rdg_err_t rdg_ledger_call(rdg_ledger_t *l, const rdg_call_t *call, rdg_buf_t *output,
                           rdg_call_result_t *result);
+/* Executes a block's transactions again on the state before it, up to the one at index, which is watched (poll
+ * is not called); TIMEOUT after time_ms. Output as of rdg_ledger_call. UNSUPPORTED as there; NOT_FOUND. */
+rdg_err_t rdg_ledger_trace(rdg_ledger_t *l, uint64_t height, uint32_t index, const rdg_evm_watch_t *watch,
+                           uint64_t time_ms, rdg_buf_t *output, rdg_call_result_t *result);
 
 #ifdef __cplusplus
 }

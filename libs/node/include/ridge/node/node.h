@@ -3,7 +3,7 @@
  * Threads
  *   loop      consensus core, mesh, timers. Never waits for the disk but for the small synced write of its
  * votes. workers   (libuv's pool, 3) the ledger lane — propose, validate, apply, one at a time in order — and
- * signature checks of gossiped transactions and of consensus messages HTTP      (2) JSON-RPC: decodes, checks and pools transactions,
+ * signature checks of gossiped transactions and of consensus messages HTTP      (2), WebSocket (2) JSON-RPC: decodes, checks and pools transactions,
  * reads the ledger
  *
  * Invariants
@@ -38,8 +38,9 @@ typedef struct rdg_node_options {
     const char *dir; /* holds node.key, genesis.json, peers.json, data/ (docs/device-protocol.md) */
     const char *p2p_host, *rpc_host;
     uint16_t p2p_port, rpc_port; /* 0: the system chooses */
-    size_t memory_bytes;         /* of the store */
-    unsigned execution_threads;  /* of a block's transactions; 1: serial, 0: the cores, at most 4 */
+    const char *rpc_keys;       /* files of keys that eth_sendTransaction signs with, by commas; NULL: none */
+    size_t memory_bytes;        /* of the store */
+    unsigned execution_threads; /* of a block's transactions; 1: serial, 0: the cores, at most 4 */
     size_t pool_count, pool_bytes, pool_per_sender;
     /* A node that is so many blocks behind takes a snapshot and the blocks after it, and has no bodies below
      * (docs/sync.md). 0: RDG_NODE_SNAPSHOT_GAP; UINT64_MAX: only when no peer has the bodies any more. */

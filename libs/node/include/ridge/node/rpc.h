@@ -1,9 +1,17 @@
-/* JSON-RPC 2.0 of a node: Ethereum's read methods as stock tools ask them, and Ridge's own.
+/* JSON-RPC 2.0 of a node: Ethereum's methods as stock tools ask them, and Ridge's own (docs/developer.md).
  *
- * It needs the ledger, the pool and two functions of the node; it knows nothing of threads or sockets.
- * handle() may be called from several threads at once. Batches of at most RDG_RPC_CALLS_MAX; answers carry
- * error.data.code, the name of the rdg_err_t. Limits of eth_getLogs: 10,000 blocks, 10,000 logs, 8 MiB
- * of log data. An answer (of a batch: all of them) that passes the limit of its buffer becomes the error TOO_LARGE. */
+ * It needs the ledger, the pool and some functions of the node; it knows nothing of sockets. handle() may be
+ * called from several threads at once. Answers carry error.data.code, the name of the rdg_err_t.
+ *
+ * 1. A subscription belongs to a session (one connection); its messages are sent in the order of the blocks,
+ *    by a thread that starts with the first subscription. The session's send must not wait. None is sent after
+ *    rdg_node_rpc_session_free has returned.
+ * 2. A polled filter belongs to whoever knows its id, a random number of 128 bits, and is forgotten
+ *    RDG_RPC_FILTER_SECONDS after it was asked for the last time.
+ * Limits (errors name them and how to ask otherwise): batches of RDG_RPC_CALLS_MAX; 16 subscriptions a session
+ * and 256 in all; 256 polled filters; eth_getLogs: 10,000 logs, 8 MiB of log data, RDG_RPC_LOGS_MS; calls
+ * RDG_RPC_CALL_MS; traces RDG_RPC_TRACE_MS and 16 MiB. An answer (of a batch: all of them) that passes the limit
+ * of its buffer becomes the error TOO_LARGE. */
 #ifndef RIDGE_NODE_RPC_H
 #define RIDGE_NODE_RPC_H
 #include "ridge/codec/json.h"
@@ -14,8 +22,14 @@ extern "C" {
 #endif
 
 #define RDG_RPC_CALLS_MAX 100
+#define RDG_RPC_KEYS_MAX 16
+#define RDG_RPC_FILTER_SECONDS 300
+#define RDG_RPC_CALL_MS 5000
+#define RDG_RPC_LOGS_MS 5000
+#define RDG_RPC_TRACE_MS 10000
 
 typedef struct rdg_node_rpc rdg_node_rpc_t;
+typedef struct rdg_node_rpc_session rdg_node_rpc_session_t;
 
 typedef struct rdg_node_rpc_options {
     rdg_ledger_t *ledger; /* borrowed, as the pool */
@@ -34,14 +48,27 @@ typedef struct rdg_node_rpc_options {
     /* Of ridge_transferLeader: takes a signed order (ledger/order.h), waits until another leads, and says who; returned
      * owned. Any thread. NULL: not supported. */
     rdg_err_t (*transfer)(void *ctx, rdg_bytes_t wire, json_t **out);
+    /* Is the node catching up, and to which height? Any thread. NULL: never. */
+    bool (*syncing)(void *ctx, uint64_t *highest);
     void *ctx;
+    /* Accounts that eth_sendTransaction signs for; borrowed. Whoever can reach the RPC can spend with them. */
+    rdg_sm2_key_t *const *keys;
+    size_t key_count; /* at most RDG_RPC_KEYS_MAX */
 } rdg_node_rpc_options_t;
 
 rdg_err_t rdg_node_rpc_new(const rdg_node_rpc_options_t *options, rdg_node_rpc_t **out);
-void rdg_node_rpc_free(rdg_node_rpc_t *rpc); /* NULL is fine */
-/* One request or a batch; the answer (never empty unless all were notifications) is appended. Fails only for
- * want of memory. */
-rdg_err_t rdg_node_rpc_handle(rdg_node_rpc_t *rpc, rdg_bytes_t body, rdg_buf_t *answer);
+void rdg_node_rpc_free(rdg_node_rpc_t *rpc); /* sessions are freed before; NULL is fine */
+/* One request or a batch; the answer (never empty unless all were notifications) is appended. session may be
+ * NULL: then nothing can be subscribed to. Fails only for want of memory. */
+rdg_err_t rdg_node_rpc_handle(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, rdg_bytes_t body,
+                              rdg_buf_t *answer);
+/* The ledger has a new head. Any thread; cheap. */
+void rdg_node_rpc_wake(rdg_node_rpc_t *rpc);
+
+typedef rdg_err_t (*rdg_node_rpc_send_t)(void *to, rdg_bytes_t message);
+rdg_err_t rdg_node_rpc_session_new(rdg_node_rpc_t *rpc, rdg_node_rpc_send_t send, void *to,
+                                   rdg_node_rpc_session_t **out);
+void rdg_node_rpc_session_free(rdg_node_rpc_session_t *session); /* NULL is fine */
 
 #ifdef __cplusplus
 }

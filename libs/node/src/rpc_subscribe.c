@@ -1,0 +1,260 @@
+/* eth_subscribe: sessions, their subscriptions, and the thread that tells them of new blocks. */
+#include "ridge/base/alloc.h"
+#include "ridge/base/list.h"
+#include "ridge/base/random.h"
+#include "rpc_internal.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PER_SESSION_MAX = 16, TOTAL_MAX = 256 };
+
+typedef struct subscription {
+    char id[RPC_ID_CHARACTERS + 1];
+    rpc_filter_t *filter; /* NULL: new heads */
+    uint64_t after;       /* told of blocks above this one */
+} subscription_t;
+
+struct rdg_node_rpc_session {
+    rdg_list_t node;
+    rdg_node_rpc_t *rpc;
+    rdg_node_rpc_send_t send;
+    void *to;
+    size_t count;
+    subscription_t list[PER_SESSION_MAX];
+};
+
+struct subscriptions {
+    rdg_node_rpc_t *rpc;
+    pthread_mutex_t lock; /* of all sessions, too */
+    pthread_cond_t changed;
+    rdg_list_t sessions;
+    size_t total, of_logs;
+    bool woken, stopping, running;
+    pthread_t thread;
+    uint64_t told; /* height */
+};
+
+/* --- telling ---------------------------------------------------------------------------------------------- */
+
+static void send_to(rdg_node_rpc_session_t *s, const subscription_t *sub, rdg_bytes_t result) {
+    rdg_buf_t out;
+    rdg_buf_init(&out, result.len + 256);
+    rdg_buf_printf(&out,
+                   "{\"jsonrpc\":\"2.0\",\"method\":\"eth_subscription\",\"params\":{\"subscription\":\"%s\","
+                   "\"result\":",
+                   sub->id);
+    rdg_buf_append(&out, result.data, result.len);
+    /* A connection that does not take it is closed by its own side. */
+    if (rdg_buf_str(&out, "}}") == RDG_OK) (void)s->send(s->to, rdg_buf_view(&out));
+    rdg_buf_fini(&out);
+}
+
+/* log NULL: a head. */
+static void tell_all(subscriptions_t *all, uint64_t height, const rdg_log_entry_t *log, const json_t *value) {
+    rdg_buf_t text;
+    rdg_buf_init(&text, 32u << 20);
+    if (value && rdg_json_dump(value, &text) == RDG_OK) RDG_LIST_EACH(it, &all->sessions) {
+            rdg_node_rpc_session_t *s = RDG_LIST_ENTRY(it, rdg_node_rpc_session_t, node);
+            for (size_t i = 0; i < s->count; ++i) {
+                const subscription_t *sub = &s->list[i];
+                if (sub->after >= height || (log != NULL) != (sub->filter != NULL)) continue;
+                if (!log || rdg_log_matches(&sub->filter->f, log)) send_to(s, sub, rdg_buf_view(&text));
+            }
+        }
+    rdg_buf_fini(&text);
+}
+
+static rdg_err_t on_log(void *ctx, const rdg_log_hit_t *h) {
+    subscriptions_t *all = ctx;
+    json_t *value = format_log(h->log, &h->block_hash, &h->tx_id, h->height, h->tx_index, h->log_index);
+    tell_all(all, h->height, h->log, value);
+    json_decref(value);
+    return RDG_OK;
+}
+
+static void tell_head(subscriptions_t *all, uint64_t height) {
+    rdg_header_t header;
+    rdg_hash_t hash;
+    rdg_executed_t executed;
+    rdg_bloom_t bloom;
+    rdg_ledger_t *l = all->rpc->options.ledger;
+    if (rdg_ledger_header(l, height, &header, &hash, &executed) != RDG_OK ||
+        rdg_ledger_bloom(l, height, &bloom) != RDG_OK)
+        return;
+    json_t *value = format_block(NULL, &header, &hash, &executed, &bloom, false);
+    json_object_del(value, "transactions");
+    json_object_del(value, "uncles");
+    json_object_del(value, "size");
+    tell_all(all, height, NULL, value);
+    json_decref(value);
+}
+
+/* With the lock held: a block's logs are read once for all sessions. */
+static void tell(subscriptions_t *all, uint64_t height) {
+    tell_head(all, height);
+    if (all->of_logs == 0) return;
+    rdg_log_filter_t any = {.from = height, .to = height};
+    (void)rdg_ledger_logs(all->rpc->options.ledger, &any, SIZE_MAX, on_log, all);
+}
+
+static void *run(void *arg) {
+    subscriptions_t *all = arg;
+    pthread_mutex_lock(&all->lock);
+    while (!all->stopping) {
+        if (!all->woken) pthread_cond_wait(&all->changed, &all->lock);
+        all->woken = false;
+        uint64_t head = rpc_head(all->rpc);
+        if (all->total == 0) all->told = head;
+        while (all->told < head && !all->stopping) {
+            tell(all, ++all->told);
+            /* Whoever wants to subscribe, or to leave, gets a turn between two blocks. */
+            pthread_mutex_unlock(&all->lock);
+            pthread_mutex_lock(&all->lock);
+        }
+    }
+    pthread_mutex_unlock(&all->lock);
+    return NULL;
+}
+
+void subscriptions_wake(subscriptions_t *all) {
+    pthread_mutex_lock(&all->lock);
+    all->woken = true;
+    pthread_cond_signal(&all->changed);
+    pthread_mutex_unlock(&all->lock);
+}
+
+rdg_err_t subscriptions_new(rdg_node_rpc_t *rpc, subscriptions_t **out) {
+    subscriptions_t *all = rdg_calloc(1, sizeof *all);
+    if (!all) return rdg_fail(RDG_E_NO_MEMORY, "no memory for subscriptions");
+    all->rpc = rpc;
+    rdg_list_init(&all->sessions);
+    pthread_mutex_init(&all->lock, NULL);
+    pthread_cond_init(&all->changed, NULL);
+    *out = all;
+    return RDG_OK;
+}
+
+void subscriptions_free(subscriptions_t *all) {
+    if (!all) return;
+    pthread_mutex_lock(&all->lock);
+    all->stopping = true;
+    pthread_cond_signal(&all->changed);
+    pthread_mutex_unlock(&all->lock);
+    if (all->running) pthread_join(all->thread, NULL);
+    pthread_cond_destroy(&all->changed);
+    pthread_mutex_destroy(&all->lock);
+    rdg_free(all);
+}
+
+/* --- sessions and methods --------------------------------------------------------------------------------- */
+
+rdg_err_t rdg_node_rpc_session_new(rdg_node_rpc_t *rpc, rdg_node_rpc_send_t send, void *to,
+                                   rdg_node_rpc_session_t **out) {
+    rdg_node_rpc_session_t *s = rdg_calloc(1, sizeof *s);
+    if (!s) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a session");
+    s->rpc = rpc;
+    s->send = send;
+    s->to = to;
+    pthread_mutex_lock(&rpc->subscriptions->lock);
+    rdg_list_append(&rpc->subscriptions->sessions, &s->node);
+    pthread_mutex_unlock(&rpc->subscriptions->lock);
+    *out = s;
+    return RDG_OK;
+}
+
+/* With the lock held. */
+static void drop(rdg_node_rpc_session_t *s, size_t i) {
+    subscriptions_t *all = s->rpc->subscriptions;
+    if (s->list[i].filter) --all->of_logs;
+    --all->total;
+    rpc_filter_unref(s->list[i].filter);
+    s->list[i] = s->list[--s->count];
+}
+
+void rdg_node_rpc_session_free(rdg_node_rpc_session_t *s) {
+    if (!s) return;
+    subscriptions_t *all = s->rpc->subscriptions;
+    pthread_mutex_lock(&all->lock);
+    while (s->count > 0) drop(s, s->count - 1);
+    rdg_list_remove(&s->node);
+    pthread_mutex_unlock(&all->lock);
+    rdg_free(s);
+}
+
+/* With the lock held. */
+static rdg_err_t start_thread(subscriptions_t *all) {
+    if (all->running) return RDG_OK;
+    int why = pthread_create(&all->thread, NULL, run, all);
+    if (why != 0) return rdg_fail_errno(why, "cannot start the thread of subscriptions");
+    all->running = true;
+    return RDG_OK;
+}
+
+static rdg_err_t check_room(const subscriptions_t *all, const rdg_node_rpc_session_t *s) {
+    if (s->count == PER_SESSION_MAX)
+        return rdg_fail(RDG_E_FULL, "a connection has at most %d subscriptions: end one by eth_unsubscribe",
+                        PER_SESSION_MAX);
+    if (all->total == TOTAL_MAX)
+        return rdg_fail(RDG_E_FULL,
+                        "this node has at most %d subscriptions: try again later, or another node",
+                        TOTAL_MAX);
+    return RDG_OK;
+}
+
+/* Takes filter. */
+static rdg_err_t add(rdg_node_rpc_session_t *s, rpc_filter_t *filter, json_t **result) {
+    subscriptions_t *all = s->rpc->subscriptions;
+    pthread_mutex_lock(&all->lock);
+    rdg_err_t err = check_room(all, s);
+    if (err == RDG_OK) err = start_thread(all);
+    if (err == RDG_OK) {
+        subscription_t *sub = &s->list[s->count++];
+        *sub = (subscription_t){.id = "0x", .filter = filter, .after = rpc_head(s->rpc)};
+        rdg_random_hex(rdg_random_system(), sub->id + 2, (RPC_ID_CHARACTERS - 2) / 2);
+        if (all->total++ == 0) all->told = sub->after;
+        if (filter) ++all->of_logs;
+        *result = json_string(sub->id);
+    } else {
+        rpc_filter_unref(filter);
+    }
+    pthread_mutex_unlock(&all->lock);
+    return err;
+}
+
+static rdg_err_t subscribe(rdg_node_rpc_session_t *s, const json_t *params, json_t **result) {
+    const char *what = json_string_value(json_array_get(params, 0));
+    rpc_filter_t *filter = NULL;
+    if (what && strcmp(what, "newHeads") == 0) return add(s, NULL, result);
+    if (!what || strcmp(what, "logs") != 0)
+        return rdg_fail(RDG_E_UNSUPPORTED, "eth_subscribe: want \"newHeads\" or \"logs\", not \"%.40s\"",
+                        what ? what : "");
+    RDG_TRY(rpc_filter_new(json_array_get(params, 1), &filter));
+    return add(s, filter, result);
+}
+
+static rdg_err_t unsubscribe(rdg_node_rpc_session_t *s, const json_t *params, json_t **result) {
+    const char *id = json_string_value(json_array_get(params, 0));
+    bool found = false;
+    if (!id) return rdg_fail(RDG_E_INVALID, "parameter 1: want the id that eth_subscribe gave");
+    pthread_mutex_lock(&s->rpc->subscriptions->lock);
+    for (size_t i = 0; i < s->count && !found; ++i) {
+        found = strcmp(s->list[i].id, id) == 0;
+        if (found) drop(s, i);
+    }
+    pthread_mutex_unlock(&s->rpc->subscriptions->lock);
+    *result = json_boolean(found);
+    return RDG_OK;
+}
+
+static rdg_err_t needs_session(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
+    (void)rpc, (void)params, (void)result;
+    return rdg_fail(
+        RDG_E_UNSUPPORTED,
+        "subscriptions need a WebSocket (ws:// and this address); over HTTP use eth_newFilter and "
+        "eth_getFilterChanges");
+}
+
+const rpc_method_t rpc_subscribe_methods[] = {{"eth_subscribe", needs_session, subscribe},
+                                              {"eth_unsubscribe", needs_session, unsubscribe},
+                                              {NULL, NULL, NULL}};
