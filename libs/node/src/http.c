@@ -67,6 +67,7 @@ static void on_message(void *ctx, void *session, rdg_ws_t *ws, rdg_bytes_t bytes
         rdg_ws_close(ws, 1011, "no memory for an answer");
     else if (out.len > 0)
         (void)rdg_ws_send(ws, rdg_buf_view(&out));
+    rdg_node_rpc_session_answered(session);
     rdg_buf_fini(&out);
 }
 

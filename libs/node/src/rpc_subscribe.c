@@ -7,12 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PER_SESSION_MAX = 16, TOTAL_MAX = 256 };
+enum { PER_SESSION_MAX = 16, TOTAL_MAX = 256, BACKLOG_MAX = 10000 };
 
 typedef struct subscription {
     char id[RPC_ID_CHARACTERS + 1];
     rpc_filter_t *filter; /* NULL: new heads */
-    uint64_t after;       /* told of blocks above this one */
+    uint64_t next;        /* the height to be told of next */
+    bool answered; /* the subscriber knows the id: a message before that would be lost on some clients */
 } subscription_t;
 
 struct rdg_node_rpc_session {
@@ -32,7 +33,6 @@ struct subscriptions {
     size_t total, of_logs;
     bool woken, stopping, running;
     pthread_t thread;
-    uint64_t told; /* height */
 };
 
 /* --- telling ---------------------------------------------------------------------------------------------- */
@@ -58,7 +58,7 @@ static void tell_all(subscriptions_t *all, uint64_t height, const rdg_log_entry_
             rdg_node_rpc_session_t *s = RDG_LIST_ENTRY(it, rdg_node_rpc_session_t, node);
             for (size_t i = 0; i < s->count; ++i) {
                 const subscription_t *sub = &s->list[i];
-                if (sub->after >= height || (log != NULL) != (sub->filter != NULL)) continue;
+                if (!sub->answered || sub->next != height || (log != NULL) != (sub->filter != NULL)) continue;
                 if (!log || rdg_log_matches(&sub->filter->f, log)) send_to(s, sub, rdg_buf_view(&text));
             }
         }
@@ -90,6 +90,29 @@ static void tell_head(subscriptions_t *all, uint64_t height) {
     json_decref(value);
 }
 
+/* The lowest height that somebody is to be told of; false: all know all up to the head. */
+static bool due(const subscriptions_t *all, uint64_t head, uint64_t *height) {
+    *height = UINT64_MAX;
+    RDG_LIST_EACH(it, &all->sessions) {
+        const rdg_node_rpc_session_t *s = RDG_LIST_ENTRY(it, rdg_node_rpc_session_t, node);
+        for (size_t i = 0; i < s->count; ++i)
+            if (s->list[i].answered && s->list[i].next < *height) *height = s->list[i].next;
+    }
+    return *height <= head;
+}
+
+/* After a jump by a snapshot there are no logs of what lies between. */
+static void advance(subscriptions_t *all, uint64_t height, uint64_t head) {
+    RDG_LIST_EACH(it, &all->sessions) {
+        rdg_node_rpc_session_t *s = RDG_LIST_ENTRY(it, rdg_node_rpc_session_t, node);
+        for (size_t i = 0; i < s->count; ++i) {
+            subscription_t *sub = &s->list[i];
+            if (sub->answered && sub->next == height) ++sub->next;
+            if (head > BACKLOG_MAX && sub->next < head - BACKLOG_MAX) sub->next = head;
+        }
+    }
+}
+
 /* With the lock held: a block's logs are read once for all sessions. */
 static void tell(subscriptions_t *all, uint64_t height) {
     tell_head(all, height);
@@ -100,14 +123,15 @@ static void tell(subscriptions_t *all, uint64_t height) {
 
 static void *run(void *arg) {
     subscriptions_t *all = arg;
+    uint64_t height;
     pthread_mutex_lock(&all->lock);
     while (!all->stopping) {
         if (!all->woken) pthread_cond_wait(&all->changed, &all->lock);
         all->woken = false;
         uint64_t head = rpc_head(all->rpc);
-        if (all->total == 0) all->told = head;
-        while (all->told < head && !all->stopping) {
-            tell(all, ++all->told);
+        while (!all->stopping && due(all, head, &height)) {
+            tell(all, height);
+            advance(all, height, head);
             /* Whoever wants to subscribe, or to leave, gets a turn between two blocks. */
             pthread_mutex_unlock(&all->lock);
             pthread_mutex_lock(&all->lock);
@@ -210,9 +234,9 @@ static rdg_err_t add(rdg_node_rpc_session_t *s, rpc_filter_t *filter, json_t **r
     if (err == RDG_OK) err = start_thread(all);
     if (err == RDG_OK) {
         subscription_t *sub = &s->list[s->count++];
-        *sub = (subscription_t){.id = "0x", .filter = filter, .after = rpc_head(s->rpc)};
+        *sub = (subscription_t){.id = "0x", .filter = filter, .next = rpc_head(s->rpc) + (filter != NULL)};
         rdg_random_hex(rdg_random_system(), sub->id + 2, (RPC_ID_CHARACTERS - 2) / 2);
-        if (all->total++ == 0) all->told = sub->after;
+        ++all->total;
         if (filter) ++all->of_logs;
         *result = json_string(sub->id);
     } else {
@@ -231,6 +255,18 @@ static rdg_err_t subscribe(rdg_node_rpc_session_t *s, const json_t *params, json
                         what ? what : "");
     RDG_TRY(rpc_filter_new(json_array_get(params, 1), &filter));
     return add(s, filter, result);
+}
+
+void rdg_node_rpc_session_answered(rdg_node_rpc_session_t *s) {
+    subscriptions_t *all = s->rpc->subscriptions;
+    bool fresh = false;
+    pthread_mutex_lock(&all->lock);
+    for (size_t i = 0; i < s->count; ++i) {
+        fresh = fresh || !s->list[i].answered;
+        s->list[i].answered = true;
+    }
+    pthread_mutex_unlock(&all->lock);
+    if (fresh) subscriptions_wake(all);
 }
 
 static rdg_err_t unsubscribe(rdg_node_rpc_session_t *s, const json_t *params, json_t **result) {

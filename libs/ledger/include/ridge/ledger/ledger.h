@@ -185,7 +185,7 @@ typedef struct rdg_call {
     rdg_word_t value;
     uint64_t gas; /* intrinsic gas included; 0, or above the chain's limit of a transaction: that limit */
     rdg_bytes_t data;
-    bool audit; /* a static call that also revoked contracts answer */
+    bool audit;     /* a static call that also revoked contracts answer */
     bool at_height; /* the state after `height`, among the newest RDG_LEDGER_STATES_KEPT; else the head's */
     uint64_t height;
     const rdg_account_override_t *overrides;

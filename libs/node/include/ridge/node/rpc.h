@@ -4,8 +4,9 @@
  * called from several threads at once. Answers carry error.data.code, the name of the rdg_err_t.
  *
  * 1. A subscription belongs to a session (one connection); its messages are sent in the order of the blocks,
- *    by a thread that starts with the first subscription. The session's send must not wait. None is sent after
- *    rdg_node_rpc_session_free has returned.
+ *    by a thread that starts with the first subscription. The session's send must not wait. None is sent before
+ *    rdg_node_rpc_session_answered, none after rdg_node_rpc_session_free has returned. newHeads begins with the
+ *    head as it is: an idle chain makes no block, and who waits for one that came a moment ago would wait for ever.
  * 2. A polled filter belongs to whoever knows its id, a random number of 128 bits, and is forgotten
  *    RDG_RPC_FILTER_SECONDS after it was asked for the last time.
  * Limits (errors name them and how to ask otherwise): batches of RDG_RPC_CALLS_MAX; 16 subscriptions a session
@@ -68,6 +69,8 @@ void rdg_node_rpc_wake(rdg_node_rpc_t *rpc);
 typedef rdg_err_t (*rdg_node_rpc_send_t)(void *to, rdg_bytes_t message);
 rdg_err_t rdg_node_rpc_session_new(rdg_node_rpc_t *rpc, rdg_node_rpc_send_t send, void *to,
                                    rdg_node_rpc_session_t **out);
+/* An answer has been sent: the subscriptions that it told of begin to speak. */
+void rdg_node_rpc_session_answered(rdg_node_rpc_session_t *session);
 void rdg_node_rpc_session_free(rdg_node_rpc_session_t *session); /* NULL is fine */
 
 #ifdef __cplusplus

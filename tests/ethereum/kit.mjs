@@ -1,0 +1,80 @@
+// What the scripts share: the compiled contract, and checks that end the script with what was expected.
+import { readFileSync } from "node:fs";
+import solc from "solc";
+
+export const [httpUrl, wsUrl, other] = process.argv.slice(2);
+
+export function compile() {
+  const source = readFileSync(new URL("Probe.sol", import.meta.url), "utf8");
+  const out = JSON.parse(
+    solc.compile(
+      JSON.stringify({
+        language: "Solidity",
+        sources: { "Probe.sol": { content: source } },
+        settings: {
+          evmVersion: "cancun",
+          optimizer: { enabled: true },
+          outputSelection: { "*": { "*": ["abi", "evm.bytecode.object"] } },
+        },
+      }),
+    ),
+  );
+  const errors = (out.errors ?? []).filter((e) => e.severity === "error");
+  if (errors.length) throw new Error(errors[0].formattedMessage);
+  const { abi, evm } = out.contracts["Probe.sol"].Probe;
+  return { abi, bytecode: `0x${evm.bytecode.object}` };
+}
+
+export function equal(got, want, what) {
+  const text = (v) => JSON.stringify(v, (_, x) => (typeof x === "bigint" ? x.toString() : x));
+  if (text(got) !== text(want)) throw new Error(`${what}: got ${text(got)}, want ${text(want)}`);
+}
+
+export async function fails(promise, pattern, what) {
+  let error;
+  try {
+    await promise;
+  } catch (e) {
+    error = e;
+  }
+  if (!error) throw new Error(`${what}: did not fail`);
+  const text = `${error.name} ${error.code ?? ""} ${error.message} ${error.reason ?? ""} ${error.revert?.name ?? ""} ${
+    error.shortMessage ?? ""
+  } ${error.cause?.message ?? ""} ${error.cause?.errorName ?? ""} ${error.data ?? ""}`;
+  if (!pattern.test(text)) throw new Error(`${what}: failed with ${text}, want ${pattern}`);
+  return error;
+}
+
+// A promise that many events fulfil, and that says what it waited for.
+export function waiting(what, seconds = 60) {
+  let done;
+  const promise = new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${what}: not within ${seconds} s`)), seconds * 1000);
+    done = (value) => {
+      clearTimeout(timer);
+      resolve(value);
+    };
+  });
+  return { promise, done };
+}
+
+const tests = [];
+export const test = (name, run) => tests.push([name, run]);
+
+// Runs what was registered, one after another; the last line is the count.
+export async function run(prefix, close) {
+  let failed = 0;
+  for (const [name, body] of tests) {
+    const start = Date.now();
+    try {
+      await body();
+      console.log(`ok   ${prefix}: ${name} (${Date.now() - start} ms)`);
+    } catch (error) {
+      failed += 1;
+      console.log(`FAIL ${prefix}: ${name}\n     ${error.stack}`);
+    }
+  }
+  await close?.();
+  console.log(`${tests.length - failed} passed, ${failed} failed`);
+  process.exit(failed ? 1 : 0);
+}
