@@ -202,7 +202,7 @@ static rdg_err_t load_rpc_keys(rdg_node_t *n) {
 static bool is_syncing(void *node, uint64_t *highest) {
     rdg_node_t *n = node;
     pthread_mutex_lock(&n->lock);
-    bool syncing = n->seen.syncing;
+    bool syncing = n->seen.sync.phase != SYNC_IDLE;
     *highest = 0;
     for (size_t i = 0; i < RDG_P2P_PEERS_MAX; ++i)
         if (n->seen.peer_height[i] > *highest) *highest = n->seen.peer_height[i];

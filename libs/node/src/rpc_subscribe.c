@@ -1,18 +1,21 @@
 /* eth_subscribe: sessions, their subscriptions, and the thread that tells them of new blocks. */
 #include "ridge/base/alloc.h"
+#include "ridge/base/clock.h"
 #include "ridge/base/list.h"
 #include "ridge/base/random.h"
 #include "rpc_internal.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-enum { PER_SESSION_MAX = 16, TOTAL_MAX = 256, BACKLOG_MAX = 10000 };
+enum { PER_SESSION_MAX = 16, TOTAL_MAX = 256, BACKLOG_MAX = 10000, REPEAT_MS = 300 };
 
 typedef struct subscription {
     char id[RPC_ID_CHARACTERS + 1];
     rpc_filter_t *filter; /* NULL: new heads */
     uint64_t next;        /* the height to be told of next */
+    uint64_t told_ms;     /* new heads: when the last one was told; 0: it has been repeated */
     bool answered; /* the subscriber knows the id: a message before that would be lost on some clients */
 } subscription_t;
 
@@ -107,7 +110,10 @@ static void advance(subscriptions_t *all, uint64_t height, uint64_t head) {
         rdg_node_rpc_session_t *s = RDG_LIST_ENTRY(it, rdg_node_rpc_session_t, node);
         for (size_t i = 0; i < s->count; ++i) {
             subscription_t *sub = &s->list[i];
-            if (sub->answered && sub->next == height) ++sub->next;
+            if (sub->answered && sub->next == height) {
+                ++sub->next;
+                if (!sub->filter) sub->told_ms = rdg_mono_ms(rdg_clock_system());
+            }
             if (head > BACKLOG_MAX && sub->next < head - BACKLOG_MAX) sub->next = head;
         }
     }
@@ -121,12 +127,62 @@ static void tell(subscriptions_t *all, uint64_t height) {
     (void)rdg_ledger_logs(all->rpc->options.ledger, &any, SIZE_MAX, on_log, all);
 }
 
+/* Takes back that they know the head, of those who have known it for long enough. True: others come later. */
+static bool ripen(subscriptions_t *all, uint64_t head, bool *any) {
+    uint64_t now = rdg_mono_ms(rdg_clock_system());
+    bool later = *any = false;
+    RDG_LIST_EACH(it, &all->sessions) {
+        rdg_node_rpc_session_t *s = RDG_LIST_ENTRY(it, rdg_node_rpc_session_t, node);
+        for (size_t i = 0; i < s->count; ++i) {
+            subscription_t *sub = &s->list[i];
+            if (sub->told_ms == 0 || sub->next != head + 1) continue;
+            if (now - sub->told_ms < REPEAT_MS) {
+                later = true;
+                continue;
+            }
+            sub->next = head;
+            sub->told_ms = 0;
+            *any = true;
+        }
+    }
+    return later;
+}
+
+/* Who asks for a receipt just before its block comes is told of the block, asks again and may be answered by a
+ * cache of its own (ethers keeps answers for 250 ms); on an idle chain nothing would make it ask a third time. So
+ * the head is told once more when no block has followed. True: somebody is to be told later. */
+static bool repeat_head(subscriptions_t *all, uint64_t head) {
+    bool any, later = ripen(all, head, &any);
+    if (!any) return later;
+    tell_head(all, head);
+    RDG_LIST_EACH(it, &all->sessions) {
+        rdg_node_rpc_session_t *s = RDG_LIST_ENTRY(it, rdg_node_rpc_session_t, node);
+        for (size_t i = 0; i < s->count; ++i)
+            if (!s->list[i].filter && s->list[i].answered && s->list[i].next == head) ++s->list[i].next;
+    }
+    return later;
+}
+
+static void wait_change(subscriptions_t *all, bool repeat) {
+    struct timespec until;
+    if (all->woken) return;
+    if (!repeat) {
+        pthread_cond_wait(&all->changed, &all->lock);
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += REPEAT_MS / 4 * 1000000L;
+    if (until.tv_nsec >= 1000000000L) until.tv_nsec -= 1000000000L, ++until.tv_sec;
+    (void)pthread_cond_timedwait(&all->changed, &all->lock, &until);
+}
+
 static void *run(void *arg) {
     subscriptions_t *all = arg;
     uint64_t height;
+    bool repeat = false;
     pthread_mutex_lock(&all->lock);
     while (!all->stopping) {
-        if (!all->woken) pthread_cond_wait(&all->changed, &all->lock);
+        wait_change(all, repeat);
         all->woken = false;
         uint64_t head = rpc_head(all->rpc);
         while (!all->stopping && due(all, head, &height)) {
@@ -136,6 +192,7 @@ static void *run(void *arg) {
             pthread_mutex_unlock(&all->lock);
             pthread_mutex_lock(&all->lock);
         }
+        repeat = repeat_head(all, head);
     }
     pthread_mutex_unlock(&all->lock);
     return NULL;

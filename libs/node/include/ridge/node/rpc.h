@@ -6,7 +6,7 @@
  * 1. A subscription belongs to a session (one connection); its messages are sent in the order of the blocks,
  *    by a thread that starts with the first subscription. The session's send must not wait. None is sent before
  *    rdg_node_rpc_session_answered, none after rdg_node_rpc_session_free has returned. newHeads begins with the
- *    head as it is: an idle chain makes no block, and who waits for one that came a moment ago would wait for ever.
+ *    head as it is, and the newest one is told again after 300 ms without another: an idle chain makes no block, and who waits for one that came a moment ago would wait for ever.
  * 2. A polled filter belongs to whoever knows its id, a random number of 128 bits, and is forgotten
  *    RDG_RPC_FILTER_SECONDS after it was asked for the last time.
  * Limits (errors name them and how to ask otherwise): batches of RDG_RPC_CALLS_MAX; 16 subscriptions a session
