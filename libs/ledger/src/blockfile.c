@@ -242,3 +242,53 @@ rdg_err_t blockfile_append(blockfile_t *b, const block_place_t *place, uint64_t 
     if (ftruncate(b->fd, (off_t)b->end) != 0) return err; /* open() cuts it */
     return err;
 }
+
+static uint64_t allocated(const struct stat *st) {
+    return (uint64_t)st->st_blocks * 512;
+}
+
+static rdg_err_t remove_file(const blockfile_t *b, uint32_t file, uint64_t *freed, uint64_t *files) {
+    char path[PATH_SIZE];
+    struct stat st;
+    file_path(b, file, path);
+    if (stat(path, &st) != 0) return errno == ENOENT ? RDG_OK : io_failed(b, file, errno, "stat");
+    if (unlink(path) != 0) return io_failed(b, file, errno, "remove");
+    *freed += allocated(&st);
+    ++*files;
+    return RDG_OK;
+}
+
+/* Where the file system has no holes, the file goes when all of it may. */
+static rdg_err_t punch(const blockfile_t *b, const block_place_t *keep, uint64_t *freed) {
+    char path[PATH_SIZE];
+    struct stat before, after;
+    if (keep->offset == 0) return RDG_OK;
+    file_path(b, keep->file, path);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) return io_failed(b, keep->file, errno, "open");
+    rdg_err_t err = fstat(fd, &before) == 0 ? RDG_OK : io_failed(b, keep->file, errno, "stat");
+    int done =
+        err == RDG_OK ? fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)keep->offset) : 0;
+    if (done != 0 && errno != EOPNOTSUPP && errno != ENOSYS)
+        err = io_failed(b, keep->file, errno, "free a part");
+    if (err == RDG_OK && done == 0 && fsync(fd) != 0) err = io_failed(b, keep->file, errno, "sync");
+    if (err == RDG_OK && fstat(fd, &after) == 0 && allocated(&after) < allocated(&before))
+        *freed += allocated(&before) - allocated(&after);
+    close(fd);
+    return err;
+}
+
+rdg_err_t blockfile_release(const blockfile_t *b, const block_place_t *keep, uint64_t *freed,
+                            uint64_t *files) {
+    DIR *d = opendir(b->dir);
+    rdg_err_t err = RDG_OK;
+    if (!d) return rdg_fail_errno(errno, "%s", b->dir);
+    for (struct dirent *e; err == RDG_OK && (e = readdir(d));) {
+        uint64_t number = file_number(e->d_name);
+        if (number > 0 && number < keep->file) err = remove_file(b, (uint32_t)number, freed, files);
+    }
+    closedir(d);
+    RDG_TRY(err);
+    RDG_TRY(rdg_dir_sync(b->dir));
+    return punch(b, keep, freed);
+}

@@ -37,6 +37,10 @@ rdg_err_t blockfile_append(blockfile_t *b, const block_place_t *place, uint64_t 
 /* CORRUPT names the file and the offset. */
 rdg_err_t blockfile_read(const blockfile_t *b, const block_place_t *place, uint64_t height, rdg_buf_t *buf,
                          block_parts_t *out);
+/* Gives back what lies before keep: whole files, and the first part of keep's own, as far as the file system can. Adds
+ * the bytes of allocated blocks that this frees. What is gone already costs nothing, so it may be repeated. */
+rdg_err_t blockfile_release(const blockfile_t *b, const block_place_t *keep, uint64_t *freed,
+                            uint64_t *files);
 size_t block_record_size(const block_place_t *place);
 
 #endif

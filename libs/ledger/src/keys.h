@@ -17,6 +17,7 @@ enum {
     KEY_IMPORT = 'J',     /* a snapshot's import that is under way, see snapshot_import.c */
     KEY_CODE = 'K',       /* Keccak-256 of the code: code */
     KEY_BLOOM = 'L',      /* height: log bloom; absent when the block has no log */
+    KEY_ARCHIVE = 'R',    /* last height of an archive: its receipt, see archive_prune.c */
     KEY_META = 'M',       /* name: see store.c */
     KEY_TREE = 'N',       /* depth, path prefix: page of the state tree */
     KEY_CHECKPOINT = 'P', /* height: checkpoint certificate */

@@ -115,7 +115,11 @@ static rdg_err_t open_files(rdg_ledger_t *l, const block_entry_t *head) {
     RDG_TRY(load_mark(l, META_LAST, &l->last));
     if (l->base > 0 && head->header.height == l->base) RDG_TRY(entry_load(l->kv, NULL, l->last, &last));
     RDG_TRY(rdg_path_join(path, sizeof path, l->dir, "blocks"));
-    return blockfile_open(path, &last.place, last.header.height, &l->files);
+    RDG_TRY(blockfile_open(path, &last.place, last.header.height, &l->files));
+    uint64_t pruned = 0, freed = 0, files = 0;
+    RDG_TRY(load_mark(l, META_PRUNED, &pruned));
+    atomic_store(&l->pruned, pruned);
+    return pruned == 0 ? RDG_OK : prune_sweep(l, head->header.height, &freed, &files);
 }
 
 static rdg_err_t open_rules(rdg_ledger_t *l, const block_entry_t *head, uint64_t checkpoint) {

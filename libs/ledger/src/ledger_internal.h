@@ -1,6 +1,7 @@
 #ifndef RIDGE_LEDGER_INTERNAL_H
 #define RIDGE_LEDGER_INTERNAL_H
 #include <pthread.h>
+#include <stdatomic.h>
 #include "block_build.h"
 #include "blockfile.h"
 #include "executor.h"
@@ -45,6 +46,7 @@ struct rdg_ledger {
 
     unsigned bank;              /* where the state is, keys.h */
     uint64_t base, tail, last;  /* see store.c */
+    _Atomic uint64_t pruned;    /* bodies up to here are deleted, archive_prune.c */
     pthread_mutex_t write_lock; /* propose, validate, apply, checkpoint, prove, import */
     tree_t *tree;
     blockfile_t *files;
@@ -101,6 +103,16 @@ rdg_err_t view_replace(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpo
 rdg_block_t *recent_find(rdg_ledger_t *l, const rdg_hash_t *hash,
                          rdg_bytes_t proposal);   /* a reference or NULL */
 void recent_add(rdg_ledger_t *l, rdg_block_t *b); /* takes a reference of its own */
+
+/* reads.c: a block as it is stored; parts are views into buf */
+rdg_err_t ledger_parts(rdg_ledger_t *l, uint64_t height, block_entry_t *e, rdg_buf_t *buf,
+                       block_parts_t *parts);
+
+/* archive_prune.c */
+extern const char META_PRUNED[];
+/* Deletes what lies below the mark. With write_lock, or while opening. */
+rdg_err_t prune_sweep(rdg_ledger_t *l, uint64_t head, uint64_t *freed, uint64_t *files);
+rdg_err_t archived_error(rdg_ledger_t *l, uint64_t height); /* ARCHIVED, which names the archive */
 
 /* epochs.c */
 rdg_err_t rules_load(rdg_ledger_t *l, state_t *s, rules_t **out); /* returns a reference */

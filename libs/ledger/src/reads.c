@@ -40,13 +40,23 @@ rdg_err_t rdg_ledger_height_of(rdg_ledger_t *l, const rdg_hash_t *block_hash, ui
 }
 
 static rdg_err_t read_parts(rdg_ledger_t *l, const block_entry_t *e, rdg_buf_t *buf, block_parts_t *parts) {
-    if (e->header.height == 0) return rdg_fail(RDG_E_NOT_FOUND, "genesis has no block body");
+    uint64_t height = e->header.height;
+    if (height == 0) return rdg_fail(RDG_E_NOT_FOUND, "genesis has no block body");
+    if (height <= atomic_load(&l->pruned)) return archived_error(l, height);
     if (e->place.file == 0)
         return rdg_fail(RDG_E_UNAVAILABLE,
                         "the body of block %llu is not on this node, whose ledger was built on a snapshot at "
                         "block %llu: ask another node of the chain",
-                        (unsigned long long)e->header.height, (unsigned long long)l->base);
-    return blockfile_read(l->files, &e->place, e->header.height, buf, parts);
+                        (unsigned long long)height, (unsigned long long)l->base);
+    rdg_err_t err = blockfile_read(l->files, &e->place, height, buf, parts);
+    /* pruned while it was read */
+    return err == RDG_E_CORRUPT && height <= atomic_load(&l->pruned) ? archived_error(l, height) : err;
+}
+
+rdg_err_t ledger_parts(rdg_ledger_t *l, uint64_t height, block_entry_t *e, rdg_buf_t *buf,
+                       block_parts_t *parts) {
+    RDG_TRY(entry_of(l, height, e));
+    return read_parts(l, e, buf, parts);
 }
 
 rdg_err_t rdg_ledger_block(rdg_ledger_t *l, uint64_t height, rdg_block_t **out) {

@@ -53,7 +53,8 @@ rdg_err_t guard_write(rdg_ledger_t *l, const view_t *view, const chunk_entry_t *
         block_entry_t e;
         RDG_TRY(entry_load(l->kv, view->snap, height, &e));
         if (e.header.tx_count == 0) continue;
-        RDG_TRY(e.place.file ? ids_of_body(l, height, out) : ids_of_record(l, height, out));
+        bool has_body = e.place.file && height > atomic_load(&l->pruned);
+        RDG_TRY(has_body ? ids_of_body(l, height, out) : ids_of_record(l, height, out));
     }
     return rdg_buf_err(out);
 }

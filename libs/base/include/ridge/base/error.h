@@ -55,7 +55,8 @@ extern "C" {
     X(EXHAUSTED, 30, "a budget is used up")                                                                  \
     X(DIVERGED, 31, "this replica's result differs from the quorum's")                                       \
     X(INVALID_TX, 32, "transaction is not valid")                                                            \
-    X(STALE, 33, "belongs to the past")
+    X(STALE, 33, "belongs to the past")                                                                      \
+    X(ARCHIVED, 34, "is in an archive, not here any more")
 
 typedef enum rdg_err {
 #define RDG_ERROR_ENUM(name, number, text) RDG_E_##name = number,

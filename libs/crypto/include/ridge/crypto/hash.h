@@ -37,7 +37,10 @@ typedef enum rdg_domain {
     RDG_DOMAIN_RAFT = 0x31,
     RDG_DOMAIN_P2P_HELLO = 0x40, /* node handshake */
     RDG_DOMAIN_COMMAND = 0x50,   /* platform statements */
-    RDG_DOMAIN_ENROL = 0x51
+    RDG_DOMAIN_ENROL = 0x51,
+    RDG_DOMAIN_ARCHIVE_MANIFEST = 0x60, /* archive segments, ledger/archive.h */
+    RDG_DOMAIN_ARCHIVE_CONTENT = 0x61,
+    RDG_DOMAIN_ARCHIVE_RECEIPT = 0x62
 } rdg_domain_t;
 
 /* SM3 of data as it is (the standard's function). */

@@ -1,0 +1,291 @@
+/* A ledger's blocks into a segment. Frames: lineage, then bodies and their proofs by turns, then the transactions' index. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "archive_internal.h"
+#include "ledger_internal.h"
+#include "ridge/base/alloc.h"
+#include "ridge/codec/rlp.h"
+
+typedef struct export {
+    rdg_ledger_t *l;
+    const rdg_archive_export_options_t *o;
+    const rdg_archive_sink_t *sink;
+    rdg_archive_manifest_t m;
+    frame_packer_t packer;
+    frame_list_t frames;
+    uint64_t written;
+    rdg_buf_t raw, proofs;              /* frames under construction */
+    rdg_buf_t record, seal, checkpoint; /* of one block */
+    frame_t bodies;                     /* first and count of both */
+    uint8_t *txs;                       /* entries of the index */
+    uint64_t txs_size;
+    rdg_hash_t *leaves;
+    rdg_archive_progress_t progress;
+}
+export_t;
+
+static rdg_err_t put(export_t *e, rdg_bytes_t bytes) {
+    e->written += bytes.len;
+    return e->sink->write(e->sink->ctx, bytes);
+}
+
+static rdg_err_t put_frame(export_t *e, frame_kind_t kind, uint64_t first, uint32_t count, rdg_buf_t *raw) {
+    frame_t f = {.kind = kind, .first = first, .count = count, .offset = e->written};
+    RDG_TRY(rdg_buf_err(raw));
+    RDG_TRY(frame_pack(&e->packer, rdg_buf_view(raw), &f));
+    RDG_TRY(frames_add(&e->frames, &f));
+    e->m.raw_bytes += f.raw_len;
+    e->m.stored_bytes += f.stored_len;
+    rdg_buf_clear(raw);
+    return put(e, rdg_buf_view(&e->packer.stored));
+}
+
+static rdg_err_t put_lineage_item(void *ctx, uint64_t epoch, rdg_bytes_t item) {
+    export_t *e = ctx;
+    if (e->bodies.count++ == 0) e->bodies.first = epoch;
+    RDG_TRY(rdg_buf_append(&e->raw, item.data, item.len));
+    if (e->raw.len < RDG_ARCHIVE_FRAME_BYTES) return RDG_OK;
+    uint32_t count = e->bodies.count;
+    e->bodies.count = 0;
+    return put_frame(e, FRAME_LINEAGE, e->bodies.first, count, &e->raw);
+}
+
+static rdg_err_t put_lineage(export_t *e) {
+    RDG_TRY(lineage_write(e->l, e->o->to, put_lineage_item, e));
+    uint32_t count = e->bodies.count;
+    e->bodies.count = 0;
+    return count ? put_frame(e, FRAME_LINEAGE, e->bodies.first, count, &e->raw) : RDG_OK;
+}
+
+static rdg_err_t put_blocks(export_t *e) {
+    uint64_t first = e->bodies.first;
+    uint32_t count = e->bodies.count;
+    e->bodies.count = 0;
+    if (count == 0) return RDG_OK;
+    RDG_TRY(put_frame(e, FRAME_BODIES, first, count, &e->raw));
+    return put_frame(e, FRAME_PROOFS, first, count, &e->proofs);
+}
+
+/* Ids need the transactions decoded; that also finds a body that is not what its header says before it is archived. */
+static rdg_err_t index_txs(export_t *e, const block_entry_t *entry, rdg_bytes_t proposal) {
+    rdg_block_t *b = NULL;
+    RDG_TRY(rdg_block_decode(proposal, &b));
+    rdg_err_t err = RDG_OK;
+    if (!rdg_hash_equal(&b->hash, &entry->hash))
+        err = rdg_fail(RDG_E_CORRUPT, "its body is not that of its header: restore this node from its peers");
+    if (err == RDG_OK && e->m.tx_count + b->header.tx_count > e->txs_size)
+        err = rdg_fail(RDG_E_TOO_LARGE,
+                       "more transactions than a segment holds: archive fewer blocks at a time");
+    for (uint32_t i = 0; err == RDG_OK && i < b->header.tx_count; ++i)
+        tx_entry_put(e->txs + ARCHIVE_TX_ENTRY_BYTES * e->m.tx_count++, &b->txs[i]->id,
+                     (uint32_t)(entry->header.height - e->m.from));
+    rdg_block_unref(b);
+    return err;
+}
+
+static rdg_err_t append_block(export_t *e, const block_entry_t *entry, const block_parts_t *parts) {
+    if (e->bodies.count++ == 0) e->bodies.first = entry->header.height;
+    size_t list = rdg_rlp_list_begin(&e->raw);
+    rdg_rlp_put_raw(&e->raw, parts->proposal);
+    rdg_executed_encode(&entry->executed, &e->raw);
+    rdg_rlp_put_raw(&e->raw, parts->receipts);
+    RDG_TRY(rdg_rlp_list_end(&e->raw, list));
+    list = rdg_rlp_list_begin(&e->proofs);
+    rdg_rlp_put_raw(&e->proofs, rdg_buf_view(&e->seal));
+    rdg_rlp_put_raw(&e->proofs, rdg_buf_view(&e->checkpoint));
+    return rdg_rlp_list_end(&e->proofs, list);
+}
+
+static rdg_err_t note_block(export_t *e, const block_entry_t *entry) {
+    rdg_archive_manifest_t *m = &e->m;
+    uint64_t height = entry->header.height;
+    if (height == m->from) {
+        m->parent = entry->header.parent;
+        m->first_time_ms = entry->header.time_ms;
+    }
+    m->last_time_ms = entry->header.time_ms;
+    m->last_block = entry->hash;
+    RDG_TRY(rdg_executed_hash(&entry->executed, &m->last_executed));
+    blocks_leaf(&m->last_block, &m->last_executed, &e->leaves[height - m->from]);
+    return RDG_OK;
+}
+
+static rdg_err_t put_block(export_t *e, uint64_t height) {
+    block_entry_t entry;
+    block_parts_t parts;
+    RDG_TRY(ledger_parts(e->l, height, &entry, &e->record, &parts));
+    RDG_TRY(rdg_ledger_seal(e->l, height, &e->seal, &e->checkpoint));
+    if (e->checkpoint.len == 0)
+        return rdg_fail(RDG_E_UNAVAILABLE,
+                        "it has no checkpoint certificate here (yet): ask again, or another node");
+    RDG_TRY(index_txs(e, &entry, parts.proposal));
+    RDG_TRY(append_block(e, &entry, &parts));
+    RDG_TRY(note_block(e, &entry));
+    e->progress.height = height;
+    e->progress.blocks++;
+    e->progress.txs = e->m.tx_count;
+    /* Where a frame ends depends on what the chain determines only. */
+    bool full = e->raw.len >= RDG_ARCHIVE_FRAME_BYTES || e->bodies.count == RDG_ARCHIVE_FRAME_BLOCKS;
+    return full ? put_blocks(e) : RDG_OK;
+}
+
+static rdg_err_t report(export_t *e) {
+    e->progress.bytes = e->written;
+    if (!e->o->progress || e->o->progress(e->o->progress_ctx, &e->progress)) return RDG_OK;
+    return rdg_fail(RDG_E_CANCELLED, "the export was stopped at block %" PRIu64, e->progress.height);
+}
+
+static rdg_err_t put_all_blocks(export_t *e) {
+    for (uint64_t h = e->m.from; h <= e->m.to; ++h) {
+        rdg_err_t err = put_block(e, h);
+        if (err != RDG_OK) return rdg_fail_in(err, "block %" PRIu64, h);
+        if (e->bodies.count == 0) RDG_TRY(report(e));
+    }
+    RDG_TRY(put_blocks(e));
+    rdg_merkle_root(e->leaves, (size_t)(e->m.to - e->m.from + 1), &e->m.blocks_root);
+    return report(e);
+}
+
+static rdg_err_t put_txs(export_t *e) {
+    uint64_t count = e->m.tx_count;
+    qsort(e->txs, count, ARCHIVE_TX_ENTRY_BYTES, tx_entry_compare);
+    for (uint64_t at = 0; at < count;) {
+        uint64_t n = count - at < ARCHIVE_TX_FRAME_ENTRIES ? count - at : ARCHIVE_TX_FRAME_ENTRIES;
+        rdg_buf_clear(&e->raw);
+        RDG_TRY(rdg_buf_append(&e->raw, e->txs + ARCHIVE_TX_ENTRY_BYTES * at, ARCHIVE_TX_ENTRY_BYTES * n));
+        RDG_TRY(put_frame(e, FRAME_TXS, at, (uint32_t)n, &e->raw));
+        at += n;
+    }
+    return RDG_OK;
+}
+
+/* Index, manifest, signature, trailer. */
+static rdg_err_t put_end(export_t *e) {
+    uint8_t trailer[ARCHIVE_TRAILER_BYTES];
+    archive_trailer_t t = {0};
+    rdg_hash_t digest;
+    rdg_buf_clear(&e->raw);
+    RDG_TRY(frames_encode(&e->frames, &e->raw));
+    if (e->raw.len > ARCHIVE_INDEX_MAX) return rdg_fail(RDG_E_TOO_LARGE, "the index is above its limit");
+    e->m.frame_count = e->frames.count;
+    e->m.index_bytes = t.index_bytes = (uint32_t)e->raw.len;
+    rdg_sm3(e->raw.data, e->raw.len, &e->m.index_digest);
+    RDG_TRY(rdg_archive_manifest_digest(&e->m, &digest));
+    RDG_TRY(rdg_archive_manifest_encode(&e->m, &e->raw));
+    t.manifest_bytes = (uint32_t)e->raw.len - t.index_bytes;
+    RDG_TRY(archive_signature_encode(e->o->signer, &digest, &e->raw));
+    t.signature_bytes = (uint32_t)e->raw.len - t.index_bytes - t.manifest_bytes;
+    t.file_bytes = e->written + e->raw.len + sizeof trailer;
+    archive_trailer_encode(&t, trailer);
+    RDG_TRY(rdg_buf_append(&e->raw, trailer, sizeof trailer));
+    return put(e, rdg_buf_view(&e->raw));
+}
+
+static rdg_err_t describe(export_t *e) {
+    const rdg_genesis_t *g = rdg_ledger_genesis(e->l);
+    rdg_archive_manifest_t *m = &e->m;
+    rdg_epoch_t first, last;
+    m->chain_id = g->validators.chain_id;
+    m->genesis = g->hash;
+    m->raft = rdg_genesis_is_raft(g);
+    m->from = e->o->from;
+    m->to = e->o->to;
+    if (e->o->key) memcpy(m->key_id, e->o->key->id, sizeof m->key_id);
+    RDG_TRY(rdg_ledger_epoch(e->l, m->from, &first));
+    RDG_TRY(rdg_ledger_epoch(e->l, m->to, &last));
+    m->first_epoch = first.validators.epoch;
+    m->last_epoch = last.validators.epoch;
+    RDG_TRY(rdg_epoch_digest(&first, &m->first_epoch_digest));
+    return rdg_epoch_digest(&last, &m->last_epoch_digest);
+}
+
+static rdg_err_t allocate(export_t *e) {
+    block_entry_t before, last;
+    RDG_TRY(entry_load(e->l->kv, NULL, e->m.from - 1, &before));
+    RDG_TRY(entry_load(e->l->kv, NULL, e->m.to, &last));
+    e->txs_size = last.tx_total - before.tx_total;
+    if (e->txs_size > RDG_ARCHIVE_TXS_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE, "%" PRIu64 " transactions: a segment holds %u", e->txs_size,
+                        RDG_ARCHIVE_TXS_MAX);
+    e->progress.blocks_total = e->m.to - e->m.from + 1;
+    e->txs = rdg_alloc(ARCHIVE_TX_ENTRY_BYTES * (e->txs_size + 1));
+    e->leaves = rdg_calloc(e->progress.blocks_total, sizeof *e->leaves);
+    return e->txs && e->leaves ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the index of a segment");
+}
+
+static rdg_err_t check_range(rdg_ledger_t *l, const rdg_archive_export_options_t *o) {
+    rdg_ledger_head_t head;
+    rdg_ledger_head(l, &head);
+    if (o->from == 0 || o->to < o->from)
+        return rdg_fail(RDG_E_INVALID, "no range of blocks is %" PRIu64 " to %" PRIu64, o->from, o->to);
+    if (o->to > head.checkpoint_height)
+        return rdg_fail(RDG_E_UNAVAILABLE,
+                        "block %" PRIu64 " is not there with a checkpoint yet: the newest is %" PRIu64, o->to,
+                        head.checkpoint_height);
+    if (o->to - o->from >= RDG_ARCHIVE_BLOCKS_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE, "a segment holds %u blocks: archive fewer at a time",
+                        RDG_ARCHIVE_BLOCKS_MAX);
+    if (o->key && (!o->key->id[0] || memchr(o->key->id, 0, sizeof o->key->id) == NULL))
+        return rdg_fail(RDG_E_INVALID, "the key of an archive needs an id of 1 to %d characters",
+                        RDG_ARCHIVE_KEY_ID_MAX);
+    return RDG_OK;
+}
+
+static rdg_err_t run(export_t *e) {
+    uint8_t head[ARCHIVE_HEAD_BYTES];
+    RDG_TRY(check_range(e->l, e->o));
+    RDG_TRY(describe(e));
+    RDG_TRY(allocate(e));
+    RDG_TRY(frame_packer_init(&e->packer, e->o->level, e->o->key, &e->m));
+    archive_head(head);
+    RDG_TRY(put(e, rdg_bytes(head, sizeof head)));
+    RDG_TRY(put_lineage(e));
+    RDG_TRY(put_all_blocks(e));
+    RDG_TRY(put_txs(e));
+    return put_end(e);
+}
+
+rdg_err_t rdg_archive_export(rdg_ledger_t *l, const rdg_archive_export_options_t *o,
+                             const rdg_archive_sink_t *sink, rdg_archive_manifest_t *out) {
+    export_t *e = rdg_calloc(1, sizeof *e);
+    if (!e) return rdg_fail(RDG_E_NO_MEMORY, "no memory to archive");
+    e->l = l, e->o = o, e->sink = sink;
+    rdg_buf_init(&e->raw, RDG_ARCHIVE_FRAME_RAW_MAX), rdg_buf_init(&e->proofs, RDG_ARCHIVE_FRAME_RAW_MAX);
+    rdg_buf_init(&e->record, RDG_ARCHIVE_FRAME_RAW_MAX);
+    rdg_buf_init(&e->seal, ARCHIVE_CERTIFICATE_MAX), rdg_buf_init(&e->checkpoint, ARCHIVE_CERTIFICATE_MAX);
+    rdg_err_t err = run(e);
+    if (err == RDG_OK && out) *out = e->m;
+    frame_packer_fini(&e->packer);
+    frames_free(&e->frames);
+    rdg_buf_fini(&e->raw), rdg_buf_fini(&e->proofs), rdg_buf_fini(&e->record);
+    rdg_buf_fini(&e->seal), rdg_buf_fini(&e->checkpoint);
+    rdg_free(e->txs);
+    rdg_free(e->leaves);
+    rdg_free(e);
+    return err == RDG_OK ? RDG_OK
+                         : rdg_fail_in(err, "archive of blocks %" PRIu64 " to %" PRIu64, o->from, o->to);
+}
+
+/* Places say how large bodies are, so nothing but entries is read. */
+rdg_err_t rdg_archive_plan(rdg_ledger_t *l, uint64_t from, uint64_t to_wanted, uint64_t *to) {
+    rdg_ledger_head_t head;
+    uint64_t bytes = 0, before;
+    block_entry_t entry;
+    rdg_ledger_head(l, &head);
+    if (to_wanted > head.checkpoint_height) to_wanted = head.checkpoint_height;
+    if (from == 0 || from > to_wanted)
+        return rdg_fail(RDG_E_UNAVAILABLE, "no block from %" PRIu64 " on has a checkpoint certificate yet",
+                        from);
+    RDG_TRY(entry_load(l->kv, NULL, from - 1, &entry));
+    before = entry.tx_total;
+    for (*to = from - 1; *to < to_wanted; ++*to) {
+        RDG_TRY(entry_load(l->kv, NULL, *to + 1, &entry));
+        bytes += block_record_size(&entry.place);
+        bool fits = *to + 1 - from < RDG_ARCHIVE_BLOCKS_MAX &&
+                    entry.tx_total - before <= RDG_ARCHIVE_TXS_MAX && bytes <= RDG_ARCHIVE_RAW_BYTES_MAX;
+        if (!fits) break;
+    }
+    if (*to >= from) return RDG_OK;
+    return rdg_fail(RDG_E_TOO_LARGE, "block %" PRIu64 " alone is more than a segment holds", from);
+}

@@ -1,0 +1,150 @@
+/* Between the parts of an archive segment: frames, the index, ciphers. Layout: docs/archive-format.md. */
+#ifndef RIDGE_LEDGER_ARCHIVE_INTERNAL_H
+#define RIDGE_LEDGER_ARCHIVE_INTERNAL_H
+#include "ridge/base/assert.h"
+#include "ridge/codec/rlp.h"
+#include "ridge/ledger/archive.h"
+
+enum {
+    ARCHIVE_HEAD_BYTES = 16,
+    ARCHIVE_TRAILER_BYTES = 40,
+    ARCHIVE_TX_ENTRY_BYTES = 12, /* first 8 bytes of an id, number of the block from 0 */
+    ARCHIVE_SIGNATURE_MAX = 160,
+    ARCHIVE_SEAL_OVERHEAD = RDG_SM4_NONCE_BYTES + RDG_SM4_TAG_BYTES,
+    ARCHIVE_CERTIFICATE_MAX = 64 << 10
+};
+#define ARCHIVE_INDEX_MAX (9u << 20)
+#define ARCHIVE_TX_FRAME_ENTRIES 16384u
+
+typedef enum frame_kind { FRAME_LINEAGE = 1, FRAME_BODIES = 2, FRAME_PROOFS = 3, FRAME_TXS = 4 } frame_kind_t;
+
+typedef struct frame {
+    frame_kind_t kind;
+    uint64_t first; /* epoch, height, or the first entry's place in the index of transactions */
+    uint32_t count; /* of items */
+    uint32_t raw_len, stored_len;
+    rdg_hash_t digest; /* SM3 of what is stored */
+    uint64_t offset;   /* follows from the frames before it */
+} frame_t;
+
+typedef struct frame_list {
+    frame_t *frames;
+    uint32_t count, size;
+} frame_list_t;
+
+/* archive_format.c */
+rdg_err_t frames_add(frame_list_t *l, const frame_t *f); /* FULL */
+void frames_free(frame_list_t *l);
+rdg_err_t frames_encode(const frame_list_t *l, rdg_buf_t *out);
+/* Sets the offsets; *end is where the frames end. */
+rdg_err_t frames_decode(rdg_bytes_t encoded, uint32_t count, frame_list_t *out, uint64_t *end);
+void archive_head(uint8_t out[ARCHIVE_HEAD_BYTES]);
+typedef struct archive_trailer {
+    uint64_t file_bytes;
+    uint32_t index_bytes, manifest_bytes, signature_bytes;
+} archive_trailer_t;
+void archive_trailer_encode(const archive_trailer_t *t, uint8_t out[ARCHIVE_TRAILER_BYTES]);
+rdg_err_t archive_trailer_decode(const uint8_t in[ARCHIVE_TRAILER_BYTES], uint64_t file_bytes,
+                                 archive_trailer_t *out);
+/* [key, signature] of the manifest's digest. */
+rdg_err_t archive_signature_encode(const rdg_sm2_key_t *key, const rdg_hash_t *digest, rdg_buf_t *out);
+rdg_err_t archive_signature_verify(rdg_bytes_t encoded, const rdg_hash_t *digest, rdg_sm2_public_t *key);
+
+/* archive_frame.c */
+typedef struct frame_cipher {
+    rdg_sm4_t *sm4; /* NULL: frames are in the clear */
+    uint8_t nonce_key[32];
+    rdg_hash_t genesis;
+} frame_cipher_t;
+/* key NULL: in the clear. */
+rdg_err_t frame_cipher_init(frame_cipher_t *c, const rdg_archive_key_t *key, const rdg_archive_manifest_t *m);
+void frame_cipher_fini(frame_cipher_t *c);
+typedef struct frame_packer {
+    void *zstd; /* ZSTD_CCtx */
+    frame_cipher_t cipher;
+    rdg_buf_t stored; /* of the last frame */
+} frame_packer_t;
+rdg_err_t frame_packer_init(frame_packer_t *p, int level, const rdg_archive_key_t *key,
+                            const rdg_archive_manifest_t *m);
+void frame_packer_fini(frame_packer_t *p);
+/* Sets lengths and digest of f; what is to be stored is in p->stored. */
+rdg_err_t frame_pack(frame_packer_t *p, rdg_bytes_t raw, frame_t *f);
+typedef struct frame_unpacker {
+    void *zstd; /* ZSTD_DCtx */
+    frame_cipher_t cipher;
+} frame_unpacker_t;
+rdg_err_t frame_unpacker_init(frame_unpacker_t *u, const rdg_archive_key_t *key,
+                              const rdg_archive_manifest_t *m);
+void frame_unpacker_fini(frame_unpacker_t *u);
+/* stored is changed; raw is cleared and filled. */
+rdg_err_t frame_unpack(frame_unpacker_t *u, const frame_t *f, uint8_t *stored, rdg_buf_t *raw);
+
+/* archive_blocks.c: items of frames */
+typedef struct body_item {
+    rdg_bytes_t proposal, executed, receipts;
+} body_item_t;
+rdg_err_t body_item_next(rdg_rlp_t *c, body_item_t *out);
+typedef struct proof_item {
+    rdg_bytes_t seal, checkpoint;
+} proof_item_t;
+rdg_err_t proof_item_next(rdg_rlp_t *c, proof_item_t *out);
+rdg_err_t receipts_root(rdg_bytes_t receipts, uint32_t count, rdg_hash_t *out);
+void blocks_leaf(const rdg_hash_t *block, const rdg_hash_t *executed, rdg_hash_t *out);
+int tx_entry_compare(const void *a, const void *b);
+void tx_entry_put(uint8_t out[ARCHIVE_TX_ENTRY_BYTES], const rdg_hash_t *id, uint32_t block);
+
+/* archive_read.c */
+struct signature_batch;
+struct rdg_archive {
+    rdg_archive_source_t source;
+    int fd; /* of source, when it is ours; else -1 */
+    size_t frame_bytes_max;
+    rdg_archive_manifest_t manifest;
+    rdg_hash_t digest;
+    rdg_sm2_public_t signer;
+    frame_list_t frames;
+    uint32_t first_bodies, first_txs; /* in frames; bodies and proofs alternate between */
+    frame_unpacker_t unpacker;
+    rdg_buf_t stored, bodies, proofs; /* the last frames that were read */
+    uint32_t bodies_at;               /* frame in bodies and proofs; UINT32_MAX: none */
+    bool has_key, trusted, raft;
+    rdg_epoch_t *epochs; /* by number from 0, after trust */
+    rdg_hash_t *epoch_digests;
+    uint32_t epoch_count;
+    struct signature_batch *batch; /* after trust */
+};
+rdg_err_t archive_load_frame(rdg_archive_t *a, uint32_t index, rdg_buf_t *raw);
+/* Bodies frame i and the proofs that follow it, into a->bodies and a->proofs. */
+rdg_err_t archive_load_pair(rdg_archive_t *a, uint32_t i);
+
+/* archive_lineage.c */
+rdg_err_t lineage_write(rdg_ledger_t *l, uint64_t to,
+                        rdg_err_t (*item)(void *ctx, uint64_t epoch, rdg_bytes_t bytes), void *ctx);
+/* Who decides height, and whose digest an executed header of that height must name: the place of the epoch. */
+uint32_t archive_epoch_at(const rdg_archive_t *a, uint64_t height);
+
+/* archive_signatures.c. Errors of a flush name the block. Validator sets live as long as the batch. */
+typedef struct signature_batch signature_batch_t;
+signature_batch_t *signature_batch_new(void); /* NULL: no memory */
+void signature_batch_free(signature_batch_t *b);
+/* Everything of a certificate but its signatures; those are added. At most one seal and one checkpoint a block, before
+ * signature_batch_block. */
+rdg_err_t signature_batch_certificate(signature_batch_t *b, const rdg_certificate_t *c,
+                                      const rdg_validator_set_t *set, bool raft, rdg_phase_t phase,
+                                      uint64_t height, const rdg_hash_t *digest);
+/* The transactions' signatures; flushes when there are enough. */
+rdg_err_t signature_batch_block(signature_batch_t *b, rdg_block_t *block);
+rdg_err_t signature_batch_flush(signature_batch_t *b);
+void signature_batch_clear(signature_batch_t *b);
+
+/* archive_verify.c: one block against what is known */
+typedef struct block_check {
+    rdg_block_t *block; /* owned */
+    rdg_executed_t executed;
+    rdg_hash_t executed_digest;
+    uint64_t signatures;
+} block_check_t;
+rdg_err_t archive_check_block(rdg_archive_t *a, uint64_t height, const body_item_t *body,
+                              const proof_item_t *proof, block_check_t *out);
+
+#endif

@@ -1,0 +1,187 @@
+/* The lineage: how validators became what they are, one certified executed header for each change since the genesis.
+ *
+ * Item, RLP: [executed header, checkpoint certificate, epoch record], for the epochs 1, 2, … in order. The header is of a
+ * block between the one that decided the change and the epoch's first, and names the record's digest; its certificate is
+ * of the validators of the epoch before. */
+#include <inttypes.h>
+#include <string.h>
+#include "archive_internal.h"
+#include "governance.h"
+#include "ridge/base/alloc.h"
+#include "ridge/codec/rlp.h"
+#include "ridge/consensus/consensus.h"
+
+enum { EPOCH_BYTES_MAX = 16 << 10 };
+
+/* --- writing ------------------------------------------------------------------------------------- */
+
+/* The first certified header that names the epoch, before it begins. */
+static rdg_err_t find_link(rdg_ledger_t *l, const rdg_epoch_t *e, uint64_t to, rdg_executed_t *executed,
+                           rdg_buf_t *checkpoint) {
+    rdg_hash_t digest;
+    uint64_t decided = e->first_height - RDG_CONSENSUS_WINDOW - 1;
+    RDG_TRY(rdg_epoch_digest(e, &digest));
+    for (uint64_t h = decided; h < e->first_height && h <= to; ++h) {
+        rdg_certificate_t c;
+        RDG_TRY(rdg_ledger_header(l, h, NULL, NULL, executed));
+        RDG_TRY(rdg_ledger_seal(l, h, NULL, checkpoint));
+        if (checkpoint->len == 0 || executed->height != h ||
+            !rdg_hash_equal(&executed->epoch_digest, &digest))
+            continue;
+        RDG_TRY(rdg_certificate_decode(rdg_buf_view(checkpoint), &c));
+        if (c.statement.epoch + 1 == e->validators.epoch) return RDG_OK;
+    }
+    return rdg_fail(RDG_E_UNAVAILABLE,
+                    "no checkpoint certificate proves epoch %" PRIu64 " between blocks %" PRIu64
+                    " and %" PRIu64 ": ask again, or another node",
+                    e->validators.epoch, decided, e->first_height - 1);
+}
+
+static rdg_err_t write_link(rdg_ledger_t *l, const rdg_epoch_t *e, uint64_t to, rdg_buf_t *item) {
+    rdg_executed_t executed;
+    rdg_buf_t checkpoint;
+    rdg_buf_init(&checkpoint, ARCHIVE_CERTIFICATE_MAX);
+    rdg_buf_clear(item);
+    rdg_err_t err = find_link(l, e, to, &executed, &checkpoint);
+    if (err == RDG_OK) {
+        size_t list = rdg_rlp_list_begin(item);
+        rdg_executed_encode(&executed, item);
+        rdg_rlp_put_raw(item, rdg_buf_view(&checkpoint));
+        rdg_epoch_encode(e, item);
+        err = rdg_rlp_list_end(item, list);
+    }
+    rdg_buf_fini(&checkpoint);
+    return err;
+}
+
+rdg_err_t lineage_write(rdg_ledger_t *l, uint64_t to,
+                        rdg_err_t (*item)(void *ctx, uint64_t epoch, rdg_bytes_t bytes), void *ctx) {
+    rdg_buf_t bytes;
+    rdg_epoch_t e;
+    rdg_err_t err = rdg_ledger_epoch(l, 1, &e);
+    rdg_buf_init(&bytes, EPOCH_BYTES_MAX + ARCHIVE_CERTIFICATE_MAX);
+    while (err == RDG_OK && e.last_height != 0) {
+        err = rdg_ledger_epoch(l, e.last_height + 1, &e);
+        if (err != RDG_OK || e.first_height - RDG_CONSENSUS_WINDOW - 1 > to) break;
+        err = write_link(l, &e, to, &bytes);
+        if (err == RDG_OK) err = item(ctx, e.validators.epoch, rdg_buf_view(&bytes));
+    }
+    rdg_buf_fini(&bytes);
+    return err;
+}
+
+/* --- reading ------------------------------------------------------------------------------------- */
+
+static rdg_err_t add_epoch(rdg_archive_t *a, const rdg_epoch_t *e) {
+    if (a->epoch_count == RDG_TRUST_EPOCHS_MAX)
+        return rdg_fail(RDG_E_FULL, "lineage: more than %u epochs", RDG_TRUST_EPOCHS_MAX);
+    rdg_epoch_t *epochs = rdg_realloc_array(a->epochs, a->epoch_count + (size_t)1, sizeof *epochs);
+    if (!epochs) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the epochs of a chain");
+    a->epochs = epochs;
+    rdg_hash_t *digests = rdg_realloc_array(a->epoch_digests, a->epoch_count + (size_t)1, sizeof *digests);
+    if (!digests) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the epochs of a chain");
+    a->epoch_digests = digests;
+    RDG_TRY(rdg_epoch_digest(e, &digests[a->epoch_count]));
+    epochs[a->epoch_count] = *e;
+    if (a->epoch_count > 0) epochs[a->epoch_count - 1].last_height = e->first_height - 1;
+    a->epoch_count++;
+    return RDG_OK;
+}
+
+static rdg_err_t check_link(rdg_archive_t *a, rdg_bytes_t executed, rdg_bytes_t checkpoint,
+                            rdg_bytes_t record) {
+    rdg_executed_t x;
+    rdg_epoch_t e;
+    rdg_certificate_t c;
+    rdg_hash_t digest, named;
+    const rdg_epoch_t *before = &a->epochs[a->epoch_count - 1];
+    RDG_TRY(rdg_executed_decode(executed, &x));
+    RDG_TRY(rdg_epoch_decode(record, a->manifest.chain_id, &e));
+    RDG_TRY(rdg_certificate_decode(checkpoint, &c));
+    if (x.chain_id != a->manifest.chain_id || e.validators.epoch != before->validators.epoch + 1 ||
+        x.height < before->first_height || x.height >= e.first_height || x.height > a->manifest.to)
+        return rdg_fail(RDG_E_INVALID, "it does not follow epoch %" PRIu64, before->validators.epoch);
+    RDG_TRY(rdg_validators_check(&e.validators));
+    RDG_TRY(rdg_epoch_digest(&e, &digest));
+    if (!rdg_hash_equal(&digest, &x.epoch_digest))
+        return rdg_fail(RDG_E_INVALID, "its executed header names another epoch");
+    RDG_TRY(rdg_executed_hash(&x, &named));
+    RDG_TRY((a->raft ? rdg_certificate_verify_raft : rdg_certificate_verify)(
+        &c, &before->validators, RDG_PHASE_CHECKPOINT, x.height, &named));
+    return add_epoch(a, &e);
+}
+
+static rdg_err_t read_items(rdg_archive_t *a, const frame_t *f, rdg_bytes_t raw) {
+    rdg_rlp_t c, item;
+    rdg_rlp_init(&c, raw);
+    for (uint32_t i = 0; i < f->count; ++i) {
+        uint64_t number = a->epoch_count;
+        rdg_rlp_list(&c, &item);
+        rdg_bytes_t executed = rdg_rlp_raw(&item), checkpoint = rdg_rlp_raw(&item),
+                    record = rdg_rlp_raw(&item);
+        rdg_err_t err = rdg_rlp_done(&item);
+        if (err == RDG_OK) err = check_link(a, executed, checkpoint, record);
+        if (err != RDG_OK) return rdg_fail_in(err, "lineage, epoch %" PRIu64, number);
+    }
+    return rdg_fail_in(rdg_rlp_done(&c), "lineage");
+}
+
+static rdg_err_t read_lineage(rdg_archive_t *a, const rdg_genesis_t *genesis) {
+    rdg_buf_t raw;
+    rdg_err_t err = RDG_OK;
+    governance_t *g = rdg_alloc(sizeof *g);
+    if (!g) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the chain's governance");
+    governance_from_genesis(genesis, g);
+    err = add_epoch(a, &g->latest);
+    rdg_free(g);
+    rdg_buf_init(&raw, a->frame_bytes_max);
+    for (uint32_t i = 0; err == RDG_OK && i < a->first_bodies; ++i) {
+        err = archive_load_frame(a, i, &raw);
+        if (err == RDG_OK) err = read_items(a, &a->frames.frames[i], rdg_buf_view(&raw));
+    }
+    rdg_buf_fini(&raw);
+    return err;
+}
+
+/* What the manifest says of validators must be what the lineage says. */
+static rdg_err_t check_claims(const rdg_archive_t *a) {
+    const rdg_archive_manifest_t *m = &a->manifest;
+    uint32_t first = archive_epoch_at(a, m->from), last = archive_epoch_at(a, m->to);
+    if (first == m->first_epoch && last == m->last_epoch &&
+        rdg_hash_equal(&a->epoch_digests[first], &m->first_epoch_digest) &&
+        rdg_hash_equal(&a->epoch_digests[last], &m->last_epoch_digest))
+        return RDG_OK;
+    return rdg_fail(RDG_E_INVALID, "manifest: its validators are not those that the lineage proves");
+}
+
+rdg_err_t rdg_archive_trust(rdg_archive_t *a, const rdg_genesis_t *genesis) {
+    const rdg_archive_manifest_t *m = &a->manifest;
+    if (a->trusted) return RDG_OK;
+    if (m->chain_id != genesis->validators.chain_id || !rdg_hash_equal(&m->genesis, &genesis->hash))
+        return rdg_fail(RDG_E_WRONG_CHAIN,
+                        "the archive is of chain %" PRIu64 " and not of the chain of that genesis (%" PRIu64
+                        ", '%s')",
+                        m->chain_id, genesis->validators.chain_id, genesis->name);
+    if (!a->batch) a->batch = signature_batch_new();
+    if (!a->batch) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the signatures of an archive");
+    a->raft = rdg_genesis_is_raft(genesis);
+    rdg_err_t err = a->raft == m->raft
+                        ? read_lineage(a, genesis)
+                        : rdg_fail(RDG_E_INVALID, "manifest: another consensus than the genesis names");
+    if (err == RDG_OK) err = check_claims(a);
+    if (err == RDG_OK && m->from == 1 && !rdg_hash_equal(&m->parent, &genesis->hash))
+        err = rdg_fail(RDG_E_INVALID, "manifest: the parent of block 1 is not the genesis");
+    a->trusted = err == RDG_OK;
+    if (err != RDG_OK) a->epoch_count = 0;
+    return err;
+}
+
+uint32_t archive_epoch_at(const rdg_archive_t *a, uint64_t height) {
+    uint32_t i = a->epoch_count - 1;
+    while (i > 0 && a->epochs[i].first_height > height) --i;
+    return i;
+}
+
+const rdg_epoch_t *rdg_archive_epoch(const rdg_archive_t *a, uint64_t height) {
+    return a->trusted ? &a->epochs[archive_epoch_at(a, height)] : NULL;
+}

@@ -1,0 +1,219 @@
+/* A segment, block for block: everything that can be recomputed is. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "archive_internal.h"
+#include "ridge/base/alloc.h"
+#include "ridge/codec/rlp.h"
+
+/* --- one block by itself ------------------------------------------------------------------------- */
+
+/* The last block of an epoch may be certified by the next one's validators. */
+static const rdg_validator_set_t *certifiers(const rdg_archive_t *a, uint32_t epoch, uint64_t height,
+                                             uint64_t signed_in) {
+    bool is_last = epoch + 1 < a->epoch_count && a->epochs[epoch].last_height == height;
+    return &a->epochs[is_last && signed_in == a->epochs[epoch + 1].validators.epoch ? epoch + 1 : epoch]
+                .validators;
+}
+
+static rdg_err_t check_proofs(const rdg_archive_t *a, const proof_item_t *proof, block_check_t *c) {
+    rdg_certificate_t seal, checkpoint;
+    uint64_t height = c->block->header.height;
+    uint32_t epoch = archive_epoch_at(a, height);
+    const rdg_validator_set_t *set = &a->epochs[epoch].validators;
+    if (c->block->header.epoch != set->epoch || c->block->header.proposer >= set->count)
+        return rdg_fail(RDG_E_INVALID,
+                        "its header is of epoch %" PRIu64 " and proposer %" PRIu32
+                        "; at that height rules epoch %" PRIu64 " of %" PRIu32,
+                        c->block->header.epoch, c->block->header.proposer, set->epoch, set->count);
+    RDG_TRY(rdg_fail_in(rdg_certificate_decode(proof->seal, &seal), "seal"));
+    RDG_TRY(rdg_fail_in(rdg_certificate_decode(proof->checkpoint, &checkpoint), "checkpoint"));
+    RDG_TRY(signature_batch_certificate(a->batch, &seal, set, a->raft,
+                                        a->raft ? RDG_PHASE_RAFT_LEADER : RDG_PHASE_COMMIT, height,
+                                        &c->block->hash));
+    RDG_TRY(signature_batch_certificate(a->batch, &checkpoint,
+                                        certifiers(a, epoch, height, checkpoint.statement.epoch), a->raft,
+                                        RDG_PHASE_CHECKPOINT, height, &c->executed_digest));
+    c->signatures = (uint64_t)seal.count + checkpoint.count + c->block->header.tx_count;
+    return RDG_OK;
+}
+
+/* Roots and links of the parts with each other. */
+static rdg_err_t check_parts(rdg_archive_t *a, uint64_t height, const body_item_t *body, block_check_t *c) {
+    rdg_hash_t root;
+    RDG_TRY(rdg_block_decode(body->proposal, &c->block));
+    const rdg_header_t *h = &c->block->header;
+    if (h->chain_id != a->manifest.chain_id)
+        return rdg_fail(RDG_E_WRONG_CHAIN, "its header is of chain %" PRIu64, h->chain_id);
+    if (h->height != height) return rdg_fail(RDG_E_INVALID, "its header is of height %" PRIu64, h->height);
+    RDG_TRY(rdg_executed_decode(body->executed, &c->executed));
+    RDG_TRY(rdg_executed_hash(&c->executed, &c->executed_digest));
+    if (c->executed.chain_id != h->chain_id || c->executed.height != height ||
+        !rdg_hash_equal(&c->executed.block_hash, &c->block->hash))
+        return rdg_fail(RDG_E_INVALID, "its executed header is of another block");
+    RDG_TRY(receipts_root(body->receipts, h->tx_count, &root));
+    if (rdg_hash_equal(&root, &c->executed.receipts_root)) return RDG_OK;
+    return rdg_fail(RDG_E_INVALID, "its receipts do not come to the root in its executed header");
+}
+
+rdg_err_t archive_check_block(rdg_archive_t *a, uint64_t height, const body_item_t *body,
+                              const proof_item_t *proof, block_check_t *out) {
+    memset(out, 0, sizeof *out);
+    RDG_TRY(check_parts(a, height, body, out));
+    return a->trusted ? check_proofs(a, proof, out) : RDG_OK;
+}
+
+/* --- the whole ----------------------------------------------------------------------------------- */
+
+typedef struct verify {
+    rdg_archive_t *a;
+    rdg_archive_progress_t progress;
+    rdg_archive_progress_fn fn;
+    void *fn_ctx;
+    rdg_hash_t parent, executed; /* of the block before */
+    uint64_t time_ms;
+    uint32_t named; /* the epoch that executed headers name */
+    uint8_t *txs;
+    rdg_hash_t *leaves;
+} verify_t;
+
+/* An executed header names the latest epoch that is decided; from one block to the next that may grow by one. */
+static rdg_err_t check_epoch_digest(verify_t *v, const block_check_t *c) {
+    const rdg_archive_t *a = v->a;
+    uint32_t next = v->named + 1;
+    const rdg_hash_t *digest = &c->executed.epoch_digest;
+    if (rdg_hash_equal(digest, &a->epoch_digests[v->named])) return RDG_OK;
+    if (next < a->epoch_count && rdg_hash_equal(digest, &a->epoch_digests[next]) &&
+        c->executed.height < a->epochs[next].first_height) {
+        v->named = next;
+        return RDG_OK;
+    }
+    return rdg_fail(RDG_E_INVALID, "its executed header names an epoch that is not in the lineage");
+}
+
+static rdg_err_t follow(verify_t *v, const block_check_t *c) {
+    rdg_archive_t *a = v->a;
+    const rdg_header_t *h = &c->block->header;
+    uint64_t offset = h->height - a->manifest.from;
+    if (!rdg_hash_equal(&h->parent, &v->parent))
+        return rdg_fail(RDG_E_INVALID, "its parent is not the block before it");
+    if (offset > 0 ? h->time_ms <= v->time_ms : h->time_ms != a->manifest.first_time_ms)
+        return rdg_fail(RDG_E_INVALID,
+                        "its time is not later than that of its parent, or not the manifest's");
+    RDG_TRY(check_epoch_digest(v, c));
+    if (v->progress.txs + h->tx_count > a->manifest.tx_count)
+        return rdg_fail(RDG_E_INVALID, "with it there are more transactions than the manifest says");
+    for (uint32_t i = 0; i < h->tx_count; ++i)
+        tx_entry_put(v->txs + ARCHIVE_TX_ENTRY_BYTES * v->progress.txs++, &c->block->txs[i]->id,
+                     (uint32_t)offset);
+    blocks_leaf(&c->block->hash, &c->executed_digest, &v->leaves[offset]);
+    v->parent = c->block->hash;
+    v->executed = c->executed_digest;
+    v->time_ms = h->time_ms;
+    v->progress.height = h->height;
+    v->progress.blocks++;
+    v->progress.signatures += c->signatures;
+    return RDG_OK;
+}
+
+static rdg_err_t verify_items(verify_t *v, const frame_t *f) {
+    rdg_archive_t *a = v->a;
+    rdg_rlp_t bodies, proofs;
+    rdg_rlp_init(&bodies, rdg_buf_view(&a->bodies));
+    rdg_rlp_init(&proofs, rdg_buf_view(&a->proofs));
+    for (uint32_t i = 0; i < f->count; ++i) {
+        body_item_t body;
+        proof_item_t proof;
+        block_check_t c = {0};
+        uint64_t height = f->first + i;
+        rdg_err_t err = body_item_next(&bodies, &body);
+        if (err == RDG_OK) err = proof_item_next(&proofs, &proof);
+        if (err == RDG_OK) err = archive_check_block(a, height, &body, &proof, &c);
+        if (err == RDG_OK) err = follow(v, &c);
+        if (err != RDG_OK) rdg_fail_in(err, "block %" PRIu64, height);
+        if (err == RDG_OK)
+            err = signature_batch_block(a->batch, c.block); /* names the block that it refuses */
+        rdg_block_unref(c.block);
+        if (err != RDG_OK) return err;
+    }
+    if (rdg_rlp_done(&bodies) == RDG_OK && rdg_rlp_done(&proofs) == RDG_OK) return RDG_OK;
+    return rdg_fail(RDG_E_MALFORMED, "the frame with block %" PRIu64 " holds more than the index says",
+                    f->first);
+}
+
+static rdg_err_t report(verify_t *v) {
+    if (!v->fn || v->fn(v->fn_ctx, &v->progress)) return RDG_OK;
+    return rdg_fail(RDG_E_CANCELLED, "the verification was stopped at block %" PRIu64, v->progress.height);
+}
+
+static rdg_err_t verify_blocks(verify_t *v) {
+    rdg_archive_t *a = v->a;
+    for (uint32_t i = a->first_bodies; i < a->first_txs; i += 2) {
+        const frame_t *f = &a->frames.frames[i];
+        RDG_TRY(archive_load_pair(a, i));
+        RDG_TRY(verify_items(v, f));
+        v->progress.bytes += (uint64_t)f[0].stored_len + f[1].stored_len;
+        RDG_TRY(report(v));
+    }
+    return signature_batch_flush(a->batch);
+}
+
+static rdg_err_t verify_index(verify_t *v) {
+    rdg_archive_t *a = v->a;
+    rdg_err_t err = RDG_OK;
+    rdg_buf_t raw;
+    if (v->progress.txs != a->manifest.tx_count)
+        return rdg_fail(RDG_E_INVALID, "manifest: %" PRIu64 " transactions, the blocks have %" PRIu64,
+                        a->manifest.tx_count, v->progress.txs);
+    qsort(v->txs, v->progress.txs, ARCHIVE_TX_ENTRY_BYTES, tx_entry_compare);
+    rdg_buf_init(&raw, a->frame_bytes_max);
+    for (uint32_t i = a->first_txs; err == RDG_OK && i < a->frames.count; ++i) {
+        const frame_t *f = &a->frames.frames[i];
+        err = archive_load_frame(a, i, &raw);
+        if (err == RDG_OK && memcmp(raw.data, v->txs + ARCHIVE_TX_ENTRY_BYTES * f->first, raw.len) != 0)
+            err = rdg_fail(RDG_E_INVALID,
+                           "frame %" PRIu32 ": the index of transactions is not that of the blocks", i);
+    }
+    rdg_buf_fini(&raw);
+    return err;
+}
+
+static rdg_err_t verify_claims(verify_t *v) {
+    const rdg_archive_manifest_t *m = &v->a->manifest;
+    rdg_hash_t root;
+    rdg_merkle_root(v->leaves, (size_t)v->progress.blocks, &root);
+    if (!rdg_hash_equal(&root, &m->blocks_root) || !rdg_hash_equal(&v->parent, &m->last_block) ||
+        !rdg_hash_equal(&v->executed, &m->last_executed) || v->time_ms != m->last_time_ms)
+        return rdg_fail(RDG_E_INVALID, "manifest: its hashes or times are not those of the blocks");
+    if (v->named + 1 != v->a->epoch_count)
+        return rdg_fail(RDG_E_INVALID, "lineage: it knows of more epochs than the blocks");
+    return RDG_OK;
+}
+
+static rdg_err_t verify_all(verify_t *v) {
+    signature_batch_clear(v->a->batch); /* of one that was stopped */
+    v->parent = v->a->manifest.parent;
+    v->named = archive_epoch_at(v->a, v->a->manifest.from); /* or the next one, if that was decided before */
+    RDG_TRY(verify_blocks(v));
+    RDG_TRY(verify_index(v));
+    return verify_claims(v);
+}
+
+rdg_err_t rdg_archive_verify(rdg_archive_t *a, rdg_archive_progress_fn progress, void *ctx,
+                             rdg_archive_report_t *out) {
+    const rdg_archive_manifest_t *m = &a->manifest;
+    verify_t v = {.a = a, .fn = progress, .fn_ctx = ctx};
+    if (!a->trusted)
+        return rdg_fail(RDG_E_INVALID, "an archive is verified against a genesis: give it first");
+    v.progress.blocks_total = m->to - m->from + 1;
+    v.txs = rdg_alloc(ARCHIVE_TX_ENTRY_BYTES * (m->tx_count + 1));
+    v.leaves = rdg_calloc(v.progress.blocks_total, sizeof *v.leaves);
+    rdg_err_t err = v.txs && v.leaves ? verify_all(&v)
+                                      : rdg_fail(RDG_E_NO_MEMORY, "no memory for the index of a segment");
+    if (err == RDG_OK && out)
+        *out = (rdg_archive_report_t){v.progress.blocks, v.progress.txs, v.progress.signatures,
+                                      a->epoch_count, a->source.size};
+    rdg_free(v.txs);
+    rdg_free(v.leaves);
+    return err;
+}
