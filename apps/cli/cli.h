@@ -2,8 +2,8 @@
  *
  * Each command is one row of a table (name, arguments, flags, help, function); parsing, help texts and shell
  * completion all come from those tables. A command talks to the cloud through libs/client and prints either
- * tables for a person or, with --json, the cloud's answer as it is; `key` and `cert` work on files and need
- * no cloud. Progress and errors go to standard error.
+ * tables for a person or, with --json, the cloud's answer as it is; `key`, `cert` and `archive` work on files and
+ * need no cloud. Progress and errors go to standard error.
  *
  * Exit status: 0 success; 1 failure; 2 usage; 3 not found; 4 not allowed; 5 the cloud or a device cannot be
  * reached or did not answer in time; 6 conflict with the present state. */
@@ -45,7 +45,7 @@ struct cli {
 
 extern const command_t device_commands[], chain_commands[], contract_commands[], contract_dev_commands[],
     contract_life_commands[], block_commands[], key_commands[], key_sign_commands[], cert_commands[],
-    ca_commands[], tool_commands[];
+    ca_commands[], archive_commands[], tool_commands[];
 
 /* args.c */
 bool cli_has(const cli_t *cli, const char *flag);
