@@ -164,13 +164,15 @@ static uint64_t seal_term(const raft_t *p, rdg_bytes_t seal) {
 }
 
 /* The log ends with a block that a leader of term t has sealed. That leader's opening is on a majority's disks,
- * so that nobody who claims t here can win against an entry of t that it has not got. */
-static void take_seal_term(raft_t *p, rdg_bytes_t seal) {
+ * so that nobody who claims t here can win against an entry of t that it has not got. Who stood in an earlier term
+ * stands no more: the votes that it was given do not count in t. */
+static rdg_err_t take_seal_term(raft_t *p, rdg_bytes_t seal, rdg_consensus_output_t *out) {
     uint64_t term = seal_term(p, seal);
-    if (term <= p->log_term) return;
+    if (term <= p->log_term) return RDG_OK;
+    if (p->term < term) RDG_TRY(raft_follow(p, term, RAFT_NOBODY, out));
     p->log_term = term;
-    if (p->term < term) p->term = term, p->voted = RAFT_NOBODY;
     p->unsaved = true;
+    return RDG_OK;
 }
 
 rdg_err_t raft_log_adopt(raft_t *p, uint64_t height, const rdg_hash_t *digest, rdg_bytes_t seal,
@@ -186,7 +188,7 @@ rdg_err_t raft_log_adopt(raft_t *p, uint64_t height, const rdg_hash_t *digest, r
         p->last = p->committed = p->executed = height;
         p->before_term = 0;
         p->before_digest = *digest;
-        take_seal_term(p, seal);
+        RDG_TRY(take_seal_term(p, seal, out));
     }
     return seal.len > 0 ? raft_seal_keep(p, height, seal) : RDG_OK;
 }
@@ -280,7 +282,7 @@ rdg_err_t raft_log_restore(raft_t *p, const rdg_consensus_event_t *e, rdg_consen
             return corrupt("has an unknown key");
     }
     RDG_TRY(link_log(p, out));
-    if (p->last == p->executed) take_seal_term(p, e->bytes);
+    if (p->last == p->executed) RDG_TRY(take_seal_term(p, e->bytes, out));
     return e->bytes.len > 0 ? raft_seal_keep(p, e->height, e->bytes) : RDG_OK;
 }
 

@@ -237,6 +237,29 @@ TEST(raft_a_second_leader_of_a_term_or_another_block_for_a_term_and_height_is_re
     scene_end(&c);
 }
 
+/* Else it would ask for votes in a term in which it never voted for itself, and count those of the term before. */
+TEST(raft_a_candidate_that_takes_over_a_block_of_a_later_term_stands_no_more) {
+    scene_t c;
+    scene(&c);
+    raft_t *p = core(c.s, c.follower);
+    rdg_consensus_output_t *out = rdg_consensus_output_new();
+    CHECK_OK(raft_campaign(p, false, out));
+    CHECK_EQ(p->role, RAFT_CANDIDATE);
+    CHECK_OK(raft_save(p, out));
+    rdg_certificate_t seal = {.count = 1};
+    seal.votes[0].index = c.leader;
+    seal.statement =
+        (rdg_statement_t){.phase = RDG_PHASE_RAFT_LEADER, .view = p->term + 1, .height = 6, .digest = {{4}}};
+    sim_sign(c.s, c.leader, &seal.statement, &seal.votes[0].signature);
+    CHECK_OK(rdg_certificate_encode(&seal, &c.bytes));
+    CHECK_OK(raft_log_adopt(p, 6, &seal.statement.digest, rdg_buf_view(&c.bytes), out));
+    CHECK_EQ(p->term, seal.statement.view);
+    CHECK_EQ(p->role, RAFT_FOLLOWER);
+    CHECK_EQ(p->voted, RAFT_NOBODY);
+    rdg_consensus_output_free(out);
+    scene_end(&c);
+}
+
 TEST(raft_messages_played_back_keep_no_dead_leader_alive) {
     scene_t c;
     scene(&c);
