@@ -172,23 +172,33 @@ static bool everybody_is_there(world_t *w) {
     return true;
 }
 
+/* In which the transactions that wait find room. */
+static uint64_t blocks_to_come(const world_t *w) {
+    uint64_t waiting = 0;
+    for (uint32_t i = 0; i < w->count; ++i)
+        if (w->replicas[i].pool_count > waiting) waiting = w->replicas[i].pool_count;
+    return waiting / w->plan.block_tx_max + 1;
+}
+
 /* Where leaders take turns, each round of them passes those who are away or lie, with a time-out that doubles from one to
  * the next; the transactions that wait may need many rounds. */
 static uint64_t turns_bound(const world_t *w) {
     uint32_t faults = w->plan.protocol->faults(w->validators);
-    uint64_t every = w->plan.rotate_every * w->validators, waiting = 0;
+    uint64_t every = w->plan.rotate_every * w->validators;
     if (every == 0) return 0;
-    for (uint32_t i = 0; i < w->count; ++i)
-        if (w->replicas[i].pool_count > waiting) waiting = w->replicas[i].pool_count;
-    uint64_t blocks = waiting / w->plan.block_tx_max + 1;
-    return (blocks / every + 1) * (w->plan.view_timeout_ms << (faults < 4 ? faults : 4));
+    return (blocks_to_come(w) / every + 1) * (w->plan.view_timeout_ms << (faults < 4 ? faults : 4));
+}
+
+/* Each block is executed, and agreed on in three rounds and a proposal; the next one may begin late. */
+static uint64_t backlog_bound(const world_t *w) {
+    return blocks_to_come(w) * (w->plan.execute_ms + 4 * w->plan.delay_max_ms + 100);
 }
 
 /* The bound on progress after healing: everybody may have backed off to 16 times the time-out, and each liar may
- * lead once more before an honest leader comes; then fetching, some seconds. */
+ * lead once more before an honest leader comes; then fetching, some seconds, and what waits. */
 static uint64_t recovery_bound(const world_t *w) {
     uint32_t faults = w->plan.protocol->faults(w->validators);
-    return 16 * w->plan.view_timeout_ms * (faults + 2) + 60000 + turns_bound(w);
+    return 16 * w->plan.view_timeout_ms * (faults + 2) + 60000 + turns_bound(w) + backlog_bound(w);
 }
 
 static void tell_where_all_are(world_t *w, uint64_t bound) {
