@@ -20,8 +20,8 @@ void rpc_expect(rdg_node_rpc_t *rpc, const json_t *batch) {
         const json_t *tx = transaction_of(request);
         if (!tx || count == RDG_RPC_CALLS_MAX) continue;
         size_t before = bytes.len;
-        bool good =
-            param_bytes(tx, "transaction", &bytes) == RDG_OK && bytes.len - before <= RDG_TX_BYTES_MAX;
+        bool good = param_bytes(tx, "transaction", &bytes) == RDG_OK && bytes.len > before &&
+                    bytes.len - before <= RDG_TX_BYTES_MAX;
         if (good)
             at[++count] = bytes.len;
         else
