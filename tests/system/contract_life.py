@@ -94,6 +94,9 @@ def one_key_is_one_transaction_also_after_a_crash(lab):
     key = uuid.uuid4().hex
     before = int(call(lab, "count"))
     first = send(lab, "add", "7", "--idempotency-key", key)
+    lab.cloud.kill()
+    lab.cloud.start()
+    lab.wait_online(list(lab.agents))
     again = send(lab, "add", "7", "--idempotency-key", key)
     equal((again["tx"], again["height"]), (first["tx"], first["height"]), "one key")
     refused(lab, [key, "another request"], "contract", "send", "life", "notes", "add", "8", "--idempotency-key", key)

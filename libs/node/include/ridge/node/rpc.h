@@ -11,7 +11,7 @@
  *    RDG_RPC_FILTER_SECONDS after it was asked for the last time.
  * Limits (errors name them and how to ask otherwise): batches of RDG_RPC_CALLS_MAX; 16 subscriptions a session
  * and 256 in all; 256 polled filters; eth_getLogs: 10,000 logs, 8 MiB of log data, RDG_RPC_LOGS_MS; calls
- * RDG_RPC_CALL_MS; traces RDG_RPC_TRACE_MS and 16 MiB. An answer (of a batch: all of them) that passes the limit
+ * RDG_RPC_CALL_MS; traces RDG_RPC_TRACE_MS and 4 MiB. An answer (of a batch: all of them) that passes the limit
  * of its buffer becomes the error TOO_LARGE. */
 #ifndef RIDGE_NODE_RPC_H
 #define RIDGE_NODE_RPC_H
