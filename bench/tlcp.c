@@ -284,7 +284,8 @@ static int ascending(const void *a, const void *c) {
 
 static void put(json_t *out, const char *name, const char *unit, double value) {
     char key[96];
-    snprintf(key, sizeof key, "%s_%s", name, unit);
+    int len = snprintf(key, sizeof key, "%s_%s", name, unit);
+    if (len < 0 || len >= (int)sizeof key) abort(); /* the names are those of `rows` */
     json_object_set_new(out, key, json_integer((json_int_t)(value + 0.5)));
 }
 
