@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <zstd.h>
 
+#include "metering_call.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
 #include "ridge/base/file.h"
@@ -104,20 +105,6 @@ static void one(run_t *r, bool create, rdg_bytes_t data) {
     block(r, &tx, 1);
 }
 
-static void put_word(rdg_buf_t *b, uint64_t v) {
-    static const uint8_t zeros[24];
-    rdg_buf_append(b, zeros, sizeof zeros);
-    rdg_buf_u64(b, v);
-}
-
-static void start_call(rdg_buf_t *b, const char *signature) {
-    uint8_t h[32], name[32] = {'m'};
-    rdg_keccak256(signature, strlen(signature), h);
-    rdg_buf_clear(b);
-    rdg_buf_append(b, h, 4);
-    rdg_buf_append(b, name, sizeof name);
-}
-
 static void deploy(run_t *r, const char *artefact) {
     rdg_buf_t text, code, call;
     json_t *root = NULL;
@@ -131,7 +118,7 @@ static void deploy(run_t *r, const char *artefact) {
     rdg_sm2_address(&r->genesis.validators.keys[0], &from);
     rdg_evm_create_address(&from, r->nonce + 1, &r->contract);
     one(r, true, rdg_buf_view(&code));
-    start_call(&call, "registerMeter(bytes32,int64,int64)");
+    start_call(&call, "registerMeter(bytes32,int64,int64)", 0);
     put_word(&call, 0);
     put_word(&call, 1000000);
     one(r, false, rdg_buf_view(&call));
@@ -145,7 +132,7 @@ static void fill(run_t *r, size_t blocks) {
     rdg_buf_init(&call, 65536);
     for (size_t b = 0; b < blocks; ++b) {
         for (size_t i = 0; i < BLOCK_TXS; ++i) {
-            start_call(&call, "submit(bytes32,uint64[],int64[])");
+            start_call(&call, "submit(bytes32,uint64[],int64[])", 0);
             put_word(&call, 96);
             put_word(&call, 96 + 32 * (READINGS + 1));
             put_word(&call, READINGS);

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "metering_call.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
 #include "ridge/base/file.h"
@@ -116,20 +117,6 @@ static void one(run_t *r, bool create, rdg_bytes_t data) {
     rdg_tx_t *tx = make_tx(r, create, data);
     block(r, &tx, 1);
     rdg_tx_unref(tx);
-}
-
-static void put_word(rdg_buf_t *b, uint64_t v) {
-    static const uint8_t zeros[24];
-    rdg_buf_append(b, zeros, sizeof zeros);
-    rdg_buf_u64(b, v);
-}
-
-static void start_call(rdg_buf_t *b, const char *signature, size_t meter) {
-    uint8_t h[32], name[32] = {'m', (uint8_t)meter};
-    rdg_keccak256(signature, strlen(signature), h);
-    rdg_buf_clear(b);
-    rdg_buf_append(b, h, 4);
-    rdg_buf_append(b, name, sizeof name);
 }
 
 static void submit_call(run_t *r, rdg_buf_t *b, size_t meter, uint64_t readings) {

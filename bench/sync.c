@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "metering_call.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
 #include "ridge/base/clock.h"
@@ -87,20 +88,6 @@ static rdg_tx_t *make_tx(world_t *w, bool create, rdg_bytes_t data) {
                          .data = data};
     MUST(rdg_tx_sign(&f, w->key, &tx));
     return tx;
-}
-
-static void put_word(rdg_buf_t *b, uint64_t v) {
-    static const uint8_t zeros[24];
-    rdg_buf_append(b, zeros, sizeof zeros);
-    rdg_buf_u64(b, v);
-}
-
-static void start_call(rdg_buf_t *b, const char *signature, uint64_t meter) {
-    uint8_t h[32], name[32] = {'m', (uint8_t)meter};
-    rdg_keccak256(signature, strlen(signature), h);
-    rdg_buf_clear(b);
-    rdg_buf_append(b, h, 4);
-    rdg_buf_append(b, name, sizeof name);
 }
 
 static void submit_call(world_t *w, rdg_buf_t *b, uint64_t meter) {
