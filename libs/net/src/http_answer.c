@@ -19,6 +19,17 @@ static void keep(char *dst, size_t size, rdg_bytes_t value) {
     dst[value.len] = '\0';
 }
 
+static unsigned seconds(rdg_bytes_t value) {
+    unsigned v = 0;
+    if (value.len == 0 || value.len > 8) return 0;
+    for (size_t i = 0; i < value.len; ++i) {
+        unsigned digit = (unsigned)value.data[i] - '0';
+        if (digit > 9) return 0;
+        v = v * 10 + digit;
+    }
+    return v;
+}
+
 void http_answer_header(rdg_http_answer_t *a, rdg_bytes_t name, rdg_bytes_t value) {
     const struct {
         const char *name;
@@ -32,6 +43,9 @@ void http_answer_header(rdg_http_answer_t *a, rdg_bytes_t name, rdg_bytes_t valu
         if (name.len == strlen(kept[i].name) &&
             strncasecmp((const char *)name.data, kept[i].name, name.len) == 0)
             keep(kept[i].dst, kept[i].size, value);
+    if (name.len == strlen("retry-after") &&
+        strncasecmp((const char *)name.data, "retry-after", name.len) == 0)
+        a->retry_after_s = seconds(value);
 }
 
 rdg_err_t http_answer_body(const rdg_http_call_t *call, rdg_http_answer_t *a, rdg_bytes_t chunk) {

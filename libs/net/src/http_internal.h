@@ -8,6 +8,7 @@
 
 #define HTTP_RESPONSE_MAX (256u << 20)
 #define WS_ACCEPT_MAX 32
+#define HTTP_PEER_MAX 64
 
 typedef struct ws_hub ws_hub_t;
 
@@ -37,7 +38,7 @@ struct rdg_http_request {
     bool upgraded;
     ws_hub_t *hub;  /* of the server; NULL: no WebSocket */
     size_t dropped; /* body bytes read and thrown away after too_large */
-    char remote[INET6_ADDRSTRLEN];
+    char remote[INET6_ADDRSTRLEN], peer[HTTP_PEER_MAX + 1];
 };
 
 typedef struct http_workers http_workers_t;
@@ -50,7 +51,8 @@ bool http_workers_push(http_workers_t *w, rdg_http_request_t *req);
 void http_workers_stop(http_workers_t *w); /* after what is queued has run; push then answers false */
 void http_workers_free(http_workers_t *w);
 
-void http_request_address(rdg_http_request_t *r);
+/* named: the address is a name that http_server.c has given to an adopted connection. */
+void http_request_address(rdg_http_request_t *r, bool named);
 void http_response_init(rdg_http_response_t *r);
 void http_response_fini(rdg_http_response_t *r);
 void http_response_error(rdg_http_response_t *r, unsigned status, rdg_err_t code, const char *message);

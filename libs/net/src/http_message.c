@@ -2,7 +2,9 @@
 #include "ws_internal.h"
 #include "ridge/base/alloc.h"
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 const char *rdg_http_method(const rdg_http_request_t *r) {
@@ -26,11 +28,18 @@ const char *rdg_http_query(const rdg_http_request_t *r, const char *name) {
     return MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
-void http_request_address(rdg_http_request_t *r) {
+const char *rdg_http_peer(const rdg_http_request_t *r) {
+    return r->peer;
+}
+
+void http_request_address(rdg_http_request_t *r, bool named) {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct sockaddr *address = info ? info->client_addr : NULL;
-    if (address && address->sa_family == AF_INET)
+    if (address && named && address->sa_family == AF_UNIX)
+        snprintf(r->peer, sizeof r->peer, "%.*s", HTTP_PEER_MAX,
+                 ((const struct sockaddr_un *)(const void *)address)->sun_path);
+    else if (address && address->sa_family == AF_INET)
         inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr, r->remote,
                   sizeof r->remote);
     else if (address && address->sa_family == AF_INET6)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define DEFAULT_MAX_BODY (1u << 20)
@@ -78,7 +79,7 @@ static enum MHD_Result begin(rdg_http_server_t *s, struct MHD_Connection *connec
     req->hub = s->hub;
     rdg_buf_init(&req->body, s->max_body);
     http_response_init(&req->response);
-    http_request_address(req);
+    http_request_address(req, s->listener < 0);
     if (!has_one_length(req)) return respond_two_lengths(req);
     /* A client that says how much it will send is refused before it does. */
     uint64_t length;
@@ -176,19 +177,20 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *ctx, const char *
 }
 
 static struct MHD_Daemon *start_daemon(rdg_http_server_t *s, const rdg_http_server_options_t *o) {
-    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
-                                MHD_USE_ERROR_LOG | (s->hub ? MHD_ALLOW_UPGRADE : 0u),
-                            0, NULL, NULL, on_access, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-                            MHD_OPTION_LISTEN_SOCKET, s->listener, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-                            MHD_OPTION_CONNECTION_LIMIT, o->max_connections ? o->max_connections : 256u,
-                            MHD_OPTION_CONNECTION_TIMEOUT, o->idle_s ? o->idle_s : 60u,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
-                            unescape, NULL, MHD_OPTION_END);
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
+                     MHD_USE_ERROR_LOG | (s->hub ? MHD_ALLOW_UPGRADE : 0u) |
+                     (s->listener < 0 ? MHD_USE_NO_LISTEN_SOCKET : 0u);
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, on_access, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_LIMIT,
+        o->max_connections ? o->max_connections : 256u, MHD_OPTION_CONNECTION_TIMEOUT,
+        o->idle_s ? o->idle_s : 60u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
+        s->listener < 0 ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, s->listener, MHD_OPTION_END);
 }
 
 static rdg_err_t start(rdg_http_server_t *s, const rdg_http_server_options_t *o) {
-    RDG_TRY(socket_listen(o->host, o->port, &s->listener, &s->port));
+    if (!o->adopted_only) RDG_TRY(socket_listen(o->host, o->port, &s->listener, &s->port));
     if (o->websocket) RDG_TRY(ws_hub_start(o->websocket, &s->hub));
     RDG_TRY(http_workers_start(o->threads ? o->threads : 2, run_handler, s, &s->workers));
     s->daemon = start_daemon(s, o);
@@ -215,6 +217,19 @@ rdg_err_t rdg_http_server_start(const rdg_http_server_options_t *options, rdg_ht
 
 uint16_t rdg_http_server_port(const rdg_http_server_t *s) {
     return s->port;
+}
+
+rdg_err_t rdg_http_server_adopt(rdg_http_server_t *s, int fd, const char *peer) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    size_t len = strlen(peer);
+    if (s->listener >= 0 || len == 0 || len > HTTP_PEER_MAX) {
+        close(fd);
+        return rdg_fail(RDG_E_INVALID, "this HTTP server adopts no connection of '%.64s'", peer);
+    }
+    memcpy(name.sun_path, peer, len + 1);
+    if (MHD_add_connection(s->daemon, fd, (const struct sockaddr *)&name, sizeof name) == MHD_YES)
+        return RDG_OK;
+    return rdg_fail(RDG_E_FULL, "no room for another connection of '%s'", peer);
 }
 
 void rdg_http_server_stop(rdg_http_server_t *s) {

@@ -2,6 +2,7 @@
 #include "ridge/base/alloc.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define KEEPALIVE_SECONDS 30
 
@@ -204,4 +205,18 @@ bool tcp_literal(const char *host, uint16_t port, struct sockaddr_storage *out) 
     memset(out, 0, sizeof *out);
     return uv_ip4_addr(host, port, (struct sockaddr_in *)out) == 0 ||
            uv_ip6_addr(host, port, (struct sockaddr_in6 *)out) == 0;
+}
+
+rdg_err_t rdg_stream_adopt(rdg_loop_t *l, int fd, rdg_stream_t **out) {
+    tcp_stream_t *t = NULL;
+    rdg_err_t err = tcp_new(l, true, &t);
+    int status = err == RDG_OK ? uv_pipe_open(&t->uv.local, fd) : 0;
+    if (err == RDG_OK && status == 0) {
+        *out = &t->stream;
+        return RDG_OK;
+    }
+    close(fd);
+    if (err != RDG_OK) return err;
+    tcp_drop(t);
+    return uv_fail(status, "cannot use a socket");
 }

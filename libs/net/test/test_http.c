@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static void echo(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res) {
@@ -374,5 +375,52 @@ TEST(http_server_stops_in_the_middle_of_traffic) {
     rdg_http_server_stop(f.server);
     f.server = NULL;
     for (int i = 0; i < 4; ++i) pthread_join(threads[i], NULL);
+    http_close(&f);
+}
+
+static void tell_peer(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res) {
+    (void)ctx;
+    CHECK_OK(rdg_http_set_header(res, "Retry-After", "17"));
+    (void)rdg_http_write(res, "text/plain", rdg_bytes_str(rdg_http_peer(req)));
+}
+
+/* What a client says of itself in headers does not matter: the name is the adopter's. */
+TEST(http_adopted_connections_carry_the_name_that_they_were_given) {
+    static const char request[] =
+        "GET /?peer=other HTTP/1.1\r\nHost: other\r\nPeer: other\r\nConnection: close\r\n\r\n";
+    rdg_http_server_t *s = NULL;
+    rdg_http_server_options_t o = {.adopted_only = true};
+    CHECK_OK(rdg_http_server_start(&o, tell_peer, NULL, &s));
+    for (int i = 0; i < 3; ++i) {
+        char name[16], answer[1024];
+        int pair[2];
+        size_t got = 0;
+        snprintf(name, sizeof name, "dev-%d", i);
+        CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+        CHECK_EQ(fcntl(pair[1], F_SETFL, 0), 0);
+        CHECK_OK(rdg_http_server_adopt(s, pair[0], name));
+        CHECK_EQ(write(pair[1], request, sizeof request - 1), sizeof request - 1);
+        for (ssize_t n; (n = read(pair[1], answer + got, sizeof answer - 1 - got)) > 0;) got += (size_t)n;
+        answer[got] = '\0';
+        close(pair[1]);
+        CHECK_STR(strstr(answer, "\r\n\r\n") + 4, name);
+    }
+    int pair[2];
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    CHECK_ERR(rdg_http_server_adopt(s, pair[0], ""), RDG_E_INVALID);
+    CHECK_EQ(fcntl(pair[0], F_GETFD), -1); /* taken all the same */
+    close(pair[1]);
+    rdg_http_server_stop(s);
+    http_fixture_t f;
+    http_open(&f, &(rdg_http_server_options_t){0}, tell_peer, NULL);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    CHECK_ERR(rdg_http_server_adopt(f.server, pair[0], "dev-1"), RDG_E_INVALID); /* it has a listener */
+    close(pair[1]);
+    rdg_http_answer_t a;
+    rdg_http_call_t call = {.method = "GET", .url = http_url(&f, "/")};
+    CHECK_OK(rdg_http_call(f.client, &call, &a));
+    CHECK_EQ(a.body.len, 0);
+    CHECK_EQ(a.retry_after_s, 17);
+    rdg_http_answer_fini(&a);
     http_close(&f);
 }

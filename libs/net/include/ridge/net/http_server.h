@@ -13,9 +13,11 @@
  * request line and headers beyond some 30 KiB: 414 or 431; no HTTP: 400 or the connection is closed; idle_s
  * without a byte: closed; beyond max_connections: not accepted until one ends. Its own 413 and 500 have the
  * JSON error body of docs/rest-api.md. With options for it, a connection can become a
- * WebSocket (websocket.h); it still counts among max_connections. Not done: TLS, HTTP/2, streaming uploads. */
+ * WebSocket (websocket.h); it still counts among max_connections. A server without a listener gets its connections
+ * from who has accepted and recognised them elsewhere (rdg_http_server_adopt). Not done: TLS, HTTP/2, streaming uploads. */
 #ifndef RIDGE_NET_HTTP_SERVER_H
 #define RIDGE_NET_HTTP_SERVER_H
+#include <stdbool.h>
 #include "ridge/base/buf.h"
 
 #ifdef __cplusplus
@@ -38,6 +40,7 @@ typedef struct rdg_http_server_options {
     unsigned max_connections;          /* 0: 256 */
     unsigned idle_s;                   /* 0: 60 */
     const rdg_ws_options_t *websocket; /* borrowed during start; NULL: none */
+    bool adopted_only;                 /* no listener: host and port do not matter */
 } rdg_http_server_options_t;
 
 typedef void (*rdg_http_handler_t)(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res);
@@ -46,6 +49,9 @@ typedef void (*rdg_http_handler_t)(void *ctx, const rdg_http_request_t *req, rdg
 rdg_err_t rdg_http_server_start(const rdg_http_server_options_t *options, rdg_http_handler_t handler,
                                 void *ctx, rdg_http_server_t **out);
 uint16_t rdg_http_server_port(const rdg_http_server_t *s);
+/* Of a server with adopted_only: serves a connected socket, whose requests carry the peer's name (1 to 64 bytes).
+ * Takes fd, also on failure. FULL: no room for another connection; INVALID. Thread-safe. */
+rdg_err_t rdg_http_server_adopt(rdg_http_server_t *s, int fd, const char *peer);
 void rdg_http_server_stop(rdg_http_server_t *s); /* waits for running handlers; frees; NULL is fine */
 
 const char *rdg_http_method(const rdg_http_request_t *r);
@@ -56,6 +62,7 @@ const char *rdg_http_header(const rdg_http_request_t *r, const char *name); /* N
 const char *rdg_http_query(const rdg_http_request_t *r, const char *name);  /* decoded; NULL if absent */
 rdg_bytes_t rdg_http_body(const rdg_http_request_t *r);
 const char *rdg_http_remote(const rdg_http_request_t *r); /* address of the client, without port */
+const char *rdg_http_peer(const rdg_http_request_t *r);   /* who adopted the connection named so; "" else */
 
 void rdg_http_status(rdg_http_response_t *r, unsigned status); /* default 200 */
 /* Copies. INVALID: a byte that may not stand in a header; FULL beyond RDG_HTTP_RESPONSE_HEADERS_MAX. */

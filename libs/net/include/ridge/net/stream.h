@@ -37,6 +37,8 @@ typedef struct rdg_stream_events {
 typedef void (*rdg_connected_fn)(void *ctx, rdg_stream_t *s, rdg_err_t err);
 rdg_err_t rdg_stream_connect(rdg_loop_t *l, const char *host, uint16_t port, uint64_t timeout_ms,
                              rdg_connected_fn fn, void *ctx);
+/* A stream over a connected local socket, for instance one end of a pair. Takes fd, also on failure. */
+rdg_err_t rdg_stream_adopt(rdg_loop_t *l, int fd, rdg_stream_t **out);
 void rdg_stream_set_events(rdg_stream_t *s, const rdg_stream_events_t *events,
                            void *ctx); /* borrows events; starts reading */
 /* Copies. FULL: the queue; CLOSED: closed or broken, the closed callback follows or was called; NO_MEMORY. */
