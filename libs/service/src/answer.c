@@ -58,3 +58,14 @@ rdg_err_t rdg_service_reply(rdg_service_answer_t *answer, unsigned status, json_
     answer->body = body;
     return RDG_OK;
 }
+
+rdg_err_t rdg_service_reply_file(rdg_service_answer_t *answer, const char *content_type, int fd,
+                                 uint64_t offset, uint64_t size) {
+    answer->status = 200;
+    answer->has_file = true;
+    answer->fd = fd;
+    answer->offset = offset;
+    answer->size = size;
+    answer->content_type = content_type;
+    return RDG_OK;
+}

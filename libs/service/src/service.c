@@ -1,6 +1,7 @@
 #include "ridge/service/service.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "rate.h"
 #include "route.h"
 #include "tokens.h"
@@ -258,15 +259,20 @@ static void handle(void *ctx, const rdg_http_request_t *req, rdg_http_response_t
         rdg_service_answer_t answer = {.status = 200};
         rdg_err_t err = run(s, req, &call, &answer);
         if (err != RDG_OK) {
+            if (answer.has_file) close(answer.fd);
+            answer.has_file = false;
             json_decref(answer.body);
             answer.status = answer.status == 405 ? 405 : rdg_service_status(err);
             answer.body = error_body(err, &trace);
             if (answer.status == 401) (void)rdg_http_set_header(res, "WWW-Authenticate", "Bearer");
             if (answer.status == 429) (void)rdg_http_set_header(res, "Retry-After", "1");
-        } else if (!answer.body && answer.status == 200) {
+        } else if (!answer.body && !answer.has_file && answer.status == 200) {
             answer.status = 204;
         }
-        write_answer(res, answer.status, answer.body);
+        if (answer.has_file)
+            (void)rdg_http_send_file(res, answer.content_type, answer.fd, answer.offset, answer.size);
+        else
+            write_answer(res, answer.status, answer.body);
         json_decref(answer.body);
         uint64_t us = rdg_mono_us(s->clock) - start_us;
         log_access(req, &call, answer.status, err, us);

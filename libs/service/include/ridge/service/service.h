@@ -1,7 +1,7 @@
 /* The kit of a REST service: routes, bearer tokens, rate limit, errors, traces, access log, metrics, health.
  *
  * What it does: one HTTP listener whose requests reach handlers by method and pattern. A handler gets decoded
- * path parameters and a parsed JSON body, and gives a JSON answer or an error code.
+ * path parameters and a parsed JSON body, and gives a JSON answer, a range of a file, or an error code.
  * What it does not: it keeps no user or session; who a token belongs to is told by rdg_service_allow.
  *
  * Invariants
@@ -66,6 +66,10 @@ typedef struct rdg_service_call {
 typedef struct rdg_service_answer {
     unsigned status; /* 200 unless the handler says otherwise */
     json_t *body;    /* owned by the answer; NULL: no content */
+    bool has_file;   /* rdg_service_reply_file: bytes in place of body */
+    int fd;          /* owned by the answer */
+    uint64_t offset, size;
+    const char *content_type;
 } rdg_service_answer_t;
 
 /* An error return makes the error answer; what was put into answer->body is then dropped. */
@@ -110,6 +114,9 @@ rdg_err_t rdg_service_query_u64(const rdg_service_call_t *call, const char *name
 rdg_err_t rdg_service_body(const rdg_service_call_t *call, const json_t **out);
 /* status and body in one; NO_MEMORY when body is NULL. Takes body. */
 rdg_err_t rdg_service_reply(rdg_service_answer_t *answer, unsigned status, json_t *body);
+/* 200 with a range of a file as it is. Takes fd; content_type is borrowed for good. */
+rdg_err_t rdg_service_reply_file(rdg_service_answer_t *answer, const char *content_type, int fd,
+                                 uint64_t offset, uint64_t size);
 unsigned rdg_service_status(rdg_err_t code);
 
 #ifdef __cplusplus
