@@ -77,6 +77,8 @@ static rdg_err_t open_platform(cloud_t *c, const cloud_options_t *o) {
                                 .ca_key = o->ca_key,
                                 .link_names = o->link_names,
                                 .certificate_life_ms = o->certificate_life_ms,
+                                .collect_bytes = o->collect_bytes,
+                                .collect_device_bytes = o->collect_device_bytes,
                                 .metrics = c->metrics};
     return rdg_platform_open(&p, &c->platform);
 }

@@ -14,6 +14,7 @@ typedef struct cloud_options {
     const char *broker_url, *broker_program, *broker_password; /* may be NULL */
     const char *ca_chain, *ca_key, *link_names;                /* as in platform.h; may be NULL */
     uint64_t certificate_life_ms;                              /* 0: a year */
+    uint64_t collect_bytes, collect_device_bytes;              /* as rdg_platform_options_t */
     const char *link_host;                                     /* where devices come in; NULL: everywhere */
     uint16_t link_port;                                        /* 0: the system chooses once */
     const char *image_dir;                     /* an OCI image layout, served at /v2; NULL: none */

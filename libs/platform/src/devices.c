@@ -1,4 +1,5 @@
 #include "internal.h"
+#include "collect.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,6 +238,7 @@ static rdg_err_t delete_device(void *ctx, const rdg_service_call_t *call, rdg_se
     if (!devices_known(p, name)) return devices_absent(name);
     RDG_TRY(command_drop_device(p, name));
     RDG_TRY(ca_revoke_device(p->ca, name, RDG_CRL_CESSATION));
+    collect_forget(p->collect, name);
     RDG_TRY(
         rdg_sql_exec(p->db, "DELETE FROM devices WHERE name = ?", RDG_SQL_PARAMS(rdg_sql_text(name)), NULL));
     char topic[PLATFORM_TOPIC_MAX];

@@ -1,4 +1,5 @@
 #include "internal.h"
+#include "collect.h"
 #include <stdio.h>
 #include <string.h>
 #include "ridge/base/log.h"
@@ -84,6 +85,7 @@ static void *dispatch_main(void *arg) {
         ca_link_tick(p, up, lost);
         if (now >= prune_at) {
             (void)command_prune(p);
+            collect_tick(p->collect);
             prune_at = now + PRUNE_EVERY_MS;
         }
         pthread_mutex_lock(&p->lock);

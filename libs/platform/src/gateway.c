@@ -1,5 +1,6 @@
 #include "ridge/platform/gateway.h"
 #include "internal.h"
+#include "collect.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/log.h"
 #include "ridge/net/forward.h"
@@ -7,12 +8,16 @@
 #include "ridge/net/tunnel.h"
 #include "ridge/net/url.h"
 #include "ridge/platform/identity.h"
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define HANDSHAKE_MS 10000
 #define TICK_MS 1000
 #define FAILURES_LOGGED 20 /* a second */
+#define COLLECTING_MAX 4
 
 /*  SECURING ──► STRANGER, who may enrol, or DEVICE ──► gone */
 typedef enum guest_state { SECURING, STRANGER, DEVICE } guest_state_t;
@@ -40,6 +45,7 @@ struct rdg_gateway {
     char mqtt_host[256];
     uint16_t mqtt_port;
     rdg_list_t guests; /* oldest first */
+    rdg_list_t collecting;
     size_t strangers, devices;
     uint64_t logged_since_ms;
     unsigned logged;
@@ -89,6 +95,57 @@ static void guest_leave(guest_t *guest) {
 
 /* --- services ------------------------------------------------------------------------------------------------- */
 
+/* A connection with the collection gateway; it may outlive the link that it came by. */
+typedef struct collecting {
+    rdg_list_t node;
+    rdg_gateway_t *gateway;
+    char device[65];
+} collecting_t;
+
+static unsigned collecting_of(rdg_gateway_t *g, const char *device) {
+    unsigned n = 0;
+    RDG_LIST_EACH(it, &g->collecting)
+    n += strcmp(RDG_LIST_ENTRY(it, collecting_t, node)->device, device) == 0;
+    return n;
+}
+
+static void on_collected(void *ctx) {
+    collecting_t *k = ctx;
+    rdg_list_remove(&k->node);
+    rdg_free(k);
+}
+
+/* Inside this process a connection carries the name of the device, which nothing that the device sends can change. */
+static rdg_err_t open_collect(guest_t *guest, rdg_stream_t *s) {
+    rdg_gateway_t *g = guest->gateway;
+    rdg_stream_t *local = NULL;
+    int pair[2];
+    if (collecting_of(g, guest->device) >= COLLECTING_MAX)
+        return rdg_fail(RDG_E_FULL, "this device has %d connections with 'collect' already", COLLECTING_MAX);
+    collecting_t *k = rdg_calloc(1, sizeof *k);
+    if (!k) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a connection");
+    k->gateway = g;
+    snprintf(k->device, sizeof k->device, "%s", guest->device);
+    rdg_err_t err = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0
+                        ? RDG_OK
+                        : rdg_fail_errno(errno, "no connection with 'collect'");
+    if (err == RDG_OK) {
+        err = collect_adopt(g->platform->collect, pair[0], guest->device);
+        if (err == RDG_OK)
+            err = rdg_stream_adopt(g->loop, pair[1], &local);
+        else
+            close(pair[1]);
+    }
+    if (err != RDG_OK) {
+        rdg_free(k);
+        return err;
+    }
+    rdg_list_append(&g->collecting, &k->node);
+    err = rdg_forward(g->loop, s, local, on_collected, k);
+    if (err != RDG_OK) on_collected(k);
+    return err;
+}
+
 static rdg_err_t on_open(void *ctx, rdg_tunnel_t *t, const char *service, rdg_stream_t *s) {
     guest_t *guest = ctx;
     rdg_gateway_t *g = guest->gateway;
@@ -103,6 +160,7 @@ static rdg_err_t on_open(void *ctx, rdg_tunnel_t *t, const char *service, rdg_st
         return rdg_forward_to(g->loop, s, g->mqtt_host, g->mqtt_port, "the broker");
     if (strcmp(service, "images") == 0 && g->images)
         return rdg_forward_to(g->loop, s, g->images, 0, "the registry");
+    if (strcmp(service, "collect") == 0) return open_collect(guest, s);
     return rdg_fail(RDG_E_NOT_FOUND, "this cloud has no service '%s'", service);
 }
 
@@ -289,6 +347,7 @@ rdg_err_t rdg_gateway_start(const rdg_gateway_options_t *options, rdg_gateway_t 
     if (!g) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the gateway");
     g->platform = options->platform;
     rdg_list_init(&g->guests);
+    rdg_list_init(&g->collecting);
     rdg_err_t err = start(g, options);
     if (err != RDG_OK)
         rdg_gateway_stop(g);
@@ -310,6 +369,7 @@ void rdg_gateway_stop(rdg_gateway_t *g) {
     }
     rdg_loop_free(g->loop);
     RDG_LIST_EACH_SAFE(it, &g->guests) guest_free(RDG_LIST_ENTRY(it, guest_t, node));
+    RDG_LIST_EACH_SAFE(it, &g->collecting) on_collected(RDG_LIST_ENTRY(it, collecting_t, node));
     rdg_free(g->enrol);
     rdg_free(g->images);
     rdg_free(g);

@@ -49,7 +49,8 @@ struct rdg_platform {
     void *revoked_ctx;
     uint64_t list_published; /* number of the revocation list that the broker has; the dispatcher's */
     int64_t looked_s;        /* when certificates and list were last looked after; the dispatcher's */
-    rdg_broker_t *broker;    /* NULL with a foreign one */
+    struct collect *collect;
+    rdg_broker_t *broker; /* NULL with a foreign one */
     char *broker_url;
     rdg_mqtt_t *mqtt;
     pthread_mutex_t lock;

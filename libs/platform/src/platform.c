@@ -1,4 +1,5 @@
 #include "internal.h"
+#include "collect.h"
 #include <time.h>
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
@@ -75,6 +76,15 @@ static rdg_err_t open_ca(rdg_platform_t *p, const rdg_platform_options_t *o) {
     return identity_refresh(p);
 }
 
+static rdg_err_t open_collection(rdg_platform_t *p, const rdg_platform_options_t *o) {
+    collect_options_t c = {.db = p->db,
+                           .data_dir = o->data_dir,
+                           .max_bytes = o->collect_bytes,
+                           .device_bytes = o->collect_device_bytes,
+                           .metrics = o->metrics};
+    return collect_open(&c, &p->collect);
+}
+
 rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_t **out) {
     rdg_platform_t *p = rdg_calloc(1, sizeof *p);
     if (!p) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the platform");
@@ -84,6 +94,7 @@ rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_
     if (err == RDG_OK) err = devices_load(p);
     if (err == RDG_OK) err = open_ca(p, options);
     if (err == RDG_OK) err = command_requeue(p, NULL);
+    if (err == RDG_OK) err = open_collection(p, options);
     if (err == RDG_OK) err = start_broker(p, options);
     if (err == RDG_OK) err = link_start(p, options);
     if (err == RDG_OK) err = dispatch_start(p);
@@ -104,6 +115,7 @@ rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, ca_routes, ca_route_count, p));
     RDG_TRY(rdg_service_add(service, devices_routes, devices_route_count, p));
     RDG_TRY(rdg_service_add(service, command_routes, command_route_count, p));
+    RDG_TRY(rdg_service_add(service, collect_routes, collect_route_count, p->collect));
     return rdg_service_add(service, request_routes, request_route_count, p);
 }
 
@@ -114,6 +126,7 @@ void rdg_platform_stop(rdg_platform_t *p) {
     pthread_cond_broadcast(&p->answered);
     pthread_cond_broadcast(&p->kick);
     pthread_mutex_unlock(&p->lock);
+    collect_stop(p->collect);
 }
 
 void rdg_platform_close(rdg_platform_t *p) {
@@ -122,6 +135,7 @@ void rdg_platform_close(rdg_platform_t *p) {
     dispatch_join(p);
     if (p->mqtt) rdg_mqtt_stop(p->mqtt);
     if (p->broker) rdg_broker_stop(p->broker);
+    collect_close(p->collect);
     devices_free(p);
     rdg_tlcp_identity_unref(p->identity);
     ca_close(p->ca);

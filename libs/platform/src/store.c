@@ -32,6 +32,15 @@ static const char *const migrations[] = {
     "CREATE INDEX certificates_state ON certificates (state, not_after_ms);"
     "CREATE TABLE ca_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);"
     "CREATE TABLE ca_lists (number BIGINT PRIMARY KEY, pem TEXT NOT NULL);",
+    /* Collected files: `bytes` of an upload are durable in its part file; an object may be several files. */
+    "CREATE TABLE uploads (id TEXT PRIMARY KEY, device TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,"
+    " size BIGINT NOT NULL, digest BLOB NOT NULL, meta TEXT NOT NULL, bytes BIGINT NOT NULL,"
+    " corrupt INTEGER NOT NULL, touched_ms BIGINT NOT NULL, UNIQUE (device, kind, name));"
+    "CREATE TABLE objects (digest BLOB PRIMARY KEY, size BIGINT NOT NULL);"
+    "CREATE TABLE files (number INTEGER PRIMARY KEY AUTOINCREMENT, device TEXT NOT NULL, kind TEXT NOT NULL,"
+    " name TEXT NOT NULL, size BIGINT NOT NULL, digest BLOB NOT NULL, meta TEXT NOT NULL,"
+    " stored_ms BIGINT NOT NULL, UNIQUE (device, kind, name));"
+    "CREATE INDEX files_digest ON files (digest);",
 };
 
 rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir) {

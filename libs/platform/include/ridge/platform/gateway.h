@@ -4,6 +4,7 @@
  *   enrol    anybody: enrolment alone
  *   mqtt     devices: the broker, which stays on loopback
  *   images   devices: the registry
+ *   collect  devices: what they upload, each connection known as that device's
  *
  * 1. A device is whoever shows a certificate of this cloud's CA that is a device's, valid and not revoked
  *    (ridge/platform/identity.h). Somebody without a certificate may enrol and nothing else; one with a bad

@@ -3,7 +3,7 @@
  *
  * It owns `<data_dir>/platform.db` and, unless a broker's URL is given, a mosquitto under
  * `<data_dir>/broker`. Everything is reached over REST: rdg_platform_routes are the paths of docs/rest-api.md
- * under /devices, /device-tokens, /enrol, /commands, /ca and /certificates.
+ * under /devices, /device-tokens, /enrol, /commands, /files, /ca and /certificates.
  *
  * Invariants
  * 1. A command is on disk before it is published, and is published until the broker has taken it: also after
@@ -16,6 +16,9 @@
  * trust.
  * 6. A device whose certificate is revoked, or that is removed, has no access to the broker any more, and the
  * next revocation list is published at once (retained, topic cloud/crl), a fresh one every day.
+ *
+ * 7. A file that a device was told is stored is stored, and a piece of one that it was told is taken is on disk,
+ * through any crash.
  *
  * Limits: 100,000 devices; 1,000 unfinished commands a device; 512 KiB of parameters and of a result; 1,024
  * requests waiting; finished commands are kept for 30 days, at most 100,000 of them.
@@ -41,7 +44,9 @@ typedef struct rdg_platform_options {
         *ca_key;            /* PEM files of an external CA to issue under; NULL: our own in <data>/ca */
     const char *link_names; /* DNS names of the cloud's certificate beside "cloud", comma between; NULL */
     uint64_t certificate_life_ms; /* of devices' and nodes' certificates; 0: a year */
-    const rdg_clock_t *clock;     /* of certificates and revocation lists; NULL: the system's */
+    uint64_t collect_bytes,
+        collect_device_bytes; /* of files from devices, and of one; 0: 256 GiB, the same */
+    const rdg_clock_t *clock; /* of certificates and revocation lists; NULL: the system's */
 } rdg_platform_options_t;
 
 /* Opens the store, starts the broker, and connects; a foreign broker may be away: commands then wait. */

@@ -1,0 +1,174 @@
+/* What has been collected, for who fetches it: /files of docs/rest-api.md. */
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "internal.h"
+#include "collect.h"
+#include "ridge/base/config.h"
+#include "ridge/base/log.h"
+#include "ridge/codec/hex.h"
+
+#define LIST_DEFAULT 100
+#define LIST_MAX 1000
+#define COLUMNS "number, device, kind, name, size, digest, meta, stored_ms"
+
+static json_t *row_json(const rdg_sql_row_t *r) {
+    char hex[65] = "";
+    json_t *meta = NULL;
+    const char *text = rdg_sql_row_text(r, 6);
+    rdg_bytes_t digest = rdg_sql_row_blob(r, 5);
+    if (digest.len == RDG_HASH_BYTES) rdg_hex_encode(digest.data, digest.len, hex);
+    if (text) (void)rdg_json_parse(rdg_bytes_str(text), &meta);
+    return json_pack("{s:I, s:s, s:s, s:s, s:I, s:s, s:o, s:I}", "number", (json_int_t)rdg_sql_row_int(r, 0),
+                     "device", rdg_sql_row_text(r, 1), "kind", rdg_sql_row_text(r, 2), "name",
+                     rdg_sql_row_text(r, 3), "size", (json_int_t)rdg_sql_row_int(r, 4), "sm3", hex, "meta",
+                     meta ? meta : json_object(), "stored_ms", (json_int_t)rdg_sql_row_int(r, 7));
+}
+
+static rdg_err_t list_row(void *ctx, const rdg_sql_row_t *r) {
+    json_t *row = row_json(r);
+    return row && json_array_append_new(ctx, row) == 0 ? RDG_OK
+                                                       : rdg_fail(RDG_E_NO_MEMORY, "no memory for the files");
+}
+
+static rdg_err_t query(collect_t *c, const rdg_service_call_t *call, uint64_t after, uint64_t limit,
+                       json_t **out) {
+    rdg_sql_value_t device = rdg_sql_text(rdg_http_query(call->http, "device"));
+    rdg_sql_value_t kind = rdg_sql_text(rdg_http_query(call->http, "kind"));
+    rdg_sql_value_t name = rdg_sql_text(rdg_http_query(call->http, "name"));
+    *out = json_array();
+    if (!*out) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the files");
+    rdg_err_t err =
+        rdg_sql_query(c->db,
+                      "SELECT " COLUMNS " FROM files WHERE number > ? AND (? IS NULL OR device = ?)"
+                      " AND (? IS NULL OR kind = ?) AND (? IS NULL OR name = ?) ORDER BY number LIMIT ?",
+                      RDG_SQL_PARAMS(rdg_sql_int((int64_t)after), device, device, kind, kind, name, name,
+                                     rdg_sql_int((int64_t)limit)),
+                      list_row, *out);
+    if (err != RDG_OK) json_decref(*out), *out = NULL;
+    return err;
+}
+
+/* Until a file arrives after the one that was seen; false: time is up. */
+static bool await_file(collect_t *c, uint64_t seen, uint64_t deadline_ms) {
+    struct timespec t = {(time_t)(deadline_ms / 1000), (long)(deadline_ms % 1000) * 1000000};
+    pthread_mutex_lock(&c->admission);
+    bool patient = c->patient < PLATFORM_PATIENT;
+    c->patient += patient;
+    int e = 0;
+    while (patient && e == 0 && !c->stopping && c->generation == seen)
+        e = pthread_cond_timedwait(&c->arrived, &c->admission, &t);
+    c->patient -= patient;
+    bool more = !c->stopping && c->generation != seen;
+    pthread_mutex_unlock(&c->admission);
+    return more;
+}
+
+static uint64_t generation(collect_t *c) {
+    pthread_mutex_lock(&c->admission);
+    uint64_t g = c->generation;
+    pthread_mutex_unlock(&c->admission);
+    return g;
+}
+
+static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    collect_t *c = ctx;
+    uint64_t after = 0, limit = LIST_DEFAULT, wait_ms = 0, start = rdg_mono_ms(rdg_clock_system());
+    json_t *files = NULL;
+    RDG_TRY(rdg_service_query_u64(call, "after", 0, INT64_MAX, &after));
+    RDG_TRY(rdg_service_query_u64(call, "limit", 1, LIST_MAX, &limit));
+    RDG_TRY(rdg_service_query_u64(call, "wait_ms", 0, PLATFORM_WAIT_MAX_MS, &wait_ms));
+    for (;;) {
+        uint64_t seen = generation(c);
+        RDG_TRY(query(c, call, after, limit, &files));
+        if (json_array_size(files) > 0 || wait_ms == 0 || !await_file(c, seen, start + wait_ms)) break;
+        json_decref(files);
+    }
+    uint64_t next = after;
+    size_t n = json_array_size(files);
+    if (n > 0) (void)rdg_json_get_u64(json_array_get(files, n - 1), "number", &next);
+    return rdg_service_reply(answer, 200, json_pack("{s:o, s:I}", "files", files, "next", (json_int_t)next));
+}
+
+static rdg_err_t one_row(void *ctx, const rdg_sql_row_t *r) {
+    *(json_t **)ctx = row_json(r);
+    return RDG_OK;
+}
+
+static rdg_err_t find(collect_t *c, const rdg_service_call_t *call, json_t **out) {
+    uint64_t number = 0;
+    const char *text = rdg_service_arg(call, "number");
+    *out = NULL;
+    if (rdg_parse_u64(text, &number) == RDG_OK && number <= INT64_MAX)
+        RDG_TRY(rdg_sql_query(c->db, "SELECT " COLUMNS " FROM files WHERE number = ?",
+                              RDG_SQL_PARAMS(rdg_sql_int((int64_t)number)), one_row, out));
+    return *out ? RDG_OK : rdg_fail(RDG_E_NOT_FOUND, "there is no file %.40s: see GET /files", text);
+}
+
+static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    json_t *file;
+    RDG_TRY(find(ctx, call, &file));
+    return rdg_service_reply(answer, 200, file);
+}
+
+static rdg_err_t content(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    collect_t *c = ctx;
+    json_t *file;
+    rdg_hash_t digest;
+    uint64_t offset = 0, size = 0;
+    int fd;
+    RDG_TRY(find(c, call, &file));
+    rdg_err_t err = rdg_json_get_hex(file, "sm3", digest.b, sizeof digest.b);
+    json_decref(file);
+    if (err == RDG_OK) err = rdg_service_query_u64(call, "offset", 0, INT64_MAX, &offset);
+    if (err == RDG_OK) err = c->store->open(c->store->ctx, &digest, &fd, &size);
+    RDG_TRY(err);
+    if (offset <= size)
+        return rdg_service_reply_file(answer, "application/octet-stream", fd, offset, size - offset);
+    close(fd);
+    return rdg_fail(RDG_E_INVALID, "offset %" PRIu64 " is beyond the file's %" PRIu64 " bytes", offset, size);
+}
+
+static rdg_err_t remove_rows(collect_t *c, int64_t number, rdg_sql_value_t digest, int64_t *others) {
+    RDG_TRY(
+        rdg_sql_exec(c->db, "DELETE FROM files WHERE number = ?", RDG_SQL_PARAMS(rdg_sql_int(number)), NULL));
+    RDG_TRY(rdg_sql_query(c->db, "SELECT COUNT(*) FROM files WHERE digest = ?", RDG_SQL_PARAMS(digest),
+                          collect_int_row, others));
+    if (*others > 0) return RDG_OK;
+    return rdg_sql_exec(c->db, "DELETE FROM objects WHERE digest = ?", RDG_SQL_PARAMS(digest), NULL);
+}
+
+static rdg_err_t remove_file(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    collect_t *c = ctx;
+    json_t *file;
+    rdg_hash_t digest;
+    uint64_t number = 0;
+    int64_t others = 0;
+    (void)answer;
+    RDG_TRY(find(c, call, &file));
+    rdg_err_t err = rdg_json_get_hex(file, "sm3", digest.b, sizeof digest.b);
+    if (err == RDG_OK) err = rdg_json_get_u64(file, "number", &number);
+    json_decref(file);
+    RDG_TRY(err);
+    rdg_sql_value_t d = rdg_sql_blob(rdg_bytes(digest.b, sizeof digest.b));
+    pthread_mutex_lock(&c->admission);
+    err = rdg_sql_begin(c->db);
+    if (err == RDG_OK) {
+        err = remove_rows(c, (int64_t)number, d, &others);
+        if (err == RDG_OK) err = rdg_sql_commit(c->db);
+        if (err != RDG_OK) rdg_sql_rollback(c->db);
+    }
+    if (err == RDG_OK && others == 0) err = c->store->remove(c->store->ctx, &digest);
+    pthread_mutex_unlock(&c->admission);
+    if (err == RDG_OK) rdg_log(RDG_LOG_INFO, "collect.file_removed", RDG_U64("number", number));
+    return err;
+}
+
+const rdg_service_route_t collect_routes[] = {
+    {"GET", "/api/v1/files", 0, list},
+    {"GET", "/api/v1/files/{number}", 0, show},
+    {"GET", "/api/v1/files/{number}/content", 0, content},
+    {"DELETE", "/api/v1/files/{number}", 0, remove_file},
+};
+const size_t collect_route_count = sizeof collect_routes / sizeof collect_routes[0];
