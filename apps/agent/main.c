@@ -30,6 +30,10 @@ static const rdg_option_t options[] = {
     {"telemetry-interval", RDG_OPT_MS, "5s", "between two reports to the cloud", false, 100, 86400000},
     {"queue-bytes", RDG_OPT_SIZE, "64MiB", "disk space for readings that wait for their receipt", false,
      1 << 16, 1ull << 40},
+    {"outbox-bytes", RDG_OPT_SIZE, "2GiB", "disk space for files that wait to be uploaded", false, 1 << 20,
+     1ull << 40},
+    {"upload-rate", RDG_OPT_SIZE, "0", "bytes of files a second to the cloud at most; 0: no limit", false, 0,
+     1ull << 40},
     {"log-level", RDG_OPT_STRING, "info", "debug, info, warn or error", false, 0, 0},
 };
 
@@ -60,6 +64,8 @@ static int run(const rdg_config_t *c, const sigset_t *signals) {
         .intake_broker = rdg_config_str(c, "intake-broker"),
         .telemetry_interval_ms = rdg_config_u64(c, "telemetry-interval"),
         .queue_bytes = rdg_config_u64(c, "queue-bytes"),
+        .outbox_bytes = rdg_config_u64(c, "outbox-bytes"),
+        .upload_bytes_per_s = rdg_config_u64(c, "upload-rate"),
     };
     rdg_agent_t *a = NULL;
     rdg_err_t err = rdg_agent_start(&o, &a);

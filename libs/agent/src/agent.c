@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define QUEUE_BYTES_DEFAULT (64u << 20)
+#define OUTBOX_BYTES_DEFAULT (2ull << 30)
 #define HTTP_BODY_MAX (1u << 20)
 
 static rdg_err_t lock_dir(rdg_agent_t *a) {
@@ -88,6 +89,7 @@ static void on_request(void *ctx, rdg_bytes_t text) {
 static void on_up(void *ctx) {
     rdg_agent_t *a = ctx;
     certificates_kick(a->certificates);
+    uploader_kick(__atomic_load_n(&a->uploader, __ATOMIC_ACQUIRE), true);
     on_changed(ctx);
 }
 
@@ -218,6 +220,8 @@ static rdg_err_t open_state(rdg_agent_t *a, const rdg_agent_options_t *o) {
                           .ctx = a,
                           .metrics = a->metrics};
     RDG_TRY(intake_start(&i, &a->intake));
+    RDG_TRY(rdg_path_join(path, sizeof path, a->dir, "outbox"));
+    RDG_TRY(outbox_open(path, o->outbox_bytes ? o->outbox_bytes : OUTBOX_BYTES_DEFAULT, &a->outbox));
     RDG_TRY(rdg_path_join(path, sizeof path, a->dir, "commands.log"));
     return journal_open(path, rdg_clock_system(), &a->journal);
 }
@@ -264,6 +268,12 @@ static rdg_err_t start_services(rdg_agent_t *a, const rdg_agent_options_t *o) {
     RDG_TRY(executor_start(&x, &a->executor));
     link_set_executor(a->link, a->executor);
     RDG_TRY(requests_start(a, &a->requests));
+    uploader_options_t up = {.outbox = a->outbox,
+                             .socket = uplink_socket(a->uplink, UPLINK_COLLECT),
+                             .bytes_per_s = o->upload_bytes_per_s};
+    uploader_t *uploader = NULL;
+    RDG_TRY(uploader_start(&up, &uploader));
+    __atomic_store_n(&a->uploader, uploader, __ATOMIC_RELEASE);
     telemetry_t *t = NULL;
     rdg_err_t err = telemetry_start(a, &t);
     __atomic_store_n(&a->telemetry, t, __ATOMIC_RELEASE);
@@ -308,8 +318,11 @@ void rdg_agent_stop(rdg_agent_t *a) {
     certificates_stop(a->certificates);
     intake_stop(a->intake);
     workloads_stop(a->workloads);
+    uploader_halt(a->uploader);
     link_stop(a->link);
     uplink_stop(a->uplink);
+    uploader_free(a->uploader);
+    outbox_close(a->outbox);
     certificates_free(a->certificates);
     telemetry_free(a->telemetry);
     requests_free(a->requests);

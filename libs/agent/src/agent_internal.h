@@ -5,6 +5,7 @@
 #include "certificates.h"
 #include "intake.h"
 #include "link.h"
+#include "uploader.h"
 #include "ridge/agent/agent.h"
 #include "ridge/base/metrics.h"
 #include "ridge/net/broker.h"
@@ -38,6 +39,8 @@ struct rdg_agent {
     intake_t *intake;
     certificates_t *certificates;
     executor_t *executor;
+    outbox_t *outbox;
+    uploader_t *uploader;
     uplink_t *uplink;
     link_t *link;
     requests_t *requests;

@@ -1,5 +1,7 @@
 #include "agent_internal.h"
 #include "ridge/base/alloc.h"
+#include "ridge/base/config.h"
+#include "ridge/base/file.h"
 #include "ridge/base/log.h"
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +18,9 @@ static unsigned http_status(rdg_err_t err) {
     switch (err) {
     case RDG_E_INVALID:
     case RDG_E_MALFORMED: return 400;
+    case RDG_E_FORBIDDEN: return 403;
     case RDG_E_NOT_FOUND: return 404;
+    case RDG_E_CONFLICT: return 409;
     case RDG_E_TOO_LARGE: return 413;
     case RDG_E_FULL:
     case RDG_E_DISK_FULL:
@@ -104,23 +108,64 @@ static void get_metrics(rdg_agent_t *a, rdg_http_response_t *res) {
     rdg_buf_fini(&text);
 }
 
+/* "/v1/files/KIND/NAME" */
+static bool file_path(const char *path, char kind[65], char name[65]) {
+    static const char prefix[] = "/v1/files/";
+    if (strncmp(path, prefix, sizeof prefix - 1) != 0) return false;
+    path += sizeof prefix - 1;
+    const char *slash = strchr(path, '/');
+    if (!slash || slash - path > 64 || strlen(slash + 1) > 64) return false;
+    snprintf(kind, 65, "%.*s", (int)(slash - path), path);
+    snprintf(name, 65, "%s", slash + 1);
+    return rdg_name_valid(kind) && rdg_name_valid(name);
+}
+
+static void put_file(rdg_agent_t *a, const rdg_http_request_t *req, rdg_http_response_t *res,
+                     const char *kind, const char *name) {
+    const char *text = rdg_http_query(req, "offset");
+    bool last = rdg_http_query(req, "last") != NULL;
+    uint64_t offset = 0, have = 0;
+    rdg_err_t err = RDG_OK;
+    if (strcmp(kind, "archive") == 0)
+        err = rdg_fail(RDG_E_FORBIDDEN, "files of kind archive are made by this agent alone");
+    else if (text && rdg_parse_u64(text, &offset) != RDG_OK)
+        err =
+            rdg_fail(RDG_E_INVALID, "offset '%.40s': want the number of bytes that were taken already", text);
+    else
+        err = outbox_piece(a->outbox, kind, name, offset, rdg_http_body(req), last, &have);
+    if (err == RDG_OK && last) uploader_kick(__atomic_load_n(&a->uploader, __ATOMIC_ACQUIRE), false);
+    if (err == RDG_OK)
+        answer_json(res, last ? 202 : 200,
+                    json_pack("{s:I, s:b}", "offset", (json_int_t)have, "queued", (int)last));
+    else
+        answer_json(res, http_status(err),
+                    json_pack("{s:I, s:{s:s, s:s}}", "offset", (json_int_t)have, "error", "code",
+                              rdg_err_name(err), "message", rdg_err_message(err)));
+}
+
 void local_api_handle(void *agent, const rdg_http_request_t *req, rdg_http_response_t *res) {
     rdg_agent_t *a = agent;
     const char *path = rdg_http_path(req);
+    char kind[65], name[65];
     bool get = strcmp(rdg_http_method(req), "GET") == 0, post = strcmp(rdg_http_method(req), "POST") == 0;
     if (strcmp(path, "/v1/readings") == 0 && post)
         post_readings(a, req, res);
     else if (strcmp(path, "/v1/intake") == 0 && get)
         get_intake(a, res);
+    else if (strcmp(path, "/v1/files") == 0 && get)
+        answer_json(res, 200, outbox_json(a->outbox));
+    else if (strcmp(rdg_http_method(req), "PUT") == 0 && file_path(path, kind, name))
+        put_file(a, req, res, kind, name);
     else if (strcmp(path, "/v1/health") == 0 && get)
         get_health(a, res);
     else if (strcmp(path, "/metrics") == 0 && get)
         get_metrics(a, res);
     else
-        answer_error(
-            res, rdg_fail(RDG_E_NOT_FOUND,
-                          "no %s %.80s here: POST /v1/readings, GET /v1/intake, /v1/health and /metrics are",
-                          rdg_http_method(req), path));
+        answer_error(res,
+                     rdg_fail(RDG_E_NOT_FOUND,
+                              "no %s %.80s here: POST /v1/readings, PUT /v1/files/KIND/NAME, GET /v1/intake, "
+                              "/v1/files, /v1/health and /metrics are",
+                              rdg_http_method(req), path));
 }
 
 bool local_api_message(void *agent, const char *topic, rdg_bytes_t payload) {

@@ -77,17 +77,21 @@ static json_t *chains_json(rdg_agent_t *a) {
 
 static void send(rdg_agent_t *a) {
     intake_stats_t s;
+    outbox_stats_t files;
     rdg_buf_t text;
     if (!link_connected(a->link)) return;
     intake_stats(a->intake, &s);
+    outbox_stats(a->outbox, &files);
     uint64_t uptime = rdg_mono_ms(rdg_clock_system()) - a->started_ms;
-    json_t *o = json_pack("{s:I, s:{s:s, s:I, s:I}, s:o, s:o, s:{s:I, s:I, s:I, s:I, s:f, s:f}}", "time_ms",
-                          (json_int_t)rdg_wall_ms(rdg_clock_system()), "agent", "version", RIDGE_VERSION,
-                          "uptime_ms", (json_int_t)uptime, "rss_kib", (json_int_t)agent_rss_kib(), "chains",
-                          chains_json(a), "certificates", certificates_status(a->certificates), "intake",
-                          "queued", (json_int_t)s.queued, "queued_bytes", (json_int_t)s.queued_bytes,
-                          "confirmed", (json_int_t)s.confirmed, "refused", (json_int_t)s.refused, "p50_ms",
-                          s.p50_ms, "p99_ms", s.p99_ms);
+    json_t *o = json_pack(
+        "{s:I, s:{s:s, s:I, s:I}, s:o, s:o, s:{s:I, s:I, s:I, s:I, s:f, s:f}, s:{s:I, s:I, s:I, s:I}}",
+        "time_ms", (json_int_t)rdg_wall_ms(rdg_clock_system()), "agent", "version", RIDGE_VERSION,
+        "uptime_ms", (json_int_t)uptime, "rss_kib", (json_int_t)agent_rss_kib(), "chains", chains_json(a),
+        "certificates", certificates_status(a->certificates), "intake", "queued", (json_int_t)s.queued,
+        "queued_bytes", (json_int_t)s.queued_bytes, "confirmed", (json_int_t)s.confirmed, "refused",
+        (json_int_t)s.refused, "p50_ms", s.p50_ms, "p99_ms", s.p99_ms, "outbox", "queued",
+        (json_int_t)files.queued, "bytes", (json_int_t)files.bytes, "failed", (json_int_t)files.failed,
+        "sent", (json_int_t)files.sent);
     rdg_buf_init(&text, 512u << 10);
     if (o && rdg_json_dump(o, &text) == RDG_OK) (void)link_publish(a->link, "telemetry", rdg_buf_view(&text));
     rdg_buf_fini(&text);

@@ -24,7 +24,7 @@
 #define BACKOFF_LAST_MS 5000
 #define LASTED_MS 5000
 
-static const char *const names[UPLINK_SERVICES] = {"enrol", "mqtt", "images"};
+static const char *const names[UPLINK_SERVICES] = {"enrol", "mqtt", "images", "collect"};
 
 /* A local connection on its way: waiting for the link, then for the cloud's answer. */
 typedef struct visitor {

@@ -19,7 +19,13 @@
 #define UPLINK_WAIT_MS 30000
 #define UPLINK_WAITING_MAX 32
 
-typedef enum uplink_service { UPLINK_ENROL, UPLINK_MQTT, UPLINK_IMAGES, UPLINK_SERVICES } uplink_service_t;
+typedef enum uplink_service {
+    UPLINK_ENROL,
+    UPLINK_MQTT,
+    UPLINK_IMAGES,
+    UPLINK_COLLECT,
+    UPLINK_SERVICES
+} uplink_service_t;
 
 typedef struct uplink uplink_t;
 
