@@ -1,0 +1,47 @@
+#include "cli.h"
+#include "ridge/base/config.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+static rdg_err_t list(cli_t *cli) {
+    const char *device = cli_flag(cli, "device", NULL), *kind = cli_flag(cli, "kind", NULL);
+    uint64_t after;
+    json_t *answer = NULL;
+    if (device) RDG_TRY(cli_component("device", device));
+    if (kind) RDG_TRY(cli_component("kind of file", kind));
+    RDG_TRY(cli_number(cli, "after", 0, &after));
+    RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/files?limit=1000&after=%" PRIu64 "%s%s%s%s", after,
+                     device ? "&device=" : "", device ? device : "", kind ? "&kind=" : "", kind ? kind : ""));
+    if (cli->json)
+        out_json(answer);
+    else
+        out_table(json_object_get(answer, "files"),
+                  COLUMNS("NUMBER=number", "DEVICE=device", "KIND=kind", "NAME=name", "BYTES=size",
+                          "STORED=stored_ms", "SM3=sm3"));
+    json_decref(answer);
+    return RDG_OK;
+}
+
+static rdg_err_t rm(cli_t *cli) {
+    uint64_t number;
+    RDG_TRY(rdg_fail_in(rdg_parse_u64(cli->args[0], &number), "the number of a file"));
+    RDG_TRY(cli_call(cli, "DELETE", NULL, NULL, "/files/%" PRIu64, number));
+    if (!cli->json) printf("file %" PRIu64 " is removed\n", number);
+    return RDG_OK;
+}
+
+const command_t file_commands[] = {
+    {"file",
+     "list",
+     "",
+     "files that devices have uploaded",
+     0,
+     0,
+     list,
+     {{"device", "DEVICE", "of this device only"},
+      {"kind", "KIND", "of this kind only"},
+      {"after", "NUMBER", "only later ones"},
+      {0}}},
+    {"file", "rm", "NUMBER", "remove an uploaded file", 1, 1, rm, {{0}}},
+    {0},
+};
