@@ -161,7 +161,7 @@ static rdg_err_t bind_intake(cli_t *cli) {
 
 #define CODE_FLAGS                                                                                           \
     {"artifact", "FILE", "JSON with abi and bytecode, as contracts/artifacts/Metering.json"},                \
-        {"source", "FILE.sol", "Solidity, compiled by the solc or solcjs that is installed"},                \
+        {"source", "FILE.sol", "Solidity, compiled as `ridge contract build` does"},                         \
         {"contract", "NAME", "which contract of the source"}, {"abi", "FILE", "the ABI that solc wrote"},    \
         {"bytecode", "FILE", "the bytecode in hexadecimal"}, {                                               \
         "idempotency-key", "KEY", "the same key gives the same transaction and answer"                       \

@@ -12,7 +12,7 @@ BIN = os.environ.get("RIDGE_BIN", os.path.join(ROOT, "build", "dev", "bin"))
 
 from cases import case, check, equal, main  # noqa: E402
 
-FAILED, NOT_FOUND, CONFLICT = 1, 3, 6
+FAILED, NOT_FOUND, UNREACHABLE, CONFLICT = 1, 3, 5, 6
 scratch = tempfile.mkdtemp(prefix="ridge-contract-dev-")
 projects = os.path.join(scratch, "projects")  # their compiler is in the folder above them, as in a repository of several
 lonely = tempfile.mkdtemp(prefix="ridge-contract-lonely-")
@@ -153,6 +153,52 @@ def what_is_missing_is_named_with_the_remedy():
     equal(ridge("contract", "new", alone)[0], 0, "a project without a compiler")
     status, _, said = ridge("contract", "build", alone, PATH="/nonexistent")
     check(status == FAILED and "npm install --save-dev solc" in said, said)
+
+
+def source(path, *args, **environment):
+    """What is said of a file that is to be deployed: it is compiled before anybody is asked."""
+    return ridge("contract", "deploy", "none", "none", "--source", path, *args, RIDGE_URL="http://127.0.0.1:1", RIDGE_TOKEN="none", **environment)
+
+
+TWO = """pragma solidity ^0.8.20;
+import "../lib/Shared.sol";
+import "@shapes/Shape.sol";
+contract First is Shape { function f() external pure returns (uint256) { return Shared.one(); } }
+contract Second { }
+interface Third { }
+"""
+
+
+@case
+def one_file_is_compiled_as_its_project_would():
+    path = project("source")
+    os.makedirs(os.path.join(path, "lib"))
+    os.makedirs(os.path.join(path, "node_modules", "@shapes"))
+    write(path, "lib/Shared.sol", "pragma solidity ^0.8.20;\nlibrary Shared { function one() internal pure returns (uint256) { return 1; } }\n")
+    write(path, "node_modules/@shapes/Shape.sol", "pragma solidity ^0.8.20;\nabstract contract Shape { }\n")
+    write(path, "contracts/Two.sol", TWO)
+    file = os.path.join(path, "contracts", "Two.sol")
+    status, _, said = source(file)
+    check(status == FAILED and "has 2 contracts (First, Second): choose one with --contract NAME" in said, said)
+    status, _, said = source(file, "--contract", "Fourth")
+    check(status == NOT_FOUND and "has no contract 'Fourth': it has First, Second" in said, said)
+    status, _, said = source(file, "--contract", "First")
+    check(status == UNREACHABLE and "127.0.0.1:1" in said, f"compiled, then the cloud is asked: {said}")
+    status, _, said = source(os.path.join(path, "contracts", "None.sol"))
+    check(status == NOT_FOUND and "None.sol: there is no such file" in said, said)
+
+
+@case
+def the_compiler_may_be_a_program_on_the_path_and_is_named_when_it_is_nowhere():
+    file = os.path.join(lonely, "Alone.sol")
+    write(lonely, "Alone.sol", "pragma solidity ^0.8.20;\ncontract Alone { }\n")
+    status, _, said = source(file, PATH="/nonexistent")
+    check(status == FAILED and "neither node_modules/solc" in said and "npm install --save-dev solc" in said, said)
+    programs = os.path.join(ROOT, "contracts", "node_modules", ".bin")  # as `npm install -g solc` leaves solcjs
+    status, _, said = source(file, PATH=programs + os.pathsep + os.environ["PATH"])
+    check(status == UNREACHABLE, f"with solcjs on the path: {said}")
+    status, _, said = source(file, PATH=programs)
+    check(status == FAILED and "needs the program node" in said, said)
 
 
 def clean():

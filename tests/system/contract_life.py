@@ -2,14 +2,15 @@
 
 import json
 import os
-import subprocess
+import shutil
 import sys
+import tempfile
 import uuid
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from cases import case, check, equal, main  # noqa: E402
-from support import ROOT, cluster, create  # noqa: E402
+from support import ROOT, cluster, create, npm_packages  # noqa: E402
 
 
 def artifact(name):
@@ -104,22 +105,23 @@ def one_key_is_one_transaction_also_after_a_crash(lab):
 
 
 @case
-def a_source_is_compiled_or_the_missing_compiler_named():
-    with cluster(("dev-1",)) as lab:
+def a_source_deploys_what_a_build_writes():
+    modules = npm_packages(os.path.join(ROOT, "contracts"), "solc")
+    with cluster(("dev-1",)) as lab, tempfile.TemporaryDirectory(prefix="ridge-contract-source-") as project:
         create(lab, "life", ["dev-1"])
-        source = os.path.join(ROOT, "contracts", "Notes.sol")
-        environment = dict(os.environ, RIDGE_HOME=lab.cloud.dir, PATH="/nonexistent")
-        command = [lab.binary("ridge"), "contract", "deploy", "life", "notes", "--source", source, "--json"]
-        result = subprocess.run(command, env=environment, capture_output=True, check=False)
-        check(b"no Solidity compiler is installed" in result.stderr, f"without a compiler: {result.stderr!r}")
-        compiler = os.path.join(ROOT, "contracts", "node_modules", ".bin")
-        if not os.path.exists(os.path.join(compiler, "solcjs")):
-            print("     solcjs is not installed: the compiled half is left out")
-            return
-        environment["PATH"] = compiler + os.pathsep + os.environ["PATH"]
-        result = subprocess.run(command, env=environment, capture_output=True, check=False)
-        equal(result.returncode, 0, f"exit status; {result.stderr!r}")
-        equal(json.loads(result.stdout)["version"], 1, "version")
+        os.symlink(modules, os.path.join(project, "node_modules"))
+        source = os.path.join(project, "contracts", "NotesNext.sol")
+        os.mkdir(os.path.dirname(source))
+        shutil.copy(os.path.join(ROOT, "contracts", "NotesNext.sol"), source)
+        built = {row["name"]: row for row in lab.cli("contract", "build", project)["contracts"]}
+        deployed = lab.cli("contract", "deploy", "life", "notes", "--source", source, "--contract", "NotesNext")
+        with open(os.path.join(project, built["NotesNext"]["artifact"]), encoding="utf-8") as file:
+            artefact = json.load(file)
+        code = lab.rpc(lab.rpc_urls("life")["dev-1"], "eth_getCode", [deployed["address"], "latest"])
+        equal(code, artefact["deployedBytecode"], "code on the chain")
+        send(lab, "add", "7")
+        equal(call(lab, "sum"), "7", "what the deployed contract says")
+        equal(lab.cli("contract", "upgrade", "life", "notes", "--source", source, "--contract", "NotesNext")["version"], 2, "version")
 
 
 if __name__ == "__main__":

@@ -4,25 +4,14 @@ The node that the cloud created is started again with a key of its own (--rpc-ke
 send transactions. Skipped by name without node and npm."""
 
 import os
-import shutil
 import subprocess
 import sys
 
-from cases import Skip, case, check, main
-from support import ROOT, labs
+from cases import case, check, main
+from support import ROOT, labs, npm_packages
 
 FOLDER = os.path.join(ROOT, "tests", "ethereum")
 _chain = {}
-
-
-def tools():
-    for program in ("node", "npm"):
-        if not shutil.which(program):
-            raise Skip(f"{program} is not installed (Debian: nodejs, npm)")
-    if not os.path.isdir(os.path.join(FOLDER, "node_modules", "ethers")):
-        command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
-        if subprocess.run(command, cwd=FOLDER, stdout=sys.stderr, check=False).returncode != 0:
-            raise Skip("npm ci failed, so the tools are not there")
 
 
 def start_chain():
@@ -57,7 +46,7 @@ def start_chain():
 
 
 def run(script):
-    tools()
+    npm_packages(FOLDER, "ethers")
     url = start_chain()
     command = ["node", os.path.join(FOLDER, script), url, url.replace("http://", "ws://", 1)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False)

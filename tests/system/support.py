@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ os.environ.setdefault("RIDGE_BIN", os.path.join(ROOT, "build", "dev", "bin"))
 
 import lab as labs  # noqa: E402
 import readings  # noqa: E402
-from cases import check, equal  # noqa: E402
+from cases import Skip, check, equal  # noqa: E402
 
 ARTIFACT = os.path.join(ROOT, "contracts", "artifacts", "Metering.json")
 NAMES = ["dev-1", "dev-2", "dev-3", "dev-4"]
@@ -49,6 +50,19 @@ def cluster(names=tuple(NAMES), cloud=(), agent=(), broker=None):
         if broker:
             broker.stop()
         lab.stop()
+
+
+def npm_packages(folder, package):
+    """The node_modules of a folder with a package-lock.json, fetched if need be; skips without npm or a network."""
+    for program in ("node", "npm"):
+        if not shutil.which(program):
+            raise Skip(f"{program} is not installed (Debian: nodejs, npm)")
+    modules = os.path.join(folder, "node_modules")
+    if not os.path.isdir(os.path.join(modules, *package.split("/"))):
+        command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+        if subprocess.run(command, cwd=folder, stdout=sys.stderr, check=False).returncode != 0:
+            raise Skip(f"npm ci failed in {os.path.relpath(folder, ROOT)}, so {package} is not there")
+    return modules
 
 
 def print_logs(lab):
