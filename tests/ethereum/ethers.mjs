@@ -2,7 +2,7 @@
 import { ContractFactory, Interface, JsonRpcProvider, WebSocketProvider, isError } from "ethers";
 import { compile, equal, fails, httpUrl, run, test, waiting, wsUrl } from "./kit.mjs";
 
-const { abi, bytecode } = compile();
+const { abi, bytecode } = compile("Probe.sol").Probe;
 const closing = [];
 
 for (const [way, open] of [

@@ -1,28 +1,28 @@
-// What the scripts share: the compiled contract, and checks that end the script with what was expected.
+// What the scripts share: compiled contracts, and checks that end the script with what was expected.
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import solc from "solc";
 
 export const [httpUrl, wsUrl, other] = process.argv.slice(2);
 
-export function compile() {
-  const source = readFileSync(new URL("Probe.sol", import.meta.url), "utf8");
-  const out = JSON.parse(
-    solc.compile(
-      JSON.stringify({
-        language: "Solidity",
-        sources: { "Probe.sol": { content: source } },
-        settings: {
-          evmVersion: "cancun",
-          optimizer: { enabled: true },
-          outputSelection: { "*": { "*": ["abi", "evm.bytecode.object"] } },
-        },
-      }),
-    ),
-  );
+// {ContractName: {abi, bytecode}} of a source of this folder, under Cancun's rules; imports are npm packages.
+export function compile(file) {
+  const here = createRequire(import.meta.url);
+  const read = (at) => ({ contents: readFileSync(at, "utf8") });
+  const input = {
+    language: "Solidity",
+    sources: { [file]: { content: read(new URL(file, import.meta.url)).contents } },
+    settings: {
+      evmVersion: "cancun",
+      optimizer: { enabled: true },
+      outputSelection: { [file]: { "*": ["abi", "evm.bytecode.object"] } },
+    },
+  };
+  const out = JSON.parse(solc.compile(JSON.stringify(input), { import: (name) => read(here.resolve(name)) }));
   const errors = (out.errors ?? []).filter((e) => e.severity === "error");
   if (errors.length) throw new Error(errors[0].formattedMessage);
-  const { abi, evm } = out.contracts["Probe.sol"].Probe;
-  return { abi, bytecode: `0x${evm.bytecode.object}` };
+  const made = Object.entries(out.contracts[file]);
+  return Object.fromEntries(made.map(([name, { abi, evm }]) => [name, { abi, bytecode: `0x${evm.bytecode.object}` }]));
 }
 
 export function equal(got, want, what) {

@@ -2,7 +2,7 @@
 import { createPublicClient, createWalletClient, defineChain, http, webSocket } from "viem";
 import { compile, equal, fails, httpUrl, run, test, waiting, wsUrl } from "./kit.mjs";
 
-const { abi, bytecode } = compile();
+const { abi, bytecode } = compile("Probe.sol").Probe;
 const id = Number(
   (
     await (

@@ -2,7 +2,7 @@
 import { Web3 } from "web3";
 import { compile, equal, fails, httpUrl, run, test, waiting, wsUrl } from "./kit.mjs";
 
-const { abi, bytecode } = compile();
+const { abi, bytecode } = compile("Probe.sol").Probe;
 const open = [];
 
 for (const [way, url] of [
