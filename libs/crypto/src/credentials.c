@@ -63,10 +63,10 @@ rdg_err_t rdg_credentials_check(const rdg_credentials_t *c) {
     return rdg_crl_verify(c->crl, c->chain_count ? c->chain[0] : c->roots[0]);
 }
 
-rdg_err_t rdg_credentials_accept(const rdg_credentials_t *c, const rdg_cert_t *peer_sign_cert) {
+rdg_err_t rdg_credentials_accept(const rdg_credentials_t *c, const rdg_cert_t *peer_cert) {
     char serial[RDG_CERT_SERIAL_MAX];
-    if (!c->crl || !rdg_crl_contains(c->crl, peer_sign_cert)) return RDG_OK;
-    rdg_cert_serial(peer_sign_cert, serial);
+    if (!c->crl || !rdg_crl_contains(c->crl, peer_cert)) return RDG_OK;
+    rdg_cert_serial(peer_cert, serial);
     return rdg_fail(RDG_E_FORBIDDEN, "certificate %s is revoked (list %llu)", serial,
                     (unsigned long long)rdg_crl_number(c->crl));
 }

@@ -1,7 +1,8 @@
 #include "ridge/net/tlcp_credentials.h"
 
-static rdg_err_t accept_peer(void *ctx, const rdg_cert_t *peer) {
-    return rdg_credentials_accept(ctx, peer);
+static rdg_err_t accept_peer(void *ctx, const rdg_cert_t *peer_sign, const rdg_cert_t *peer_enc) {
+    RDG_TRY(rdg_credentials_accept(ctx, peer_sign));
+    return peer_enc ? rdg_credentials_accept(ctx, peer_enc) : RDG_OK;
 }
 
 static void free_ctx(void *ctx) {

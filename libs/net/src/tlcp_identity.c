@@ -77,11 +77,11 @@ rdg_err_t rdg_tlcp_identity_pinned(const rdg_hash_t *root, rdg_tlcp_identity_t *
     return RDG_OK;
 }
 
-static rdg_err_t accept_both(void *ctx, const rdg_cert_t *peer_sign) {
+static rdg_err_t accept_both(void *ctx, const rdg_cert_t *peer_sign, const rdg_cert_t *peer_enc) {
     const rdg_tlcp_identity_t *i = ctx;
     const rdg_tlcp_config_t *base = &i->base->config;
-    if (base->accept_peer) RDG_TRY(base->accept_peer(base->accept_ctx, peer_sign));
-    return i->rule.accept ? i->rule.accept(i->rule.ctx, peer_sign) : RDG_OK;
+    if (base->accept_peer) RDG_TRY(base->accept_peer(base->accept_ctx, peer_sign, peer_enc));
+    return i->rule.accept ? i->rule.accept(i->rule.ctx, peer_sign, peer_enc) : RDG_OK;
 }
 
 rdg_err_t rdg_tlcp_identity_with_rule(rdg_tlcp_identity_t *base, const rdg_tlcp_rule_t *rule,
@@ -101,9 +101,10 @@ rdg_err_t rdg_tlcp_identity_with_rule(rdg_tlcp_identity_t *base, const rdg_tlcp_
     return RDG_OK;
 }
 
-rdg_err_t rdg_tlcp_identity_accept(const rdg_tlcp_identity_t *identity, const rdg_cert_t *peer_sign) {
+rdg_err_t rdg_tlcp_identity_accept(const rdg_tlcp_identity_t *identity, const rdg_cert_t *peer_sign,
+                                   const rdg_cert_t *peer_enc) {
     const rdg_tlcp_config_t *c = &identity->config;
-    return c->accept_peer ? c->accept_peer(c->accept_ctx, peer_sign) : RDG_OK;
+    return c->accept_peer ? c->accept_peer(c->accept_ctx, peer_sign, peer_enc) : RDG_OK;
 }
 
 size_t rdg_tlcp_identity_sessions(const rdg_tlcp_identity_t *identity) {

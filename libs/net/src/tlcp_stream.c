@@ -435,6 +435,11 @@ const rdg_cert_t *rdg_tlcp_stream_peer(const rdg_stream_t *s) {
     return rdg_tlcp_peer(tlcp_of(s)->engine);
 }
 
+const rdg_cert_t *rdg_tlcp_stream_peer_enc(const rdg_stream_t *s) {
+    RDG_ASSERT(s->vtable == &tlcp_vtable);
+    return rdg_tlcp_peer_enc(tlcp_of(s)->engine);
+}
+
 bool rdg_tlcp_stream_resumed(const rdg_stream_t *s) {
     RDG_ASSERT(s->vtable == &tlcp_vtable);
     return rdg_tlcp_resumed(tlcp_of(s)->engine);

@@ -18,8 +18,9 @@ TEST(an_identity_of_a_directory_refuses_who_is_revoked) {
     rdg_test_ca_write(&ca, rdg_test_dir(), "node", "dev-1.main");
     rdg_credentials_t *good = rdg_test_ca_credentials(&ca, "good", NULL);
     rdg_credentials_t *bad = rdg_test_ca_credentials(&ca, "bad", NULL);
-    const rdg_cert_t *revoked[] = {bad->sign_cert};
-    rdg_crl_t *crl = rdg_test_ca_crl(&ca, 1, revoked, 1);
+    rdg_credentials_t *half = rdg_test_ca_credentials(&ca, "half", NULL);
+    const rdg_cert_t *revoked[] = {bad->sign_cert, half->enc_cert};
+    rdg_crl_t *crl = rdg_test_ca_crl(&ca, 1, revoked, 2);
     rdg_buf_init(&pem, RDG_CRL_PEM_MAX);
     CHECK_OK(rdg_crl_to_pem(crl, &pem));
     CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), "ca.crl"));
@@ -29,11 +30,13 @@ TEST(an_identity_of_a_directory_refuses_who_is_revoked) {
     CHECK(rdg_cert_has_name(config->sign_cert, "dev-1.main"));
     CHECK_EQ(config->chain_count, 1);
     CHECK_EQ(config->root_count, 1);
-    CHECK_OK(config->accept_peer(config->accept_ctx, good->sign_cert));
-    CHECK_ERR(config->accept_peer(config->accept_ctx, bad->sign_cert), RDG_E_FORBIDDEN);
+    CHECK_OK(config->accept_peer(config->accept_ctx, good->sign_cert, good->enc_cert));
+    CHECK_OK(config->accept_peer(config->accept_ctx, good->sign_cert, NULL));
+    CHECK_ERR(config->accept_peer(config->accept_ctx, bad->sign_cert, bad->enc_cert), RDG_E_FORBIDDEN);
+    CHECK_ERR(config->accept_peer(config->accept_ctx, half->sign_cert, half->enc_cert), RDG_E_FORBIDDEN);
     rdg_tlcp_identity_unref(identity);
     rdg_buf_fini(&pem);
     rdg_crl_free(crl);
-    rdg_credentials_free(good), rdg_credentials_free(bad);
+    rdg_credentials_free(good), rdg_credentials_free(bad), rdg_credentials_free(half);
     rdg_test_ca_fini(&ca);
 }

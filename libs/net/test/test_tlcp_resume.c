@@ -128,9 +128,9 @@ TEST(tlcp_links_resume_and_still_know_their_peers) {
     pair_free(&p);
 }
 
-static rdg_err_t ask(void *ctx, const rdg_cert_t *peer) {
+static rdg_err_t ask(void *ctx, const rdg_cert_t *peer, const rdg_cert_t *enc) {
     int *asked = ctx;
-    CHECK(peer != NULL);
+    CHECK(peer != NULL && enc != NULL);
     return *asked += 1, *asked < 100 ? RDG_OK : rdg_fail(RDG_E_FORBIDDEN, "this certificate is revoked");
 }
 

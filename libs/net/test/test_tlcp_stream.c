@@ -173,8 +173,8 @@ TEST(tlcp_stream_refuses_a_server_of_another_name) {
     both_free(&b);
 }
 
-static rdg_err_t nobody(void *ctx, const rdg_cert_t *peer) {
-    (void)peer;
+static rdg_err_t nobody(void *ctx, const rdg_cert_t *peer, const rdg_cert_t *enc) {
+    (void)peer, (void)enc;
     ++*(int *)ctx;
     return rdg_fail(RDG_E_FORBIDDEN, "this certificate is revoked");
 }

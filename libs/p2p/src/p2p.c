@@ -55,7 +55,8 @@ typedef struct allowed {
     rdg_sm2_public_t keys[];
 } allowed_t;
 
-static rdg_err_t accept_key(void *ctx, const rdg_cert_t *peer_sign) {
+static rdg_err_t accept_key(void *ctx, const rdg_cert_t *peer_sign, const rdg_cert_t *peer_enc) {
+    (void)peer_enc;
     const allowed_t *a = ctx;
     const rdg_sm2_public_t *key = rdg_cert_public(peer_sign);
     for (size_t i = 0; i < a->count; ++i)
@@ -219,7 +220,8 @@ rdg_err_t rdg_p2p_set_identity(rdg_p2p_t *p, rdg_tlcp_identity_t *identity) {
     RDG_LIST_EACH_SAFE(it, &p->links) {
         link_t *l = RDG_LIST_ENTRY(it, link_t, node);
         if (l->state == LINK_SECURING) continue;
-        err = rdg_tlcp_identity_accept(p->identity, rdg_tlcp_stream_peer(l->stream));
+        err = rdg_tlcp_identity_accept(p->identity, rdg_tlcp_stream_peer(l->stream),
+                                       rdg_tlcp_stream_peer_enc(l->stream));
         if (err != RDG_OK) link_fail(l, err);
     }
     return RDG_OK;

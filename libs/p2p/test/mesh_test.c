@@ -262,8 +262,9 @@ TEST(a_mesh_that_stops_while_it_dials_is_gone_at_once) {
     world_fini(&w);
 }
 
-static rdg_err_t not_on_list(void *ctx, const rdg_cert_t *peer) {
-    return rdg_crl_contains(ctx, peer) ? rdg_fail(RDG_E_FORBIDDEN, "revoked") : RDG_OK;
+static rdg_err_t not_on_list(void *ctx, const rdg_cert_t *peer, const rdg_cert_t *enc) {
+    bool listed = rdg_crl_contains(ctx, peer) || (enc && rdg_crl_contains(ctx, enc));
+    return listed ? rdg_fail(RDG_E_FORBIDDEN, "revoked") : RDG_OK;
 }
 static void free_list(void *ctx) {
     rdg_crl_free(ctx);
@@ -285,13 +286,14 @@ static uint64_t refused_by_two(const world_t *w) {
     return rdg_p2p_refused(w->members[0].p2p) + rdg_p2p_refused(w->members[1].p2p);
 }
 
-/* The list reaches two nodes while all are linked: the third, whose certificate it holds, loses its links and gets
- * none again. */
-TEST(a_revoked_peer_loses_its_links_and_gets_none_again) {
+/* The list reaches two nodes while all are linked: the third, one of whose certificates it holds, loses its links and
+ * gets none again. */
+static void third_is_revoked(bool by_sign_cert) {
     world_t w;
     world_init(&w);
     start_all(&w);
-    const rdg_cert_t *third = rdg_tlcp_identity_config(w.identities[2])->sign_cert;
+    const rdg_tlcp_config_t *of_third = rdg_tlcp_identity_config(w.identities[2]);
+    const rdg_cert_t *third = by_sign_cert ? of_third->sign_cert : of_third->enc_cert;
     for (size_t i = 0; i < 2; ++i) {
         rdg_sm2_public_t other;
         rdg_tlcp_identity_t *wrong = identity_of(&w, &other, NULL);
@@ -310,6 +312,14 @@ TEST(a_revoked_peer_loses_its_links_and_gets_none_again) {
     CHECK(third_is_out(&w));
     CHECK_EQ(rdg_p2p_resumed(w.members[2].p2p), 0);
     world_fini(&w);
+}
+
+TEST(a_revoked_peer_loses_its_links_and_gets_none_again) {
+    third_is_revoked(true);
+}
+
+TEST(a_peer_whose_encryption_certificate_is_revoked_loses_its_links_too) {
+    third_is_revoked(false);
 }
 
 static void idle_data(void *ctx, rdg_stream_t *s, rdg_bytes_t bytes) {

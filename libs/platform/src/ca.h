@@ -76,8 +76,8 @@ rdg_err_t ca_revoke_device(ca_t *ca, const char *device, rdg_crl_reason_t reason
 rdg_err_t ca_end_node(ca_t *ca, const char *device, const char *chain);
 /* Objects without PEM, newest first; device, state: NULL for all. */
 rdg_err_t ca_list(ca_t *ca, const char *device, const char *state, uint64_t limit, json_t **out);
-/* Whether a sign certificate that verified is the valid one of a device (not of a node); its name. */
-rdg_err_t ca_accept_device(ca_t *ca, const rdg_cert_t *cert, char device[65]);
+/* Whether certificates that verified are valid ones of one device (not of a node); its name. enc may be NULL. */
+rdg_err_t ca_accept_device(ca_t *ca, const rdg_cert_t *sign, const rdg_cert_t *enc, char device[65]);
 
 /* The key of the newest sign certificate of a holder; NOT_FOUND: it has none that is valid. */
 rdg_err_t ca_key_of(ca_t *ca, const char *device, const char *chain, rdg_sm2_public_t *out);

@@ -62,7 +62,10 @@ static rdg_err_t revoke(void *ctx, const rdg_service_call_t *call, rdg_service_a
     if (call->body) RDG_TRY(rdg_json_opt_str(call->body, "reason", &name));
     RDG_TRY(rdg_crl_reason_parse(name, &reason));
     RDG_TRY(ca_revoke(p->ca, rdg_service_arg(call, "serial"), reason, &r));
-    if (r.current && !r.chain[0]) identity_revoked(p, r.device);
+    if (r.current && !r.chain[0])
+        identity_revoked(p, r.device);
+    else if (!r.chain[0])
+        identity_ask_again(p, r.device);
     platform_kick(p); /* the list goes out at once */
     return rdg_service_reply(answer, 200,
                              json_pack("{s:s, s:s, s:s, s:s, s:b}", "serial", rdg_service_arg(call, "serial"),

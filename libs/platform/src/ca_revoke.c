@@ -151,7 +151,8 @@ rdg_err_t ca_list(ca_t *ca, const char *device, const char *state, uint64_t limi
     return err;
 }
 
-rdg_err_t ca_accept_device(ca_t *ca, const rdg_cert_t *cert, char device[65]) {
+/* Issued to a device (not to a node of it) for this use, and not revoked. */
+static rdg_err_t accept_one(ca_t *ca, const rdg_cert_t *cert, const char *use, char device[65]) {
     char serial[RDG_CERT_SERIAL_MAX], name[RDG_CERT_NAME_MAX];
     found_t f = {0};
     rdg_cert_serial(cert, serial);
@@ -163,11 +164,21 @@ rdg_err_t ca_accept_device(ca_t *ca, const rdg_cert_t *cert, char device[65]) {
         return rdg_fail(RDG_E_UNAUTHENTICATED, "certificate %s of '%s' was not issued by this cloud", serial,
                         name);
     if (!f.valid) return rdg_fail(RDG_E_FORBIDDEN, "certificate %s of '%s' is revoked", serial, name);
-    if (f.chain[0] || strcmp(f.use, "sign") != 0 || strcmp(f.device, CA_CLOUD) == 0)
-        return rdg_fail(RDG_E_UNAUTHENTICATED, "certificate %s of '%s' is no device's sign certificate",
-                        serial, name);
-    if (device) snprintf(device, 65, "%s", f.device);
+    if (f.chain[0] || strcmp(f.use, use) != 0 || strcmp(f.device, CA_CLOUD) == 0)
+        return rdg_fail(RDG_E_UNAUTHENTICATED, "certificate %s of '%s' is no device's %s certificate", serial,
+                        name, use);
+    snprintf(device, 65, "%s", f.device);
     return RDG_OK;
+}
+
+rdg_err_t ca_accept_device(ca_t *ca, const rdg_cert_t *sign, const rdg_cert_t *enc, char device[65]) {
+    char other[65];
+    RDG_TRY(accept_one(ca, sign, "sign", device));
+    if (!enc) return RDG_OK;
+    RDG_TRY(accept_one(ca, enc, "encrypt", other));
+    if (strcmp(device, other) == 0) return RDG_OK;
+    return rdg_fail(RDG_E_UNAUTHENTICATED,
+                    "the sign certificate is of '%s', the encryption certificate of '%s'", device, other);
 }
 
 static rdg_err_t key_row(void *ctx, const rdg_sql_row_t *r) {

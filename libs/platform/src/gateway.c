@@ -30,7 +30,7 @@ typedef struct guest {
     guest_state_t state;
     bool leaving;
     uint64_t since_ms;
-    rdg_cert_t *certificate; /* of a device */
+    rdg_cert_t *sign_cert, *enc_cert; /* of a device */
     char device[65], from[64];
 } guest_t;
 
@@ -78,7 +78,8 @@ static void guest_free(guest_t *guest) {
         --g->strangers;
     count(g);
     rdg_list_remove(&guest->node);
-    rdg_cert_free(guest->certificate);
+    rdg_cert_free(guest->sign_cert);
+    rdg_cert_free(guest->enc_cert);
     rdg_free(guest);
 }
 
@@ -183,12 +184,19 @@ static void replace_older(guest_t *guest) {
     }
 }
 
-static rdg_err_t recognise(guest_t *guest, const rdg_cert_t *cert, bool resumed) {
+static rdg_cert_t *share(const rdg_cert_t *cert) {
+    return cert ? rdg_cert_ref((rdg_cert_t *)(uintptr_t)cert) : NULL;
+}
+
+static rdg_err_t recognise(guest_t *guest, const rdg_stream_t *s) {
     rdg_gateway_t *g = guest->gateway;
     guest->state = STRANGER;
-    if (!cert) return RDG_OK;
-    RDG_TRY(rdg_platform_accept_peer(g->platform, cert, guest->device));
-    guest->certificate = rdg_cert_ref((rdg_cert_t *)(uintptr_t)cert);
+    const rdg_cert_t *sign = rdg_tlcp_stream_peer(s), *enc = rdg_tlcp_stream_peer_enc(s);
+    bool resumed = rdg_tlcp_stream_resumed(s);
+    if (!sign) return RDG_OK;
+    RDG_TRY(rdg_platform_accept_peer(g->platform, sign, enc, guest->device));
+    guest->sign_cert = share(sign);
+    guest->enc_cert = share(enc);
     guest->state = DEVICE;
     --g->strangers;
     ++g->devices;
@@ -205,7 +213,7 @@ static void on_secured(void *ctx, rdg_stream_t *s, rdg_err_t err) {
     guest_t *guest = ctx;
     rdg_gateway_t *g = guest->gateway;
     if (err == RDG_OK) {
-        err = recognise(guest, rdg_tlcp_stream_peer(s), rdg_tlcp_stream_resumed(s));
+        err = recognise(guest, s);
         rdg_tunnel_options_t o = {
             .loop = g->loop, .server = true, .open = on_open, .closed = on_tunnel_closed, .ctx = guest};
         if (err != RDG_OK)
@@ -279,7 +287,7 @@ static void send_away(void *arg) {
     RDG_LIST_EACH_SAFE(it, &g->guests) {
         guest_t *guest = RDG_LIST_ENTRY(it, guest_t, node);
         if (guest->state != DEVICE || guest->leaving) continue;
-        rdg_err_t err = rdg_platform_accept_peer(g->platform, guest->certificate, NULL);
+        rdg_err_t err = rdg_platform_accept_peer(g->platform, guest->sign_cert, guest->enc_cert, NULL);
         if (err == RDG_OK) continue;
         refused(g, guest->from, err);
         guest_leave(guest);

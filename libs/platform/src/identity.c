@@ -78,8 +78,8 @@ static rdg_err_t make(rdg_platform_t *p, const char *dir) {
 
 /* --- the identity -------------------------------------------------------------------------------------- */
 
-static rdg_err_t accept_peer(void *ctx, const rdg_cert_t *sign_cert) {
-    return rdg_platform_accept_peer(ctx, sign_cert, NULL);
+static rdg_err_t accept_peer(void *ctx, const rdg_cert_t *sign_cert, const rdg_cert_t *enc_cert) {
+    return rdg_platform_accept_peer(ctx, sign_cert, enc_cert, NULL);
 }
 
 static rdg_err_t build(rdg_platform_t *p, rdg_credentials_t *c) {
@@ -135,9 +135,10 @@ rdg_err_t rdg_platform_tlcp_identity(rdg_platform_t *p, rdg_tlcp_identity_t **ou
     return RDG_OK;
 }
 
-rdg_err_t rdg_platform_accept_peer(rdg_platform_t *p, const rdg_cert_t *sign_cert, char device[65]) {
+rdg_err_t rdg_platform_accept_peer(rdg_platform_t *p, const rdg_cert_t *sign_cert, const rdg_cert_t *enc_cert,
+                                   char device[65]) {
     char name[65];
-    RDG_TRY(ca_accept_device(p->ca, sign_cert, name));
+    RDG_TRY(ca_accept_device(p->ca, sign_cert, enc_cert, name));
     if (!devices_known(p, name))
         return rdg_fail(RDG_E_UNAUTHENTICATED, "device '%s' was removed: enrol it again", name);
     if (device) memcpy(device, name, sizeof name);
@@ -149,11 +150,15 @@ void rdg_platform_on_revoked(rdg_platform_t *p, void (*fn)(void *ctx, const char
     p->revoked_ctx = ctx;
 }
 
+void identity_ask_again(rdg_platform_t *p, const char *device) {
+    if (p->revoked) p->revoked(p->revoked_ctx, device);
+}
+
 void identity_revoked(rdg_platform_t *p, const char *device) {
     if (p->broker) (void)rdg_broker_remove_user(p->broker, device);
     /* A broker that cuts a user off itself does not publish the user's will. */
     devices_bar(p, device);
-    if (p->revoked) p->revoked(p->revoked_ctx, device);
+    identity_ask_again(p, device);
 }
 
 /* --- the DNS names of the options ------------------------------------------------------------------------ */

@@ -106,6 +106,8 @@ extern const size_t enrol_route_count, token_route_count;
 rdg_err_t identity_names(rdg_platform_t *p, const char *list);
 rdg_err_t identity_refresh(rdg_platform_t *p);
 void identity_revoked(rdg_platform_t *p, const char *device);
+void identity_ask_again(rdg_platform_t *p,
+                        const char *device); /* whether its links still rest on good certificates */
 
 /* ca_rest.c */
 extern const rdg_service_route_t ca_routes[];

@@ -162,7 +162,7 @@ TEST(platform_issues_under_an_external_ca_and_keeps_to_the_root_that_devices_tru
     CHECK_OK(rdg_cert_parse_pem(rdg_bytes_str(kit_text(f.certificates, "sign")), sign, 1, &count));
     const rdg_cert_t *others[] = {ca.issuing}, *roots[] = {ca.root};
     CHECK_OK(rdg_cert_verify(sign[0], RDG_CERT_SIGN, others, 1, roots, 1, now));
-    CHECK_OK(rdg_platform_accept_peer(k.platform, sign[0], NULL));
+    CHECK_OK(rdg_platform_accept_peer(k.platform, sign[0], NULL, NULL));
     CHECK(!rdg_file_exists(at("data/ca")));
     kit_close(&k);
     /* Another root would leave dev-1 outside: the start says so. */

@@ -179,7 +179,7 @@ TEST(ca_certifies_nodes_by_their_validator_keys) {
     CHECK_MEM(rdg_cert_public(sign)->b, pub.b, sizeof pub.b);
     CHECK(rdg_cert_has_name(sign, "dev-1.main"));
     /* It opens no link to the cloud, though the same cloud issued it. */
-    CHECK_ERR(rdg_platform_accept_peer(k.platform, sign, NULL), RDG_E_UNAUTHENTICATED);
+    CHECK_ERR(rdg_platform_accept_peer(k.platform, sign, NULL, NULL), RDG_E_UNAUTHENTICATED);
     json_decref(a), json_decref(b);
     CHECK_EQ(issue_node(&k, "dev-1", "main", validator, enc, "dev-1.other", NULL), 400);
     CHECK_EQ(issue_node(&k, "dev-1", "../x", validator, enc, "dev-1.../x", NULL), 400);
@@ -227,9 +227,13 @@ TEST(ca_revokes_a_device_and_tells_everybody) {
     fake_connect(&k, &witness);
     rdg_cert_t *sign = cert_of(f.certificates, "sign"), *enc = cert_of(f.certificates, "enc");
     rdg_cert_t *issuing = cert_of(f.certificates, "chain"), *fine = cert_of(witness.certificates, "sign");
-    CHECK_OK(rdg_platform_accept_peer(k.platform, sign, device));
+    CHECK_OK(rdg_platform_accept_peer(k.platform, sign, enc, device));
     CHECK_STR(device, "dev-1");
-    CHECK_ERR(rdg_platform_accept_peer(k.platform, enc, NULL), RDG_E_UNAUTHENTICATED);
+    rdg_cert_t *of_another = cert_of(witness.certificates, "enc");
+    CHECK_ERR(rdg_platform_accept_peer(k.platform, sign, of_another, NULL), RDG_E_UNAUTHENTICATED);
+    CHECK_ERR(rdg_platform_accept_peer(k.platform, sign, sign, NULL), RDG_E_UNAUTHENTICATED);
+    rdg_cert_free(of_another);
+    CHECK_ERR(rdg_platform_accept_peer(k.platform, enc, NULL, NULL), RDG_E_UNAUTHENTICATED);
     rdg_cert_serial(enc, serial);
     CHECK_EQ(revoke_cert(&k, serial, "{\"reason\":\"because\"}", &a), 400);
     CHECK(strstr(kit_error(a, "message"), "key-compromise"));
@@ -238,8 +242,8 @@ TEST(ca_revokes_a_device_and_tells_everybody) {
     CHECK_EQ(revoke_cert(&k, serial, "{\"reason\":\"key-compromise\"}", NULL), 200); /* the pair, by either */
     CHECK_EQ(revoke_cert(&k, serial, NULL, NULL), 409);
     CHECK_STR(told, "dev-1");
-    CHECK_ERR(rdg_platform_accept_peer(k.platform, sign, NULL), RDG_E_FORBIDDEN);
-    CHECK_OK(rdg_platform_accept_peer(k.platform, fine, NULL));
+    CHECK_ERR(rdg_platform_accept_peer(k.platform, sign, NULL, NULL), RDG_E_FORBIDDEN);
+    CHECK_OK(rdg_platform_accept_peer(k.platform, fine, NULL, NULL));
     rdg_crl_t *crl = await_list(&witness, 2);
     CHECK_OK(rdg_crl_verify(crl, issuing));
     CHECK(rdg_crl_contains(crl, sign) && rdg_crl_contains(crl, enc) && !rdg_crl_contains(crl, fine));
@@ -270,7 +274,7 @@ TEST(ca_revocations_and_numbers_survive_a_restart) {
     kit_open(&k);
     rdg_crl_t *after = ca_crl(k.platform->ca);
     CHECK(rdg_crl_number(after) >= rdg_crl_number(before) && rdg_crl_contains(after, sign));
-    CHECK_ERR(rdg_platform_accept_peer(k.platform, sign, NULL), RDG_E_FORBIDDEN);
+    CHECK_ERR(rdg_platform_accept_peer(k.platform, sign, NULL, NULL), RDG_E_FORBIDDEN);
     rdg_crl_free(before), rdg_crl_free(after);
     rdg_cert_free(sign);
     fake_fini(&f);
@@ -285,13 +289,13 @@ TEST(ca_revokes_what_a_removed_device_held) {
     enrolled(&k, &f, "dev-1");
     rdg_cert_t *sign = cert_of(f.certificates, "sign");
     CHECK_EQ(kit_call(&k, "DELETE", "/devices/dev-1", NULL, NULL), 204);
-    CHECK_ERR(rdg_platform_accept_peer(k.platform, sign, NULL), RDG_E_FORBIDDEN);
+    CHECK_ERR(rdg_platform_accept_peer(k.platform, sign, NULL, NULL), RDG_E_FORBIDDEN);
     /* It may come back with its key and a new token: that is a new certificate. */
     kit_token(&k, token);
     CHECK_EQ(fake_enrol(&k, &f, token, NULL), 201);
     rdg_cert_t *again = cert_of(f.certificates, "sign");
-    CHECK_OK(rdg_platform_accept_peer(k.platform, again, NULL));
-    CHECK_ERR(rdg_platform_accept_peer(k.platform, sign, NULL), RDG_E_FORBIDDEN);
+    CHECK_OK(rdg_platform_accept_peer(k.platform, again, NULL, NULL));
+    CHECK_ERR(rdg_platform_accept_peer(k.platform, sign, NULL, NULL), RDG_E_FORBIDDEN);
     rdg_cert_free(sign), rdg_cert_free(again);
     fake_fini(&f);
     kit_close(&k);
@@ -360,6 +364,18 @@ TEST(ca_renews_in_the_second_half_of_a_life_and_only_for_the_same_sign_key) {
     pair = json_object_get(renew(&f, "", f.key, "dev-1", f.key, fresh, real), "certificates"); /* replayed */
     serial_of(pair, "enc", enc1);
     CHECK_STR(enc1, enc2);
+    /* What was replaced is revoked alone, and ends the links that still rest on it. */
+    char told[65] = "";
+    rdg_platform_on_revoked(k.platform, on_revoked, told);
+    rdg_cert_t *old_sign = cert_of(f.certificates, "sign"), *old_enc = cert_of(f.certificates, "enc");
+    rdg_cert_t *new_sign = cert_of(pair, "sign"), *new_enc = cert_of(pair, "enc");
+    CHECK_OK(rdg_platform_accept_peer(k.platform, old_sign, old_enc, NULL));
+    rdg_cert_serial(old_enc, serial);
+    CHECK_EQ(revoke_cert(&k, serial, NULL, NULL), 200);
+    CHECK_STR(told, "dev-1");
+    CHECK_ERR(rdg_platform_accept_peer(k.platform, old_sign, old_enc, NULL), RDG_E_FORBIDDEN);
+    CHECK_OK(rdg_platform_accept_peer(k.platform, new_sign, new_enc, NULL));
+    rdg_cert_free(old_sign), rdg_cert_free(old_enc), rdg_cert_free(new_sign), rdg_cert_free(new_enc);
     pair = json_object_get(renew(&f, "main", f.key, "dev-1.main", node_key, fresh, real), "certificates");
     serial_of(pair, "sign", serial);
     serial_of(node, "sign", first);

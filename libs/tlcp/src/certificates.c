@@ -81,16 +81,17 @@ static bool enc_needed(const rdg_tlcp_t *t) {
     return t->role == RDG_TLCP_CLIENT || rdg_tlcp_suite_is_ecdhe(t->suite);
 }
 
-rdg_err_t rdg_tlcp_peer_welcome(const rdg_tlcp_config_t *c, const rdg_cert_t *sign_cert) {
-    return c->accept_peer ? c->accept_peer(c->accept_ctx, sign_cert) : RDG_OK;
+rdg_err_t rdg_tlcp_peer_welcome(const rdg_tlcp_config_t *c, const rdg_cert_t *sign_cert,
+                                const rdg_cert_t *enc_cert) {
+    return c->accept_peer ? c->accept_peer(c->accept_ctx, sign_cert, enc_cert) : RDG_OK;
 }
 
-static rdg_err_t check_peer(rdg_tlcp_t *t, const rdg_cert_t *sign) {
+static rdg_err_t check_peer(rdg_tlcp_t *t, const rdg_cert_t *sign, const rdg_cert_t *enc) {
     const rdg_tlcp_config_t *c = t->config;
     if (c->peer_name && !rdg_cert_has_name(sign, c->peer_name))
         return REFUSE(t, certificate_unknown, RDG_E_UNAUTHENTICATED,
                       "TLCP: the peer's certificate is not that of '%.64s'", c->peer_name);
-    rdg_err_t err = rdg_tlcp_peer_welcome(c, sign);
+    rdg_err_t err = rdg_tlcp_peer_welcome(c, sign, enc);
     if (err == RDG_OK) return RDG_OK;
     bool revoked = err == RDG_E_FORBIDDEN;
     err = rdg_fail(RDG_E_UNAUTHENTICATED, "TLCP: the peer is not welcome: %s", rdg_err_message(err));
@@ -146,7 +147,7 @@ rdg_err_t rdg_tlcp_certificates_take(rdg_tlcp_t *t, rdg_bytes_t body) {
     if (err == RDG_OK && enc)
         err = verify_under(c, pinned, enc, RDG_CERT_ENCRYPT, others, other_count, t->now_s);
     if (err != RDG_OK) return refuse_certificate(t, err);
-    RDG_TRY(check_peer(t, sign));
+    RDG_TRY(check_peer(t, sign, enc));
     if (pinned) t->pinned = rdg_cert_ref((rdg_cert_t *)(uintptr_t)pinned);
     h->peer_sign = sign, h->peer_enc = enc;
     h->session.until_s = first_expiry(h);

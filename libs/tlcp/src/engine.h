@@ -71,7 +71,7 @@ struct rdg_tlcp {
     char text[RDG_ERROR_TEXT_MAX];
     rdg_tlcp_alert_t alert_sent, alert_received;
     rdg_tlcp_suite_t suite;
-    rdg_cert_t *peer;
+    rdg_cert_t *peer, *peer_enc;
     rdg_cert_t *pinned;         /* the root that the configuration's fingerprint names */
     bool resumed, session_kept; /* session_kept: under session_key in the configuration's sessions */
     session_key_t session_key;

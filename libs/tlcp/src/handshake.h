@@ -48,7 +48,8 @@ rdg_err_t rdg_tlcp_finished_put(rdg_tlcp_t *t);
 void rdg_tlcp_certificates_put(rdg_tlcp_t *t, bool none);
 /* Parses and verifies a Certificate message with at least one certificate; tells the two apart. */
 rdg_err_t rdg_tlcp_certificates_take(rdg_tlcp_t *t, rdg_bytes_t body);
-rdg_err_t rdg_tlcp_peer_welcome(const rdg_tlcp_config_t *c, const rdg_cert_t *sign_cert);
+rdg_err_t rdg_tlcp_peer_welcome(const rdg_tlcp_config_t *c, const rdg_cert_t *sign_cert,
+                                const rdg_cert_t *enc_cert);
 
 /* --- key_exchange.c: what the suites differ in --- */
 /* ServerKeyExchange: a signature over both randoms and what the suite adds. */

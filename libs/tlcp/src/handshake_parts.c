@@ -86,6 +86,15 @@ rdg_err_t rdg_tlcp_on_change_cipher(rdg_tlcp_t *t, rdg_bytes_t body, wait_t *nex
     return rdg_tlcp_protect_init(&t->rx, t->suite, t->role == RDG_TLCP_SERVER, t->handshake->key_block);
 }
 
+static rdg_cert_t *own(const rdg_cert_t *cert) {
+    return cert ? rdg_cert_ref((rdg_cert_t *)(uintptr_t)cert) : NULL;
+}
+
+static void session_of_peer(handshake_t *h) {
+    h->session.peer = own(h->peer_sign);
+    h->session.peer_enc = own(h->peer_enc);
+}
+
 rdg_err_t rdg_tlcp_on_finished(rdg_tlcp_t *t, rdg_bytes_t body, wait_t *next) {
     handshake_t *h = t->handshake;
     uint8_t want[FINISHED_BYTES];
@@ -96,8 +105,9 @@ rdg_err_t rdg_tlcp_on_finished(rdg_tlcp_t *t, rdg_bytes_t body, wait_t *next) {
         return REFUSE(t, decrypt_error, RDG_E_BAD_SIGNATURE, "TLCP: the peer's Finished does not verify");
     /* A server answers a client's Finished, but in a resumption the server's comes first. */
     if ((t->role == RDG_TLCP_SERVER) != h->resumed) RDG_TRY(rdg_tlcp_finished_put(t));
-    if (h->peer_sign && !h->resumed) h->session.peer = rdg_cert_ref(h->certs[0]);
+    if (!h->resumed) session_of_peer(h);
     if (h->session.peer) t->peer = rdg_cert_ref(h->session.peer);
+    if (h->session.peer_enc) t->peer_enc = rdg_cert_ref(h->session.peer_enc);
     if (!h->resumed) rdg_tlcp_session_keep(t);
     t->resumed = h->resumed;
     t->state = RDG_TLCP_OPEN;

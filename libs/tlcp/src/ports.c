@@ -28,6 +28,7 @@ void rdg_tlcp_free(rdg_tlcp_t *t) {
     rdg_tlcp_protect_fini(&t->rx);
     rdg_tlcp_protect_fini(&t->tx);
     rdg_cert_free(t->peer);
+    rdg_cert_free(t->peer_enc);
     rdg_cert_free(t->pinned);
     rdg_secure_zero(t, sizeof *t);
     rdg_free(t);
@@ -173,6 +174,10 @@ rdg_tlcp_alert_t rdg_tlcp_alert_received(const rdg_tlcp_t *t) {
 
 const rdg_cert_t *rdg_tlcp_peer(const rdg_tlcp_t *t) {
     return t->peer;
+}
+
+const rdg_cert_t *rdg_tlcp_peer_enc(const rdg_tlcp_t *t) {
+    return t->peer_enc;
 }
 
 const rdg_cert_t *rdg_tlcp_pinned_root(const rdg_tlcp_t *t) {

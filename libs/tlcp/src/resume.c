@@ -10,7 +10,8 @@ static bool usable(rdg_tlcp_t *t) {
     const rdg_tlcp_config_t *c = t->config;
     rdg_hash_t binding = h->session.binding;
     if (!rdg_tlcp_sessions_get(c->sessions, &t->session_key, &binding, t->now_s, &h->session)) return false;
-    if (!h->session.peer || rdg_tlcp_peer_welcome(c, h->session.peer) == RDG_OK) return true;
+    if (!h->session.peer || rdg_tlcp_peer_welcome(c, h->session.peer, h->session.peer_enc) == RDG_OK)
+        return true;
     rdg_tlcp_sessions_drop(c->sessions, &t->session_key);
     return false;
 }

@@ -41,8 +41,14 @@ rdg_err_t rdg_tlcp_sessions_new(size_t max, int64_t lifetime_s, rdg_tlcp_session
     return RDG_OK;
 }
 
+static void hold(const session_t *session) {
+    if (session->peer) rdg_cert_ref(session->peer);
+    if (session->peer_enc) rdg_cert_ref(session->peer_enc);
+}
+
 void rdg_tlcp_session_fini(session_t *session) {
     rdg_cert_free(session->peer);
+    rdg_cert_free(session->peer_enc);
     rdg_secure_zero(session, sizeof *session);
 }
 
@@ -100,7 +106,7 @@ bool rdg_tlcp_sessions_put(rdg_tlcp_sessions_t *s, const session_key_t *key, con
     e->key = *key;
     e->session = *session;
     e->session.until_s = until;
-    if (session->peer) rdg_cert_ref(session->peer);
+    hold(session);
     pthread_mutex_lock(&s->lock);
     entry_t *same = rdg_map_get(s->by_key, name_of(key));
     if (same) remove_entry(s, same);
@@ -128,7 +134,7 @@ bool rdg_tlcp_sessions_get(rdg_tlcp_sessions_t *s, const session_key_t *key, con
     bool found = e && rdg_hash_equal(&e->session.binding, binding);
     if (found) {
         *out = e->session;
-        if (out->peer) rdg_cert_ref(out->peer);
+        hold(out);
     }
     pthread_mutex_unlock(&s->lock);
     return found;

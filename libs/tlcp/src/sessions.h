@@ -21,7 +21,8 @@ typedef struct session {
     uint8_t master[SESSION_SECRET_BYTES];
     rdg_tlcp_suite_t suite;
     int64_t from_s, until_s;
-    rdg_cert_t *peer; /* its verified sign certificate, referenced; NULL: a client without */
+    rdg_cert_t *peer;     /* its verified sign certificate, referenced; NULL: a client without */
+    rdg_cert_t *peer_enc; /* the same for its encryption certificate */
 } session_t;
 
 void rdg_tlcp_session_binding(const rdg_tlcp_config_t *c, rdg_tlcp_role_t role, rdg_hash_t *out);

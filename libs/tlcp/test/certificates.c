@@ -72,8 +72,9 @@ TEST(tlcp_refuses_another_name_and_an_unwelcome_peer) {
     pki_free(&pki);
 }
 
-static rdg_err_t nobody_is_welcome(void *ctx, const rdg_cert_t *sign_cert) {
-    CHECK(rdg_cert_has_name(sign_cert, "client"));
+static rdg_err_t nobody_is_welcome(void *ctx, const rdg_cert_t *sign_cert, const rdg_cert_t *enc_cert) {
+    CHECK(rdg_cert_has_name(sign_cert, "client") && rdg_cert_allows(sign_cert, RDG_CERT_SIGN));
+    CHECK(rdg_cert_has_name(enc_cert, "client") && rdg_cert_allows(enc_cert, RDG_CERT_ENCRYPT));
     return *(rdg_err_t *)ctx;
 }
 

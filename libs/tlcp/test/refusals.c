@@ -227,8 +227,9 @@ static const struct refusal {
     {too_many, "bad_certificate", RDG_E_PROTOCOL, "more than 8 certificates"},
 };
 
-static rdg_err_t welcome(void *ctx, const rdg_cert_t *cert) {
+static rdg_err_t welcome(void *ctx, const rdg_cert_t *cert, const rdg_cert_t *enc) {
     const scene_t *s = ctx;
+    (void)enc;
     CHECK(cert != NULL);
     if (s->welcome == RDG_E_FORBIDDEN) return rdg_fail(RDG_E_FORBIDDEN, "revoked in March");
     return s->welcome == RDG_OK ? RDG_OK : rdg_fail(s->welcome, "no such peer");

@@ -98,11 +98,13 @@ TEST(tlcp_sessions_end_with_their_time_and_with_the_certificates) {
 typedef struct last_word {
     rdg_err_t answer;
     int asked;
+    const rdg_cert_t *enc; /* that the peer shows; the same one at a resumption */
 } last_word_t;
 
-static rdg_err_t last_word(void *ctx, const rdg_cert_t *cert) {
+static rdg_err_t last_word(void *ctx, const rdg_cert_t *cert, const rdg_cert_t *enc) {
     last_word_t *w = ctx;
-    CHECK(cert != NULL);
+    CHECK(cert != NULL && enc != NULL && enc != cert);
+    if (w->enc) CHECK(rdg_bytes_equal(rdg_cert_der(enc), rdg_cert_der(w->enc)));
     w->asked++;
     return w->answer;
 }
@@ -111,8 +113,9 @@ static rdg_err_t last_word(void *ctx, const rdg_cert_t *cert) {
 TEST(tlcp_does_not_resume_whom_accept_peer_refuses_now) {
     for (int client_asks = 0; client_asks < 2; client_asks++) {
         two_t t;
-        last_word_t word = {RDG_OK, 0};
         two_make(&t);
+        const rdg_tlcp_config_t *shows = client_asks ? &t.p.server_config : &t.p.client_config;
+        last_word_t word = {RDG_OK, 0, shows->enc_cert};
         rdg_tlcp_config_t *asker = client_asks ? &t.p.client_config : &t.p.server_config;
         asker->accept_peer = last_word, asker->accept_ctx = &word;
         CHECK(!connect_at(&t, NOW, 1000));

@@ -50,8 +50,8 @@ rdg_credentials_t *rdg_credentials_ref(rdg_credentials_t *c);
 void rdg_credentials_free(rdg_credentials_t *c); /* drops one reference; NULL is fine */
 /* Invariant 1. CONFLICT says what does not fit. */
 rdg_err_t rdg_credentials_check(const rdg_credentials_t *c);
-/* FORBIDDEN: the list holds it. For rdg_tlcp_config_t.accept_peer; what verifies is not repeated here. */
-rdg_err_t rdg_credentials_accept(const rdg_credentials_t *c, const rdg_cert_t *peer_sign_cert);
+/* FORBIDDEN: the list holds it. For rdg_tlcp_config_t.accept_peer, with each certificate of the peer; what verifies is not repeated here. */
+rdg_err_t rdg_credentials_accept(const rdg_credentials_t *c, const rdg_cert_t *peer_cert);
 
 /* NOT_FOUND: nothing was installed there. FORBIDDEN (a key file's mode), CORRUPT, MALFORMED, CONFLICT, each
  * naming the file. Returns owned. */

@@ -38,7 +38,8 @@ typedef struct rdg_tlcp_parts {
 } rdg_tlcp_parts_t;
 
 typedef struct rdg_tlcp_rule {
-    rdg_err_t (*accept)(void *ctx, const rdg_cert_t *peer_sign); /* NULL: whoever verifies is welcome */
+    /* NULL: whoever verifies is welcome. peer_enc is NULL where a client sent no encryption certificate. */
+    rdg_err_t (*accept)(void *ctx, const rdg_cert_t *peer_sign, const rdg_cert_t *peer_enc);
     void *ctx;
     void (*free_ctx)(void *ctx); /* may be NULL */
 } rdg_tlcp_rule_t;
@@ -51,7 +52,8 @@ rdg_err_t rdg_tlcp_identity_pinned(const rdg_hash_t *root, rdg_tlcp_identity_t *
 rdg_err_t rdg_tlcp_identity_with_rule(rdg_tlcp_identity_t *base, const rdg_tlcp_rule_t *rule,
                                       rdg_tlcp_identity_t **out);
 /* Whether a peer that was let in before would be let in now, by another identity's rules. */
-rdg_err_t rdg_tlcp_identity_accept(const rdg_tlcp_identity_t *identity, const rdg_cert_t *peer_sign);
+rdg_err_t rdg_tlcp_identity_accept(const rdg_tlcp_identity_t *identity, const rdg_cert_t *peer_sign,
+                                   const rdg_cert_t *peer_enc);
 rdg_tlcp_identity_t *rdg_tlcp_identity_ref(rdg_tlcp_identity_t *identity);
 void rdg_tlcp_identity_unref(rdg_tlcp_identity_t *identity);            /* NULL is fine */
 size_t rdg_tlcp_identity_sessions(const rdg_tlcp_identity_t *identity); /* how many are kept now */

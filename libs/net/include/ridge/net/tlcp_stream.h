@@ -45,6 +45,7 @@ rdg_err_t rdg_tlcp_stream_connect(rdg_loop_t *l, const char *host, uint16_t port
 /* s must be a stream of this header. The peer's verified sign certificate, borrowed from s; NULL: a client
  * without one. */
 const rdg_cert_t *rdg_tlcp_stream_peer(const rdg_stream_t *s);
+const rdg_cert_t *rdg_tlcp_stream_peer_enc(const rdg_stream_t *s); /* its encryption certificate, likewise */
 /* Whether the handshake was that of a session which went on: the peer's certificate is the one that verified then,
  * and the identity's rule has welcomed it again. */
 bool rdg_tlcp_stream_resumed(const rdg_stream_t *s);

@@ -20,9 +20,11 @@ extern "C" {
 /* With the rule of rdg_platform_accept_peer. A reference (rdg_tlcp_identity_unref); all must be gone before
  * rdg_platform_close. */
 rdg_err_t rdg_platform_tlcp_identity(rdg_platform_t *p, rdg_tlcp_identity_t **out);
-/* The device of a sign certificate that verified. FORBIDDEN: revoked. UNAUTHENTICATED: not a device's, not
- * of this cloud, or the device was removed. device may be NULL. */
-rdg_err_t rdg_platform_accept_peer(rdg_platform_t *p, const rdg_cert_t *sign_cert, char device[65]);
+/* The device of a pair of certificates that verified; enc_cert may be NULL, where none was shown. FORBIDDEN: one
+ * of them is revoked. UNAUTHENTICATED: not a device's, not of this cloud, not of one device, or the device was
+ * removed. device may be NULL. */
+rdg_err_t rdg_platform_accept_peer(rdg_platform_t *p, const rdg_cert_t *sign_cert, const rdg_cert_t *enc_cert,
+                                   char device[65]);
 /* Called when a device's certificates are revoked, or the device is removed: its connections are to be cut. On
  * any thread; once, before the service starts. */
 void rdg_platform_on_revoked(rdg_platform_t *p, void (*fn)(void *ctx, const char *device), void *ctx);

@@ -17,7 +17,7 @@
  * the time in which a stolen process memory uncovers the past, with ECDHE suites too.
  *
  * Limits: max sessions, the oldest making room for the next, those of clients without a certificate first: such a
- * client takes the place of one of its kind only. About 8 KiB each with the peer's certificate.
+ * client takes the place of one of its kind only. About 16 KiB each with the peer's two certificates.
  * Thread-safe. Must outlive the configurations that name it. */
 #ifndef RIDGE_TLCP_SESSIONS_H
 #define RIDGE_TLCP_SESSIONS_H

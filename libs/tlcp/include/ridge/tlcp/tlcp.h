@@ -104,9 +104,10 @@ typedef struct rdg_tlcp_config {
     rdg_tlcp_order_t order;
     rdg_tlcp_client_auth_t client_auth; /* servers */
     const char *peer_name;              /* the peer's sign certificate must have this name; NULL: any */
-    /* Last word on a verified peer (revocation, validator set); NULL: all are welcome. Anything but
-     * RDG_OK refuses with the alert certificate_revoked (FORBIDDEN) or access_denied. */
-    rdg_err_t (*accept_peer)(void *ctx, const rdg_cert_t *sign_cert);
+    /* Last word on a verified peer (revocation of either certificate, validator set); NULL: all are welcome.
+     * enc_cert is NULL where a client sent none. Anything but RDG_OK refuses with the alert certificate_revoked
+     * (FORBIDDEN) or access_denied. */
+    rdg_err_t (*accept_peer)(void *ctx, const rdg_cert_t *sign_cert, const rdg_cert_t *enc_cert);
     void *accept_ctx;
     struct rdg_tlcp_sessions *sessions; /* to resume from and to keep in; NULL: every handshake is whole */
     struct rdg_cert_cache *certs;       /* of peers, made with `roots`; NULL: each is verified anew */
@@ -165,8 +166,9 @@ rdg_tlcp_alert_t rdg_tlcp_alert_sent(const rdg_tlcp_t *t);
 rdg_tlcp_alert_t rdg_tlcp_alert_received(const rdg_tlcp_t *t);
 /* The peer's verified sign certificate, borrowed from t; NULL before OPEN and for a client without. */
 const rdg_cert_t *rdg_tlcp_peer(const rdg_tlcp_t *t);
-rdg_tlcp_suite_t rdg_tlcp_suite(const rdg_tlcp_t *t); /* 0 before it is agreed */
-bool rdg_tlcp_resumed(const rdg_tlcp_t *t);           /* whether OPEN was reached by resumption */
+const rdg_cert_t *rdg_tlcp_peer_enc(const rdg_tlcp_t *t); /* its encryption certificate, likewise */
+rdg_tlcp_suite_t rdg_tlcp_suite(const rdg_tlcp_t *t);     /* 0 before it is agreed */
+bool rdg_tlcp_resumed(const rdg_tlcp_t *t);               /* whether OPEN was reached by resumption */
 /* Servers: the name that the client asked for, printable ASCII; "" without one. Nothing has checked it. */
 const char *rdg_tlcp_server_name(const rdg_tlcp_t *t);
 
