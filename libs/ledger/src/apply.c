@@ -15,7 +15,8 @@ typedef struct work {
     rdg_buf_t receipts; /* RLP list of them */
     rdg_hash_t *leaves; /* of the receipts' tree */
     rdg_bloom_t bloom;
-    bool has_logs;
+    log_items_t items; /* that the block's logs are found by */
+    log_open_t logs;   /* the index with this block */
     rdg_kv_batch_t *batch;
     rules_t *rules; /* after this block, when it changed them */
     block_entry_t entry;
@@ -41,9 +42,8 @@ static rdg_err_t take_receipt(void *ctx, uint32_t index, rdg_receipt_t *receipt)
     RDG_TRY(rdg_receipt_encode(receipt, &w->receipts));
     rdg_merkle_leaf(rdg_bytes(w->receipts.data + start, w->receipts.len - start), &w->leaves[index]);
     if (receipt->log_count == 0) return RDG_OK;
-    w->has_logs = true;
     rdg_bloom_add_receipt(&w->bloom, receipt);
-    return RDG_OK;
+    return log_items_add(&w->items, receipt);
 }
 
 static rdg_err_t run_transactions(work_t *w) {
@@ -94,7 +94,9 @@ static rdg_err_t fill_batch(work_t *w) {
     ledger_key_t key = key_of_height(KEY_SEAL, height);
     rdg_kv_batch_put(w->batch, key_view(&key), w->seal);
     key = key_of_height(KEY_BLOOM, height);
-    if (w->has_logs) rdg_kv_batch_put(w->batch, key_view(&key), rdg_bytes(w->bloom.b, sizeof w->bloom.b));
+    if (w->items.count > 0)
+        rdg_kv_batch_put(w->batch, key_view(&key), rdg_bytes(w->bloom.b, sizeof w->bloom.b));
+    RDG_TRY(log_index_put(w->l->kv, &w->l->logs, height, &w->items, w->batch, &w->logs));
     return put_entry(w->batch, &w->entry);
 }
 
@@ -120,6 +122,7 @@ static void work_free(work_t *w) {
     state_fini(&w->state);
     rdg_buf_fini(&w->receipts);
     rdg_free(w->leaves);
+    log_items_fini(&w->items);
     rdg_kv_batch_free(w->batch);
     view_put(w->view);
     rules_put(w->rules);
@@ -143,6 +146,7 @@ static rdg_err_t apply_block(rdg_ledger_t *l, rdg_block_t *b, rdg_bytes_t seal, 
     if (err == RDG_OK) err = store(&w);
     if (err == RDG_OK) {
         *out = w.entry.executed;
+        l->logs = w.logs;
         recent_add(l, b);
     } else {
         give_up(l, err, writing);

@@ -8,22 +8,24 @@
 #include "ridge/evm/evm.h"
 
 enum {
-    KEY_ACCOUNT = 'A',    /* address: RLP account */
-    KEY_BLOCK = 'B',      /* height: block record, see index.c */
-    KEY_CONSENSUS = 'C',  /* the consensus core's own */
-    KEY_EPOCH = 'E',      /* number: epoch, see governance.h */
-    KEY_HASH = 'H',       /* block hash: height */
-    KEY_IDS = 'I',        /* height: what proves the ids of a block without body, see snapshot_guard.c */
-    KEY_IMPORT = 'J',     /* a snapshot's import that is under way, see snapshot_import.c */
-    KEY_CODE = 'K',       /* Keccak-256 of the code: code */
-    KEY_BLOOM = 'L',      /* height: log bloom; absent when the block has no log */
-    KEY_ARCHIVE = 'R',    /* last height of an archive: its receipt, see archive_prune.c */
-    KEY_META = 'M',       /* name: see store.c */
-    KEY_TREE = 'N',       /* depth, path prefix: page of the state tree */
-    KEY_CHECKPOINT = 'P', /* height: checkpoint certificate */
-    KEY_SEAL = 'Q',       /* height: commit certificate */
-    KEY_STORAGE = 'S',    /* address, slot: value without leading zeros */
-    KEY_TX = 'T'          /* first half of a transaction id: height, index */
+    KEY_ACCOUNT = 'A',     /* address: RLP account */
+    KEY_BLOCK = 'B',       /* height: block record, see index.c */
+    KEY_CONSENSUS = 'C',   /* the consensus core's own */
+    KEY_EPOCH = 'E',       /* number: epoch, see governance.h */
+    KEY_HASH = 'H',        /* block hash: height */
+    KEY_LOGS = 'G',        /* height: what the block's logs can be found by, see log_index.h */
+    KEY_LOG_SECTION = 'F', /* height, item: the same of many blocks */
+    KEY_IDS = 'I',         /* height: what proves the ids of a block without body, see snapshot_guard.c */
+    KEY_IMPORT = 'J',      /* a snapshot's import that is under way, see snapshot_import.c */
+    KEY_CODE = 'K',        /* Keccak-256 of the code: code */
+    KEY_BLOOM = 'L',       /* height: log bloom; absent when the block has no log */
+    KEY_ARCHIVE = 'R',     /* last height of an archive: its receipt, see archive_prune.c */
+    KEY_META = 'M',        /* name: see store.c */
+    KEY_TREE = 'N',        /* depth, path prefix: page of the state tree */
+    KEY_CHECKPOINT = 'P',  /* height: checkpoint certificate */
+    KEY_SEAL = 'Q',        /* height: commit certificate */
+    KEY_STORAGE = 'S',     /* address, slot: value without leading zeros */
+    KEY_TX = 'T'           /* first half of a transaction id: height, index */
 };
 
 typedef struct ledger_key {

@@ -9,7 +9,8 @@
 #include "ridge/codec/hex.h"
 #include "word.h"
 
-enum { LAYOUT_VERSION = 3 }; /* 2: governance in the state, epochs; 3: roots that prove ids and epochs */
+/* 2: governance in the state, epochs; 3: roots that prove ids and epochs; 4: an index of logs */
+enum { LAYOUT_VERSION = 4, LAYOUT_WITHOUT_LOG_INDEX = 3 };
 
 static rdg_err_t fill_genesis_state(rdg_ledger_t *l, rdg_kv_batch_t *batch, block_entry_t *e) {
     state_t state;
@@ -54,6 +55,7 @@ static rdg_err_t write_genesis(rdg_ledger_t *l) {
     if (err == RDG_OK) err = put_first_epoch(l, batch, &e.executed.epoch_digest);
     if (err == RDG_OK) {
         put_u64(batch, META_VERSION, LAYOUT_VERSION);
+        log_index_begin(batch, 1);
         err = put_entry(batch, &e);
     }
     if (err == RDG_OK) err = rdg_kv_write(l->kv, batch, true);
@@ -72,16 +74,29 @@ static rdg_err_t save_genesis_file(rdg_ledger_t *l) {
     return err;
 }
 
-static rdg_err_t check_chain(const rdg_ledger_t *l) {
+/* Such a ledger is continued: its older blocks are found by their blooms, as they always were. From now on
+ * programs of that time must keep off, because they would leave gaps in the index. */
+static rdg_err_t begin_log_index(rdg_ledger_t *l, uint64_t head) {
+    rdg_kv_batch_t *batch = rdg_kv_batch_new();
+    if (!batch) return RDG_E_NO_MEMORY;
+    log_index_begin(batch, head + 1);
+    put_u64(batch, META_VERSION, LAYOUT_VERSION);
+    rdg_err_t err = rdg_kv_write(l->kv, batch, true);
+    rdg_kv_batch_free(batch);
+    return err;
+}
+
+static rdg_err_t check_chain(rdg_ledger_t *l, uint64_t head) {
     block_entry_t genesis;
     uint64_t version = 0;
     RDG_TRY(load_u64(l->kv, META_VERSION, &version));
-    if (version != LAYOUT_VERSION)
+    if (version != LAYOUT_VERSION && version != LAYOUT_WITHOUT_LOG_INDEX)
         return rdg_fail(RDG_E_UNSUPPORTED, "the ledger has layout %llu, this program knows %d: %s",
                         (unsigned long long)version, LAYOUT_VERSION,
                         version > LAYOUT_VERSION ? "use the newer program" : "create the chain anew");
     RDG_TRY(entry_load(l->kv, NULL, 0, &genesis));
-    if (rdg_hash_equal(&genesis.hash, &l->genesis.hash)) return RDG_OK;
+    if (rdg_hash_equal(&genesis.hash, &l->genesis.hash))
+        return version == LAYOUT_VERSION ? RDG_OK : begin_log_index(l, head);
     char there[65], given[65];
     rdg_hex_encode(genesis.hash.b, sizeof genesis.hash.b, there);
     rdg_hex_encode(l->genesis.hash.b, sizeof l->genesis.hash.b, given);
@@ -171,9 +186,10 @@ static rdg_err_t open_all(rdg_ledger_t *l, const rdg_ledger_options_t *options) 
         RDG_TRY(save_genesis_file(l));
         err = write_genesis(l);
     } else if (err == RDG_OK) {
-        err = check_chain(l);
+        err = check_chain(l, height);
     }
     RDG_TRY(err);
+    RDG_TRY(log_index_load(l->kv, options ? options->log_section_items : 0, &l->logs));
     return open_head(l, height);
 }
 

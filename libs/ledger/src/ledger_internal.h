@@ -6,6 +6,7 @@
 #include "blockfile.h"
 #include "executor.h"
 #include "keys.h"
+#include "log_index.h"
 #include "parallel.h"
 #include "ridge/base/ref.h"
 #include "tree.h"
@@ -50,6 +51,7 @@ struct rdg_ledger {
     pthread_mutex_t write_lock; /* propose, validate, apply, checkpoint, prove, import */
     tree_t *tree;
     blockfile_t *files;
+    log_open_t logs;
     rdg_evm_t *evm;
     parallel_t *parallel;
     rdg_err_t failed; /* of an apply: nothing is applied any more */

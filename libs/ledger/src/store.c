@@ -2,6 +2,7 @@
  *   B height: RLP [header, hash, executed, file, offset, proposal_len, seal_len, receipts_len, tx_total]
  *   H hash: height      T id[0..16): height (6 bytes), index (2 bytes)
  *   Mhead, Mcheckpoint: heights      Mversion: of this layout
+ *   Mlogs, Mlogsopen: log_index.h
  *   Mbank: where the state is (keys.h)
  *   Mbase: height of the snapshot that the ledger stands on, absent: none; blocks up to Mtail have all bodies, those
  *   above up to Mbase need not; Mlast: the last body below it

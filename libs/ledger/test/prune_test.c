@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include "archive_file.h"
 #include "blockfile.h"
+#include "log_emitter.h"
 #include "ridge/base/file.h"
 
 enum { COLLECTOR = 7, STRANGER = 6 };
@@ -159,6 +160,54 @@ TEST(prune_keeps_what_proves_and_answers_archived_for_the_rest) {
     CHECK_ERR(rdg_archive_export(c.l, &o, &sink, NULL), RDG_E_ARCHIVED);
     chain_grow(&c, head + 2, 1);
     memory_fini(&before), memory_fini(&after);
+    chain_close(&c);
+}
+
+static rdg_err_t count_log(void *ctx, const rdg_log_hit_t *hit) {
+    (void)hit;
+    ++*(size_t *)ctx;
+    return RDG_OK;
+}
+
+static rdg_err_t logs_with(rdg_ledger_t *l, uint64_t from, uint8_t topic, size_t *count) {
+    rdg_word_t want = {{0}};
+    rdg_log_filter_t f = {.from = from, .to = UINT64_MAX, .topics = {{&want, topic ? 1 : 0}}};
+    want.b[31] = topic;
+    *count = 0;
+    return rdg_ledger_logs(l, &f, SIZE_MAX, count_log, count);
+}
+
+/* The index stays and knows that there is nothing below the mark, or that what is there is in an archive. */
+TEST(prune_answers_for_logs_below_the_mark_only_what_is_known) {
+    chain_t c;
+    rdg_prune_result_t out;
+    uint8_t code[EMITTER_CODE_BYTES], input[EMIT_WORDS * 32] = {[31] = 1};
+    rdg_address_t from = support_address(9), emitter;
+    size_t count;
+    chain_open(&c, "c");
+    emitter_code(code);
+    rdg_evm_create_address(&from, ++c.nonce, &emitter);
+    rdg_tx_t *tx =
+        support_tx((tx_spec_t){.create = true, .nonce = c.nonce, .data = rdg_bytes(code, sizeof code)});
+    chain_block(&c, &tx, 1);
+    for (uint8_t topic = 1; topic <= 6; ++topic) { /* block 1 + topic */
+        input[63] = topic;
+        tx = support_tx(
+            (tx_spec_t){.nonce = ++c.nonce, .to = &emitter, .data = rdg_bytes(input, sizeof input)});
+        chain_block(&c, &tx, 1);
+    }
+    CHECK_OK(logs_with(c.l, 0, 2, &count));
+    CHECK_EQ(count, 1);
+    CHECK_OK(prune(c.l, 1, 4, 5, &out));
+    CHECK_ERR(logs_with(c.l, 0, 2, &count), RDG_E_ARCHIVED);
+    CHECK(strstr(rdg_err_message(RDG_E_ARCHIVED), "archive of blocks 1 to 4"));
+    CHECK_ERR(logs_with(c.l, 0, 0, &count), RDG_E_ARCHIVED);
+    CHECK_OK(logs_with(c.l, 0, 5, &count));
+    CHECK_EQ(count, 1);
+    CHECK_OK(logs_with(c.l, 0, 77, &count));
+    CHECK_EQ(count, 0);
+    CHECK_OK(logs_with(c.l, 5, 0, &count));
+    CHECK_EQ(count, 3);
     chain_close(&c);
 }
 

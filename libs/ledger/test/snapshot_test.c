@@ -334,6 +334,13 @@ TEST(snapshot_onto_a_ledger_that_has_blocks_keeps_their_bodies) {
     CHECK_OK(rdg_ledger_logs(l, &filter, 10, NULL, NULL));
     filter.to = 5;
     CHECK_ERR(rdg_ledger_logs(l, &filter, 10, NULL, NULL), RDG_E_UNAVAILABLE);
+    char first[64];
+    rdg_ledger_head_t head;
+    rdg_ledger_head(l, &head);
+    snprintf(first, sizeof first, "logs from block %llu on", (unsigned long long)head.base_height + 1);
+    CHECK(strstr(rdg_err_message(RDG_E_UNAVAILABLE), first));
+    filter.from = head.base_height + 1, filter.to = UINT64_MAX;
+    CHECK_OK(rdg_ledger_logs(l, &filter, 10, NULL, NULL));
     rdg_ledger_close(l);
     world_fini(&w);
 }

@@ -50,8 +50,9 @@ typedef struct rdg_ledger_options {
     /* Threads that execute a block's transactions, the caller's included: 1 is serial; 0: the cores, at most 4. The
      * result is the same. */
     unsigned execution_threads;
-    bool memory_store; /* tests: state in memory, block files still on disk */
-    rdg_kv_t *store;   /* tests: use this store (taken, also on failure) */
+    bool memory_store;        /* tests: state in memory, block files still on disk */
+    rdg_kv_t *store;          /* tests: use this store (taken, also on failure) */
+    size_t log_section_items; /* tests: a section of the index of logs ends early; 0: default */
 } rdg_ledger_options_t;
 
 /* Creates the directory's content at first; later refuses a genesis with another hash (CONFLICT names both).
@@ -150,7 +151,9 @@ typedef struct rdg_log_filter {
         const rdg_word_t *any; /* one of these */
         size_t count;          /* 0: any, also none */
     } topics[4];
-    uint64_t time_ms; /* TIMEOUT after a search of that long; 0: no limit */
+    uint32_t from_index; /* logs of the block `from` with a lower index are left out */
+    uint64_t time_ms;    /* TIMEOUT after a search of that long; 0: no limit */
+    uint64_t *stood_at;  /* gets the height at which a search failed: all below it was told; may be NULL */
 } rdg_log_filter_t;
 typedef struct rdg_log_hit {
     uint64_t height;
@@ -160,7 +163,8 @@ typedef struct rdg_log_hit {
 } rdg_log_hit_t;
 bool rdg_log_matches(const rdg_log_filter_t *filter, const rdg_log_entry_t *log); /* heights aside */
 /* Calls hit for each log that matches, in order. TOO_LARGE when there are more than limit; an error of hit
- * ends the search and is returned. */
+ * ends the search and is returned. ARCHIVED: a block that may hold a match is below the mark of pruning (archive.h);
+ * UNAVAILABLE: the range reaches into blocks below the snapshot that this ledger stands on, and says which. */
 rdg_err_t rdg_ledger_logs(rdg_ledger_t *l, const rdg_log_filter_t *filter, size_t limit,
                           rdg_err_t (*hit)(void *ctx, const rdg_log_hit_t *found), void *ctx);
 
