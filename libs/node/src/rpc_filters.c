@@ -13,6 +13,7 @@ typedef struct polled {
     rpc_filter_t *filter;           /* NULL: block hashes */
     uint64_t from, to;              /* as it was asked for */
     uint64_t next;                  /* the first height not yet told of */
+    uint32_t next_index;            /* the first log of it not yet told of */
     uint64_t asked_ms;
 } polled_t;
 
@@ -128,10 +129,13 @@ static rdg_err_t look(rdg_node_rpc_t *rpc, const json_t *params, polled_t *out) 
         RDG_RPC_FILTER_SECONDS);
 }
 
-static void advance(filters_t *all, const char *id, uint64_t next) {
+static void advance(filters_t *all, const char *id, uint64_t next, uint32_t index) {
     pthread_mutex_lock(&all->lock);
     polled_t *p = find(all, id);
-    if (p && next > p->next) p->next = next;
+    if (p && (next > p->next || (next == p->next && index > p->next_index))) {
+        p->next = next;
+        p->next_index = index;
+    }
     pthread_mutex_unlock(&all->lock);
 }
 
@@ -150,23 +154,37 @@ static rdg_err_t block_hashes(rdg_node_rpc_t *rpc, uint64_t from, uint64_t to, j
     return err;
 }
 
+static rdg_err_t new_logs(rdg_node_rpc_t *rpc, const polled_t *p, uint64_t from, uint64_t to,
+                          json_t **result) {
+    rpc_log_range_t range = {
+        .from = from, .to = to, .from_index = from == p->next ? p->next_index : 0, .limit = LOGS_MAX};
+    rpc_log_page_t page;
+    RDG_TRY(rpc_logs_page(rpc, p->filter, &range, &page));
+    bool whole = page.why == RDG_OK;
+    advance(rpc->filters, p->id, whole ? to + 1 : page.next, whole ? 0 : page.next_index);
+    *result = page.list;
+    return RDG_OK;
+}
+
+static rdg_err_t new_blocks(rdg_node_rpc_t *rpc, const polled_t *p, uint64_t from, uint64_t to,
+                            json_t **result) {
+    if (to - from >= HASHES_MAX) to = from + HASHES_MAX - 1;
+    RDG_TRY(block_hashes(rpc, from, to, result));
+    advance(rpc->filters, p->id, to + 1, 0);
+    return RDG_OK;
+}
+
 /* What does not fit into one answer comes with the next. */
 static rdg_err_t changes(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
     polled_t p;
     RDG_TRY(look(rpc, params, &p));
-    uint64_t head = rpc_head(rpc), to = head < p.to ? head : p.to,
-             most = p.filter ? LOG_BLOCKS_MAX : HASHES_MAX;
-    uint64_t from = p.next > p.from ? p.next : p.from;
+    uint64_t head = rpc_head(rpc), to = head < p.to ? head : p.to, from = p.next > p.from ? p.next : p.from;
     rdg_err_t err = RDG_OK;
-    if (to >= from && to - from >= most) to = from + most - 1;
     if (from > to)
         *result = json_array();
-    else if (p.filter)
-        err = rpc_logs(rpc, p.filter, from, to, result);
     else
-        err = block_hashes(rpc, from, to, result);
+        err = (p.filter ? new_logs : new_blocks)(rpc, &p, from, to, result);
     rpc_filter_unref(p.filter);
-    if (err == RDG_OK && from <= to) advance(rpc->filters, p.id, to + 1);
     return err;
 }
 

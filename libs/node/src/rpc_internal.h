@@ -94,6 +94,21 @@ rdg_err_t rpc_filter_new(const json_t *o, rpc_filter_t **out);
 void rpc_filter_unref(rpc_filter_t *f); /* NULL is fine */
 /* fromBlock and toBlock, or blockHash. */
 rdg_err_t rpc_filter_range(rdg_node_rpc_t *rpc, const json_t *o, uint64_t *from, uint64_t *to);
+typedef struct rpc_log_range {
+    uint64_t from, to;
+    uint32_t from_index; /* in block `from` */
+    size_t limit;        /* logs of a page */
+} rpc_log_range_t;
+typedef struct rpc_log_page {
+    json_t *list;
+    rdg_err_t
+        why; /* it ends before the range does: TOO_LARGE, TIMEOUT, INVALID (too many blocks); OK: it does not */
+    uint64_t next; /* then: where the next page begins */
+    uint32_t next_index;
+} rpc_log_page_t;
+rdg_err_t rpc_logs_page(rdg_node_rpc_t *rpc, const rpc_filter_t *filter, const rpc_log_range_t *range,
+                        rpc_log_page_t *page);
+/* All of a range, or an error that says for which part to ask. */
 rdg_err_t rpc_logs(rdg_node_rpc_t *rpc, const rpc_filter_t *filter, uint64_t from, uint64_t to,
                    json_t **result);
 

@@ -208,6 +208,9 @@ TEST(logs_are_filtered_by_range_address_and_topics) {
     CHECK_EQ(logs_found(&w, filter), 2);
     snprintf(filter, sizeof filter, "{\"fromBlock\":\"0x0\",\"topics\":[null,\"%s\"]}", anomaly);
     CHECK_EQ(logs_found(&w, filter), 0);
+    snprintf(filter, sizeof filter, "{\"fromBlock\":\"0x0\",\"topics\":[[\"%s\",null],\"%s\"]}", anomaly,
+             METER);
+    CHECK_EQ(logs_found(&w, filter), 3);
     snprintf(filter, sizeof filter, "{\"fromBlock\":\"0x0\",\"address\":\"0x%040d\"}", 7);
     CHECK_EQ(logs_found(&w, filter), 0);
     snprintf(filter, sizeof filter, "{\"blockHash\":\"%s\"}", text_of(w.submitted, "blockHash"));
@@ -216,6 +219,81 @@ TEST(logs_are_filtered_by_range_address_and_topics) {
         rpc(&w, "eth_getLogs", json_pack("[{s:O}]", "blockHash", json_object_get(w.submitted, "blockHash")));
     CHECK(json_equal(logs, json_object_get(w.submitted, "logs")));
     json_decref(logs);
+    world_fini(&w);
+}
+
+static void refused(world_t *w, const char *method, const char *filter, const char *code, const char *words) {
+    json_t *answer = cluster_call(&w->c, 0, method, json_pack("[o]", json_of(filter)));
+    const json_t *error = json_object_get(answer, "error");
+    CHECK_STR(text_of(json_object_get(error, "data"), "code"), code);
+    if (!strstr(text_of(error, "message"), words))
+        rdg_test_fail(__FILE__, __LINE__, "%s, not %s", text_of(error, "message"), words);
+    json_decref(answer);
+}
+
+/* Follows `next`; returns the number of logs, each of which has its own place. */
+static size_t count_pages(world_t *w, json_t *filter, size_t *pages) {
+    size_t count = 0;
+    uint64_t height = 0, index = 0;
+    for (*pages = 0;; ++*pages) {
+        size_t i;
+        json_t *page = rpc(w, "ridge_getLogs", json_pack("[O]", filter)), *log;
+        json_array_foreach(json_object_get(page, "logs"), i, log) {
+            uint64_t h = quantity_of(log, "blockNumber"), at = quantity_of(log, "logIndex");
+            CHECK(count++ == 0 || h > height || (h == height && at > index));
+            height = h, index = at;
+        }
+        bool last = json_is_null(json_object_get(page, "next"));
+        if (!last) json_object_update(filter, json_object_get(page, "next"));
+        json_decref(page);
+        if (last) break;
+    }
+    json_decref(filter);
+    return count;
+}
+
+/* Logs 10,100 times without topics; deploys nothing. */
+static const uint8_t MANY_LOGS[] = {0x61, 0x27, 0x74, 0x5b, 0x5f, 0x5f, 0xa0, 0x60,
+                                    0x01, 0x90, 0x03, 0x80, 0x60, 0x03, 0x57, 0x00};
+
+TEST(more_logs_than_one_answer_holds_are_refused_with_the_remedy_and_come_in_pages) {
+    world_t w;
+    char text[256], words[128];
+    size_t pages;
+    world_init(&w);
+    json_t *polled = rpc(&w, "eth_newFilter", json_of("[{}]")), *got;
+    json_t *receipt = send_data(&w, NULL, rdg_bytes(MANY_LOGS, sizeof MANY_LOGS));
+    unsigned long long height = quantity_of(receipt, "blockNumber");
+    snprintf(words, sizeof words, "ask for blocks 0 to %llu first", height - 1);
+    refused(&w, "eth_getLogs", "{\"fromBlock\":\"0x0\"}", "TOO_LARGE", words);
+    snprintf(text, sizeof text, "{\"blockHash\":\"%s\"}", text_of(receipt, "blockHash"));
+    snprintf(words, sizeof words, "block %llu alone has more than 10000 logs", height);
+    refused(&w, "eth_getLogs", text, "TOO_LARGE", words);
+    CHECK_EQ(count_pages(&w, json_of(text), &pages), 10100);
+    CHECK_EQ(pages, 1);
+    CHECK_EQ(count_pages(&w, json_of("{\"fromBlock\":\"0x0\",\"limit\":3500}"), &pages), 10103);
+    CHECK_EQ(pages, 2);
+    snprintf(text, sizeof text, "{\"fromBlock\":\"0x0\",\"address\":\"%s\",\"limit\":1}", w.address);
+    CHECK_EQ(count_pages(&w, json_of(text), &pages), 3);
+    got = rpc(&w, "eth_getFilterChanges", json_pack("[O]", polled));
+    CHECK_EQ(json_array_size(got), 10000);
+    json_decref(got);
+    got = rpc(&w, "eth_getFilterChanges", json_pack("[O]", polled));
+    CHECK_EQ(json_array_size(got), 100);
+    CHECK_EQ(quantity_of(json_array_get(got, 0), "logIndex"), 10000);
+    json_decref(got);
+    got = rpc(&w, "eth_getFilterChanges", json_pack("[O]", polled));
+    CHECK_EQ(json_array_size(got), 0);
+    json_decref(got);
+    json_decref(polled);
+    json_decref(receipt);
+    refused(&w, "ridge_getLogs", "{\"limit\":0}", "INVALID", "from 1 to 10000");
+    refused(&w, "ridge_getLogs", "{\"limit\":10001}", "INVALID", "from 1 to 10000");
+    refused(&w, "ridge_getLogs", "{\"fromLogIndex\":\"0x100000000\"}", "INVALID", "fromLogIndex");
+    refused(&w, "eth_getLogs", "{\"topics\":\"0x7\"}", "INVALID", "want an array");
+    snprintf(text, sizeof text, "{\"fromBlock\":\"0x0\",\"blockHash\":\"%s\"}",
+             text_of(w.submitted, "blockHash"));
+    refused(&w, "eth_getLogs", text, "INVALID", "blockHash goes without");
     world_fini(&w);
 }
 

@@ -10,7 +10,8 @@
  * 2. A polled filter belongs to whoever knows its id, a random number of 128 bits, and is forgotten
  *    RDG_RPC_FILTER_SECONDS after it was asked for the last time.
  * Limits (errors name them and how to ask otherwise): batches of RDG_RPC_CALLS_MAX; 16 subscriptions a session
- * and 256 in all; 256 polled filters; eth_getLogs: 10,000 logs, 8 MiB of log data, RDG_RPC_LOGS_MS; calls
+ * and 256 in all; 256 polled filters; eth_getLogs: 10,000 logs, 8 MiB of log data, RDG_RPC_LOGS_MS, where ridge_getLogs ends a
+ * page; calls
  * RDG_RPC_CALL_MS; traces RDG_RPC_TRACE_MS and 4 MiB. An answer (of a batch: all of them) that passes the limit
  * of its buffer becomes the error TOO_LARGE. */
 #ifndef RIDGE_NODE_RPC_H
