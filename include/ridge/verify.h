@@ -23,6 +23,10 @@ RIDGE_API void ridge_trust_free(ridge_trust_t *trust); /* NULL is fine */
 RIDGE_API uint64_t ridge_trust_epoch(const ridge_trust_t *trust);
 /* Learns one change from epoch evidence, the next that it does not know. DUPLICATE: known already. */
 RIDGE_API ridge_status_t ridge_trust_learn(ridge_trust_t *trust, const uint8_t *evidence, size_t len);
+/* Evidence of the change that made set `epoch` (from 1 on), to be kept beside that of receipts. Waits up to timeout_ms until
+ * it is signed. NOT_FOUND: the node knows of no such change. evidence->data: ridge_free. */
+RIDGE_API ridge_status_t ridge_prove_epoch(ridge_node_t *node, uint64_t epoch, uint64_t timeout_ms,
+                                           ridge_bytes_t *evidence);
 /* Fetches and learns every change that the node knows. What was learnt before a failure stays. UNAVAILABLE: the newest
  * change is not signed yet. */
 RIDGE_API ridge_status_t ridge_trust_update(ridge_trust_t *trust, ridge_node_t *node);

@@ -143,15 +143,35 @@ ridge_status_t ridge_prove_state(ridge_node_t *node, const char *address, const 
 
 /* --- changes of the validators ------------------------------------------------------------------------------------- */
 
-static rdg_err_t learn_next(ridge_trust_t *trust, ridge_node_t *node) {
+static rdg_err_t ask_epoch(ridge_node_t *node, uint64_t epoch, ridge_bytes_t *out) {
     json_t *answer = NULL;
     rdg_buf_t evidence;
-    json_t *number = rdg_json_quantity(ridge_trust_epoch(trust) + 1);
-    RDG_TRY(rdg_rpc_call(node->rpc, "ridge_getEpochProof", json_pack("[o]", number), &answer));
+    RDG_TRY(
+        rdg_rpc_call(node->rpc, "ridge_getEpochProof", json_pack("[o]", rdg_json_quantity(epoch)), &answer));
     rdg_err_t err = get_bytes(answer, "evidence", RDG_EVIDENCE_BYTES_MAX, &evidence);
-    if (err == RDG_OK) err = ridge_trust_learn(trust, evidence.data, evidence.len);
+    if (err == RDG_OK) err = api_bytes(&evidence, out);
     rdg_buf_fini(&evidence);
     json_decref(answer);
+    return err;
+}
+
+ridge_status_t ridge_prove_epoch(ridge_node_t *node, uint64_t epoch, uint64_t timeout_ms,
+                                 ridge_bytes_t *evidence) {
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + timeout_ms;
+    *evidence = (ridge_bytes_t){0};
+    if (epoch == 0) return rdg_fail(RDG_E_INVALID, "the validators of epoch 0 are in the genesis");
+    for (;;) {
+        rdg_err_t err = ask_epoch(node, epoch, evidence);
+        if (err != RDG_E_UNAVAILABLE || rdg_mono_ms(rdg_clock_system()) >= end) return err;
+        rpc_pause_ms(ASK_AGAIN_MS);
+    }
+}
+
+static rdg_err_t learn_next(ridge_trust_t *trust, ridge_node_t *node) {
+    ridge_bytes_t evidence = {0};
+    rdg_err_t err = ask_epoch(node, ridge_trust_epoch(trust) + 1, &evidence);
+    if (err == RDG_OK) err = ridge_trust_learn(trust, evidence.data, evidence.len);
+    ridge_free(evidence.data);
     return err;
 }
 

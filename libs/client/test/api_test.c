@@ -1,5 +1,6 @@
 /* libridge without a chain: keys, ABI against ethers' encoder, requests and answers of a node, transactions. */
 #include <ridge/contract.h>
+#include <ridge/verify.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "ridge/base/file.h"
@@ -253,6 +254,10 @@ static void fake_stop(fake_t *f, ridge_node_t *node) {
         "ridge_status", "\"result\":{\"height\":5,\"chain_id\":7,\"hash\":"                                  \
                         "\"0x0000000000000000000000000000000000000000000000000000000000000001\"}"            \
     }
+/* A point of the curve, as a validator's key. */
+#define GENERATOR                                                                                            \
+    "32c4ae2c1f1981195f9904466a39c9948fe30bbff2660be1715a4589334c74c7"                                       \
+    "bc3736a2f4f6779c59bdcee36b692153d0a9877cc62a474002df32e52139f0a0"
 #define ADDRESS "0x00000000000000000000000000000000000000aa"
 
 TEST(api_a_revert_is_told_with_the_contracts_own_error) {
@@ -305,6 +310,40 @@ TEST(api_what_a_node_answers_is_not_believed_blindly) {
     CHECK(ridge_node_request(node, "eth_x", "{}", &json) == RIDGE_INVALID);
     ridge_abi_free(abi);
     fake_stop(&f, node);
+}
+
+/* What a node says of changes of the validators is learnt from their signatures only; the node's own word is that it knows
+ * of none, or not yet. */
+TEST(api_a_trust_learns_nothing_from_a_node_that_lies) {
+    static const char genesis[] =
+        "{\"version\":1,\"name\":\"a\",\"chain_id\":7,\"time_ms\":1,\"consensus\":\"pbft\",\"validators\":["
+        "{\"name\":\"v\",\"key\":\"" GENERATOR "\"}]}";
+    static const struct {
+        const char *answer;
+        ridge_status_t want;
+    } cases[] = {
+        {"\"result\":null", RIDGE_PROTOCOL},
+        {"\"result\":{}", RIDGE_PROTOCOL},
+        {"\"result\":{\"evidence\":7}", RIDGE_PROTOCOL},
+        {"\"result\":{\"evidence\":\"0x0\"}", RIDGE_MALFORMED},
+        {"\"result\":{\"evidence\":\"0xc0\"}", RIDGE_MALFORMED},
+        {"\"result\":{\"evidence\":\"0xc403c0c0c0\"}", RIDGE_MALFORMED},
+        {"\"error\":{\"code\":-32000,\"message\":\"later\",\"data\":{\"code\":\"UNAVAILABLE\"}}",
+         RIDGE_UNAVAILABLE},
+        {"\"error\":{\"code\":-32000,\"message\":\"no more\",\"data\":{\"code\":\"NOT_FOUND\"}}", RIDGE_OK},
+    };
+    ridge_trust_t *trust = NULL;
+    OK(ridge_trust_new(genesis, &trust));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+        fake_t f = {.answers = {{"ridge_getEpochProof", cases[i].answer}}};
+        ridge_node_t *node = fake_start(&f);
+        ridge_status_t got = ridge_trust_update(trust, node);
+        if (got != cases[i].want)
+            rdg_test_fail(__FILE__, __LINE__, "case %zu: %s", i, ridge_status_name(got));
+        CHECK_EQ(ridge_trust_epoch(trust), 0);
+        fake_stop(&f, node);
+    }
+    ridge_trust_free(trust);
 }
 
 TEST(api_events_are_decoded_by_the_abi_and_others_left_out) {

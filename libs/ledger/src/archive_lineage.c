@@ -7,6 +7,7 @@
 #include <string.h>
 #include "archive_internal.h"
 #include "governance.h"
+#include "ledger_internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/codec/rlp.h"
 #include "ridge/consensus/consensus.h"
@@ -15,34 +16,12 @@ enum { EPOCH_BYTES_MAX = 16 << 10 };
 
 /* --- writing ------------------------------------------------------------------------------------- */
 
-/* The first certified header that names the epoch, before it begins. */
-static rdg_err_t find_link(rdg_ledger_t *l, const rdg_epoch_t *e, uint64_t to, rdg_executed_t *executed,
-                           rdg_buf_t *checkpoint) {
-    rdg_hash_t digest;
-    uint64_t decided = e->first_height - RDG_CONSENSUS_WINDOW - 1;
-    RDG_TRY(rdg_epoch_digest(e, &digest));
-    for (uint64_t h = decided; h < e->first_height && h <= to; ++h) {
-        rdg_certificate_t c;
-        RDG_TRY(rdg_ledger_header(l, h, NULL, NULL, executed));
-        RDG_TRY(rdg_ledger_seal(l, h, NULL, checkpoint));
-        if (checkpoint->len == 0 || executed->height != h ||
-            !rdg_hash_equal(&executed->epoch_digest, &digest))
-            continue;
-        RDG_TRY(rdg_certificate_decode(rdg_buf_view(checkpoint), &c));
-        if (c.statement.epoch + 1 == e->validators.epoch) return RDG_OK;
-    }
-    return rdg_fail(RDG_E_UNAVAILABLE,
-                    "no checkpoint certificate proves epoch %" PRIu64 " between blocks %" PRIu64
-                    " and %" PRIu64 ": ask again, or another node",
-                    e->validators.epoch, decided, e->first_height - 1);
-}
-
 static rdg_err_t write_link(rdg_ledger_t *l, const rdg_epoch_t *e, uint64_t to, rdg_buf_t *item) {
     rdg_executed_t executed;
     rdg_buf_t checkpoint;
     rdg_buf_init(&checkpoint, ARCHIVE_CERTIFICATE_MAX);
     rdg_buf_clear(item);
-    rdg_err_t err = find_link(l, e, to, &executed, &checkpoint);
+    rdg_err_t err = epoch_link(l, e, to, &executed, &checkpoint);
     if (err == RDG_OK) {
         size_t list = rdg_rlp_list_begin(item);
         rdg_executed_encode(&executed, item);

@@ -3,6 +3,7 @@
 #include "ledger_internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/codec/rlp.h"
+#include "ridge/consensus/consensus.h"
 
 enum { CERTIFICATE_MAX = 64 << 10, EPOCH_MAX = 16 << 10 };
 
@@ -81,29 +82,38 @@ rdg_err_t rdg_ledger_prove_receipt(rdg_ledger_t *l, uint64_t height, uint32_t in
     return err;
 }
 
-/* A block that names the epoch and that the validators before it signed: the last of those but one, because the very
- * last may be certified by either, or the newest that is signed. */
-static rdg_err_t naming_block(rdg_ledger_t *l, const rdg_epoch_t *e, rdg_buf_t *ran, rdg_buf_t *checkpoint) {
-    rdg_ledger_head_t head;
-    rdg_executed_t executed;
+rdg_err_t epoch_link(rdg_ledger_t *l, const rdg_epoch_t *e, uint64_t to, rdg_executed_t *executed,
+                     rdg_buf_t *checkpoint) {
     rdg_hash_t digest;
-    rdg_ledger_head(l, &head);
-    uint64_t height = e->first_height - 2;
-    if (height > head.checkpoint_height) height = head.checkpoint_height;
-    RDG_TRY(get_signed(l, height, &executed, ran, checkpoint));
+    uint64_t decided = e->first_height - RDG_CONSENSUS_WINDOW - 1;
     RDG_TRY(rdg_epoch_digest(e, &digest));
-    if (rdg_hash_equal(&digest, &executed.epoch_digest)) return RDG_OK;
-    return rdg_fail(RDG_E_UNAVAILABLE, "no signed block names epoch %" PRIu64 " yet: ask again",
-                    e->validators.epoch);
+    for (uint64_t h = decided; h < e->first_height && h <= to; ++h) {
+        rdg_certificate_t c;
+        RDG_TRY(rdg_ledger_header(l, h, NULL, NULL, executed));
+        RDG_TRY(rdg_ledger_seal(l, h, NULL, checkpoint));
+        if (checkpoint->len == 0 || executed->height != h ||
+            !rdg_hash_equal(&executed->epoch_digest, &digest))
+            continue;
+        RDG_TRY(rdg_certificate_decode(rdg_buf_view(checkpoint), &c));
+        if (c.statement.epoch + 1 == e->validators.epoch) return RDG_OK;
+    }
+    return rdg_fail(RDG_E_UNAVAILABLE,
+                    "no checkpoint certificate proves epoch %" PRIu64 " between blocks %" PRIu64
+                    " and %" PRIu64 ": ask again, or another node",
+                    e->validators.epoch, decided, e->first_height - 1);
 }
 
 rdg_err_t rdg_ledger_prove_epoch(rdg_ledger_t *l, uint64_t number, rdg_buf_t *out) {
     rdg_epoch_t e;
+    rdg_ledger_head_t head;
+    rdg_executed_t executed;
     rdg_buf_t ran, checkpoint, epoch;
     if (number == 0) return rdg_fail(RDG_E_INVALID, "epoch 0 is the genesis's and needs no proof");
     RDG_TRY(epoch_numbered(l, number, &e));
     rdg_buf_init(&ran, 4096), rdg_buf_init(&checkpoint, CERTIFICATE_MAX), rdg_buf_init(&epoch, EPOCH_MAX);
-    rdg_err_t err = naming_block(l, &e, &ran, &checkpoint);
+    rdg_ledger_head(l, &head);
+    rdg_err_t err = epoch_link(l, &e, head.height, &executed, &checkpoint);
+    if (err == RDG_OK) err = rdg_executed_encode(&executed, &ran);
     if (err == RDG_OK) err = rdg_epoch_encode(&e, &epoch);
     const rdg_epoch_parts_t p = {rdg_buf_view(&ran), rdg_buf_view(&checkpoint), rdg_buf_view(&epoch)};
     if (err == RDG_OK) err = rdg_evidence_encode_epoch(&p, out);

@@ -122,6 +122,10 @@ void rules_put(rules_t *r);                                       /* NULL is fin
 rdg_err_t put_epoch(rdg_kv_batch_t *batch, const rdg_epoch_t *e);
 /* The epoch of any height, also of one that is scheduled; rules: of the head. */
 rdg_err_t epoch_numbered(rdg_ledger_t *l, uint64_t number, rdg_epoch_t *out); /* NOT_FOUND */
+/* The first executed header up to `to` that names the epoch before it begins, with the certificate of the validators
+ * before. UNAVAILABLE: there is none yet. */
+rdg_err_t epoch_link(rdg_ledger_t *l, const rdg_epoch_t *e, uint64_t to, rdg_executed_t *executed,
+                     rdg_buf_t *checkpoint);
 rdg_err_t epoch_at(rdg_ledger_t *l, const rules_t *rules, uint64_t height, rdg_epoch_t *out);
 
 /* check.c, with write_lock held */

@@ -146,5 +146,22 @@ static rdg_err_t receipt_proof(rdg_node_rpc_t *rpc, const json_t *params, json_t
     return err;
 }
 
-const rpc_method_t rpc_proof_methods[] = {
-    {"eth_getProof", get_proof, NULL}, {"ridge_getReceiptProof", receipt_proof, NULL}, {NULL, NULL, NULL}};
+static rdg_err_t epoch_proof(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
+    uint64_t number;
+    rdg_buf_t evidence;
+    RDG_TRY(rdg_fail_in(rdg_json_quantity_parse(json_array_get(params, 0), &number), "epoch"));
+    rdg_buf_init(&evidence, RDG_EVIDENCE_BYTES_MAX);
+    rdg_err_t err = rdg_ledger_prove_epoch(rpc->options.ledger, number, &evidence);
+    if (err == RDG_OK) {
+        *result = json_object();
+        json_object_set_new(*result, "evidence", rdg_json_hex(evidence.data, evidence.len));
+        json_object_set_new(*result, "epoch", rdg_json_quantity(number));
+    }
+    rdg_buf_fini(&evidence);
+    return err;
+}
+
+const rpc_method_t rpc_proof_methods[] = {{"eth_getProof", get_proof, NULL},
+                                          {"ridge_getReceiptProof", receipt_proof, NULL},
+                                          {"ridge_getEpochProof", epoch_proof, NULL},
+                                          {NULL, NULL, NULL}};

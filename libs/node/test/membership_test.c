@@ -1,7 +1,10 @@
 /* Real nodes through changes of their validators. */
 #include "cluster.h"
 #include "ridge/base/clock.h"
+#include "ridge/base/file.h"
+#include "ridge/codec/hex.h"
 #include "ridge/test.h"
+#include <ridge/verify.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -54,6 +57,83 @@ static void transfer(cluster_t *c, size_t via) {
     rdg_tx_unref(tx);
 }
 
+/* --- who knows the genesis only ----------------------------------------------------------------------------- */
+
+static ridge_trust_t *light_client(cluster_t *c) {
+    char path[600];
+    rdg_buf_t genesis;
+    ridge_trust_t *trust = NULL;
+    CHECK_OK(rdg_path_join(path, sizeof path, c->dirs[0], "genesis.json"));
+    rdg_buf_init(&genesis, RDG_GENESIS_BYTES_MAX);
+    CHECK_OK(rdg_file_read(path, &genesis));
+    CHECK_EQ(ridge_trust_new(rdg_buf_cstr(&genesis), &trust), RIDGE_OK);
+    rdg_buf_fini(&genesis);
+    return trust;
+}
+
+static ridge_node_t *node_of(cluster_t *c, size_t i) {
+    char url[64];
+    ridge_node_t *node = NULL;
+    snprintf(url, sizeof url, "http://127.0.0.1:%u", c->rpc_ports[i]);
+    CHECK_EQ(ridge_node_open(url, 0, &node), RIDGE_OK);
+    return node;
+}
+
+/* A node that lies about a change teaches nothing: no byte can be another or be missing. */
+static void refuse_lies(ridge_trust_t *trust, const ridge_bytes_t *evidence) {
+    uint64_t known = ridge_trust_epoch(trust);
+    for (size_t i = 0; i < evidence->len; i += 5) {
+        uint8_t bit = (uint8_t)(1u << (i % 8));
+        evidence->data[i] ^= bit;
+        CHECK(ridge_trust_learn(trust, evidence->data, evidence->len) != RIDGE_OK);
+        evidence->data[i] ^= bit;
+        CHECK_EQ(ridge_trust_learn(trust, evidence->data, i), RIDGE_MALFORMED);
+    }
+    CHECK_EQ(ridge_trust_epoch(trust), known);
+}
+
+/* A transaction of now is proven to who followed the validators through every change, and to nobody who did not. */
+static void check_light_client(cluster_t *c, size_t via, uint64_t epochs) {
+    ridge_trust_t *stale = light_client(c), *trust = light_client(c);
+    ridge_node_t *node = node_of(c, via);
+    ridge_bytes_t evidence, change;
+    ridge_receipt_t receipt;
+    char id[RIDGE_HASH_TEXT] = "0x", code[32];
+    rdg_tx_t *tx = cluster_tx(c);
+    cluster_send(c, via, tx->raw, code);
+    CHECK_STR(code, "");
+    json_decref(cluster_receipt(c, via, &tx->id));
+    rdg_hex_encode(tx->id.b, sizeof tx->id.b, id + 2);
+    CHECK_EQ(ridge_prove_receipt(node, id, WAIT_MS, &evidence), RIDGE_OK);
+    CHECK_EQ(ridge_verify_receipt(stale, evidence.data, evidence.len, &receipt, NULL), RIDGE_STALE);
+    for (uint64_t epoch = 1; epoch <= epochs; ++epoch) { /* one by one, and in no other order */
+        if (epoch < epochs) {
+            CHECK_EQ(ridge_prove_epoch(node, epoch + 1, WAIT_MS, &change), RIDGE_OK);
+            CHECK(ridge_trust_learn(stale, change.data, change.len) != RIDGE_OK);
+            ridge_free(change.data);
+        }
+        CHECK_EQ(ridge_prove_epoch(node, epoch, WAIT_MS, &change), RIDGE_OK);
+        if (epoch == 1) refuse_lies(stale, &change);
+        CHECK_EQ(ridge_trust_learn(stale, change.data, change.len), RIDGE_OK);
+        CHECK_EQ(ridge_trust_learn(stale, change.data, change.len), RIDGE_DUPLICATE);
+        ridge_free(change.data);
+    }
+    CHECK_EQ(ridge_prove_epoch(node, epochs + 1, WAIT_MS, &change), RIDGE_NOT_FOUND);
+    CHECK_EQ(ridge_prove_epoch(node, 0, 0, &change), RIDGE_INVALID);
+    CHECK_EQ(ridge_trust_update(trust, node), RIDGE_OK); /* the same in one step */
+    CHECK_EQ(ridge_trust_epoch(trust), epochs);
+    CHECK_EQ(ridge_verify_receipt(trust, evidence.data, evidence.len, &receipt, NULL), RIDGE_OK);
+    CHECK(receipt.success && strcmp(receipt.id, id) == 0);
+    ridge_receipt_fini(&receipt);
+    evidence.data[evidence.len / 2] ^= 1;
+    CHECK(ridge_verify_receipt(trust, evidence.data, evidence.len, &receipt, NULL) != RIDGE_OK);
+    ridge_free(evidence.data);
+    rdg_tx_unref(tx);
+    ridge_node_close(node);
+    ridge_trust_free(stale);
+    ridge_trust_free(trust);
+}
+
 TEST(a_chain_grows_from_one_to_four_validators_and_shrinks_again) {
     cluster_t c;
     cluster_init_observers(&c, 4, 1);
@@ -76,6 +156,8 @@ TEST(a_chain_grows_from_one_to_four_validators_and_shrinks_again) {
         transfer(&c, 0);
     }
     cluster_check_agreement(&c, 1);
+    for (size_t i = 0; i < 4; i += 3)
+        check_light_client(&c, i, 6); /* a validator, and one that is none any more */
     cluster_fini(&c);
 }
 
@@ -153,6 +235,7 @@ TEST(under_raft_validators_come_and_go_and_weights_change) {
         transfer(&c, 3);
     }
     cluster_check_agreement(&c, 1);
+    check_light_client(&c, 2, 6);
     cluster_fini(&c);
 }
 
