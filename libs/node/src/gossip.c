@@ -81,7 +81,10 @@ rdg_err_t gossip_submit(rdg_node_t *n, rdg_bytes_t wire, rdg_hash_t *id) {
     *id = tx->id;
     rdg_err_t err = expect_take(&n->expected, tx) ? rdg_ledger_admit_verified(n->ledger, n->pool, tx)
                                                   : rdg_ledger_admit(n->ledger, n->pool, tx);
-    if (err == RDG_OK) hand_to_loop(n, tx);
+    if (err == RDG_OK) {
+        hand_to_loop(n, tx);
+        rdg_node_rpc_pending(n->rpc, &tx->id);
+    }
     rdg_tx_unref(tx);
     return err;
 }
@@ -92,7 +95,8 @@ rdg_err_t gossip_submit(rdg_node_t *n, rdg_bytes_t wire, rdg_hash_t *id) {
 
 typedef struct verify_batch {
     rdg_node_t *n;
-    size_t count;
+    size_t count, admitted_count;
+    rdg_hash_t admitted[VERIFY_BATCH];
     rdg_tx_t *txs[VERIFY_BATCH];
     rdg_sm2_check_t checks[VERIFY_BATCH];
     rdg_err_t results[VERIFY_BATCH];
@@ -115,10 +119,10 @@ static void on_verify(void *arg) {
     rdg_sm2_verify_batch(b->checks, kept, b->results);
     if (kept > 1) rdg_metric_add(b->n->m_batched, kept);
     for (size_t i = 0; i < kept; ++i) {
-        if (b->results[i] == RDG_OK)
-            (void)rdg_ledger_admit_verified(b->n->ledger, b->n->pool, b->txs[i]);
-        else
+        if (b->results[i] != RDG_OK)
             rdg_metric_add(b->n->m_refused, 1);
+        else if (rdg_ledger_admit_verified(b->n->ledger, b->n->pool, b->txs[i]) == RDG_OK)
+            b->admitted[b->admitted_count++] = b->txs[i]->id;
         rdg_tx_unref(b->txs[i]);
     }
 }
@@ -128,6 +132,8 @@ static void verify_next(rdg_node_t *n);
 static void on_verified(void *arg) {
     verify_batch_t *b = arg;
     rdg_node_t *n = b->n;
+    for (size_t i = 0; i < b->admitted_count && !n->closing; ++i)
+        rdg_node_rpc_pending(n->rpc, &b->admitted[i]);
     rdg_free(b);
     n->gossip.verifying = false;
     if (n->closing) return;
@@ -139,7 +145,7 @@ static void verify_next(rdg_node_t *n) {
     if (n->gossip.verifying || n->gossip.count == 0) return;
     verify_batch_t *b = rdg_alloc(sizeof *b);
     if (!b) return;
-    b->n = n, b->count = 0;
+    b->n = n, b->count = b->admitted_count = 0;
     while (b->count < VERIFY_BATCH && n->gossip.count > 0) {
         rdg_tx_t *tx = n->gossip.unverified[n->gossip.head];
         b->txs[b->count++] = tx;

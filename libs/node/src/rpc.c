@@ -21,6 +21,7 @@ rdg_err_t rdg_node_rpc_new(const rdg_node_rpc_options_t *options, rdg_node_rpc_t
     if (!rpc) return rdg_fail(RDG_E_NO_MEMORY, "no memory for JSON-RPC");
     rpc->options = *options;
     rdg_err_t err = filters_new(&rpc->filters);
+    if (err == RDG_OK) err = pending_new(&rpc->pending);
     if (err == RDG_OK) err = subscriptions_new(rpc, &rpc->subscriptions);
     if (err == RDG_OK)
         *out = rpc;
@@ -33,11 +34,16 @@ void rdg_node_rpc_free(rdg_node_rpc_t *rpc) {
     if (!rpc) return;
     subscriptions_free(rpc->subscriptions);
     filters_free(rpc->filters);
+    pending_free(rpc->pending);
     rdg_free(rpc);
 }
 
 void rdg_node_rpc_wake(rdg_node_rpc_t *rpc) {
     subscriptions_wake(rpc->subscriptions);
+}
+
+void rdg_node_rpc_pending(rdg_node_rpc_t *rpc, const rdg_hash_t *id) {
+    if (pending_note(rpc->pending, id)) subscriptions_wake(rpc->subscriptions);
 }
 
 static const rpc_method_t *find(const char *name) {

@@ -1,4 +1,4 @@
-/* Filters that their owners poll: eth_newFilter, eth_newBlockFilter, eth_getFilterChanges, … */
+/* Filters that their owners poll: eth_newFilter, eth_newBlockFilter, eth_newPendingTransactionFilter, … */
 #include "ridge/base/alloc.h"
 #include "ridge/base/clock.h"
 #include "ridge/base/random.h"
@@ -10,10 +10,11 @@ enum { FILTERS_MAX = 256, HASHES_MAX = 10000 };
 
 typedef struct polled {
     char id[RPC_ID_CHARACTERS + 1]; /* empty: a free place */
-    rpc_filter_t *filter;           /* NULL: block hashes */
-    uint64_t from, to;              /* as it was asked for */
-    uint64_t next;                  /* the first height not yet told of */
-    uint32_t next_index;            /* the first log of it not yet told of */
+    rpc_filter_t *filter;           /* NULL: block hashes, or pending transactions */
+    bool pending;
+    uint64_t from, to;   /* as it was asked for */
+    uint64_t next;       /* the first height, or number of a transaction, not yet told of */
+    uint32_t next_index; /* the first log of it not yet told of */
     uint64_t asked_ms;
 } polled_t;
 
@@ -57,21 +58,22 @@ static polled_t *place(filters_t *all, uint64_t now) {
     return empty;
 }
 
-/* Takes filter. */
-static rdg_err_t add(rdg_node_rpc_t *rpc, rpc_filter_t *filter, uint64_t from, uint64_t to, json_t **result) {
+/* Takes f.filter. */
+static rdg_err_t add(rdg_node_rpc_t *rpc, polled_t f, json_t **result) {
     filters_t *all = rpc->filters;
     uint64_t now = now_ms();
     pthread_mutex_lock(&all->lock);
     polled_t *p = place(all, now);
     if (p) {
-        *p = (polled_t){
-            .id = "0x", .filter = filter, .from = from, .to = to, .next = rpc_head(rpc) + 1, .asked_ms = now};
+        *p = f;
+        p->asked_ms = now;
+        memcpy(p->id, "0x", 3);
         rdg_random_hex(rdg_random_system(), p->id + 2, (RPC_ID_CHARACTERS - 2) / 2);
         *result = json_string(p->id);
     }
     pthread_mutex_unlock(&all->lock);
     if (p) return RDG_OK;
-    rpc_filter_unref(filter);
+    rpc_filter_unref(f.filter);
     return rdg_fail(
         RDG_E_FULL,
         "this node has at most %d filters: end one by eth_uninstallFilter; one that nobody asks for is "
@@ -93,12 +95,22 @@ static rdg_err_t new_filter(rdg_node_rpc_t *rpc, const json_t *params, json_t **
     RDG_TRY(rpc_filter_range(rpc, o, &from, &to));
     if (!json_object_get(o, "blockHash") && is_open_end(json_object_get(o, "toBlock"))) to = UINT64_MAX;
     RDG_TRY(rpc_filter_new(o, &filter));
-    return add(rpc, filter, from, to, result);
+    return add(rpc, (polled_t){.filter = filter, .from = from, .to = to, .next = rpc_head(rpc) + 1}, result);
 }
 
 static rdg_err_t new_block_filter(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
     (void)params;
-    return add(rpc, NULL, 0, UINT64_MAX, result);
+    return add(rpc, (polled_t){.to = UINT64_MAX, .next = rpc_head(rpc) + 1}, result);
+}
+
+static rdg_err_t new_pending_filter(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
+    polled_t f = {.pending = true};
+    if (json_is_true(json_array_get(params, 0)))
+        return rdg_fail(
+            RDG_E_UNSUPPORTED,
+            "a filter of pending transactions tells hashes: ask eth_getTransactionByHash for the rest");
+    RDG_TRY(pending_watch(rpc->pending, &f.next));
+    return add(rpc, f, result);
 }
 
 /* With the lock held. */
@@ -174,10 +186,23 @@ static rdg_err_t new_blocks(rdg_node_rpc_t *rpc, const polled_t *p, uint64_t fro
     return RDG_OK;
 }
 
+static rdg_err_t pending_hashes(rdg_node_rpc_t *rpc, const polled_t *p, json_t **result) {
+    rdg_hash_t ids[128];
+    uint64_t next = p->next;
+    size_t count;
+    *result = json_array();
+    while ((count = pending_since(rpc->pending, &next, ids, 128)) > 0 &&
+           json_array_size(*result) < HASHES_MAX)
+        for (size_t i = 0; i < count; ++i) json_array_append_new(*result, format_hash(&ids[i]));
+    advance(rpc->filters, p->id, next, 0);
+    return RDG_OK;
+}
+
 /* What does not fit into one answer comes with the next. */
 static rdg_err_t changes(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
     polled_t p;
     RDG_TRY(look(rpc, params, &p));
+    if (p.pending) return pending_hashes(rpc, &p, result);
     uint64_t head = rpc_head(rpc), to = head < p.to ? head : p.to, from = p.next > p.from ? p.next : p.from;
     rdg_err_t err = RDG_OK;
     if (from > to)
@@ -191,7 +216,8 @@ static rdg_err_t changes(rdg_node_rpc_t *rpc, const json_t *params, json_t **res
 static rdg_err_t filter_logs(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
     polled_t p;
     RDG_TRY(look(rpc, params, &p));
-    if (!p.filter) return rdg_fail(RDG_E_INVALID, "a filter of blocks has no logs");
+    if (!p.filter)
+        return rdg_fail(RDG_E_INVALID, "a filter of blocks or of pending transactions has no logs");
     rdg_err_t err = rpc_logs(rpc, p.filter, p.from, p.to, result);
     rpc_filter_unref(p.filter);
     return err;
@@ -207,7 +233,10 @@ static rdg_err_t uninstall(rdg_node_rpc_t *rpc, const json_t *params, json_t **r
     return RDG_OK;
 }
 
-const rpc_method_t rpc_filter_methods[] = {
-    {"eth_newFilter", new_filter, NULL},      {"eth_newBlockFilter", new_block_filter, NULL},
-    {"eth_getFilterChanges", changes, NULL},  {"eth_getFilterLogs", filter_logs, NULL},
-    {"eth_uninstallFilter", uninstall, NULL}, {NULL, NULL, NULL}};
+const rpc_method_t rpc_filter_methods[] = {{"eth_newFilter", new_filter, NULL},
+                                           {"eth_newBlockFilter", new_block_filter, NULL},
+                                           {"eth_newPendingTransactionFilter", new_pending_filter, NULL},
+                                           {"eth_getFilterChanges", changes, NULL},
+                                           {"eth_getFilterLogs", filter_logs, NULL},
+                                           {"eth_uninstallFilter", uninstall, NULL},
+                                           {NULL, NULL, NULL}};

@@ -13,11 +13,13 @@
 
 typedef struct subscriptions subscriptions_t;
 typedef struct filters filters_t;
+typedef struct pending pending_t;
 
 struct rdg_node_rpc {
     rdg_node_rpc_options_t options;
     subscriptions_t *subscriptions;
     filters_t *filters;
+    pending_t *pending;
 };
 
 typedef rdg_err_t (*rpc_method_fn)(rdg_node_rpc_t *rpc, const json_t *params, json_t **result);
@@ -118,5 +120,14 @@ void subscriptions_free(subscriptions_t *s); /* NULL is fine */
 void subscriptions_wake(subscriptions_t *s);
 rdg_err_t filters_new(filters_t **out);
 void filters_free(filters_t *f); /* NULL is fine */
+
+/* rpc_pending.c: any thread */
+rdg_err_t pending_new(pending_t **out);
+void pending_free(pending_t *p); /* NULL is fine */
+/* From now on ids are kept; *next is the number of the next one. */
+rdg_err_t pending_watch(pending_t *p, uint64_t *next);
+bool pending_note(pending_t *p, const rdg_hash_t *id); /* false: nobody ever wanted to be told */
+/* Ids from number *from on, which moves behind them; what is too old to be kept is passed over. */
+size_t pending_since(pending_t *p, uint64_t *from, rdg_hash_t *out, size_t max);
 
 #endif

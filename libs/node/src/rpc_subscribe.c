@@ -1,20 +1,24 @@
-/* eth_subscribe: sessions, their subscriptions, and the thread that tells them of new blocks. */
+/* eth_subscribe: sessions, their subscriptions, and the thread that tells them of new blocks and transactions. */
 #include "ridge/base/alloc.h"
 #include "ridge/base/clock.h"
 #include "ridge/base/list.h"
 #include "ridge/base/random.h"
+#include "ridge/codec/hex.h"
 #include "rpc_internal.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-enum { PER_SESSION_MAX = 16, TOTAL_MAX = 256, BACKLOG_MAX = 10000, REPEAT_MS = 300 };
+enum { PER_SESSION_MAX = 16, TOTAL_MAX = 256, BACKLOG_MAX = 10000, REPEAT_MS = 300, PENDING_AT_ONCE = 128 };
+
+typedef enum subject { OF_HEADS, OF_LOGS, OF_PENDING } subject_t;
 
 typedef struct subscription {
     char id[RPC_ID_CHARACTERS + 1];
-    rpc_filter_t *filter; /* NULL: new heads */
-    uint64_t next;        /* the height to be told of next */
+    subject_t subject;
+    rpc_filter_t *filter; /* of logs */
+    uint64_t next;        /* the height to be told of next; of pending transactions: the number */
     uint64_t told_ms;     /* new heads: when the last one was told; 0: it has been repeated */
     bool answered; /* the subscriber knows the id: a message before that would be lost on some clients */
 } subscription_t;
@@ -61,7 +65,8 @@ static void tell_all(subscriptions_t *all, uint64_t height, const rdg_log_entry_
             rdg_node_rpc_session_t *s = RDG_LIST_ENTRY(it, rdg_node_rpc_session_t, node);
             for (size_t i = 0; i < s->count; ++i) {
                 const subscription_t *sub = &s->list[i];
-                if (!sub->answered || sub->next != height || (log != NULL) != (sub->filter != NULL)) continue;
+                if (!sub->answered || sub->next != height || sub->subject != (log ? OF_LOGS : OF_HEADS))
+                    continue;
                 if (!log || rdg_log_matches(&sub->filter->f, log)) send_to(s, sub, rdg_buf_view(&text));
             }
         }
@@ -99,7 +104,8 @@ static bool due(const subscriptions_t *all, uint64_t head, uint64_t *height) {
     RDG_LIST_EACH(it, &all->sessions) {
         const rdg_node_rpc_session_t *s = RDG_LIST_ENTRY(it, rdg_node_rpc_session_t, node);
         for (size_t i = 0; i < s->count; ++i)
-            if (s->list[i].answered && s->list[i].next < *height) *height = s->list[i].next;
+            if (s->list[i].answered && s->list[i].subject != OF_PENDING && s->list[i].next < *height)
+                *height = s->list[i].next;
     }
     return *height <= head;
 }
@@ -110,9 +116,10 @@ static void advance(subscriptions_t *all, uint64_t height, uint64_t head) {
         rdg_node_rpc_session_t *s = RDG_LIST_ENTRY(it, rdg_node_rpc_session_t, node);
         for (size_t i = 0; i < s->count; ++i) {
             subscription_t *sub = &s->list[i];
+            if (sub->subject == OF_PENDING) continue;
             if (sub->answered && sub->next == height) {
                 ++sub->next;
-                if (!sub->filter) sub->told_ms = rdg_mono_ms(rdg_clock_system());
+                if (sub->subject == OF_HEADS) sub->told_ms = rdg_mono_ms(rdg_clock_system());
             }
             if (head > BACKLOG_MAX && sub->next < head - BACKLOG_MAX) sub->next = head;
         }
@@ -158,9 +165,30 @@ static bool repeat_head(subscriptions_t *all, uint64_t head) {
     RDG_LIST_EACH(it, &all->sessions) {
         rdg_node_rpc_session_t *s = RDG_LIST_ENTRY(it, rdg_node_rpc_session_t, node);
         for (size_t i = 0; i < s->count; ++i)
-            if (!s->list[i].filter && s->list[i].answered && s->list[i].next == head) ++s->list[i].next;
+            if (s->list[i].subject == OF_HEADS && s->list[i].answered && s->list[i].next == head)
+                ++s->list[i].next;
     }
     return later;
+}
+
+static void tell_pending(rdg_node_rpc_session_t *s, subscription_t *sub) {
+    rdg_hash_t ids[PENDING_AT_ONCE];
+    char text[70] = "\"0x";
+    size_t count;
+    while ((count = pending_since(s->rpc->pending, &sub->next, ids, PENDING_AT_ONCE)) > 0)
+        for (size_t i = 0; i < count; ++i) {
+            rdg_hex_encode(ids[i].b, sizeof ids[i].b, text + 3);
+            text[67] = '"', text[68] = 0;
+            send_to(s, sub, rdg_bytes_str(text));
+        }
+}
+
+static void tell_all_pending(subscriptions_t *all) {
+    RDG_LIST_EACH(it, &all->sessions) {
+        rdg_node_rpc_session_t *s = RDG_LIST_ENTRY(it, rdg_node_rpc_session_t, node);
+        for (size_t i = 0; i < s->count; ++i)
+            if (s->list[i].subject == OF_PENDING && s->list[i].answered) tell_pending(s, &s->list[i]);
+    }
 }
 
 static void wait_change(subscriptions_t *all, bool repeat) {
@@ -184,6 +212,7 @@ static void *run(void *arg) {
     while (!all->stopping) {
         wait_change(all, repeat);
         all->woken = false;
+        tell_all_pending(all);
         uint64_t head = rpc_head(all->rpc);
         while (!all->stopping && due(all, head, &height)) {
             tell(all, height);
@@ -247,7 +276,7 @@ rdg_err_t rdg_node_rpc_session_new(rdg_node_rpc_t *rpc, rdg_node_rpc_send_t send
 /* With the lock held. */
 static void drop(rdg_node_rpc_session_t *s, size_t i) {
     subscriptions_t *all = s->rpc->subscriptions;
-    if (s->list[i].filter) --all->of_logs;
+    if (s->list[i].subject == OF_LOGS) --all->of_logs;
     --all->total;
     rpc_filter_unref(s->list[i].filter);
     s->list[i] = s->list[--s->count];
@@ -284,17 +313,20 @@ static rdg_err_t check_room(const subscriptions_t *all, const rdg_node_rpc_sessi
 }
 
 /* Takes filter. */
-static rdg_err_t add(rdg_node_rpc_session_t *s, rpc_filter_t *filter, json_t **result) {
+static rdg_err_t add(rdg_node_rpc_session_t *s, subject_t subject, rpc_filter_t *filter, json_t **result) {
     subscriptions_t *all = s->rpc->subscriptions;
+    uint64_t next = 0;
     pthread_mutex_lock(&all->lock);
     rdg_err_t err = check_room(all, s);
     if (err == RDG_OK) err = start_thread(all);
+    if (err == RDG_OK && subject == OF_PENDING) err = pending_watch(s->rpc->pending, &next);
     if (err == RDG_OK) {
         subscription_t *sub = &s->list[s->count++];
-        *sub = (subscription_t){.id = "0x", .filter = filter, .next = rpc_head(s->rpc) + (filter != NULL)};
+        if (subject != OF_PENDING) next = rpc_head(s->rpc) + (subject == OF_LOGS);
+        *sub = (subscription_t){.id = "0x", .subject = subject, .filter = filter, .next = next};
         rdg_random_hex(rdg_random_system(), sub->id + 2, (RPC_ID_CHARACTERS - 2) / 2);
         ++all->total;
-        if (filter) ++all->of_logs;
+        if (subject == OF_LOGS) ++all->of_logs;
         *result = json_string(sub->id);
     } else {
         rpc_filter_unref(filter);
@@ -306,12 +338,19 @@ static rdg_err_t add(rdg_node_rpc_session_t *s, rpc_filter_t *filter, json_t **r
 static rdg_err_t subscribe(rdg_node_rpc_session_t *s, const json_t *params, json_t **result) {
     const char *what = json_string_value(json_array_get(params, 0));
     rpc_filter_t *filter = NULL;
-    if (what && strcmp(what, "newHeads") == 0) return add(s, NULL, result);
+    if (what && strcmp(what, "newHeads") == 0) return add(s, OF_HEADS, NULL, result);
+    if (what && strcmp(what, "newPendingTransactions") == 0) {
+        if (!json_is_true(json_array_get(params, 1))) return add(s, OF_PENDING, NULL, result);
+        return rdg_fail(RDG_E_UNSUPPORTED,
+                        "newPendingTransactions tells hashes: ask eth_getTransactionByHash for the rest");
+    }
     if (!what || strcmp(what, "logs") != 0)
-        return rdg_fail(RDG_E_UNSUPPORTED, "eth_subscribe: want \"newHeads\" or \"logs\", not \"%.40s\"",
-                        what ? what : "");
+        return rdg_fail(
+            RDG_E_UNSUPPORTED,
+            "eth_subscribe: want \"newHeads\", \"logs\" or \"newPendingTransactions\", not \"%.40s\"",
+            what ? what : "");
     RDG_TRY(rpc_filter_new(json_array_get(params, 1), &filter));
-    return add(s, filter, result);
+    return add(s, OF_LOGS, filter, result);
 }
 
 void rdg_node_rpc_session_answered(rdg_node_rpc_session_t *s) {

@@ -1,6 +1,7 @@
 /* What JSON-RPC keeps between calls (filters, subscriptions), and what it computes for them: overrides, traces,
  * proofs. On a chain of one node whose user sends transactions to code that emits one log each. */
 #include "cluster.h"
+#include "rpc_internal.h"
 #include "ridge/base/clock.h"
 #include "ridge/codec/hex.h"
 #include "ridge/ledger/evidence.h"
@@ -160,6 +161,89 @@ TEST(filters_tell_what_is_new_since_they_were_asked) {
     for (int i = 0; i < 255; ++i) json_decref(rpc(&w, "eth_newBlockFilter", json_array()));
     refused(&w, "eth_newBlockFilter", json_array(), "FULL", "at most 256 filters");
     world_fini(&w);
+}
+
+/* --- pending transactions ---------------------------------------------------------------------------------- */
+
+TEST(of_pending_transactions_the_last_are_kept_for_who_reads_slowly) {
+    pending_t *p = NULL;
+    uint64_t at = 0, late;
+    rdg_hash_t id = {{0}}, out[8];
+    CHECK_OK(pending_new(&p));
+    CHECK(!pending_note(p, &id)); /* nobody wants to know */
+    CHECK_OK(pending_watch(p, &at));
+    late = at;
+    for (uint32_t i = 0; i < 5000; ++i) {
+        rdg_store_be32(id.b, i);
+        CHECK(pending_note(p, &id));
+        if (i >= 4) continue; /* this reader keeps up for a while */
+        CHECK_EQ(pending_since(p, &at, out, 8), 1);
+        CHECK_EQ(rdg_load_be32(out[0].b), i);
+    }
+    CHECK_EQ(pending_since(p, &late, out, 8), 8);
+    CHECK_EQ(rdg_load_be32(out[0].b), 5000 - 4096);
+    uint32_t last = rdg_load_be32(out[7].b);
+    for (size_t n; (n = pending_since(p, &late, out, 8)) > 0; last += (uint32_t)n)
+        CHECK_EQ(rdg_load_be32(out[0].b), last + 1);
+    CHECK_EQ(last, 4999);
+    CHECK_EQ(pending_since(p, &late, out, 8), 0);
+    pending_free(p);
+}
+
+static json_t *call_node(cluster_t *c, size_t i, const char *method, json_t *params) {
+    char code[32];
+    json_t *result = cluster_rpc(c, i, method, params, code);
+    if (!result) rdg_test_fail(__FILE__, __LINE__, "%s: %s", method, code);
+    return result;
+}
+
+static void await_pending(cluster_t *c, size_t i, const json_t *filter, const json_t *id) {
+    uint64_t until = rdg_mono_ms(rdg_clock_system()) + 30000;
+    for (;;) {
+        json_t *got = call_node(c, i, "eth_getFilterChanges", json_pack("[O]", filter));
+        size_t count = json_array_size(got);
+        CHECK(count <= 1 && (count == 0 || json_equal(json_array_get(got, 0), id)));
+        json_decref(got);
+        if (count == 1) return;
+        CHECK(rdg_mono_ms(rdg_clock_system()) < until);
+        cluster_pause(10);
+    }
+}
+
+/* Two validators, of which one is away, so that it waits; and an observer, who has it from the other. */
+TEST(filters_tell_of_a_transaction_that_waits_on_every_node_that_has_it) {
+    cluster_t c;
+    char code[32];
+    json_t *filters[3], *got;
+    cluster_init_observers(&c, 3, 2);
+    cluster_start_all(&c);
+    for (size_t i = 0; i < 3; ++i) cluster_wait_height(&c, i, 1);
+    cluster_kill(&c, 1);
+    for (size_t i = 0; i < 3; i += 2)
+        filters[i] = call_node(&c, i, "eth_newPendingTransactionFilter", json_array());
+    rdg_tx_t *tx = cluster_tx(&c);
+    json_t *id = rdg_json_hex(tx->id.b, sizeof tx->id.b);
+    cluster_send(&c, 0, tx->raw, code);
+    CHECK_STR(code, "");
+    cluster_send(&c, 0, tx->raw, code); /* refused, so not told of again */
+    CHECK_STR(code, "DUPLICATE");
+    for (size_t i = 0; i < 3; i += 2) {
+        await_pending(&c, i, filters[i], id);
+        got = call_node(&c, i, "eth_getTransactionByHash", json_pack("[O]", id));
+        CHECK(json_is_null(json_object_get(got, "blockHash")) && !json_is_null(json_object_get(got, "from")));
+        json_decref(got);
+        got = call_node(&c, i, "eth_getFilterChanges", json_pack("[O]", filters[i]));
+        CHECK_EQ(json_array_size(got), 0);
+        json_decref(got);
+        CHECK(!cluster_rpc(&c, i, "eth_getFilterLogs", json_pack("[O]", filters[i]), code));
+        CHECK_STR(code, "INVALID");
+        json_decref(filters[i]);
+    }
+    CHECK(!cluster_rpc(&c, 0, "eth_newPendingTransactionFilter", json_pack("[b]", 1), code));
+    CHECK_STR(code, "UNSUPPORTED");
+    json_decref(id);
+    rdg_tx_unref(tx);
+    cluster_fini(&c);
 }
 
 TEST(traces_show_the_execution_that_the_block_had) {
@@ -412,6 +496,41 @@ TEST(subscriptions_are_told_of_heads_and_logs_in_order) {
     world_fini(&w);
 }
 
+TEST(a_subscription_tells_of_each_pending_transaction_once_and_in_order) {
+    world_t w;
+    ws_t s;
+    rdg_hash_t ids[20];
+    world_init(&w);
+    ws_open(&s, w.c.rpc_ports[0]);
+    ws_send(&s, "{\"id\":1,\"method\":\"eth_subscribe\",\"params\":[\"newPendingTransactions\",true]}");
+    json_t *answer = ws_next(&s);
+    CHECK(strstr(text_of(json_object_get(answer, "error"), "message"), "eth_getTransactionByHash"));
+    json_decref(answer);
+    ws_send(&s, "{\"id\":1,\"method\":\"eth_subscribe\",\"params\":[\"newPendingTransactions\"]}");
+    answer = ws_next(&s);
+    for (size_t i = 0; i < 20; ++i) {
+        char code[32];
+        rdg_tx_t *tx = cluster_tx(&w.c);
+        ids[i] = tx->id;
+        cluster_send(&w.c, 0, tx->raw, code);
+        CHECK_STR(code, "");
+        rdg_tx_unref(tx);
+    }
+    for (size_t i = 0; i < 20; ++i) {
+        json_t *message = ws_next(&s), *id = rdg_json_hex(ids[i].b, sizeof ids[i].b);
+        CHECK(json_equal(told(message, text_of(answer, "result")), id));
+        json_t *tx =
+            rpc(&w, "eth_getTransactionByHash", json_pack("[O]", id)); /* waiting, or in a block by now */
+        CHECK(json_is_object(tx));
+        json_decref(tx);
+        json_decref(id);
+        json_decref(message);
+    }
+    json_decref(answer);
+    ws_close(&s);
+    world_fini(&w);
+}
+
 TEST(subscriptions_are_limited_and_end_with_their_connection) {
     world_t w;
     ws_t s;
@@ -434,7 +553,8 @@ TEST(subscriptions_are_limited_and_end_with_their_connection) {
     ws_open(&s, w.c.rpc_ports[0]);
     ws_send(&s, "{\"id\":1,\"method\":\"eth_subscribe\",\"params\":[\"syncing\"]}");
     json_t *answer = ws_next(&s);
-    CHECK(strstr(text_of(json_object_get(answer, "error"), "message"), "want \"newHeads\" or \"logs\""));
+    CHECK(strstr(text_of(json_object_get(answer, "error"), "message"),
+                 "want \"newHeads\", \"logs\" or \"newPending"));
     json_decref(answer);
     ws_send(&s, "{\"id\":1,\"method\":");
     answer = ws_next(&s);

@@ -10,8 +10,8 @@
  * 2. A polled filter belongs to whoever knows its id, a random number of 128 bits, and is forgotten
  *    RDG_RPC_FILTER_SECONDS after it was asked for the last time.
  * Limits (errors name them and how to ask otherwise): batches of RDG_RPC_CALLS_MAX; 16 subscriptions a session
- * and 256 in all; 256 polled filters; eth_getLogs: 10,000 logs, 8 MiB of log data, RDG_RPC_LOGS_MS, where ridge_getLogs ends a
- * page; calls
+ * and 256 in all; 256 polled filters; of pending transactions the last 4,096 are kept for who reads slowly;
+ * eth_getLogs: 10,000 logs, 8 MiB of log data, RDG_RPC_LOGS_MS, where ridge_getLogs ends a page; calls
  * RDG_RPC_CALL_MS; traces RDG_RPC_TRACE_MS and 4 MiB. An answer (of a batch: all of them) that passes the limit
  * of its buffer becomes the error TOO_LARGE. */
 #ifndef RIDGE_NODE_RPC_H
@@ -66,6 +66,8 @@ rdg_err_t rdg_node_rpc_handle(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *sessi
                               rdg_buf_t *answer);
 /* The ledger has a new head. Any thread; cheap. */
 void rdg_node_rpc_wake(rdg_node_rpc_t *rpc);
+/* A verified transaction came into the pool, from whomever. Any thread; cheap. */
+void rdg_node_rpc_pending(rdg_node_rpc_t *rpc, const rdg_hash_t *id);
 
 typedef rdg_err_t (*rdg_node_rpc_send_t)(void *to, rdg_bytes_t message);
 rdg_err_t rdg_node_rpc_session_new(rdg_node_rpc_t *rpc, rdg_node_rpc_send_t send, void *to,
