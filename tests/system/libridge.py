@@ -55,7 +55,7 @@ def what_is_installed_is_the_interface_and_nothing_else():
     equal(re.findall(r"\(SONAME\).*\[(.*)\]", dynamic), ["libridge.so.0"], "soname")
     equal(re.findall(r"\((?:RPATH|RUNPATH)\).*", dynamic), [], "paths of the machine that built it")
     needed = {name.split(".so")[0] for name in re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic)}
-    equal(needed - {"libc", "libcrypto", "libgcrypt", "libjansson", "libm"}, set(), "other libraries that it needs")
+    equal(needed - {"ld-linux-x86-64", "ld-linux-aarch64", "libc", "libcrypto", "libgcrypt", "libjansson", "libm"}, set(), "other libraries that it needs")
     declared = set()
     for header in headers():
         with open(header, encoding="utf-8") as file:
@@ -107,7 +107,7 @@ def the_examples_work_on_a_chain_and_what_they_keep_proves_itself_without_one():
         genesis = shutil.copy(os.path.join(lab.node_dir("dev-1", "main"), "node", "genesis.json"), scratch)
         said = run(program("contract"), url, key, ARTIFACT, METER)
         contract = re.search(r"contract (0x[0-9a-f]{40})", said).group(1)
-        check('"MeterRegistered"' in said and "meters" in said and "refused MeterOwned" in said.replace("reverted: ", ""), said)
+        check('"MeterRegistered"' in said and "meters" in said and "BadLimits" in said, said)
         kept = [send_reading(program("reading"), url, key, contract, 1000)]
         stored = read(kept[0], "reading.tx")
         again = run(program("reading"), url, key, ARTIFACT, contract, METER, "9", "9", kept[0])
@@ -148,9 +148,10 @@ def receipts(program, genesis, kept):
         with open(name, "wb") as file:
             file.write(good)
     with open(genesis, encoding="utf-8") as file:
-        other = file.read().replace('"chain_id": ', '"chain_id": 1', 1)
+        other = json.load(file)
+    other["chain_id"] -= 1
     with open(os.path.join(scratch, "other.json"), "w", encoding="utf-8") as file:
-        file.write(other)
+        json.dump(other, file)
     check("WRONG_CHAIN" in run(program, os.path.join(scratch, "other.json"), f"{before}/evidence", ok=False), "another chain's genesis")
 
 
