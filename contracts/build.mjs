@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import solc from "solc";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const contracts = ["Metering", "Governance", "Registry", "Notes", "NotesNext"];
+const contracts = ["Metering", "Governance", "Registry", "ArchiveRegistry", "Notes", "NotesNext"];
 
 function compile(name) {
     const source = readFileSync(join(here, `${name}.sol`), "utf8");
