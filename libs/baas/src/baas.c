@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "mainchain.h"
 #include <string.h>
 #include <time.h>
 #include "ridge/base/alloc.h"
@@ -57,6 +57,7 @@ rdg_err_t rdg_baas_routes(rdg_baas_t *b, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, contract_call_routes, contract_call_route_count, b));
     RDG_TRY(rdg_service_add(service, contract_life_routes, contract_life_route_count, b));
     RDG_TRY(rdg_service_add(service, read_routes, read_route_count, b));
+    RDG_TRY(rdg_service_add(service, mainchain_routes, mainchain_route_count, b));
     return rdg_service_add(service, intake_routes, intake_route_count, b);
 }
 
@@ -98,6 +99,7 @@ rdg_err_t rdg_baas_start(rdg_baas_t *b, const char *platform_url, const char *pl
     RDG_TRY(follow_start(b));
     RDG_TRY(resend_unfinished(b));
     RDG_TRY(work_start(b));
+    RDG_TRY(mainchain_start(b));
     return chain_each(b, false, kick_unfinished, b);
 }
 
@@ -106,6 +108,7 @@ void rdg_baas_stop(rdg_baas_t *b) {
     b->stopping = true;
     pthread_cond_broadcast(&b->work);
     pthread_cond_broadcast(&b->events);
+    mainchain_stop(b);
     pthread_mutex_unlock(&b->lock);
 }
 
@@ -114,6 +117,7 @@ void rdg_baas_close(rdg_baas_t *b) {
     rdg_baas_stop(b);
     follow_join(b);
     work_join(b);
+    mainchain_close(b);
     remote_close(b);
     if (b->db) rdg_sql_close(b->db);
     pthread_cond_destroy(&b->work);

@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "mainchain.h"
 #include <stdio.h>
 #include <string.h>
 #include "ridge/base/alloc.h"
@@ -115,6 +115,7 @@ static rdg_err_t in_transaction(rdg_baas_t *b, chain_t *c, rdg_err_t (*fn)(rdg_b
     if (err == RDG_OK) err = rdg_sql_commit(b->db);
     if (err != RDG_OK) rdg_sql_rollback(b->db);
     event_wake(b);
+    mainchain_kick(b);
     return err;
 }
 
@@ -178,6 +179,7 @@ static rdg_err_t set_started(rdg_baas_t *b, chain_t *c, void *arg) {
 static rdg_err_t set_running(rdg_baas_t *b, chain_t *c, void *arg) {
     (void)arg;
     c->running_ms = baas_now();
+    RDG_TRY(mainchain_note_genesis(b, c));
     return chain_set_state(b, c, "running", NULL);
 }
 

@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "mainchain.h"
 #include <stdio.h>
 #include <string.h>
 #include "ridge/base/log.h"
@@ -48,12 +48,14 @@ static void withdraw(rdg_baas_t *b, const steps_t *steps) {
 static rdg_err_t forget(rdg_baas_t *b, chain_t *c) {
     RDG_TRY(rdg_sql_begin(b->db));
     rdg_err_t err = contract_forget(b, c);
+    if (err == RDG_OK && chain_is(c, "destroying")) err = mainchain_note_destroyed(b, c, true);
     if (err == RDG_OK)
         err = chain_set_state(b, c, chain_is(c, "cancelling") ? "cancelled" : "destroyed", NULL);
     if (err == RDG_OK) err = baas_store_prune(b);
     if (err == RDG_OK) err = rdg_sql_commit(b->db);
     if (err != RDG_OK) rdg_sql_rollback(b->db);
     event_wake(b);
+    mainchain_kick(b);
     return err;
 }
 

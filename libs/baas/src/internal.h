@@ -34,6 +34,7 @@ struct rdg_baas {
     bool following;
     uint64_t opened_ms; /* orders that are older were this process's predecessor's */
     uint64_t follow_after;
+    struct mainchain *mainchain; /* NULL: the cloud runs without one */
 };
 
 static inline uint64_t baas_now(void) {

@@ -53,6 +53,16 @@ static const char *const migrations[] = {
     "CREATE TABLE contract_migrations (chain INTEGER NOT NULL, name TEXT NOT NULL, source INTEGER NOT NULL,"
     " target INTEGER NOT NULL, cursor TEXT NOT NULL, steps INTEGER NOT NULL, done INTEGER NOT NULL,"
     " updated_ms INTEGER NOT NULL, PRIMARY KEY (chain, name, source, target));",
+    /* What is to stand, and stands, on the main chain. chain is the chain id. */
+    "CREATE TABLE main_intents (number INTEGER PRIMARY KEY AUTOINCREMENT, chain INTEGER NOT NULL, name TEXT "
+    "NOT "
+    "NULL,"
+    " kind INTEGER NOT NULL, idem TEXT NOT NULL, args TEXT NOT NULL, state INTEGER NOT NULL, wire BLOB, tx "
+    "BLOB,"
+    " entry INTEGER, block INTEGER, time_s INTEGER, previous BLOB, error TEXT, created_ms INTEGER NOT NULL,"
+    " done_ms INTEGER, UNIQUE (chain, idem));"
+    "CREATE INDEX main_intents_state ON main_intents (state, number);"
+    "CREATE INDEX main_intents_name ON main_intents (name, number);",
 };
 
 rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir) {
