@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "admin_token.h"
+#include "mainnodes.h"
 #include "ridge/baas/baas.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/config.h"
@@ -34,6 +35,7 @@ struct cloud {
     rdg_platform_t *platform;
     rdg_baas_t *baas;
     rdg_registry_t *registry;
+    mainnodes_t *mainchain;
 };
 
 rdg_err_t cloud_parse_services(const char *text, bool *platform, bool *baas) {
@@ -219,6 +221,14 @@ static rdg_err_t offer_image(cloud_t *c, const char *dir) {
     return rdg_baas_set_image(c->baas, reference);
 }
 
+static rdg_err_t open_mainchain(cloud_t *c, const cloud_options_t *o) {
+    mainnodes_options_t m = {.data_dir = c->data_dir,
+                             .setting = o->mainchain,
+                             .node_program = o->node_program,
+                             .checkpoint_ms = o->checkpoint_ms};
+    return mainnodes_start(&m, c->baas, &c->mainchain);
+}
+
 static rdg_err_t start(cloud_t *c, const cloud_options_t *o) {
     if (o->baas && !o->platform && (!o->platform_url || !o->platform_token))
         return rdg_fail(RDG_E_INVALID,
@@ -228,6 +238,7 @@ static rdg_err_t start(cloud_t *c, const cloud_options_t *o) {
     if (!c->metrics) return rdg_fail(RDG_E_NO_MEMORY, "no memory for metrics");
     if (o->platform) RDG_TRY(open_platform(c, o));
     if (o->baas) RDG_TRY(rdg_baas_open(c->data_dir, &c->baas));
+    if (o->baas) RDG_TRY(open_mainchain(c, o));
     if (o->image_dir) RDG_TRY(rdg_registry_new(o->image_dir, &c->registry));
     RDG_TRY(open_public(c, o));
     if (o->platform) RDG_TRY(open_gateway(c, o));
@@ -266,6 +277,7 @@ void cloud_stop(cloud_t *c) {
     rdg_service_free(c->images);
     rdg_local_dir_close(&c->sockets);
     rdg_baas_close(c->baas);
+    mainnodes_stop(c->mainchain);
     rdg_platform_close(c->platform);
     rdg_registry_free(c->registry);
     rdg_metrics_free(c->metrics);

@@ -19,6 +19,8 @@ typedef struct cloud_options {
     uint16_t link_port;                                        /* 0: the system chooses once */
     const char *image_dir;                     /* an OCI image layout, served at /v2; NULL: none */
     bool platform, baas;                       /* which services run here */
+    const char *mainchain, *node_program;      /* as in mainnodes.h; NULL: none, and beside this program */
+    uint64_t checkpoint_ms;                    /* of the edge chains on the main chain; 0: ten minutes */
     const char *platform_url, *platform_token; /* baas without platform: where the platform is; may be NULL */
 } cloud_options_t;
 

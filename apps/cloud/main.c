@@ -44,6 +44,14 @@ static const rdg_option_t options[] = {
     {"platform-url", RDG_OPT_STRING, NULL, "where the platform is, when it does not run in this process",
      false, 0, 0},
     {"platform-token", RDG_OPT_STRING, NULL, "access token there", true, 0, 0},
+    {"mainchain", RDG_OPT_STRING, "1",
+     "the chain that anchors archives: off, how many nodes of it run here (4 tolerate the loss of one), or "
+     "http://host:port,… of nodes elsewhere",
+     false, 0, 0},
+    {"node-program", RDG_OPT_STRING, NULL,
+     "ridge-node for the main chain; default: beside this program, else from PATH", false, 0, 0},
+    {"checkpoint-interval", RDG_OPT_MS, "10m",
+     "how often the head of each chain is recorded on the main chain", false, 100, 31622400000},
     {"log-level", RDG_OPT_STRING, "info", "debug, info, warn or error", false, 0, 0},
 };
 
@@ -78,6 +86,9 @@ static rdg_err_t run(const rdg_config_t *config) {
                          .collect_bytes = rdg_config_u64(config, "collect-bytes"),
                          .collect_device_bytes = rdg_config_u64(config, "collect-device-bytes"),
                          .broker_password = rdg_config_str(config, "broker-password"),
+                         .mainchain = rdg_config_str(config, "mainchain"),
+                         .node_program = rdg_config_str(config, "node-program"),
+                         .checkpoint_ms = rdg_config_u64(config, "checkpoint-interval"),
                          .platform_url = rdg_config_str(config, "platform-url"),
                          .platform_token = rdg_config_str(config, "platform-token")};
     cloud_t *cloud = NULL;
