@@ -7,7 +7,7 @@ static const command_t *const tables[] = {device_commands,       file_commands, 
                                           contract_dev_commands, contract_commands, contract_life_commands,
                                           block_commands,        key_commands,      key_sign_commands,
                                           cert_commands,         ca_commands,       archive_commands,
-                                          tool_commands};
+                                          mainchain_commands,    tool_commands};
 
 static const flag_t global_flags[] = {
     {"url", "URL", "address of the cloud (RIDGE_URL; default http://127.0.0.1:7780)"},
