@@ -1,9 +1,9 @@
-# ridge_library(NAME [DEPS lib...] [PKGS pkg-config-module...] [LIBS linker-name...])
+# ridge_library(NAME [DEPS lib...] [TEST_DEPS lib...] [PKGS pkg-config-module...] [LIBS linker-name...])
 #
 # Declares libs/NAME: every src/*.c becomes the static library ridge_NAME, every test/*.c one test
 # program test_NAME, every fuzz/*.c a libFuzzer target fuzz_NAME_FILE (preset "fuzz" only).
 # DEPS are Ridge libraries; each must stand in a strictly lower layer of cmake/layers.txt, or the
-# configuration stops. PKGS are pkg-config modules of Debian packages, found once and kept private
+# configuration stops. TEST_DEPS are more of them for the test program alone. PKGS are pkg-config modules of Debian packages, found once and kept private
 # to the library's own sources unless they appear after PUBLIC_PKGS.
 
 file(STRINGS ${CMAKE_SOURCE_DIR}/cmake/layers.txt RIDGE_LAYER_LINES REGEX "^[0-9]")
@@ -42,11 +42,11 @@ function(ridge_packages out)
 endfunction()
 
 function(ridge_library name)
-  cmake_parse_arguments(arg "" "" "DEPS;PKGS;PUBLIC_PKGS;LIBS" ${ARGN})
+  cmake_parse_arguments(arg "" "" "DEPS;TEST_DEPS;PKGS;PUBLIC_PKGS;LIBS" ${ARGN})
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "ridge_library(${name}): unknown arguments: ${arg_UNPARSED_ARGUMENTS}")
   endif()
-  foreach(dep IN LISTS arg_DEPS)
+  foreach(dep IN LISTS arg_DEPS arg_TEST_DEPS)
     ridge_require_lower(${name} ${dep})
   endforeach()
   file(GLOB sources CONFIGURE_DEPENDS src/*.c)
@@ -56,6 +56,7 @@ function(ridge_library name)
   add_library(ridge_${name} STATIC ${sources})
   target_include_directories(ridge_${name} PUBLIC include PRIVATE src)
   list(TRANSFORM arg_DEPS PREPEND ridge_ OUTPUT_VARIABLE dep_targets)
+  list(TRANSFORM arg_TEST_DEPS PREPEND ridge_ OUTPUT_VARIABLE test_dep_targets)
   ridge_packages(private_pkgs ${arg_PKGS})
   ridge_packages(public_pkgs ${arg_PUBLIC_PKGS})
   target_link_libraries(ridge_${name} PUBLIC ${dep_targets} ${public_pkgs}
@@ -65,7 +66,7 @@ function(ridge_library name)
   if(tests AND RIDGE_TESTS)
     add_executable(test_${name} ${tests})
     target_include_directories(test_${name} PRIVATE src test)
-    target_link_libraries(test_${name} PRIVATE ridge_${name} ridge_testkit ridge_flags
+    target_link_libraries(test_${name} PRIVATE ridge_${name} ${test_dep_targets} ridge_testkit ridge_flags
                           ${private_pkgs} ${arg_LIBS})
     set_property(GLOBAL APPEND PROPERTY RIDGE_TEST_PROGRAMS test_${name})
   endif()
