@@ -83,6 +83,8 @@ def port_of(url):
 def local_ports(lab):
     """Of interfaces that are spoken to on one machine."""
     ports = {port_of(lab.cloud.url)}
+    # The main chain's node is a child process of the cloud, on loopback.
+    ports |= {port_of(node["url"]) for node in lab.cloud.must("GET", "/mainchain")["nodes"] if node["url"]}
     for agent in lab.agents.values():
         ports.add(port_of(agent.url))
     return ports | {port_of(url) for url in support.urls(lab, "wire").values()}
