@@ -3,8 +3,8 @@
 # Declares libs/NAME: every src/*.c becomes the static library ridge_NAME, every test/*.c one test
 # program test_NAME, every fuzz/*.c a libFuzzer target fuzz_NAME_FILE (preset "fuzz" only).
 # DEPS are Ridge libraries; each must stand in a strictly lower layer of cmake/layers.txt, or the
-# configuration stops. TEST_DEPS are more of them for the test program alone. PKGS are pkg-config modules of Debian packages, found once and kept private
-# to the library's own sources unless they appear after PUBLIC_PKGS.
+# configuration stops. TEST_DEPS are more of them, for the test program alone. PKGS are pkg-config
+# modules of Debian packages, found once and kept private to the library's own sources unless they appear after PUBLIC_PKGS.
 
 file(STRINGS ${CMAKE_SOURCE_DIR}/cmake/layers.txt RIDGE_LAYER_LINES REGEX "^[0-9]")
 foreach(line IN LISTS RIDGE_LAYER_LINES)

@@ -1,5 +1,6 @@
 """Suite contract-life: a contract's whole life by the command line, on real nodes; what each refusal says."""
 
+import ctypes
 import json
 import os
 import shutil
@@ -122,6 +123,93 @@ def a_source_deploys_what_a_build_writes():
         send(lab, "add", "7")
         equal(call(lab, "sum"), "7", "what the deployed contract says")
         equal(lab.cli("contract", "upgrade", "life", "notes", "--source", source, "--contract", "NotesNext")["version"], 2, "version")
+
+
+class Receipt(ctypes.Structure):
+    """ridge_receipt_t of include/ridge/node.h."""
+
+    _fields_ = [("success", ctypes.c_bool), ("height", ctypes.c_uint64), ("index", ctypes.c_uint64), ("gas_used", ctypes.c_uint64)]
+    _fields_ += [("id", ctypes.c_char * 67), ("block_hash", ctypes.c_char * 67), ("sender", ctypes.c_char * 43)]
+    _fields_ += [("to", ctypes.c_char * 43), ("contract", ctypes.c_char * 43), ("logs", ctypes.c_void_p)]
+    _fields_ += [("revert", ctypes.c_void_p), ("revert_len", ctypes.c_size_t)]
+
+
+def deploy_by(lab, url, key, passphrase):
+    """An ordinary creation by an account that is not the cloud's, through libridge; its address, or what was said."""
+    lib = ctypes.CDLL(os.path.join(os.path.dirname(lab.bin), "sdk", "c", "libridge.so"))
+    lib.ridge_error.restype = ctypes.c_char_p
+    node, owner, abi, receipt = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p(), Receipt()
+    opened = lib.ridge_node_open(url.encode(), ctypes.c_uint64(0), ctypes.byref(node))
+    opened |= lib.ridge_key_load(key.encode(), passphrase.encode(), ctypes.byref(owner))
+    opened |= lib.ridge_abi_load(artifact("Metering").encode(), ctypes.byref(abi))
+    equal(opened, 0, "node, key and ABI")
+    status = lib.ridge_contract_deploy(node, owner, abi, None, ctypes.c_uint64(30000), ctypes.byref(receipt))
+    address, said = receipt.contract.decode(), lib.ridge_error(status).decode()
+    lib.ridge_receipt_fini(ctypes.byref(receipt))
+    lib.ridge_abi_free(abi)
+    lib.ridge_key_free(owner)
+    lib.ridge_node_close(node)
+    return address if status == 0 else said
+
+
+def policy(lab):
+    return lab.cli("contract", "policy", "show", "life")
+
+
+def names_and_owners(lab, address, other, own):
+    register = ("contract", "register", "life", "outside", address)
+    refused(lab, ["address", "0x12"], *register[:4], "0x12", "--artifact", artifact("Metering"))
+    refused(lab, ["outside"], *register[:4], other)
+    lab.cli(*register, "--owner", other, "--artifact", artifact("Metering"))
+    shown = lab.cli("contract", "show", "life", "outside")
+    equal((shown["address"], shown["owner"], shown["status"]), (address, other, "active"), "the registered contract")
+    equal(lab.cli("contract", "call", "life", "outside", "meterCount")["result"], [0], "it can be called by its name")
+    refused(lab, ["'outside'", "exists"], *register)
+    lab.cli("contract", "owner", "life", "outside", own)
+    equal(lab.cli("contract", "show", "life", "outside")["owner"], own, "the new owner")
+    refused(lab, ["newOwner"], "contract", "owner", "life", "outside", "0xabc")
+    refused(lab, ["no contract 'inside'"], "contract", "owner", "life", "inside", own)
+
+
+def two_of_two(lab, own, other, key, secret):
+    lab.cli("contract", "policy", "set", "life", "--add-administrator", other)
+    lab.cli("contract", "policy", "set", "life", "--approvals", "2")
+    asked = lab.cli("contract", "deployers", "remove", "life", other)
+    now = policy(lab)
+    equal((now["approvals"], sorted(now["administrators"]), now["deployers"]), (2, sorted([own, other]), [other]), "nothing is done yet")
+    equal([(p["id"], p["call"], p["approvals"]) for p in now["proposals"]],
+          [(asked["proposal"], {"method": "removeDeployer", "args": {"account": other}}, [own])], "what waits")  # fmt: skip
+    number = str(asked["proposal"])
+    refused(lab, ["approved already"], "contract", "approve", "life", number)
+    refused(lab, ["no such proposal"], "contract", "approve", "life", "999")
+    refused(lab, ["PROPOSAL"], "contract", "approve", "life", "all")
+    done = lab.cli("contract", "approve", "life", number, "--key", key, "--passphrase-file", secret)
+    equal((done["executed"], policy(lab)["deployers"], policy(lab)["proposals"]), (True, [], []), "after the second approval")
+
+
+@case
+def who_may_is_governed_and_changes_wait_for_approvals():
+    with cluster(("dev-1",)) as lab:
+        create(lab, "life", ["dev-1"])
+        url = lab.rpc_urls("life")["dev-1"].rstrip("/")
+        key, secret = os.path.join(lab.dir, "second.key"), os.path.join(lab.dir, "second.pass")
+        with open(os.open(secret, os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
+            file.write("correct horse\n")
+        other = lab.cli("key", "new", key, "--passphrase-file", secret)["address"]
+        first = policy(lab)
+        own = first["account"]
+        equal((first["deploy"], first["approvals"], first["administrators"], first["deployers"], first["proposals"]),
+              ("anybody", 1, [own], [], []), "a new chain")  # fmt: skip
+        refused(lab, ["anybody, deployers, administrators or approved-code"], "contract", "policy", "set", "life", "--deploy", "me")
+        refused(lab, ["nothing to set"], "contract", "policy", "set", "life")
+        refused(lab, ["account", "0x12"], "contract", "deployers", "add", "life", "0x12")
+        lab.cli("contract", "policy", "set", "life", "--deploy", "deployers")
+        said = deploy_by(lab, url, key, "correct horse")
+        check("deploy" in said, f"who is no deployer is refused: {said}")
+        lab.cli("contract", "deployers", "add", "life", other)
+        equal(lab.cli("contract", "deployers", "list", "life")["deployers"], [other], "deployers")
+        names_and_owners(lab, deploy_by(lab, url, key, "correct horse"), other, own)
+        two_of_two(lab, own, other, key, secret)
 
 
 if __name__ == "__main__":

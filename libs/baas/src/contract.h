@@ -93,7 +93,11 @@ void contract_close(open_chain_t *o);
 rdg_err_t contract_reply_sent(rdg_service_answer_t *answer, unsigned status, const sent_tx_t *t,
                               json_t *more);
 
+/* contract_life.c: events of the registry and of governance; 202 with "proposal" when others must approve. */
+rdg_err_t contract_reply_change(open_chain_t *o, const sent_tx_t *sent, rdg_service_answer_t *answer);
+
 /* contract_call.c */
+rdg_err_t contract_account(relay_t *r, const chain_t *c, rdg_address_t *out); /* the chain's own */
 /* eth_call by the chain's account; *result is decoded by entry. */
 rdg_err_t contract_read(relay_t *r, const chain_t *c, const contract_t *k, const json_t *entry,
                         rdg_bytes_t data, bool audit, json_t **result);

@@ -81,7 +81,7 @@ static rdg_err_t send(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     return err;
 }
 
-static rdg_err_t own_address(relay_t *r, const chain_t *c, rdg_address_t *out) {
+rdg_err_t contract_account(relay_t *r, const chain_t *c, rdg_address_t *out) {
     rdg_sm2_key_t *key;
     rdg_sm2_public_t public;
     RDG_TRY(chain_key_load(r->b, c, &key));
@@ -115,7 +115,7 @@ rdg_err_t contract_read(relay_t *r, const chain_t *c, const contract_t *k, const
     rdg_buf_t output;
     char what[160];
     const char *method = json_string_value(json_object_get(entry, "name"));
-    RDG_TRY(own_address(r, c, &from));
+    RDG_TRY(contract_account(r, c, &from));
     rdg_buf_init(&output, OUTPUT_MAX);
     rdg_err_t err = audit ? audit_call(r, &from, &k->address, data, &output)
                           : rdg_rpc_eth_call(&r->rpc, &from, &k->address, data, &output);

@@ -36,7 +36,7 @@ static rdg_err_t order_life(open_chain_t *o, const char *method, const char *nam
     return err;
 }
 
-static rdg_err_t reply_life(open_chain_t *o, const sent_tx_t *sent, rdg_service_answer_t *answer) {
+rdg_err_t contract_reply_change(open_chain_t *o, const sent_tx_t *sent, rdg_service_answer_t *answer) {
     json_t *events = NULL, *abi = registry_events();
     rdg_err_t err = abi ? contract_events(sent->receipt, abi, &events) : RDG_E_NO_MEMORY;
     json_decref(abi);
@@ -69,7 +69,7 @@ static rdg_err_t change_life(rdg_baas_t *b, const rdg_service_call_t *call, rdg_
     if (err == RDG_OK) {
         rdg_log(RDG_LOG_INFO, "contract.status", RDG_STR("chain", o.chain.name), RDG_STR("contract", name),
                 RDG_STR("what", method));
-        err = reply_life(&o, &sent, answer);
+        err = contract_reply_change(&o, &sent, answer);
     }
     sent_tx_fini(&sent);
     contract_close(&o);

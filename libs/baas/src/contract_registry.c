@@ -35,7 +35,18 @@ static const struct {
     {"Unfrozen", LIFE_EVENT},
     {"Revoked", LIFE_EVENT},
     {"OwnershipTransferred", "*string nameHash,string name,address from,address to"},
+    {"DeployPolicyChanged", "uint8 policy"},
+    {"DeployerAdded", "address account"},
+    {"DeployerRemoved", "address account"},
+    {"CodeApproved", "bytes32 initCodeDigest"},
+    {"CodeDisapproved", "bytes32 initCodeDigest"},
+    {"AdministratorAdded", "address account"},
+    {"AdministratorRemoved", "address account"},
+    {"ThresholdChanged", "uint32 threshold"},
     {"Proposed", "*uint64 id,address proposer,uint64 lastHeight,bytes call"},
+    {"Approved", "*uint64 id,address account"},
+    {"Executed", "*uint64 id"},
+    {"Withdrawn", "*uint64 id"},
 };
 
 json_t *registry_events(void) {

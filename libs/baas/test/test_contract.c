@@ -135,6 +135,22 @@ TEST(contract_refuses_what_cannot_be_deployed_or_called) {
         {"/chains/c/contracts/Store/send", "{\"method\":\"drop\",\"args\":[]}", "put", 404},
         {"/chains/c/contracts/Store/send", "{\"args\":[]}", "method", 400},
         {"/chains/c/contracts/None/send", "{\"method\":\"put\",\"args\":[1]}", "no contract 'None'", 404},
+        {"/chains/c/contract-policy", "{\"value\":1}", "change", 400},
+        {"/chains/c/contract-policy", "{\"change\":\"all\",\"value\":1}", "want deploy", 400},
+        {"/chains/c/contract-policy", "{\"change\":\"deploy\",\"value\":2}", "want anybody", 400},
+        {"/chains/c/contract-policy", "{\"change\":\"approvals\"}", "value is missing", 400},
+        {"/chains/c/contract-policy", "{\"change\":\"approvals\",\"value\":\"two\"}", "threshold", 400},
+        {"/chains/c/contract-policy", "{\"change\":\"add_deployer\",\"value\":\"0x12\"}", "account", 400},
+        {"/chains/c/contracts/Fresh/register", "{}", "address is missing", 400},
+        {"/chains/c/contracts/Store/register", "{\"address\":\"0x12\"}", "exists", 409},
+        {"/chains/c/contracts/Fresh/register", "{\"address\":\"0x12\"}", "contractAddress", 400},
+        {"/chains/c/contracts/Fresh/register", "{\"address\":\"0x12\",\"owner\":\"0x12\",\"nonce\":1}",
+         "leave one", 400},
+        {"/chains/c/contracts/Fresh/register", "{\"address\":\"0x12\",\"abi\":7}", "abi", 400},
+        {"/chains/c/contracts/Store/owner", "{}", "owner is missing", 400},
+        {"/chains/c/contracts/Store/owner", "{\"owner\":\"me\"}", "newOwner", 400},
+        {"/chains/c/contracts/None/owner", "{\"owner\":\"0x12\"}", "no contract 'None'", 404},
+        {"/chains/nothing/contract-policy", "{\"change\":\"approvals\",\"value\":1}", "does not exist", 404},
         {"/chains/nothing/contracts/Store/send", "{\"method\":\"put\",\"args\":[1]}", "does not exist", 404}};
     kit_t k;
     json_t *a;
