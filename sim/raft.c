@@ -5,11 +5,12 @@
 
 /* What an honest replica of Raft may send, read from its messages as libs/consensus/src/raft_message.h describes them:
  *   [kind, epoch, term, from, to, seq, height, entry_term, start, first, commit, flags, digest, [seal, …],
- *    [[term, digest, proposal], …], signature]
+ *    [[term, digest, proposal], …], signature of a checkpoint vote]
  * Laws: once (one vote a term, one result a height), leader (one a term), log (one block for a height and term), promise
  * (terms never fall), durable (term, vote, opening and entries are on record before they are spoken of). */
 enum { VOTE = 35, VOTE_REPLY = 36, APPEND = 37, APPEND_REPLY = 38, RECOVER = 42, CHECKPOINT = 44 };
 #define FLAG_OK 1
+#define VOTED ((rdg_phase_t)100) /* of what was said: no statement, since votes are not signed */
 
 typedef struct raft_wire {
     uint64_t kind, epoch, term, from, to, seq, height, entry_term, start, first, commit, flags;
@@ -26,7 +27,8 @@ static bool read_message(rdg_bytes_t bytes, raft_wire_t *m) {
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; ++i) *numbers[i] = rdg_rlp_u64(&list);
     m->digest = rdg_rlp_bytes(&list);
     (void)rdg_rlp_raw(&list);
-    return rdg_rlp_list(&list, &m->entries) == RDG_OK && rdg_rlp_bytes(&list).len == 64 &&
+    size_t signature = m->kind == CHECKPOINT ? 64 : 0;
+    return rdg_rlp_list(&list, &m->entries) == RDG_OK && rdg_rlp_bytes(&list).len == signature &&
            rdg_rlp_done(&list) == RDG_OK;
 }
 
@@ -73,8 +75,7 @@ static rdg_hash_t digest_of(uint64_t number) {
 }
 
 static void check_vote(world_t *w, replica_t *r, uint64_t term, uint64_t candidate) {
-    rdg_statement_t s = {
-        .phase = RDG_PHASE_RAFT_MESSAGE, .epoch = r->epoch, .view = term, .digest = digest_of(candidate)};
+    rdg_statement_t s = {.phase = VOTED, .epoch = r->epoch, .view = term, .digest = digest_of(candidate)};
     stable_t stable = stable_state(r);
     if (stable.term != term || stable.voted != candidate + 1)
         world_violate(w, "durable", "replica %u votes in term %llu without a record", r->id,

@@ -54,8 +54,10 @@ static rdg_err_t on_message(raft_t *p, const rdg_consensus_event_t *e, rdg_conse
     RDG_TRY(raft_message_decode(e->bytes, &m));
     if (m.epoch != p->config.validators.epoch)
         return rdg_fail(RDG_E_STALE, "a message of epoch %llu", (unsigned long long)m.epoch);
-    if (m.from >= p->config.validators.count || m.from == p->config.self || !raft_is_member(p))
-        return rdg_fail(RDG_E_PROTOCOL, "a message in the name of validator %u", m.from);
+    if (m.from >= p->config.validators.count || m.from == p->config.self || !raft_is_member(p) ||
+        m.from != e->from)
+        return rdg_fail(RDG_E_PROTOCOL, "a message in the name of validator %u, by the link of %u", m.from,
+                        e->from);
     switch (m.kind) {
     case RAFT_PRE_VOTE: return raft_on_pre_vote(p, &m, out);
     case RAFT_VOTE: return raft_on_vote(p, &m, out);
@@ -161,9 +163,10 @@ static const rdg_consensus_config_t *config_of(const rdg_consensus_t *c) {
     return &((const raft_t *)c)->config;
 }
 
-/* An append is hashed as a whole, and its seals have signatures of their own. */
+/* Of entries only the headers are hashed; the seals of an append have a signature each. */
 static bool is_light(rdg_bytes_t bytes) {
-    return bytes.len <= RAFT_LIGHT_BYTES;
+    raft_message_t m;
+    return raft_message_decode(bytes, &m) != RDG_OK || m.seal_count <= RAFT_LIGHT_SEALS;
 }
 
 static void status(const rdg_consensus_t *c, rdg_consensus_status_t *out) {

@@ -37,7 +37,8 @@
 #define RAFT_LOG_BYTES                                                                                       \
     (16u << 20) /* of unexecuted entries, before a leader adds none; followers take twice that */
 #define RAFT_READS_MAX 64
-#define RAFT_LIGHT_BYTES 16384 /* of a message that a tenth of a millisecond hashes */
+#define RAFT_LIGHT_SEALS                                                                                     \
+    2 /* of a message that is checked at once; a follower that keeps up gets one at a time */
 #define RAFT_CHECKPOINTS (2 * RDG_CONSENSUS_WINDOW)
 
 typedef enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER } raft_role_t;
@@ -49,9 +50,9 @@ typedef struct raft_position {
 
 typedef struct raft_entry {
     uint64_t term;
-    bool has_body;
-    rdg_hash_t digest, body; /* body: SM3 of the bytes, once it was needed */
-    uint8_t *data;           /* the proposal, owned */
+    rdg_hash_t digest;
+    rdg_hash_t parent; /* digest of the entry before; of a restored entry only, until the log is linked */
+    uint8_t *data;     /* the proposal, owned */
     size_t len;
 } raft_entry_t;
 
@@ -179,7 +180,7 @@ rdg_bytes_t raft_seal_at(const raft_t *p, uint64_t height);
 void raft_log_free(raft_t *p);
 
 /* raft_send.c */
-/* Fills in sender, receiver and epoch, signs, sends; saves what is unsaved before. */
+/* Fills in sender, receiver and epoch, sends; saves what is unsaved before. */
 rdg_err_t raft_send(raft_t *p, raft_message_t *m, uint32_t to, rdg_consensus_output_t *out);
 rdg_err_t raft_send_all(raft_t *p, const raft_message_t *m, rdg_consensus_output_t *out);
 rdg_err_t raft_sign(raft_t *p, const rdg_statement_t *s, rdg_sm2_signature_t *out);

@@ -82,8 +82,16 @@ static rdg_err_t settle(raft_t *p, raft_checkpoint_t *c, rdg_consensus_output_t 
     return err;
 }
 
-static rdg_err_t send_vote(raft_t *p, const raft_checkpoint_t *c, uint32_t to, rdg_consensus_output_t *out) {
-    raft_message_t m = {.kind = RAFT_CHECKPOINT, .height = c->height, .digest = c->own_digest};
+/* Signed once, however often it is sent. */
+static rdg_err_t send_vote(raft_t *p, raft_checkpoint_t *c, uint32_t to, rdg_consensus_output_t *out) {
+    rdg_statement_t s = {RDG_PHASE_CHECKPOINT, p->config.validators.epoch, 0, c->height, c->own_digest};
+    if (!c->votes[p->config.self].present) RDG_TRY(raft_sign(p, &s, &c->votes[p->config.self].signature));
+    c->votes[p->config.self].present = true;
+    c->votes[p->config.self].digest = c->own_digest;
+    raft_message_t m = {.kind = RAFT_CHECKPOINT,
+                        .height = c->height,
+                        .digest = c->own_digest,
+                        .signature = c->votes[p->config.self].signature};
     return raft_send(p, &m, to, out);
 }
 
@@ -93,13 +101,7 @@ static rdg_err_t take_result(raft_t *p, uint64_t height, const rdg_hash_t *diges
     if (!c || c->own) return RDG_OK;
     c->own = true;
     c->own_digest = *digest;
-    if (raft_may_vote(p)) {
-        rdg_statement_t s = {RDG_PHASE_CHECKPOINT, p->config.validators.epoch, 0, height, *digest};
-        c->votes[p->config.self].present = true;
-        c->votes[p->config.self].digest = *digest;
-        RDG_TRY(raft_sign(p, &s, &c->votes[p->config.self].signature));
-        RDG_TRY(send_vote(p, c, RDG_CONSENSUS_ALL, out));
-    }
+    if (raft_may_vote(p)) RDG_TRY(send_vote(p, c, RDG_CONSENSUS_ALL, out));
     return settle(p, c, out);
 }
 

@@ -52,9 +52,8 @@ static void add_entries(raft_t *p, raft_message_t *m) {
         raft_entry_t *e = raft_entry(p, h);
         bytes += e->len;
         if (m->entry_count > 0 && bytes > BATCH_BYTES) return;
-        if (!e->has_body) rdg_sm3(e->data, e->len, &e->body), e->has_body = true;
         m->entries[m->entry_count++] = (raft_message_entry_t){
-            .term = e->term, .digest = e->digest, .proposal = rdg_bytes(e->data, e->len), .body = &e->body};
+            .term = e->term, .digest = e->digest, .proposal = rdg_bytes(e->data, e->len)};
     }
 }
 

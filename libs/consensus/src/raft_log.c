@@ -220,16 +220,15 @@ static rdg_err_t restore_state(raft_t *p, rdg_bytes_t value) {
     return RDG_OK;
 }
 
-/* The entry goes to its slot with the digest before it in the place of body, until the log is linked. */
 static rdg_err_t restore_entry(raft_t *p, const rdg_consensus_record_t *r, rdg_consensus_output_t *out) {
     rdg_rlp_t outer, list;
     uint64_t height = rdg_load_be64(r->key.data + 1);
-    raft_entry_t e = {.has_body = false};
+    raft_entry_t e = {.term = 0};
     rdg_rlp_init(&outer, r->value);
     if (rdg_rlp_list(&outer, &list) != RDG_OK) return corrupt("of an entry cannot be read");
     uint64_t epoch = rdg_rlp_u64(&list);
     e.term = rdg_rlp_u64(&list);
-    rdg_rlp_fixed(&list, e.body.b, RDG_HASH_BYTES);
+    rdg_rlp_fixed(&list, e.parent.b, RDG_HASH_BYTES);
     rdg_rlp_fixed(&list, e.digest.b, RDG_HASH_BYTES);
     rdg_bytes_t proposal = rdg_rlp_bytes_max(&list, RDG_CONSENSUS_PROPOSAL_MAX);
     if (rdg_rlp_done(&list) != RDG_OK || rdg_rlp_done(&outer) != RDG_OK || proposal.len == 0)
@@ -254,13 +253,13 @@ static rdg_err_t link_log(raft_t *p, rdg_consensus_output_t *out) {
         gap = gap || !e->data;
         if (!e->data) continue;
         if (gap) return corrupt("of an entry is missing");
-        if (h == p->executed + 1 && !rdg_hash_equal(&e->body, &p->before_digest)) broken = true;
+        if (h == p->executed + 1 && !rdg_hash_equal(&e->parent, &p->before_digest)) broken = true;
         if (broken || p->amnesia != RAFT_SOUND) {
             RDG_TRY(delete_entry(h, out));
             entry_clear(e);
             continue;
         }
-        if (!rdg_hash_equal(&e->body, raft_last_digest(p)) || e->term > p->log_term ||
+        if (!rdg_hash_equal(&e->parent, raft_last_digest(p)) || e->term > p->log_term ||
             e->term < raft_term_at(p, p->last))
             return corrupt("of an entry does not follow the one before");
         p->last = h;

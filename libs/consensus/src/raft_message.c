@@ -3,8 +3,6 @@
 #include "ridge/codec/rlp.h"
 #include <string.h>
 
-#define SIGNED_BYTES_MAX 65536
-
 /* The optional fields; each kind's are in `allowed`. */
 enum {
     HAS_SEQ = 1,
@@ -15,6 +13,7 @@ enum {
     HAS_DIGEST = 32,
     HAS_TO = 64,
     HAS_TERM = 128,
+    HAS_SIGNATURE = 256,
     POSITION = HAS_HEIGHT | HAS_ENTRY_TERM,
     ADDRESSED = HAS_TO | HAS_TERM
 };
@@ -33,60 +32,41 @@ static const struct {
     [RAFT_READ_REPLY] = {ADDRESSED | HAS_SEQ | HAS_HEIGHT, RAFT_FLAG_OK},
     [RAFT_RECOVER] = {ADDRESSED | HAS_SEQ, 0},
     [RAFT_RECOVER_REPLY] = {ADDRESSED | HAS_SEQ | POSITION, 0},
-    [RAFT_CHECKPOINT] = {HAS_HEIGHT | HAS_DIGEST, 0},
+    [RAFT_CHECKPOINT] = {HAS_HEIGHT | HAS_DIGEST | HAS_SIGNATURE, 0},
 };
 
 /* --- encoding --------------------------------------------------------------------------------------------
  */
 
-static void put_entries(const raft_message_t *m, bool to_sign, rdg_buf_t *out) {
+static void put_entries(const raft_message_t *m, rdg_buf_t *out) {
     size_t list = rdg_rlp_list_begin(out);
     for (uint32_t i = 0; i < m->entry_count; ++i) {
         const raft_message_entry_t *e = &m->entries[i];
-        rdg_hash_t body;
-        if (to_sign && !e->body) rdg_sm3(e->proposal.data, e->proposal.len, &body);
         size_t entry = rdg_rlp_list_begin(out);
         rdg_rlp_put_u64(out, e->term);
         rdg_rlp_put_bytes(out, rdg_bytes(e->digest.b, RDG_HASH_BYTES));
-        rdg_rlp_put_bytes(out,
-                          to_sign ? rdg_bytes(e->body ? e->body->b : body.b, RDG_HASH_BYTES) : e->proposal);
+        rdg_rlp_put_bytes(out, e->proposal);
         rdg_rlp_list_end(out, entry);
     }
     rdg_rlp_list_end(out, list);
 }
 
-static void put_fields(const raft_message_t *m, bool to_sign, rdg_buf_t *out) {
-    const uint64_t numbers[] = {m->kind,   m->epoch,      m->term,  m->from,  m->to,     m->seq,
-                                m->height, m->entry_term, m->start, m->first, m->commit, m->flags};
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; ++i) rdg_rlp_put_u64(out, numbers[i]);
-    bool has_digest = allowed[m->kind].fields & HAS_DIGEST;
-    rdg_rlp_put_bytes(out, rdg_bytes(m->digest.b, has_digest ? RDG_HASH_BYTES : 0));
-    size_t list = rdg_rlp_list_begin(out);
-    for (uint32_t i = 0; i < m->seal_count; ++i) rdg_rlp_put_raw(out, m->seals[i]);
-    rdg_rlp_list_end(out, list);
-    put_entries(m, to_sign, out);
-}
-
-rdg_err_t raft_message_statement(const raft_message_t *m, rdg_statement_t *out) {
-    if (m->kind == RAFT_CHECKPOINT) {
-        *out = (rdg_statement_t){RDG_PHASE_CHECKPOINT, m->epoch, 0, m->height, m->digest};
-        return RDG_OK;
-    }
-    rdg_buf_t bytes;
-    rdg_buf_init(&bytes, SIGNED_BYTES_MAX);
-    size_t list = rdg_rlp_list_begin(&bytes);
-    put_fields(m, true, &bytes);
-    rdg_err_t err = rdg_rlp_list_end(&bytes, list);
-    *out = (rdg_statement_t){.phase = RDG_PHASE_RAFT_MESSAGE, .epoch = m->epoch, .view = m->term};
-    if (err == RDG_OK) rdg_sm3(bytes.data, bytes.len, &out->digest);
-    rdg_buf_fini(&bytes);
-    return err;
+rdg_statement_t raft_message_statement(const raft_message_t *m) {
+    return (rdg_statement_t){RDG_PHASE_CHECKPOINT, m->epoch, 0, m->height, m->digest};
 }
 
 rdg_err_t raft_message_encode(const raft_message_t *m, rdg_buf_t *out) {
+    const uint64_t numbers[] = {m->kind,   m->epoch,      m->term,  m->from,  m->to,     m->seq,
+                                m->height, m->entry_term, m->start, m->first, m->commit, m->flags};
+    uint16_t fields = allowed[m->kind].fields;
     size_t list = rdg_rlp_list_begin(out);
-    put_fields(m, false, out);
-    rdg_rlp_put_bytes(out, rdg_bytes(m->signature.b, sizeof m->signature.b));
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; ++i) rdg_rlp_put_u64(out, numbers[i]);
+    rdg_rlp_put_bytes(out, rdg_bytes(m->digest.b, fields & HAS_DIGEST ? RDG_HASH_BYTES : 0));
+    size_t seals = rdg_rlp_list_begin(out);
+    for (uint32_t i = 0; i < m->seal_count; ++i) rdg_rlp_put_raw(out, m->seals[i]);
+    rdg_rlp_list_end(out, seals);
+    put_entries(m, out);
+    rdg_rlp_put_bytes(out, rdg_bytes(m->signature.b, fields & HAS_SIGNATURE ? sizeof m->signature.b : 0));
     return rdg_rlp_list_end(out, list);
 }
 
@@ -163,7 +143,10 @@ rdg_err_t raft_message_decode(rdg_bytes_t bytes, raft_message_t *out) {
     RDG_TRY(rdg_fail_in(rdg_rlp_list(&outer, &list), "message of Raft"));
     RDG_TRY(decode_numbers(&list, out));
     RDG_TRY(rdg_fail_in(decode_lists(&list, out), "message of Raft"));
-    rdg_rlp_fixed(&list, out->signature.b, sizeof out->signature.b);
+    if (allowed[out->kind].fields & HAS_SIGNATURE)
+        rdg_rlp_fixed(&list, out->signature.b, sizeof out->signature.b);
+    else if (rdg_rlp_bytes(&list).len > 0)
+        return rdg_fail(RDG_E_MALFORMED, "a message with a signature that its kind does not have");
     RDG_TRY(rdg_fail_in(rdg_rlp_done(&list), "message of Raft"));
     RDG_TRY(rdg_fail_in(rdg_rlp_done(&outer), "message of Raft"));
     return check_fields(out);
@@ -174,9 +157,8 @@ rdg_err_t raft_message_decode(rdg_bytes_t bytes, raft_message_t *out) {
 
 static rdg_err_t verify_signature(const raft_message_t *m, const rdg_consensus_config_t *config) {
     const rdg_validator_set_t *set = &config->validators;
-    rdg_statement_t statement;
+    rdg_statement_t statement = raft_message_statement(m);
     rdg_hash_t hash;
-    RDG_TRY(raft_message_statement(m, &statement));
     rdg_statement_hash(set->chain_id, &statement, &hash);
     signatures_t g;
     signatures_init(&g, &config->host);
@@ -223,12 +205,11 @@ rdg_err_t raft_message_verify(const raft_message_t *m, const rdg_consensus_confi
         return rdg_fail(RDG_E_STALE, "a message of epoch %llu, this node is in epoch %llu",
                         (unsigned long long)m->epoch, (unsigned long long)set->epoch);
     if (m->from >= set->count)
-        return rdg_fail(RDG_E_BAD_SIGNATURE, "validator %u is not a member: the set has %u", m->from,
-                        set->count);
+        return rdg_fail(RDG_E_PROTOCOL, "validator %u is not a member: the set has %u", m->from, set->count);
     if (m->from == config->self || (m->kind != RAFT_CHECKPOINT && m->to != config->self))
         return rdg_fail(RDG_E_PROTOCOL, "a message of validator %u to %u, this node is %u", m->from, m->to,
                         config->self);
-    RDG_TRY(verify_signature(m, config));
+    if (allowed[m->kind].fields & HAS_SIGNATURE) RDG_TRY(verify_signature(m, config));
     RDG_TRY(verify_entries(m, config));
     return verify_seals(m, config);
 }

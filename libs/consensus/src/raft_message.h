@@ -16,9 +16,10 @@
  *   recover (42), reply (43)    seq: a nonce; the reply's height and entry_term: the end of its sender's log
  *   checkpoint (44)             height, digest; the signature is over the CHECKPOINT statement, as in PBFT
  *
- * The signature is over a RAFT_MESSAGE statement whose digest is SM3 of the message without it, each proposal
- * replaced by its SM3. So nothing of a message can be changed, and none is of use to another receiver, chain,
- * epoch or term. */
+ * Only a checkpoint vote is signed: it goes into a certificate that others read years later. Of all other kinds the
+ * link says who sent them (consensus.h, MESSAGE.from), and the core takes a message only from its sender's own link.
+ * What a signature of each message would add is proof for third parties, of which Raft makes no use: it does not
+ * protect from validators that lie. */
 #ifndef RIDGE_CONSENSUS_RAFT_MESSAGE_H
 #define RIDGE_CONSENSUS_RAFT_MESSAGE_H
 #include "ridge/consensus/consensus.h"
@@ -45,8 +46,7 @@ enum { RAFT_FLAG_OK = 1, RAFT_FLAG_TRANSFER = 2, RAFT_FLAG_FULL = 4 };
 typedef struct raft_message_entry {
     uint64_t term;
     rdg_hash_t digest;
-    rdg_bytes_t proposal;   /* borrowed */
-    const rdg_hash_t *body; /* SM3 of the proposal, when it is known; borrowed */
+    rdg_bytes_t proposal; /* borrowed */
 } raft_message_entry_t;
 
 typedef struct raft_message {
@@ -54,19 +54,19 @@ typedef struct raft_message {
     uint32_t from, to, flags;
     uint64_t epoch, term, seq, height, entry_term, start, first, commit;
     rdg_hash_t digest;
-    rdg_sm2_signature_t signature;
+    rdg_sm2_signature_t signature; /* CHECKPOINT */
     uint32_t seal_count, entry_count;
     rdg_bytes_t seals[RDG_CONSENSUS_WINDOW]; /* borrowed */
     raft_message_entry_t entries[RDG_CONSENSUS_WINDOW];
 } raft_message_t;
 
-/* What the sender signs. NO_MEMORY. */
-rdg_err_t raft_message_statement(const raft_message_t *m, rdg_statement_t *out);
+/* What the sender of a checkpoint vote signs. */
+rdg_statement_t raft_message_statement(const raft_message_t *m);
 rdg_err_t raft_message_encode(const raft_message_t *m, rdg_buf_t *out);
 /* Structure only. */
 rdg_err_t raft_message_decode(rdg_bytes_t bytes, raft_message_t *out);
-/* Everything that needs no state: addressed to this replica, membership, epoch, signatures of message and seals,
- * that terms do not fall, that each entry's digest is its bytes'. */
+/* Everything that needs no state: addressed to this replica, membership, epoch, signatures of checkpoint votes and
+ * seals, that terms do not fall, that each entry's digest is its bytes'. Not whose link it came by. */
 rdg_err_t raft_message_verify(const raft_message_t *m, const rdg_consensus_config_t *config);
 
 #endif

@@ -10,14 +10,11 @@ rdg_err_t raft_sign(raft_t *p, const rdg_statement_t *s, rdg_sm2_signature_t *ou
 }
 
 rdg_err_t raft_send(raft_t *p, raft_message_t *m, uint32_t to, rdg_consensus_output_t *out) {
-    rdg_statement_t statement;
     rdg_buf_t bytes;
     RDG_TRY(raft_save(p, out));
     m->epoch = p->config.validators.epoch;
     m->from = p->config.self;
     m->to = m->kind == RAFT_CHECKPOINT ? 0 : to;
-    RDG_TRY(raft_message_statement(m, &statement));
-    RDG_TRY(raft_sign(p, &statement, &m->signature));
     rdg_buf_init(&bytes, RDG_CONSENSUS_MESSAGE_MAX);
     rdg_err_t err = raft_message_encode(m, &bytes);
     if (err == RDG_OK)

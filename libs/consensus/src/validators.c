@@ -67,6 +67,6 @@ void rdg_statement_hash(uint64_t chain_id, const rdg_statement_t *s, rdg_hash_t 
     rdg_write_u64(&w, PLANTED("view-unsigned") ? 0 : s->view);
     rdg_write_u64(&w, s->height);
     const rdg_bytes_t parts[] = {rdg_bytes(head, sizeof head), rdg_bytes(s->digest.b, sizeof s->digest.b)};
-    bool is_raft = s->phase == RDG_PHASE_RAFT_LEADER || s->phase == RDG_PHASE_RAFT_MESSAGE;
+    bool is_raft = s->phase == RDG_PHASE_RAFT_LEADER;
     rdg_sm3_tagged(is_raft ? RDG_DOMAIN_RAFT : RDG_DOMAIN_PBFT, parts, 2, out);
 }

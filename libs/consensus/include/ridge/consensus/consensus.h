@@ -21,7 +21,9 @@
  *    one; each validator has one slot per phase and height, for RDG_CONSENSUS_WINDOW heights; proposals are
  *    kept for the next three heights only. Messages beyond only mark their sender as ahead (BEHIND action).
  * 6. Messages that arrive are hostile. rdg_consensus_check may run on any thread (it reads only immutable
- *    configuration): it decodes and verifies signatures. step() accepts only messages that passed it.
+ *    configuration): it decodes and verifies signatures. step() accepts only messages that passed it. Under PBFT
+ *    each message is signed; under Raft the link proves its sender (MESSAGE.from), and only what others read later
+ *    is signed: seals and checkpoint votes.
  *
  * 7. One core serves one epoch. The host names the epoch's last height (0: none is known) with START, SYNCED and
  *    EXECUTED, and names it for good; above it the core proposes, votes and decides nothing. A change that is
@@ -102,7 +104,10 @@ typedef struct rdg_consensus_record {
 
 typedef struct rdg_consensus_event {
     rdg_consensus_event_kind_t kind;
-    uint32_t from;        /* MESSAGE: the peer that handed it over (any validator or observer index) */
+    /* MESSAGE: the validator whose link it came by, or the set's count for somebody else. The host has this from a
+     * link that is authenticated, keeps its order and cannot be altered (TLCP with the validator's key): under Raft
+     * nothing else says who sent it, and the core refuses what came by another's link (PROTOCOL). */
+    uint32_t from;
     uint64_t height;      /* START, PAYLOAD, VALIDATED, EXECUTED, SYNCED */
     uint64_t view;        /* PAYLOAD, VALIDATED */
     uint64_t last_height; /* START, SYNCED, EXECUTED: the last height of this epoch; 0: none is known */
@@ -158,7 +163,7 @@ rdg_err_t rdg_pbft_new(const rdg_consensus_config_t *config, rdg_consensus_t **o
 rdg_err_t rdg_raft_new(const rdg_consensus_config_t *config, rdg_consensus_t **out);
 void rdg_consensus_free(rdg_consensus_t *c);
 
-/* Decodes and authenticates a message. Thread-safe. MALFORMED, TOO_LARGE, STALE (another epoch), PROTOCOL (a
+/* Decodes a message and verifies its signatures. Thread-safe. MALFORMED, TOO_LARGE, STALE (another epoch), PROTOCOL (a
  * digest that is not the proposal's), BAD_SIGNATURE (also one made for another chain). */
 rdg_err_t rdg_consensus_check(const rdg_consensus_t *c, rdg_bytes_t message);
 /* What check finds of one message of many. */
@@ -170,8 +175,8 @@ typedef struct rdg_consensus_verdict {
  * one spoils its own message only. Thread-safe. */
 void rdg_consensus_check_many(const rdg_consensus_t *c, const rdg_bytes_t *messages, size_t count,
                               rdg_consensus_verdict_t *verdicts);
-/* True if check costs one signature and little else: a vote, a proposal of PBFT, a short message of Raft; also what
- * cannot be read. False for what carries certificates or much to hash. Thread-safe. */
+/* True if check costs a signature or two and little else: a vote, a proposal of PBFT, a message of Raft without many
+ * seals; also what cannot be read. False for what carries certificates. Thread-safe. */
 bool rdg_consensus_is_light(const rdg_consensus_t *c, rdg_bytes_t message);
 /* Appends actions to out; an error appends none. STALE, PROTOCOL, INVALID, MALFORMED, TOO_LARGE: the event
  * was refused and the state is unchanged. Any other error (NO_MEMORY, CRYPTO, CORRUPT, every error of START)

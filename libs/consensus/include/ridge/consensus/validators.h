@@ -51,9 +51,7 @@ typedef enum rdg_phase {
     RDG_PHASE_VIEW_CHANGE = 5, /* the digest is that of the prepared certificates it brings */
     RDG_PHASE_NEW_VIEW = 6,    /* the digest is that of the view changes it rests on */
     RDG_PHASE_RAFT_LEADER = 7, /* view is the term: the leader's seal of a block */
-    RDG_PHASE_SUSPECT = 8,     /* binds to nothing: this validator would go to that view */
-    RDG_PHASE_RAFT_MESSAGE =
-        9 /* the digest is that of a message between replicas of Raft; view is its term */
+    RDG_PHASE_SUSPECT = 8      /* binds to nothing: this validator would go to that view */
 } rdg_phase_t;
 
 typedef struct rdg_statement {
@@ -62,7 +60,7 @@ typedef struct rdg_statement {
     rdg_hash_t digest;
 } rdg_statement_t;
 
-/* What is signed: SM3 (tag PBFT, or RAFT for phases 7 and 9) over chain id, epoch, phase, view, height, digest. */
+/* What is signed: SM3 (tag PBFT, or RAFT for phase 7) over chain id, epoch, phase, view, height, digest. */
 void rdg_statement_hash(uint64_t chain_id, const rdg_statement_t *s, rdg_hash_t *out);
 
 typedef struct rdg_certificate {
