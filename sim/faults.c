@@ -32,6 +32,7 @@ static void restore(void *ctx, uint8_t kind, rdg_bytes_t key, rdg_bytes_t value)
 static void forget_memory(replica_t *r) {
     memset(&r->sync, 0, sizeof r->sync);
     memset(&r->proposing, 0, sizeof r->proposing);
+    memset(r->proposed, 0, sizeof r->proposed);
     memset(r->pooled, 0, sizeof r->pooled);
     r->pool_count = 0;
     r->halted = RDG_OK;

@@ -102,6 +102,7 @@ static void act(world_t *w, replica_t *r, const rdg_consensus_action_t *a) {
         r->proposing.wanted = true;
         r->proposing.height = a->height;
         r->proposing.view = a->view;
+        r->proposing.parent = a->digest;
         break;
     case RDG_ACTION_VALIDATE: push(w, r, JOB_VALIDATE, a); break;
     case RDG_ACTION_COMMIT:
@@ -226,7 +227,7 @@ static bool may_build(world_t *w, replica_t *r, uint64_t *wait_ms) {
 void host_try_propose(world_t *w, replica_t *r) {
     uint64_t wait_ms;
     if (!r->up || r->halted != RDG_OK || !r->proposing.wanted || r->proposing.building || r->stepping) return;
-    if (r->proposing.height != r->ledger.height + 1) return; /* when the block before is executed */
+    if (!lane_may_follow(w, r)) return; /* when the block before is executed */
     if (!may_build(w, r, &wait_ms)) {
         if (wait_ms == 0) return;
         item_t *it = world_add(w, ITEM_PROPOSE_TIMER, r->id, wait_ms);

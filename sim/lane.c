@@ -49,23 +49,62 @@ void lane_push(world_t *w, replica_t *r, job_t job) {
 
 /* --- proposing -------------------------------------------------------------------------------------------- */
 
+static const proposed_t *find_proposed(const replica_t *r, const rdg_hash_t *digest) {
+    for (size_t i = 0; i < RDG_CONSENSUS_WINDOW; ++i)
+        if (r->proposed[i].height > r->ledger.height && rdg_hash_equal(&r->proposed[i].digest, digest))
+            return &r->proposed[i];
+    return NULL;
+}
+
+/* Whether only own blocks lie between the ledger's head and the one to follow; if so and marks are given, theirs are set
+ * for each transaction in them. PBFT follows the head alone. */
+static bool stands_on_head(const world_t *w, const replica_t *r, uint8_t *marks) {
+    const rdg_hash_t *at = &r->proposing.parent;
+    while (!rdg_hash_equal(at, ledger_hash(&r->ledger))) {
+        const proposed_t *p = w->plan.protocol->byzantine ? NULL : find_proposed(r, at);
+        if (!p) return false;
+        for (uint32_t i = 0; i < p->count && marks; ++i) marks[p->txs[i]] = 1;
+        at = &p->parent;
+    }
+    return true;
+}
+
+bool lane_may_follow(const world_t *w, const replica_t *r) {
+    return stands_on_head(w, r, NULL);
+}
+
+static void remember(replica_t *r, const block_t *b, const uint16_t *txs, rdg_bytes_t bytes) {
+    proposed_t *p = &r->proposed[b->height % RDG_CONSENSUS_WINDOW];
+    *p = (proposed_t){.parent = b->parent, .height = b->height, .time_ms = b->time_ms, .count = b->count};
+    memcpy(p->txs, txs, b->count * sizeof *txs);
+    (void)block_digest(NULL, bytes, &p->digest);
+}
+
 static void propose(world_t *w, replica_t *r, const job_t *j) {
     const ledger_t *l = &r->ledger;
     bool allow_empty = j->height == 1 || l->last_height > 0 || w->plan.empty_block_ms > 0;
-    uint16_t txs[SIM_TXS_MAX];
-    block_t b = {.height = l->height + 1, .parent = *ledger_hash(l), .proposer = r->validator};
+    uint16_t txs[SIM_BLOCK_TXS_MAX];
+    static uint8_t taken[SIM_TXS_MAX];
+    block_t b = {.height = j->height, .parent = r->proposing.parent, .proposer = r->validator};
     r->proposing.building = false;
-    for (size_t i = 0; i < r->pool_count && b.count < w->plan.block_tx_max; ++i)
-        if (l->tx_height[r->pool[i]] == 0) txs[b.count++] = r->pool[i];
-    if (b.count == 0 && !allow_empty) return;
     if (!r->proposing.wanted || r->proposing.height != j->height || r->proposing.view != j->view) return;
-    if (b.height != j->height) return;
-    uint64_t now = host_wall(w, r), parent = l->height > 0 ? l->blocks[l->height].time_ms : 0;
+    memset(taken, 0, sizeof taken);
+    if (!stands_on_head(w, r, taken)) return;
+    for (size_t i = 0; i < r->pool_count && b.count < w->plan.block_tx_max && b.count < SIM_BLOCK_TXS_MAX;
+         ++i)
+        if (l->tx_height[r->pool[i]] == 0 && !taken[r->pool[i]]) txs[b.count++] = r->pool[i];
+    if (b.count == 0) r->proposing.last_ms = host_now(w, r); /* what waits is in none: not at once again */
+    if (b.count == 0 && !allow_empty) return;
+    const proposed_t *before = find_proposed(r, &b.parent);
+    uint64_t now = host_wall(w, r), parent = before          ? before->time_ms
+                                             : l->height > 0 ? l->blocks[l->height].time_ms
+                                                             : 0;
     b.time_ms = now > parent ? now : parent + 1;
     b.nonce = dice_next(&w->dice);
     rdg_buf_t out;
     rdg_buf_init(&out, 1u << 20);
     block_make(&b, txs, &out);
+    remember(r, &b, txs, rdg_buf_view(&out));
     r->proposing.wanted = false;
     r->proposing.last_ms = host_now(w, r);
     (void)host_step(

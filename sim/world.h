@@ -17,6 +17,7 @@
 #include "ridge/consensus/consensus.h"
 
 #define SIM_TXS_MAX 4096
+#define SIM_BLOCK_TXS_MAX 32
 #define SIM_EPOCHS_MAX 64
 #define SIM_VIOLATION_MAX 400
 #define HALT_ROUNDS 3
@@ -77,6 +78,14 @@ typedef struct signed_statement {
 } signed_statement_t;
 #define SIGNED_MAX 16384 /* a table with open addressing */
 
+/* A block of its own that the replica may propose others behind before it is executed, under Raft. */
+typedef struct proposed {
+    rdg_hash_t digest, parent;
+    uint64_t height, time_ms; /* height 0: none */
+    uint32_t count;
+    uint16_t txs[SIM_BLOCK_TXS_MAX];
+} proposed_t;
+
 typedef struct replica {
     uint32_t id, validator; /* its slot; its index in the set, or count for an observer */
     bool evil, up, wiped;   /* wiped: it lost its records and has begun anew */
@@ -96,8 +105,10 @@ typedef struct replica {
     struct {
         bool wanted, building;
         uint64_t height, view, last_ms, timer;
+        rdg_hash_t parent;
     } proposing;
-    uint64_t core_timer; /* the item that counts */
+    proposed_t proposed[RDG_CONSENSUS_WINDOW]; /* at height modulo its length */
+    uint64_t core_timer;                       /* the item that counts */
     sync_state_t sync;
     uint16_t pool[SIM_TXS_MAX];
     uint8_t pooled[SIM_TXS_MAX]; /* 1: in the pool */
@@ -243,6 +254,8 @@ uint64_t host_wall(const world_t *w, const replica_t *r); /* of the wall clock *
 
 /* lane.c: what needs the ledger, one at a time */
 void lane_push(world_t *w, replica_t *r, job_t job); /* takes the blobs */
+/* Whether what the core wants a proposal behind is the ledger's head, or under Raft own blocks that stand on it. */
+bool lane_may_follow(const world_t *w, const replica_t *r);
 void lane_done(world_t *w, replica_t *r);
 void lane_clear(replica_t *r);
 

@@ -222,6 +222,7 @@ rdg_err_t rdg_ledger_open(const char *dir, const rdg_genesis_t *genesis, const r
 void rdg_ledger_close(rdg_ledger_t *l) {
     if (!l) return;
     for (size_t i = 0; i < RECENT_BLOCKS; ++i) rdg_block_unref(l->recent[i]);
+    for (size_t i = 0; i < RDG_CONSENSUS_WINDOW; ++i) rdg_block_unref(l->pending[i]);
     for (size_t i = 0; i < IDLE_MACHINES; ++i) rdg_evm_free(l->machines[i]);
     views_close(l);
     blockfile_close(l->files);

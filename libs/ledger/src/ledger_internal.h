@@ -9,6 +9,7 @@
 #include "log_index.h"
 #include "parallel.h"
 #include "ridge/base/ref.h"
+#include "ridge/consensus/consensus.h"
 #include "tree.h"
 
 enum { RECENT_BLOCKS = 4, IDLE_MACHINES = 2, LEDGER_PATH_MAX = 900 };
@@ -48,7 +49,7 @@ struct rdg_ledger {
     unsigned bank;              /* where the state is, keys.h */
     uint64_t base, tail, last;  /* see store.c */
     _Atomic uint64_t pruned;    /* bodies up to here are deleted, archive_prune.c */
-    pthread_mutex_t write_lock; /* propose, validate, apply, checkpoint, prove, import */
+    pthread_mutex_t write_lock; /* validate, apply, checkpoint, prove, import */
     tree_t *tree;
     blockfile_t *files;
     log_open_t logs;
@@ -60,7 +61,9 @@ struct rdg_ledger {
     view_t *view;
     view_t *past[RDG_LEDGER_STATES_KEPT - 1]; /* of the blocks before, at height modulo its length */
     rdg_block_t *recent[RECENT_BLOCKS];       /* proposed, validated or applied; the latest first */
-    rdg_evm_t *machines[IDLE_MACHINES];       /* idle ones of calls */
+    rdg_block_t
+        *pending[RDG_CONSENSUS_WINDOW]; /* proposed here, above the head, at height modulo its length */
+    rdg_evm_t *machines[IDLE_MACHINES]; /* idle ones of calls */
 };
 
 /* calls.c: idle machines. NULL: no memory */
@@ -103,8 +106,13 @@ rdg_err_t view_new(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_
 rdg_err_t view_publish(rdg_ledger_t *l, view_t *v);
 rdg_err_t view_replace(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpoint_height, rules_t *rules);
 rdg_block_t *recent_find(rdg_ledger_t *l, const rdg_hash_t *hash,
-                         rdg_bytes_t proposal);   /* a reference or NULL */
-void recent_add(rdg_ledger_t *l, rdg_block_t *b); /* takes a reference of its own */
+                         rdg_bytes_t proposal);    /* a reference or NULL */
+void recent_add(rdg_ledger_t *l, rdg_block_t *b);  /* takes a reference of its own */
+void pending_add(rdg_ledger_t *l, rdg_block_t *b); /* the same */
+/* Of the head or a block proposed here that stands on it: references to the head's view and to the blocks between, from
+ * the head up. NULL: no such block. */
+view_t *pending_chain(rdg_ledger_t *l, const rdg_hash_t *top, rdg_block_t *chain[RDG_CONSENSUS_WINDOW],
+                      size_t *count);
 
 /* reads.c: a block as it is stored; parts are views into buf */
 rdg_err_t ledger_parts(rdg_ledger_t *l, uint64_t height, block_entry_t *e, rdg_buf_t *buf,

@@ -187,13 +187,24 @@ rdg_tx_t *rdg_pool_find(rdg_pool_t *p, const rdg_hash_t *id) {
     return tx;
 }
 
+static bool skip_none(void *ctx, const rdg_tx_t *tx) {
+    (void)ctx, (void)tx;
+    return false;
+}
+
 size_t rdg_pool_take(rdg_pool_t *p, uint64_t height, size_t max_count, size_t max_bytes, uint64_t max_gas,
                      rdg_tx_t **out) {
+    return rdg_pool_take_without(p, height, max_count, max_bytes, max_gas, skip_none, NULL, out);
+}
+
+size_t rdg_pool_take_without(rdg_pool_t *p, uint64_t height, size_t max_count, size_t max_bytes,
+                             uint64_t max_gas, bool (*skip)(void *ctx, const rdg_tx_t *tx), void *ctx,
+                             rdg_tx_t **out) {
     size_t count = 0;
     pthread_mutex_lock(&p->lock);
     RDG_LIST_EACH(it, &p->fifo) {
         rdg_tx_t *tx = RDG_LIST_ENTRY(it, entry_t, link)->tx;
-        if (tx->valid_until < height) continue;
+        if (tx->valid_until < height || skip(ctx, tx)) continue;
         if (count == max_count || tx->raw.len > max_bytes || tx->gas_limit > max_gas) break;
         max_bytes -= tx->raw.len;
         max_gas -= tx->gas_limit;

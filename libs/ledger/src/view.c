@@ -58,8 +58,14 @@ rdg_err_t view_publish(rdg_ledger_t *l, view_t *v) {
         old = *place;
         *place = kept;
     }
+    rdg_block_t **place = &l->pending[v->head.height % RDG_CONSENSUS_WINDOW], *executed = *place;
+    if (executed && executed->header.height <= v->head.height)
+        *place = NULL;
+    else
+        executed = NULL;
     pthread_mutex_unlock(&l->view_lock);
     view_put(old);
+    rdg_block_unref(executed);
     return RDG_OK;
 }
 
@@ -104,13 +110,52 @@ rdg_err_t view_replace(rdg_ledger_t *l, const block_entry_t *e, uint64_t checkpo
 rdg_block_t *recent_find(rdg_ledger_t *l, const rdg_hash_t *hash, rdg_bytes_t proposal) {
     rdg_block_t *found = NULL;
     pthread_mutex_lock(&l->view_lock);
-    for (size_t i = 0; i < RECENT_BLOCKS && !found; ++i) {
-        rdg_block_t *b = l->recent[i];
+    for (size_t i = 0; i < RECENT_BLOCKS + RDG_CONSENSUS_WINDOW && !found; ++i) {
+        rdg_block_t *b = i < RECENT_BLOCKS ? l->recent[i] : l->pending[i - RECENT_BLOCKS];
         if (b && rdg_hash_equal(&b->hash, hash) && (!proposal.data || rdg_bytes_equal(b->proposal, proposal)))
             found = rdg_block_ref(b);
     }
     pthread_mutex_unlock(&l->view_lock);
     return found;
+}
+
+void pending_add(rdg_ledger_t *l, rdg_block_t *b) {
+    rdg_block_t **place = &l->pending[b->header.height % RDG_CONSENSUS_WINDOW], *former;
+    rdg_block_ref(b);
+    pthread_mutex_lock(&l->view_lock);
+    former = *place;
+    *place = b;
+    pthread_mutex_unlock(&l->view_lock);
+    rdg_block_unref(former);
+}
+
+static rdg_block_t *pending_find(const rdg_ledger_t *l, const rdg_hash_t *hash) {
+    for (size_t i = 0; i < RDG_CONSENSUS_WINDOW; ++i)
+        if (l->pending[i] && rdg_hash_equal(&l->pending[i]->hash, hash)) return l->pending[i];
+    return NULL;
+}
+
+view_t *pending_chain(rdg_ledger_t *l, const rdg_hash_t *top, rdg_block_t *chain[RDG_CONSENSUS_WINDOW],
+                      size_t *count) {
+    const rdg_hash_t *at = top;
+    view_t *v = NULL;
+    rdg_block_t *b = NULL;
+    size_t n = 0;
+    pthread_mutex_lock(&l->view_lock);
+    while (n < RDG_CONSENSUS_WINDOW && !rdg_hash_equal(at, &l->view->head.hash) && (b = pending_find(l, at)))
+        chain[n++] = b, at = &b->header.parent;
+    if (rdg_hash_equal(at, &l->view->head.hash)) {
+        v = l->view;
+        rdg_ref_get(&v->ref);
+        *count = n;
+        for (size_t i = 0; i < n; ++i) rdg_block_ref(chain[i]);
+        for (size_t i = 0; i < n / 2; ++i) {
+            b = chain[i];
+            chain[i] = chain[n - 1 - i], chain[n - 1 - i] = b;
+        }
+    }
+    pthread_mutex_unlock(&l->view_lock);
+    return v;
 }
 
 void recent_add(rdg_ledger_t *l, rdg_block_t *b) {

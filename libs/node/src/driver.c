@@ -91,6 +91,7 @@ static void act(rdg_node_t *n, const rdg_consensus_action_t *a) {
         n->proposing.wanted = true;
         n->proposing.height = a->height;
         n->proposing.view = a->view;
+        n->proposing.parent = a->digest;
         break;
     case RDG_ACTION_VALIDATE: push(n, JOB_VALIDATE, a, a->bytes, none); break;
     case RDG_ACTION_COMMIT: push(n, JOB_APPLY, a, a->bytes, a->certificate); break;

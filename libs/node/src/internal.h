@@ -34,7 +34,6 @@ enum {
 };
 
 typedef enum job_kind {
-    JOB_PROPOSE,
     JOB_VALIDATE,
     JOB_APPLY,
     JOB_CHECKPOINT,
@@ -53,11 +52,10 @@ typedef struct job {
     job_kind_t kind;
     uint64_t height, view;
     rdg_hash_t digest;
-    bool verified, allow_empty;
-    uint32_t proposer; /* JOB_PROPOSE */
-    size_t txs;        /* JOB_APPLY: of the block */
-    size_t peer;       /* JOB_IMPORT to JOB_CHUNK: who gave it */
-    rdg_buf_t bytes;   /* proposal, or the blocks of an import; filled by JOB_PROPOSE */
+    bool verified;
+    size_t txs;      /* JOB_APPLY: of the block */
+    size_t peer;     /* JOB_IMPORT to JOB_CHUNK: who gave it */
+    rdg_buf_t bytes; /* proposal, or the blocks of an import */
     rdg_buf_t seal;
     rdg_err_t err;
     char why[RDG_ERROR_TEXT_MAX];
@@ -73,9 +71,14 @@ typedef struct lane {
 typedef struct proposing {
     bool wanted, building;
     uint64_t height, view, last_ms;
+    rdg_hash_t parent;
     rdg_timer_t *timer;
-    uint64_t load_ms;           /* since when the load is counted */
-    uint32_t load, load_before; /* transactions taken in this second and in the last one */
+    struct {
+        uint64_t height, at_ms;
+    } sent[RDG_CONSENSUS_WINDOW]; /* own proposals, at height modulo its length */
+    uint64_t cost_us;             /* from a proposal to its block, lately */
+    uint64_t load_ms;             /* since when the load is counted */
+    uint32_t load, load_before;   /* transactions taken in this second and in the last one */
 } proposing_t;
 
 /* What the operator is told of consensus. Guarded by the node's lock. */
@@ -294,11 +297,12 @@ void driver_message(rdg_node_t *n, size_t peer, rdg_bytes_t bytes);
 void driver_deliver(void *node, size_t peer, rdg_bytes_t bytes, rdg_err_t err, const char *why);
 void driver_note_validated(rdg_node_t *n, const rdg_hash_t *digest);
 
-/* proposing.c: when a block is built */
+/* proposing.c: when a block is built, off the loop and beside the lane */
 void driver_try_propose(rdg_node_t *n);
 /* Every half second: tells the core whether transactions wait, so that a leader who leaves them there is replaced. */
 void driver_tick(rdg_node_t *n);
-void proposing_count(rdg_node_t *n, size_t txs); /* a block took that many */
+void proposing_count(rdg_node_t *n, uint64_t height,
+                     size_t txs); /* that block is durable and took that many */
 
 /* epoch.c: one core an epoch, and its records */
 typedef struct record_key {
@@ -324,8 +328,6 @@ void history_evidence(rdg_node_t *n, const rdg_consensus_action_t *a);
 
 /* raft.c: what is Raft's alone; under PBFT these do nothing */
 rdg_err_t raft_core_new(rdg_node_t *n, rdg_consensus_config_t *config, rdg_consensus_t **out); /* or PBFT's */
-/* Whether the block below the wanted one is executed: Raft wants proposals before. */
-bool raft_may_build(const rdg_node_t *n);
 void raft_open(rdg_node_t *n);
 void raft_close(rdg_node_t *n);
 void raft_read_answered(rdg_node_t *n, const rdg_consensus_action_t *a);

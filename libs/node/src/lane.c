@@ -52,8 +52,6 @@ static rdg_err_t run_job(job_t *job) {
     if (rdg_buf_err(&job->bytes) != RDG_OK) return rdg_buf_err(&job->bytes);
     if (rdg_buf_err(&job->seal) != RDG_OK) return rdg_buf_err(&job->seal);
     switch (job->kind) {
-    case JOB_PROPOSE:
-        return rdg_ledger_propose(n->ledger, n->pool, job->proposer, wall, job->allow_empty, &job->bytes);
     case JOB_VALIDATE: return rdg_ledger_validate(n->ledger, n->pool, rdg_buf_view(&job->bytes), wall);
     case JOB_APPLY: return run_apply(job);
     case JOB_CHECKPOINT: return rdg_ledger_checkpoint(n->ledger, job->height, rdg_buf_view(&job->seal));
@@ -84,28 +82,6 @@ void node_halt(rdg_node_t *n, rdg_err_t err, const char *why) {
     if (first) snprintf(n->seen.halted_why, sizeof n->seen.halted_why, "%s: %s", rdg_err_name(err), why);
     pthread_mutex_unlock(&n->lock);
     if (first) rdg_log(RDG_LOG_ERROR, "node.halted", RDG_STR("code", rdg_err_name(err)), RDG_STR("why", why));
-}
-
-static void done_propose(rdg_node_t *n, job_t *job) {
-    n->proposing.building = false;
-    if (job->err == RDG_E_NOT_FOUND) return;
-    if (job->err != RDG_OK) {
-        rdg_log(RDG_LOG_ERROR, "node.propose_failed", RDG_STR("why", job->why));
-        return;
-    }
-    if (!n->proposing.wanted || n->proposing.height != job->height || n->proposing.view != job->view) return;
-    rdg_header_t header;
-    rdg_hash_t digest;
-    if (rdg_proposal_header(rdg_buf_view(&job->bytes), &header) != RDG_OK ||
-        rdg_header_hash(&header, &digest) != RDG_OK || header.height != job->height)
-        return;
-    driver_note_validated(n, &digest);
-    n->proposing.wanted = false;
-    n->proposing.last_ms = rdg_loop_now_ms(n->loop);
-    (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_PAYLOAD,
-                                                  .height = job->height,
-                                                  .view = job->view,
-                                                  .bytes = rdg_buf_view(&job->bytes)});
 }
 
 static void done_validate(rdg_node_t *n, job_t *job) {
@@ -148,7 +124,7 @@ static void done_apply(rdg_node_t *n, job_t *job) {
     rdg_metric_add(n->m_blocks, 1);
     rdg_metric_set(n->m_height, (int64_t)job->height);
     rdg_log(RDG_LOG_DEBUG, "node.block", RDG_U64("height", job->height), RDG_HEX("hash", job->digest.b, 32));
-    proposing_count(n, job->txs);
+    proposing_count(n, job->height, job->txs);
     giver_pin(n, false);
     (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_EXECUTED,
                                                   .height = job->height,
@@ -166,7 +142,6 @@ static void on_done(void *arg) {
     if (!n->closing) {
         if (job->err != RDG_OK && is_fatal(job->err)) node_halt(n, job->err, job->why);
         switch (job->kind) {
-        case JOB_PROPOSE: done_propose(n, job); break;
         case JOB_VALIDATE: done_validate(n, job); break;
         case JOB_APPLY: done_apply(n, job); break;
         case JOB_CHECKPOINT:

@@ -29,13 +29,6 @@ rdg_err_t raft_core_new(rdg_node_t *n, rdg_consensus_config_t *config, rdg_conse
     return rdg_raft_new(config, out);
 }
 
-bool raft_may_build(const rdg_node_t *n) {
-    rdg_ledger_head_t head;
-    if (!is_raft(n)) return true;
-    rdg_ledger_head(n->ledger, &head);
-    return n->proposing.height == head.height + 1;
-}
-
 /* --- reads ---------------------------------------------------------------------------------------------------
  */
 

@@ -15,7 +15,7 @@
  * reopened; reads go on. Any other failure of apply leaves the ledger as it was.
  * 5. Reads see one height: what apply has made durable, whole, never a part of a block. Nothing above the head is
  * ever shown, though a sync may have stored verified headers there (snapshot.h).
- * Threads: one writer at a time (propose, validate, apply and checkpoint lock each other out); reads from any
+ * Threads: one writer at a time (validate, apply and checkpoint lock each other out); reads and proposals from any
  * thread, which never wait for a writer, but rdg_ledger_prove does.
  *
  * Execution has no fees: gas bounds work, balances move only by value. A transaction whose execution fails is
@@ -84,9 +84,19 @@ void rdg_ledger_params(rdg_ledger_t *l, rdg_chain_params_t *out);
  * to propose and allow_empty is false. Appends to out. */
 rdg_err_t rdg_ledger_propose(rdg_ledger_t *l, rdg_pool_t *pool, uint32_t proposer, uint64_t now_ms,
                              bool allow_empty, rdg_buf_t *out);
+/* The same behind `parent`: the head, or under Raft a block that this ledger proposed itself and has not executed yet,
+ * at most RDG_CONSENSUS_WINDOW of which are kept. What is in the blocks between is not proposed again. It does not wait
+ * for a writer. UNAVAILABLE: the parent is no such block, or the chain's parameters wait to be used: when what is
+ * decided is executed, there is no doubt any more. */
+rdg_err_t rdg_ledger_propose_after(rdg_ledger_t *l, rdg_pool_t *pool, const rdg_hash_t *parent,
+                                   uint32_t proposer, uint64_t now_ms, bool allow_empty, rdg_buf_t *out);
+/* Whether it could be proposed behind that block now; *waiting: transactions of the unexecuted ones, or NULL. */
+bool rdg_ledger_may_follow(rdg_ledger_t *l, const rdg_hash_t *parent, size_t *waiting);
 /* May this proposal follow the head? Parent, height, chain, epoch, time rules, limits, tx root, no duplicate
  * in the block or the ledger, expiry, and every signature (those found identical in pool are not verified
- * again; the rest in one batch). pool may be NULL. STALE: at or below the head; UNAVAILABLE: above the next
+ * again; the rest in one batch). Under Raft, whose leader proposes before what it follows is executed, the block may
+ * still have its parent's gas limit after a change, and its number of transactions is bound by RDG_BLOCK_TXS_MAX
+ * alone. pool may be NULL. STALE: at or below the head; UNAVAILABLE: above the next
  * height. */
 rdg_err_t rdg_ledger_validate(rdg_ledger_t *l, rdg_pool_t *pool, rdg_bytes_t proposal, uint64_t now_ms);
 /* Executes and stores. seal: encoded COMMIT certificate, verified. verified=true: this node validated that

@@ -31,6 +31,10 @@ rdg_tx_t *rdg_pool_find(rdg_pool_t *p, const rdg_hash_t *id);
  * references. */
 size_t rdg_pool_take(rdg_pool_t *p, uint64_t height, size_t max_count, size_t max_bytes, uint64_t max_gas,
                      rdg_tx_t **out);
+/* The same without those that skip() says true of; it is called with the pool locked. */
+size_t rdg_pool_take_without(rdg_pool_t *p, uint64_t height, size_t max_count, size_t max_bytes,
+                             uint64_t max_gas, bool (*skip)(void *ctx, const rdg_tx_t *tx), void *ctx,
+                             rdg_tx_t **out);
 /* A block of that height is in the ledger: removes its ids, and what no later block may hold. Also called
  * once after start (no ids) to tell the pool where the ledger stands. */
 void rdg_pool_committed(rdg_pool_t *p, const rdg_hash_t *ids, size_t count, uint64_t height);
