@@ -14,6 +14,7 @@ static const bug_t all[] = {
     {"timeout-unbounded", "the time-out of a view doubles without end", "pbft", "no-proposals", 100,
      "progress"},
     {"signature-unchecked", "votes are believed without their signature", "pbft", "storm", 500, "seal once"},
+    {"view-unsigned", "a signature does not bind the view", "pbft", "locks-and-rounds", 50, "seal"},
     {"other-epoch", "messages of another epoch are taken", "pbft", "storm", 500, "seal"},
     {"prepared-withheld", "view changes come without their certificates", "pbft", "locks-and-rounds", 100,
      "agreement certified"},
@@ -41,6 +42,8 @@ static const bug_t all[] = {
      "agreement lost halt abort"},
     {"raft-unmatched", "entries are appended without a match of what is before them", "raft",
      "leaders-come-and-go", 2000, "agreement log halt abort result"},
+    {"raft-old-term", "entries of earlier terms are committed as soon as they are counted", "raft",
+     "leaders-come-and-go", 2000, "agreement log lost halt abort"},
     /* the host */
     {"send-before-write", "messages leave before their records are written", "pbft", "storm", 50, "durable"},
     {"write-unsynced", "records are written and not synced", "pbft", "storm", 500, "once promise"},

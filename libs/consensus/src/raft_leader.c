@@ -142,7 +142,7 @@ static rdg_err_t commit_next(raft_t *p, rdg_consensus_output_t *out) {
 rdg_err_t raft_advance(raft_t *p, rdg_consensus_output_t *out) {
     if (p->role != RAFT_LEADER) return RDG_OK;
     uint64_t height = majority_height(p), before = p->committed;
-    if (height < p->start && !PLANTED("raft-old-term"))
+    if (height < p->start)
         return RDG_OK; /* nothing of this term is on a majority's disks, the opening included */
     while (p->committed < height) RDG_TRY(commit_next(p, out));
     if (p->committed > before) RDG_TRY(raft_replicate(p, false, out));
@@ -171,7 +171,7 @@ rdg_err_t raft_lead(raft_t *p, rdg_consensus_output_t *out) {
     p->attempts = 0;
     p->wanted = 0;
     p->transfer_to = RAFT_NOBODY;
-    p->start = p->last;
+    p->start = PLANTED("raft-old-term") ? 0 : p->last;
     p->log_term = p->term;
     p->unsaved = true;
     p->seq = 0;
