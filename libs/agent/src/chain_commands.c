@@ -196,7 +196,8 @@ static rdg_err_t write_json(const char *path, const json_t *value, bool *changed
     return err;
 }
 
-static rdg_err_t write_conf(rdg_agent_t *a, const chain_t *chain, bool *changed) {
+/* snapshot_gap: of the chain's parameters; 0: the node's default. */
+static rdg_err_t write_conf(rdg_agent_t *a, const chain_t *chain, uint64_t snapshot_gap, bool *changed) {
     char path[CHAIN_PATH_MAX], node_dir[CHAIN_PATH_MAX];
     rdg_container_driver_t *d = NULL;
     rdg_buf_t text, old;
@@ -209,6 +210,7 @@ static rdg_err_t write_conf(rdg_agent_t *a, const chain_t *chain, bool *changed)
                    "name = %s\ndir = %s\np2p-host = %s\np2p-port = %u\nrpc-host = 127.0.0.1\nrpc-port = %u\n",
                    a->name, d->data_mount ? d->data_mount : node_dir, p2p_listen_host(a),
                    (unsigned)chain->p2p_port, (unsigned)chain->rpc_port);
+    if (snapshot_gap) rdg_buf_printf(&text, "snapshot-gap = %llu\n", (unsigned long long)snapshot_gap);
     rdg_err_t err = rdg_buf_err(&text);
     bool same =
         rdg_file_read(path, &old) == RDG_OK && rdg_bytes_equal(rdg_buf_view(&old), rdg_buf_view(&text));
@@ -223,10 +225,12 @@ static rdg_err_t write_conf(rdg_agent_t *a, const chain_t *chain, bool *changed)
 
 static rdg_err_t configure(rdg_agent_t *a, const command_t *c, const chain_t *chain, bool *changed) {
     json_t *genesis = NULL, *peers = NULL, *old = NULL, *certificates = NULL;
+    uint64_t snapshot_gap = 0;
     char genesis_path[CHAIN_PATH_MAX], data[CHAIN_PATH_MAX], peers_path[CHAIN_PATH_MAX];
     RDG_TRY(rdg_json_get_object(c->params, "genesis", &genesis));
     RDG_TRY(rdg_json_get_array(c->params, "peers", &peers));
     RDG_TRY(rdg_json_get_object(c->params, "certificates", &certificates));
+    RDG_TRY(rdg_json_opt_u64(c->params, "snapshot_gap", &snapshot_gap));
     if (json_array_size(peers) > PEERS_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "%zu peers, at most %d", json_array_size(peers), PEERS_MAX);
     RDG_TRY(chain_path(a->dir, chain->name, "node/genesis.json", genesis_path));
@@ -243,7 +247,7 @@ static rdg_err_t configure(rdg_agent_t *a, const command_t *c, const chain_t *ch
     RDG_TRY(certificates_install_node(a->certificates, chain->name, certificates));
     RDG_TRY(write_json(genesis_path, genesis, changed));
     RDG_TRY(write_json(peers_path, peers, changed));
-    return write_conf(a, chain, changed);
+    return write_conf(a, chain, snapshot_gap, changed);
 }
 
 /* The last line that says what is wrong, for a person who cannot reach the device's log. */

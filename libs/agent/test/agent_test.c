@@ -219,8 +219,8 @@ static const char *state_of(const json_t *result) {
 static const char *start_params(cloud_t *c, const json_t *prepared) {
     static char text[16384];
     const json_t *requests = json_object_get(json_object_get(prepared, "result"), "certificate_requests");
-    json_t *o = json_pack("{s:s, s:{s:i}, s:[], s:o}", "chain", "c1", "genesis", "chain_id", 7, "peers",
-                          "certificates",
+    json_t *o = json_pack("{s:s, s:{s:i}, s:[], s:i, s:o}", "chain", "c1", "genesis", "chain_id", 7, "peers",
+                          "snapshot_gap", 321, "certificates",
                           certificates_for(c->answers, text_of(requests, "sign"), text_of(requests, "enc")));
     char *made = rdg_json_text(o);
     CHECK((size_t)snprintf(text, sizeof text, "%s", made) < sizeof text);
@@ -264,6 +264,17 @@ static json_t *telemetry_chain(cloud_t *c) {
     return json_array_get(json_object_get(c->telemetry, "chains"), 0);
 }
 
+/* What the chain's parameters say of its nodes is in the file that they are started with. */
+static void check_node_conf(void) {
+    char path[PATH_MAX];
+    rdg_buf_t text;
+    snprintf(path, sizeof path, "%s/agent/chains/c1/node/node.conf", rdg_test_dir());
+    rdg_buf_init(&text, 65536);
+    CHECK_OK(rdg_file_read(path, &text));
+    CHECK(strstr(rdg_buf_cstr(&text), "\nsnapshot-gap = 321\n"));
+    rdg_buf_fini(&text);
+}
+
 /* The node's files fit together, its sign key is its validator key, and it trusts what its device trusts. */
 static void check_node_credentials(const json_t *prepared) {
     char dir[PATH_MAX], key[129];
@@ -298,6 +309,7 @@ TEST(a_device_enrols_once_and_runs_a_chain_from_prepare_to_remove) {
     r = command(&c, "s1", "chain.start", start_params(&c, r));
     CHECK_STR(state_of(r), "done");
     check_node_credentials(keys);
+    check_node_conf();
     CHECK(json_string_value(json_object_get(json_object_get(r, "result"), "rpc_url")));
     AWAIT(&c, json_object_get(telemetry_chain(&c), "height") != NULL);
 

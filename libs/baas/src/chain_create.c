@@ -88,6 +88,10 @@ static rdg_err_t read_request(const rdg_service_call_t *call, asked_t *a) {
     a->devices = devices;
     a->params = json_object_get(body, "params");
     if (json_is_null(a->params)) a->params = NULL;
+    uint64_t gap = 1;
+    if (json_is_object(a->params) &&
+        (rdg_json_opt_u64(a->params, CHAIN_SNAPSHOT_GAP, &gap) != RDG_OK || gap == 0))
+        return rdg_fail(RDG_E_INVALID, "params: snapshot_gap is a number of blocks, at least 1");
     RDG_TRY(check_words(a));
     return check_devices(a);
 }

@@ -90,6 +90,8 @@ static rdg_err_t start_one(rdg_baas_t *b, const chain_t *c, const steps_t *steps
     json_t *params = json_pack("{s:s, s:O, s:O, s:o, s:I, s:I}", "chain", c->name, "genesis", c->genesis,
                                "peers", peers, "certificates", certificates, "memory_bytes",
                                (json_int_t)c->memory_bytes, "pids", (json_int_t)c->pids);
+    json_t *gap = json_object_get(c->params, CHAIN_SNAPSHOT_GAP);
+    if (params && gap) json_object_set(params, CHAIN_SNAPSHOT_GAP, gap);
     return flow_send(b, c, s, "chain.start", params, START_DEADLINE_MS);
 }
 

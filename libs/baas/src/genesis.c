@@ -74,10 +74,12 @@ rdg_err_t genesis_compose(rdg_baas_t *b, const chain_t *c, const steps_t *prepar
     rdg_sm2_key_public(key, &public);
     rdg_sm2_address(&public, &admin);
     rdg_sm2_key_free(key);
-    json_t *g = json_pack("{s:i, s:s, s:I, s:I, s:s, s:o, s:[o], s:O}", "version", 1, "name", c->name,
+    json_t *params = json_copy(c->params);
+    if (params) json_object_del(params, CHAIN_SNAPSHOT_GAP);
+    json_t *g = json_pack("{s:i, s:s, s:I, s:I, s:s, s:o, s:[o], s:o}", "version", 1, "name", c->name,
                           "chain_id", (json_int_t)c->chain_id, "time_ms", (json_int_t)baas_now(), "consensus",
                           c->consensus, "validators", validators, "admins",
-                          rdg_json_hex(admin.b, sizeof admin.b), "params", c->params);
+                          rdg_json_hex(admin.b, sizeof admin.b), "params", params);
     if (!g) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a genesis");
     err = check(g);
     if (err != RDG_OK) {

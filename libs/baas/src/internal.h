@@ -66,6 +66,10 @@ void work_enter(rdg_baas_t *b, const char *chain); /* waits until nobody works o
 void work_leave(rdg_baas_t *b, const char *chain); /* and kicks it */
 
 /* chain.c: chains and steps in the store */
+/* Of a chain's parameters the one that is its nodes' and not the genesis's: from how many blocks behind on they take a
+ * snapshot. */
+#define CHAIN_SNAPSHOT_GAP "snapshot_gap"
+
 typedef struct chain {
     int64_t number;
     char name[BAAS_NAME_MAX + 1], state[16], consensus[16], driver[16];

@@ -195,7 +195,10 @@ TEST(chain_creation_is_refused_when_it_cannot_succeed) {
         {"{\"name\":\"c\",\"devices\":[\"dev-1\"],\"driver\":\"vm\"}", "driver", 400},
         {"{\"name\":\"c\",\"devices\":[\"dev-1\"],\"driver\":\"process\",\"image\":\"x\"}", "image", 400},
         {"{\"name\":\"c\",\"devices\":[\"dev-1\"],\"memory_bytes\":1}", "64 MiB", 400},
-        {"{\"name\":\"c\",\"devices\":[\"dev-1\"],\"params\":[]}", "params", 400}};
+        {"{\"name\":\"c\",\"devices\":[\"dev-1\"],\"params\":[]}", "params", 400},
+        {"{\"name\":\"c\",\"devices\":[\"dev-1\"],\"params\":{\"snapshot_gap\":0}}", "snapshot_gap", 400},
+        {"{\"name\":\"c\",\"devices\":[\"dev-1\"],\"params\":{\"snapshot_gap\":\"x\"}}", "snapshot_gap",
+         400}};
     kit_t k;
     json_t *a;
     kit_open(&k);
@@ -222,6 +225,30 @@ TEST(chain_creation_is_refused_when_it_cannot_succeed) {
     json_decref(a);
     CHECK_EQ(kit_call(&k, "GET", "/chains/nothing", NULL, NULL), 404);
     CHECK_EQ(kit_call(&k, "GET", "/chains/nothing/events", NULL, NULL), 404);
+    kit_close(&k);
+}
+
+/* It is not the genesis's: each node's start carries it. */
+TEST(chain_tells_its_nodes_from_when_on_they_take_a_snapshot) {
+    kit_t k;
+    size_t starts = 0;
+    kit_open(&k);
+    CHECK_EQ(kit_call(&k, "POST", "/chains",
+                      "{\"name\":\"c\",\"devices\":[\"dev-1\",\"dev-2\",\"dev-3\",\"dev-4\"],"
+                      "\"params\":{\"block_interval_ms\":70,\"snapshot_gap\":5000}}",
+                      NULL),
+             202);
+    json_decref(kit_wait_chain(&k, "c", "running"));
+    for (size_t i = 0; i < k.p.count; ++i) {
+        const json_t *params = k.p.commands[i].params, *genesis = json_object_get(params, "genesis");
+        if (strcmp(k.p.commands[i].type, "chain.start") != 0) continue;
+        ++starts;
+        CHECK_EQ(json_integer_value(json_object_get(params, "snapshot_gap")), 5000);
+        const json_t *of_genesis = json_object_get(genesis, "params");
+        CHECK_EQ(json_integer_value(json_object_get(of_genesis, "block_interval_ms")), 70);
+        CHECK(!json_object_get(of_genesis, "snapshot_gap"));
+    }
+    CHECK_EQ(starts, 4);
     kit_close(&k);
 }
 
