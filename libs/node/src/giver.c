@@ -45,6 +45,7 @@ void giver_pin(rdg_node_t *n, bool any) {
 
 void giver_open(rdg_node_t *n) {
     rdg_buf_init(&n->giver.manifest, RDG_SNAPSHOT_MANIFEST_MAX + 16);
+    turn_init(&n->giver.turn);
     if (sync_head(n) > 0) giver_pin(n, true); /* a chain that stands still has no other */
 }
 
@@ -116,6 +117,7 @@ static void on_answered(void *arg) {
     answer_t *a = arg;
     if (!a->n->closing) {
         --a->n->giver.serving[a->peer];
+        if (a->type == MSG_CHUNK) --a->n->giver.reading;
         rdg_metric_add(a->n->m_sync_given, 1);
         (void)rdg_p2p_send(a->n->p2p, a->peer, a->type, rdg_buf_view(&a->out));
     }
@@ -129,10 +131,12 @@ static void answer(rdg_node_t *n, size_t peer, uint8_t type, uint64_t from, uint
     if (!a) return;
     *a = (answer_t){.n = n, .peer = peer, .type = type, .from = from, .count = count};
     rdg_buf_init(&a->out, NODE_FRAME_MAX - 64);
-    if (rdg_loop_work(n->loop, on_answer, on_answered, a) == RDG_OK)
-        ++n->giver.serving[peer];
-    else
+    if (rdg_loop_work(n->loop, on_answer, on_answered, a) != RDG_OK) {
         rdg_free(a);
+        return;
+    }
+    ++n->giver.serving[peer];
+    if (type == MSG_CHUNK) ++n->giver.reading;
 }
 
 void giver_blocks(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
@@ -159,8 +163,10 @@ void giver_chunk(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
     uint64_t height = rdg_read_u64(&r);
     uint32_t number = rdg_read_u32(&r);
     if (!rdg_reader_done(&r)) return;
-    if (g->state == GIVER_READY && g->height == height && number < g->chunk_count) {
-        g->used_ms = rdg_loop_now_ms(n->loop);
+    uint64_t now = rdg_loop_now_ms(n->loop);
+    if (g->state == GIVER_READY && g->height == height && number < g->chunk_count &&
+        !turn_is_over(&g->turn, g->chunk_count, now)) {
+        turn_used(&g->turn, now);
         answer(n, peer, MSG_CHUNK, height, number);
         return;
     }

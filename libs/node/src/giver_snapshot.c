@@ -1,5 +1,5 @@
 /* One snapshot at a time, made when a peer asks for it, in a file without a name: it is gone when it is closed, or with
- * the process. It is kept while it is used and GIVER_KEEP_MS longer. */
+ * the process. It is kept while it is used and KEEP_MS longer; who wants another height gets its turn (giver_turn.h). */
 #include "internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #define KEEP_MS 600000
-#define IN_USE_MS 60000 /* another height has to wait so long */
 
 enum { STATE_MAKING, STATE_READY, STATE_GONE };
 
@@ -33,6 +32,7 @@ static void forget(giver_t *g) {
     rdg_buf_fini(&g->manifest);
     rdg_buf_init(&g->manifest, RDG_SNAPSHOT_MANIFEST_MAX + 16);
     g->state = GIVER_NONE;
+    turn_dropped(&g->turn);
 }
 
 /* --- writing: frames of a length and its bytes; the first frame is the manifest ----------------------------------- */
@@ -94,7 +94,7 @@ static void on_stepped(void *arg) {
         next_step(n);
     } else {
         g->state = GIVER_READY;
-        g->used_ms = rdg_loop_now_ms(n->loop);
+        turn_made(&g->turn, rdg_loop_now_ms(n->loop));
         rdg_log(RDG_LOG_INFO, "snapshot.made", RDG_U64("height", g->height),
                 RDG_U64("chunks", g->chunk_count), RDG_U64("bytes", g->written));
     }
@@ -123,23 +123,22 @@ static rdg_err_t make(rdg_node_t *n, rdg_snapshot_pin_t *pin) {
 
 /* --- questions ---------------------------------------------------------------------------------------------------- */
 
-static bool is_busy(const rdg_node_t *n, uint64_t now) {
+static bool is_busy(const rdg_node_t *n) {
     const giver_t *g = &n->giver;
-    if (g->stepping) return true;
-    for (size_t i = 0; i < n->peer_count; ++i)
-        if (g->serving[i] > 0) return true; /* an answer may read the file */
-    return g->state == GIVER_READY && now - g->used_ms < IN_USE_MS;
+    return g->stepping || g->reading > 0;
 }
 
-static uint8_t state_for(rdg_node_t *n, uint64_t height, uint64_t now) {
+static uint8_t state_for(rdg_node_t *n, size_t peer, uint64_t height, uint64_t now) {
     giver_t *g = &n->giver;
     rdg_snapshot_pin_t *pin;
     if (g->state != GIVER_NONE && g->height == height) {
-        g->used_ms = now;
+        if (turn_is_over(&g->turn, g->chunk_count, now)) return STATE_GONE;
+        turn_used(&g->turn, now);
         return g->state == GIVER_READY ? STATE_READY : STATE_MAKING;
     }
     if (!(pin = find_pin(g, height))) return STATE_GONE;
-    if (is_busy(n, now)) return g->stepping ? STATE_GONE : STATE_MAKING;
+    if (!turn_ask(&g->turn, peer, g->chunk_count, is_busy(n), now))
+        return g->stepping ? STATE_GONE : STATE_MAKING;
     rdg_err_t err = make(n, pin);
     if (err == RDG_OK) return STATE_MAKING;
     rdg_log(RDG_LOG_WARN, "snapshot.failed", RDG_U64("height", height), RDG_STR("code", rdg_err_name(err)),
@@ -154,7 +153,7 @@ void giver_snapshot(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
     rdg_reader_init(&r, bytes);
     uint64_t height = rdg_read_u64(&r);
     if (!rdg_reader_done(&r)) return;
-    uint8_t state = state_for(n, height, rdg_loop_now_ms(n->loop));
+    uint8_t state = state_for(n, peer, height, rdg_loop_now_ms(n->loop));
     rdg_buf_init(&out, RDG_SNAPSHOT_MANIFEST_MAX + 16);
     rdg_buf_u64(&out, height);
     rdg_buf_u8(&out, state);
@@ -179,7 +178,7 @@ rdg_err_t giver_read_chunk(const giver_t *g, uint32_t index, rdg_buf_t *out) {
 
 void giver_tick(rdg_node_t *n, uint64_t now) {
     giver_t *g = &n->giver;
-    if (g->state != GIVER_READY || now - g->used_ms < KEEP_MS || is_busy(n, now)) return;
+    if (g->state != GIVER_READY || now - g->turn.used_ms < KEEP_MS || is_busy(n)) return;
     rdg_log(RDG_LOG_INFO, "snapshot.dropped", RDG_U64("height", g->height));
     forget(g);
 }

@@ -2,6 +2,7 @@
 #ifndef RIDGE_NODE_INTERNAL_H
 #define RIDGE_NODE_INTERNAL_H
 #include <pthread.h>
+#include "giver_turn.h"
 #include "inbox.h"
 #include "ridge/base/arena.h"
 #include "ridge/base/clock.h"
@@ -126,7 +127,9 @@ typedef struct giver {
     bool certified[GIVER_PINS]; /* nobody could verify a snapshot of the others */
     uint8_t serving[RDG_P2P_PEERS_MAX]; /* answers that are being made */
     giver_state_t state;
-    uint64_t height, used_ms;
+    uint64_t height;
+    turn_t turn;
+    uint32_t reading; /* answers that read its file */
     rdg_snapshot_export_t *export;
     int fd;
     uint64_t written;
