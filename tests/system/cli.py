@@ -1,9 +1,11 @@
 """The command line as an operator meets it: help, completion, tables, JSON, and errors with their exit statuses."""
 
+import http.server
 import json
 import os
 import subprocess
 import sys
+import threading
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tools", "lab"))
@@ -111,6 +113,48 @@ def a_name_that_could_leave_its_place_in_a_path_is_refused_before_anything_is_se
         status, _, err = ridge("chain", "status", name)
         equal(status, 1, f"{name!r}: {err}")
         check("cannot be the name" in err, err)
+
+
+def consensus_of(sync):
+    """What `ridge chain consensus c` prints when the cloud relays this state of a node."""
+    answer = {"protocol": "pbft", "epoch": 0, "view": 3, "leader": "d1", "quorum": 3, "height": 40, "checkpoint_height": 39,
+              "evidence_count": 0, "validators": [], "blocks": [], "view_changes": [], "evidence": [], "pending": None, "sync": sync}  # fmt: skip
+
+    class Cloud(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            found = self.path == "/api/v1/chains/c/consensus"
+            body = json.dumps(answer if found else {"error": {"code": "NOT_FOUND", "message": self.path}}).encode()
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Cloud) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        status, out, err = ridge("chain", "consensus", "c", home=False, RIDGE_URL=f"http://127.0.0.1:{server.server_port}", RIDGE_TOKEN="t")
+        server.shutdown()
+    equal(status, 0, err)
+    return out
+
+
+@case
+def a_node_that_catches_up_says_how_far_it_is():
+    at = {"from": 40, "height": 40, "headers": 900, "target": 1000, "snapshot": 0, "chunks": 0, "chunks_total": 0, "base_height": 0}
+
+    def line(out):
+        return next((text.split(None, 2)[2] for text in out.splitlines() if text.startswith("Catching up")), None)
+
+    equal(line(consensus_of({**at, "phase": "idle"})), "-", "a node that has caught up")
+    equal(line(consensus_of({**at, "phase": "headers"})), "headers, height 40 of 1000, headers to 900", "headers")
+    equal(line(consensus_of({**at, "phase": "bodies"})), "bodies, height 40 of 1000, headers to 900", "blocks")
+    snapshot = {**at, "phase": "snapshot", "snapshot": 960, "chunks": 7, "chunks_total": 31}
+    equal(line(consensus_of(snapshot)), "snapshot, height 40 of 1000, headers to 900, chunk 7 of 31 of the snapshot at 960", "a snapshot")
+    out = consensus_of({**at, "phase": "idle", "base_height": 960})
+    check(any(text.startswith("Ledger on snapshot at") and text.split()[-1] == "960" for text in out.splitlines()), out)
 
 
 @case
