@@ -149,7 +149,7 @@ typedef struct giver {
 #define SYNC_CHUNKS 4     /* of a snapshot */
 
 typedef enum sync_phase { SYNC_IDLE, SYNC_HEADERS, SYNC_SNAPSHOT, SYNC_BODIES } sync_phase_t;
-typedef enum piece_state { PIECE_FREE, PIECE_ASKED, PIECE_HERE, PIECE_TAKING } piece_state_t;
+typedef enum piece_state { PIECE_FREE, PIECE_ASKED, PIECE_CHECKING, PIECE_HERE, PIECE_TAKING } piece_state_t;
 
 /* A range of blocks, or a chunk: asked of one peer, kept until its turn has come. */
 typedef struct piece {

@@ -1,9 +1,14 @@
 /* Sealed blocks from several peers at once. BLOCKS_GET = from u64, count u32. BLOCKS = (proposal, seal, checkpoint)*,
  * each with a u32 length in front; an empty one says that the peer has none. At most SYNC_RANGES ranges are asked for or
- * wait for their turn; they are applied in order, and each block is verified by its seal before anything is executed. */
+ * wait for their turn. What arrives is checked at once, on a worker: that each is the block that was asked for, that its
+ * body is its header's, and that the header is the verified one where headers are known; whoever sent another is named
+ * before anything below it is there. They are applied in order, and each block is verified by its seal before anything is
+ * executed. */
 #include "internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/log.h"
+#include "ridge/ledger/headers.h"
+#include <stdio.h>
 #include <string.h>
 
 #define RANGE_BLOCKS 64
@@ -141,6 +146,87 @@ static piece_t *question(sync_t *s, size_t peer, rdg_bytes_t bytes) {
     return found;
 }
 
+static rdg_bytes_t read_part(rdg_reader_t *r) {
+    return rdg_read_bytes(r, rdg_read_u32(r));
+}
+
+/* --- what has arrived --------------------------------------------------------------------------------------------- */
+
+typedef struct arrival {
+    rdg_node_t *n;
+    size_t place, peer;
+    uint64_t from, asked_ms;
+    rdg_buf_t bytes;
+    rdg_err_t err;
+    char why[RDG_ERROR_TEXT_MAX];
+} arrival_t;
+
+static rdg_err_t check_one(rdg_node_t *n, uint64_t height, rdg_bytes_t proposal) {
+    rdg_header_t header;
+    uint64_t found = 0;
+    RDG_TRY(rdg_proposal_header(proposal, &header));
+    if (header.height != height)
+        return rdg_fail(RDG_E_PROTOCOL, "block %llu where %llu was asked for",
+                        (unsigned long long)header.height, (unsigned long long)height);
+    rdg_err_t err = rdg_headers_check_body(n->ledger, proposal, &found);
+    bool own_trouble =
+        err == RDG_E_NO_MEMORY || err == RDG_E_IO || err == RDG_E_CORRUPT || err == RDG_E_NOT_FOUND;
+    return own_trouble || err == RDG_E_UNAVAILABLE ? RDG_OK : err; /* its seal will tell */
+}
+
+static void on_check(void *arg) {
+    arrival_t *a = arg;
+    rdg_reader_t r;
+    rdg_reader_init(&r, rdg_buf_view(&a->bytes));
+    for (uint64_t height = a->from; rdg_reader_left(&r) > 0 && a->err == RDG_OK; ++height) {
+        rdg_bytes_t proposal = read_part(&r);
+        (void)read_part(&r), (void)read_part(&r);
+        a->err = check_one(a->n, height, proposal);
+    }
+    if (a->err != RDG_OK) snprintf(a->why, sizeof a->why, "%s", rdg_err_message(a->err));
+}
+
+/* The place may be another question's by now. */
+static piece_t *place_of(const arrival_t *a) {
+    piece_t *p = &a->n->sync.ranges[a->place];
+    bool same =
+        p->state == PIECE_CHECKING && p->from == a->from && p->peer == a->peer && p->asked_ms == a->asked_ms;
+    return same ? p : NULL;
+}
+
+static void on_arrival_checked(void *arg) {
+    arrival_t *a = arg;
+    rdg_node_t *n = a->n;
+    piece_t *p = n->closing ? NULL : place_of(a);
+    if (p && a->err == RDG_OK) {
+        rdg_buf_t swap = p->bytes;
+        p->bytes = a->bytes, a->bytes = swap;
+        p->state = PIECE_HERE;
+    } else if (p) {
+        clear(p);
+        bodies_drop_peer(n, a->peer);
+        sync_blame(n, a->peer, "blocks", a->err, a->why);
+    }
+    rdg_buf_fini(&a->bytes);
+    rdg_free(a);
+    if (!n->closing) sync_step(n);
+}
+
+/* Takes what the piece holds; without memory or a worker it is checked when it is applied. */
+static void start_check(rdg_node_t *n, piece_t *p) {
+    arrival_t *a = rdg_calloc(1, sizeof *a);
+    if (!a) return;
+    a->n = n, a->place = (size_t)(p - n->sync.ranges);
+    a->peer = p->peer, a->from = p->from, a->asked_ms = p->asked_ms;
+    a->bytes = p->bytes;
+    rdg_buf_init(&p->bytes, NODE_FRAME_MAX);
+    p->state = PIECE_CHECKING;
+    if (rdg_loop_work(n->loop, on_check, on_arrival_checked, a) == RDG_OK) return;
+    p->bytes = a->bytes;
+    p->state = PIECE_HERE;
+    rdg_free(a);
+}
+
 void bodies_receive(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
     sync_t *s = &n->sync;
     if (s->phase != SYNC_BODIES || load_of(n, peer) == 0) return; /* nobody asked */
@@ -149,6 +235,7 @@ void bodies_receive(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
     if (p && count > 0 && count <= p->count && rdg_buf_append(&p->bytes, bytes.data, bytes.len) == RDG_OK) {
         p->count = count;
         p->state = PIECE_HERE;
+        start_check(n, p);
     } else {
         bodies_drop_peer(n, peer);
         if (bytes.len == 0) s->peer_height[peer] = 0; /* until it tells again */
@@ -158,9 +245,7 @@ void bodies_receive(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
     sync_step(n);
 }
 
-static rdg_bytes_t read_part(rdg_reader_t *r) {
-    return rdg_read_bytes(r, rdg_read_u32(r));
-}
+/* --- taking it ---------------------------------------------------------------------------------------------------- */
 
 static rdg_err_t import_one(rdg_node_t *n, uint64_t height, rdg_bytes_t proposal, rdg_bytes_t seal,
                             rdg_bytes_t checkpoint) {

@@ -1,0 +1,195 @@
+/* A peer whose headers are right and whose bodies are not: it is named when they arrive, before anything is applied. */
+#include "chain_build.h"
+#include "internal.h"
+#include "ridge/base/clock.h"
+#include "ridge/base/file.h"
+#include "ridge/ledger/headers.h"
+#include "ridge/net/tlcp_credentials.h"
+#include "ridge/test.h"
+#include <stdio.h>
+#include <string.h>
+
+#define WAIT_MS 50000
+#define SLICE_MS 20
+
+enum { GIVER = 0, LIAR = 1, NEWCOMER = 2, COUNT = 3, LIE_AT = 70 };
+
+typedef struct liar {
+    cluster_t c;
+    uint64_t height;
+    rdg_ledger_t *l;
+    rdg_loop_t *loop;
+    rdg_p2p_t *p2p;
+    rdg_p2p_peer_t peers[COUNT];
+    rdg_timer_t *slice;
+    bool
+        of_another_height; /* the lie: a whole block, of another height; else other transactions under the header */
+    size_t lies;
+} liar_t;
+
+static void put_part(rdg_buf_t *out, rdg_bytes_t part) {
+    rdg_buf_u32(out, (uint32_t)part.len);
+    rdg_buf_append(out, part.data, part.len);
+}
+
+static void put_false(liar_t *l, rdg_block_t *block, rdg_buf_t *out) {
+    rdg_buf_t bytes;
+    rdg_block_t *other = NULL;
+    rdg_buf_init(&bytes, RDG_BLOCK_BYTES_MAX);
+    CHECK_OK(rdg_ledger_block(l->l, 1, &other)); /* has transactions */
+    rdg_header_t header = block->header;
+    CHECK(other->header.tx_count > 0);
+    header.tx_count = other->header.tx_count;
+    if (l->of_another_height) header = other->header;
+    CHECK_OK(rdg_proposal_encode(&header, other->txs, &bytes));
+    put_part(out, rdg_buf_view(&bytes));
+    rdg_block_unref(other);
+    rdg_buf_fini(&bytes);
+    ++l->lies;
+}
+
+static void give_blocks(liar_t *l, size_t to, uint64_t from, uint32_t count) {
+    rdg_buf_t out, seal;
+    if (from > LIE_AT || from + count <= LIE_AT)
+        return; /* of the others it says nothing: so nothing can be applied */
+    rdg_buf_init(&out, NODE_FRAME_MAX), rdg_buf_init(&seal, 1u << 20);
+    for (uint64_t h = from; h < from + count && h <= l->height; ++h) {
+        rdg_block_t *block = NULL;
+        CHECK_OK(rdg_ledger_block(l->l, h, &block));
+        CHECK_OK(rdg_ledger_seal(l->l, h, &seal, NULL));
+        if (h == LIE_AT)
+            put_false(l, block, &out);
+        else
+            put_part(&out, block->proposal);
+        put_part(&out, rdg_buf_view(&seal));
+        put_part(&out, rdg_bytes(NULL, 0));
+        rdg_block_unref(block);
+    }
+    (void)rdg_p2p_send(l->p2p, to, MSG_BLOCKS, rdg_buf_view(&out));
+    rdg_buf_fini(&out), rdg_buf_fini(&seal);
+}
+
+static void on_message(void *ctx, size_t peer, uint8_t type, rdg_bytes_t bytes) {
+    liar_t *l = ctx;
+    rdg_reader_t r;
+    rdg_reader_init(&r, bytes);
+    uint64_t from = rdg_read_u64(&r), last;
+    if (type == MSG_HEADERS_GET) {
+        rdg_buf_t out;
+        rdg_buf_init(&out, NODE_FRAME_MAX);
+        CHECK_OK(rdg_headers_export(l->l, from, UINT64_MAX, 0, &out, &last));
+        (void)rdg_p2p_send(l->p2p, peer, MSG_HEADERS, rdg_buf_view(&out));
+        rdg_buf_fini(&out);
+    }
+    if (type == MSG_BLOCKS_GET) give_blocks(l, peer, from, rdg_read_u32(&r));
+}
+
+static void on_link(void *ctx, size_t peer, bool up) {
+    liar_t *l = ctx;
+    uint8_t status[24] = {0};
+    rdg_store_be64(status, l->height);
+    rdg_store_be64(status + 16, 1); /* all bodies */
+    if (up) (void)rdg_p2p_send(l->p2p, peer, MSG_STATUS, rdg_bytes(status, sizeof status));
+}
+
+static void on_slice(void *arg) {
+    rdg_loop_stop(((liar_t *)arg)->loop);
+}
+
+static void join_mesh(liar_t *l) {
+    rdg_tlcp_identity_t *identity = NULL;
+    for (size_t i = 0; i < COUNT; ++i) {
+        snprintf(l->peers[i].name, sizeof l->peers[i].name, "node-%zu", i);
+        snprintf(l->peers[i].host, sizeof l->peers[i].host, "127.0.0.1");
+        l->peers[i].port = l->c.p2p_ports[i];
+        l->peers[i].key = l->c.keys[i];
+    }
+    CHECK_OK(rdg_loop_new(&l->loop));
+    CHECK_OK(rdg_timer_new(l->loop, on_slice, l, &l->slice));
+    CHECK_OK(rdg_tlcp_identity_load(l->c.dirs[LIAR], "node", &identity));
+    rdg_p2p_options_t o = {.loop = l->loop,
+                           .random = rdg_random_system(),
+                           .chain_id = l->c.genesis.validators.chain_id,
+                           .genesis = l->c.genesis.hash,
+                           .identity = identity,
+                           .host = "127.0.0.1",
+                           .port = l->c.p2p_ports[LIAR],
+                           .peers = l->peers,
+                           .peer_count = COUNT,
+                           .max_frame = NODE_FRAME_MAX,
+                           .message = on_message,
+                           .link = on_link,
+                           .ctx = l};
+    CHECK_OK(rdg_p2p_start(&o, &l->p2p));
+    rdg_tlcp_identity_unref(identity);
+}
+
+static void open_ledger(liar_t *l) {
+    char path[700];
+    rdg_genesis_t genesis;
+    snprintf(path, sizeof path, "%s/genesis.json", l->c.dirs[LIAR]);
+    CHECK_OK(rdg_genesis_load(path, &genesis));
+    l->c.genesis.hash = genesis.hash;
+    snprintf(path, sizeof path, "%s/data", l->c.dirs[LIAR]);
+    CHECK_OK(rdg_ledger_open(path, &genesis, NULL, &l->l));
+}
+
+static void init(liar_t *l, bool of_another_height) {
+    chain_build_t b;
+    memset(l, 0, sizeof *l);
+    l->of_another_height = of_another_height;
+    cluster_init_observers(&l->c, COUNT, 1);
+    l->c.snapshot_gap = 100000;
+    chain_build_open(&b, &l->c, GIVER);
+    chain_build_blocks(&b, 1, 3);
+    chain_build_blocks(&b, 160, 0);
+    l->height = chain_build_close(&b);
+    chain_build_copy(&l->c, GIVER, LIAR);
+    open_ledger(l);
+    join_mesh(l);
+}
+
+static void fini(liar_t *l) {
+    rdg_p2p_stop(l->p2p);
+    rdg_timer_free(l->slice);
+    rdg_loop_free(l->loop);
+    rdg_ledger_close(l->l);
+    cluster_fini(&l->c);
+}
+
+static bool log_says(liar_t *l, const char *text) {
+    char path[600];
+    rdg_buf_t log;
+    rdg_buf_init(&log, 64u << 20);
+    snprintf(path, sizeof path, "%s/node.log", l->c.dirs[NEWCOMER]);
+    bool says = rdg_file_read(path, &log) == RDG_OK && strstr(rdg_buf_cstr(&log), text) != NULL;
+    rdg_buf_fini(&log);
+    return says;
+}
+
+static void check_named(bool of_another_height, const char *log) {
+    static liar_t l;
+    init(&l, of_another_height);
+    cluster_write_peers(&l.c, NEWCOMER, 1u << LIAR | 1u << NEWCOMER);
+    cluster_start(&l.c, NEWCOMER);
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+    while (!log_says(&l, log) && rdg_mono_ms(rdg_clock_system()) < end) {
+        rdg_timer_start(l.slice, SLICE_MS, 0);
+        CHECK_OK(rdg_loop_run(l.loop));
+    }
+    cluster_log_has(&l.c, NEWCOMER, log);
+    CHECK(l.lies > 0);
+    CHECK_EQ(cluster_height(&l.c, NEWCOMER), 0); /* what is below the lie has not come yet */
+    cluster_start(&l.c, GIVER);
+    cluster_write_peers(&l.c, NEWCOMER, 1u << GIVER | 1u << NEWCOMER);
+    cluster_wait_height(&l.c, NEWCOMER, l.height);
+    fini(&l);
+}
+
+TEST(a_peer_that_puts_other_transactions_under_a_header_is_named_when_they_arrive) {
+    check_named(false, "\"peer\":\"node-1\",\"what\":\"blocks\",\"code\":\"MALFORMED\"");
+}
+
+TEST(a_peer_that_gives_a_block_of_another_height_is_named_when_it_arrives) {
+    check_named(true, "\"peer\":\"node-1\",\"what\":\"blocks\",\"code\":\"PROTOCOL\"");
+}
