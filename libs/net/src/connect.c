@@ -1,7 +1,11 @@
 #include "tcp.h"
 #include "ridge/base/alloc.h"
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 /* One attempt to reach host:port: resolve, then try the addresses in turn until one answers or time is up.
  * Its memory lives until its timer is closed and the resolver is done with it. */
@@ -15,7 +19,7 @@ typedef struct attempt {
     tcp_stream_t *tcp; /* the one being connected */
     bool resolving, timer_closed, finished;
     int last_error;
-    char host[256];
+    char host[256], name[RDG_LOCAL_PATH_MAX + 1]; /* name: of our end of a local socket */
     uint16_t port;
     uint64_t timeout_ms;
     rdg_connected_fn fn;
@@ -128,9 +132,30 @@ static void on_timeout(uv_timer_t *timer) {
     attempt_fail(timer->data, UV_ETIMEDOUT);
 }
 
+/* In the abstract namespace, which leaves no file behind. */
+static int bind_name(attempt_t *a) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t len = strlen(a->name);
+    memcpy(address.sun_path + 1, a->name, len);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return UV_EMFILE;
+    int status = bind(fd, (const struct sockaddr *)&address,
+                      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len)) == 0
+                     ? uv_pipe_open(&a->tcp->uv.local, fd)
+                     : UV_EADDRINUSE;
+    if (status < 0) close(fd);
+    return status;
+}
+
 static int start_local(attempt_t *a) {
     if (tcp_new(a->loop, true, &a->tcp) != RDG_OK) return UV_ENOMEM;
     a->tcp->connect.data = a;
+    int status = a->name[0] ? bind_name(a) : 0;
+    if (status < 0) {
+        tcp_drop(a->tcp);
+        a->tcp = NULL;
+        return status;
+    }
     uv_pipe_connect(&a->tcp->connect, &a->tcp->uv.local, a->host, on_connect);
     return 0;
 }
@@ -150,11 +175,19 @@ static int attempt_start(attempt_t *a) {
 
 rdg_err_t rdg_stream_connect(rdg_loop_t *l, const char *host, uint16_t port, uint64_t timeout_ms,
                              rdg_connected_fn fn, void *ctx) {
+    return rdg_stream_connect_as(l, host, port, NULL, timeout_ms, fn, ctx);
+}
+
+rdg_err_t rdg_stream_connect_as(rdg_loop_t *l, const char *host, uint16_t port, const char *name,
+                                uint64_t timeout_ms, rdg_connected_fn fn, void *ctx) {
     if (!host || strlen(host) >= sizeof((attempt_t *)NULL)->host)
         return rdg_fail(RDG_E_INVALID, "a host name is 1 to 255 bytes long");
     if (host[0] == '/' && strlen(host) > RDG_LOCAL_PATH_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "%s is too long for a local socket: at most %d bytes", host,
                         RDG_LOCAL_PATH_MAX);
+    if (name && (host[0] != '/' || !*name || strlen(name) >= RDG_LOCAL_PATH_MAX))
+        return rdg_fail(RDG_E_INVALID, "the name of an end is for local sockets, 1 to %d bytes",
+                        RDG_LOCAL_PATH_MAX - 1);
     attempt_t *a = rdg_calloc(1, sizeof *a);
     if (!a) return rdg_fail(RDG_E_NO_MEMORY, "no memory to connect to %s:%u", host, port);
     a->loop = l;
@@ -163,6 +196,7 @@ rdg_err_t rdg_stream_connect(rdg_loop_t *l, const char *host, uint16_t port, uin
     a->fn = fn;
     a->ctx = ctx;
     memcpy(a->host, host, strlen(host) + 1);
+    if (name) memcpy(a->name, name, strlen(name) + 1);
     uv_timer_init(loop_uv(l), &a->timer);
     a->timer.data = a;
     loop_add(l, &a->item, drop_item);

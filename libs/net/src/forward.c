@@ -145,6 +145,11 @@ static void early_closed(void *ctx, rdg_stream_t *s, rdg_err_t why) {
 static const rdg_stream_events_t early_events = {on_data, early_closed, NULL};
 
 rdg_err_t rdg_forward_to(rdg_loop_t *l, rdg_stream_t *s, const char *host, uint16_t port, const char *what) {
+    return rdg_forward_as(l, s, host, port, NULL, what);
+}
+
+rdg_err_t rdg_forward_as(rdg_loop_t *l, rdg_stream_t *s, const char *host, uint16_t port, const char *name,
+                         const char *what) {
     forward_t *f = NULL;
     rdg_err_t err = forward_make(l, s, &f);
     if (err != RDG_OK) {
@@ -155,7 +160,7 @@ rdg_err_t rdg_forward_to(rdg_loop_t *l, rdg_stream_t *s, const char *host, uint1
     snprintf(f->what, sizeof f->what, "%s", what);
     rdg_stream_set_events(s, &early_events, &f->ends[0]);
     rdg_stream_pause(s, true);
-    err = rdg_stream_connect(l, f->host, port, 10000, on_connected, f);
+    err = rdg_stream_connect_as(l, f->host, port, name, 10000, on_connected, f);
     if (err == RDG_OK) return RDG_OK;
     forward_free(f);
     stream_discard(s);

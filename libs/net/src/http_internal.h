@@ -5,6 +5,7 @@
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include "ridge/net/http_server.h"
+#include "ridge/net/stream.h"
 
 #define HTTP_RESPONSE_MAX (256u << 20)
 #define WS_ACCEPT_MAX 32
@@ -35,10 +36,15 @@ struct rdg_http_request {
     struct rdg_http_request *next; /* in the workers' queue */
     bool handled;
     bool too_large;
+    bool streamed; /* its body goes to the intake in pieces */
+    bool piece;    /* the workers have one of them */
+    bool refused;  /* the response is there; the rest of the body is dropped */
+    bool over;     /* its connection is gone: the workers end and free it */
+    void *state;
     bool upgraded;
     ws_hub_t *hub;  /* of the server; NULL: no WebSocket */
-    size_t dropped; /* body bytes read and thrown away after too_large */
-    char remote[INET6_ADDRSTRLEN], peer[HTTP_PEER_MAX + 1];
+    size_t dropped; /* body bytes read and thrown away after too_large or refused */
+    char remote[INET6_ADDRSTRLEN], peer[RDG_LOCAL_PATH_MAX + 1];
 };
 
 typedef struct http_workers http_workers_t;

@@ -2,6 +2,7 @@
 #include "ws_internal.h"
 #include "ridge/base/alloc.h"
 #include <arpa/inet.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
@@ -32,6 +33,47 @@ const char *rdg_http_peer(const rdg_http_request_t *r) {
     return r->peer;
 }
 
+typedef struct nth {
+    const char *name, *value;
+    size_t left;
+} nth_t;
+
+static enum MHD_Result pick(void *ctx, enum MHD_ValueKind kind, const char *name, const char *value) {
+    nth_t *n = ctx;
+    (void)kind;
+    if (!name || strcmp(name, n->name) != 0 || n->left-- > 0) return MHD_YES;
+    n->value = value;
+    return MHD_NO;
+}
+
+const char *rdg_http_query_at(const rdg_http_request_t *r, const char *name, size_t number) {
+    nth_t n = {name, NULL, number};
+    MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, pick, &n);
+    return n.value;
+}
+
+void *rdg_http_state(const rdg_http_request_t *r) {
+    return r->state;
+}
+
+/* A handler may keep something with the request, and change nothing else of it. */
+void rdg_http_set_state(const rdg_http_request_t *r, void *state) {
+    ((rdg_http_request_t *)(uintptr_t)r)->state = state;
+}
+
+/* Of a client on a local socket: a name in the abstract namespace. */
+static void take_local_name(rdg_http_request_t *r) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct sockaddr_un address;
+    socklen_t len = sizeof address;
+    if (!info || getpeername(info->connect_fd, (struct sockaddr *)&address, &len) != 0) return;
+    size_t start = offsetof(struct sockaddr_un, sun_path) + 1;
+    if (address.sun_family != AF_UNIX || len <= start || address.sun_path[0] != '\0') return;
+    if (len - start < sizeof r->peer && !memchr(address.sun_path + 1, '\0', len - start))
+        memcpy(r->peer, address.sun_path + 1, len - start);
+}
+
 void http_request_address(rdg_http_request_t *r, bool named) {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
@@ -39,6 +81,8 @@ void http_request_address(rdg_http_request_t *r, bool named) {
     if (address && named && address->sa_family == AF_UNIX)
         snprintf(r->peer, sizeof r->peer, "%.*s", HTTP_PEER_MAX,
                  ((const struct sockaddr_un *)(const void *)address)->sun_path);
+    else if (!named && (!address || address->sa_family == AF_UNIX))
+        take_local_name(r);
     else if (address && address->sa_family == AF_INET)
         inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr, r->remote,
                   sizeof r->remote);

@@ -4,10 +4,12 @@
 #include "ridge/base/alloc.h"
 #include "ridge/base/config.h"
 #include "ridge/base/log.h"
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -22,6 +24,7 @@ struct rdg_http_server {
     int listener;
     rdg_http_handler_t handler;
     void *ctx;
+    rdg_http_intake_t intake;
     size_t max_body;
     uint16_t port;
 };
@@ -81,6 +84,12 @@ static enum MHD_Result begin(rdg_http_server_t *s, struct MHD_Connection *connec
     http_response_init(&req->response);
     http_request_address(req, s->listener < 0);
     if (!has_one_length(req)) return respond_two_lengths(req);
+    req->streamed = s->intake.wants && s->intake.wants(s->ctx, req);
+    if (req->streamed) {
+        rdg_buf_fini(&req->body);
+        rdg_buf_init(&req->body, RDG_HTTP_PIECE + CONNECTION_MEMORY);
+        return MHD_YES;
+    }
     /* A client that says how much it will send is refused before it does. */
     uint64_t length;
     const char *text = rdg_http_header(req, "Content-Length");
@@ -100,6 +109,48 @@ static enum MHD_Result upload(rdg_http_server_t *s, rdg_http_request_t *req, con
     return req->dropped > s->max_body && req->dropped > DROPPED_MIN ? MHD_NO : MHD_YES;
 }
 
+static bool is_suspended(const rdg_http_request_t *req) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(req->connection, MHD_CONNECTION_INFO_CONNECTION_SUSPENDED);
+    return info && info->suspended;
+}
+
+/* MHD calls again after the worker has resumed the connection. */
+static bool hand_over(rdg_http_server_t *s, rdg_http_request_t *req) {
+    MHD_suspend_connection(req->connection);
+    if (http_workers_push(s->workers, req)) return true;
+    MHD_resume_connection(req->connection);
+    return false;
+}
+
+/* MHD takes a short read for the end of what is to be read, and with edge-triggered epoll never learns that the
+ * client's end of the connection came with it: whoever broke off would keep what the request holds until the time-out.
+ * A resumed connection is read again. */
+static void notice_end(rdg_http_request_t *req) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(req->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct pollfd p = {.fd = info ? info->connect_fd : -1, .events = POLLRDHUP};
+    int unread = 1;
+    if (p.fd < 0 || poll(&p, 1, 0) <= 0 || ioctl(p.fd, FIONREAD, &unread) != 0 || unread > 0) return;
+    MHD_suspend_connection(req->connection);
+    MHD_resume_connection(req->connection);
+}
+
+static enum MHD_Result stream_upload(rdg_http_server_t *s, rdg_http_request_t *req, const char *data,
+                                     size_t len) {
+    if (req->refused) {
+        req->dropped += len;
+        return req->dropped > RDG_HTTP_REFUSED_MAX ? MHD_NO : MHD_YES;
+    }
+    if (rdg_buf_append(&req->body, data, len) != RDG_OK) return MHD_NO;
+    if (req->body.len < RDG_HTTP_PIECE) {
+        notice_end(req);
+        return MHD_YES;
+    }
+    req->piece = true;
+    return hand_over(s, req) ? MHD_YES : MHD_NO;
+}
+
 static enum MHD_Result on_access(void *ctx, struct MHD_Connection *connection, const char *url,
                                  const char *method, const char *version, const char *data, size_t *len,
                                  void **request) {
@@ -109,37 +160,55 @@ static enum MHD_Result on_access(void *ctx, struct MHD_Connection *connection, c
     rdg_http_request_t *req = *request;
     if (*len > 0) {
         size_t count = *len;
+        /* Of what it has read already, MHD offers chunk after chunk, suspended or not: they are offered again. */
+        if (req->streamed && is_suspended(req)) return MHD_YES;
         *len = 0;
-        return upload(s, req, data, count);
+        return req->streamed ? stream_upload(s, req, data, count) : upload(s, req, data, count);
     }
     if (req->too_large) return respond_too_large(s, req);
-    if (req->handled) return respond(req);
-    /* MHD calls again after the handler's thread has resumed the connection. */
-    MHD_suspend_connection(connection);
-    if (http_workers_push(s->workers, req)) return MHD_YES;
+    if (req->handled || req->refused) return respond(req);
+    if (hand_over(s, req)) return MHD_YES;
     http_response_error(&req->response, 503, RDG_E_UNAVAILABLE, "the server is stopping");
     req->handled = true;
-    MHD_resume_connection(connection);
     return MHD_YES;
+}
+
+static void end_request(rdg_http_server_t *s, rdg_http_request_t *req) {
+    if (req->state) s->intake.ended(s->ctx, req->state);
+    rdg_free(req);
 }
 
 static void run_handler(void *ctx, rdg_http_request_t *req) {
     rdg_http_server_t *s = ctx;
-    s->handler(s->ctx, req, &req->response);
-    req->handled = true;
+    if (req->over) {
+        end_request(s, req);
+        return;
+    }
+    if (req->piece) {
+        req->piece = false;
+        req->refused = !s->intake.take(s->ctx, req, &req->response, rdg_buf_view(&req->body));
+        rdg_buf_clear(&req->body);
+        if (req->refused) rdg_buf_fini(&req->body);
+    } else {
+        s->handler(s->ctx, req, &req->response);
+        req->handled = true;
+    }
     MHD_resume_connection(req->connection);
 }
 
 static void on_completed(void *ctx, struct MHD_Connection *connection, void **request,
                          enum MHD_RequestTerminationCode code) {
-    (void)ctx, (void)connection, (void)code;
+    (void)connection, (void)code;
+    rdg_http_server_t *s = ctx;
     rdg_http_request_t *req = *request;
     if (!req) return;
+    *request = NULL;
     if (req->response.upgrade && !req->upgraded) ws_hub_unreserve(req->response.upgrade);
     rdg_buf_fini(&req->body);
     http_response_fini(&req->response);
-    rdg_free(req);
-    *request = NULL;
+    /* What its end has to do may block: a worker does it, while there are any. */
+    req->over = true;
+    if (!req->state || !http_workers_push(s->workers, req)) end_request(s, req);
 }
 
 static int hex_digit(char c) {
@@ -185,7 +254,7 @@ static struct MHD_Daemon *start_daemon(rdg_http_server_t *s, const rdg_http_serv
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_LIMIT,
         o->max_connections ? o->max_connections : 256u, MHD_OPTION_CONNECTION_TIMEOUT,
         o->idle_s ? o->idle_s : 60u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
         s->listener < 0 ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, s->listener, MHD_OPTION_END);
 }
 
@@ -207,6 +276,7 @@ rdg_err_t rdg_http_server_start(const rdg_http_server_options_t *options, rdg_ht
     s->ctx = ctx;
     s->listener = -1;
     s->max_body = options->max_body ? options->max_body : DEFAULT_MAX_BODY;
+    if (options->intake) s->intake = *options->intake;
     rdg_err_t err = start(s, options);
     if (err == RDG_OK)
         *out = s;

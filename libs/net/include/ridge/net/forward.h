@@ -20,6 +20,9 @@ rdg_err_t rdg_forward(rdg_loop_t *l, rdg_stream_t *a, rdg_stream_t *b, void (*do
 /* Takes s at once, connects to host:port and joins the two; s is paused until then, and closed if it fails,
  * which is logged with `what`. */
 rdg_err_t rdg_forward_to(rdg_loop_t *l, rdg_stream_t *s, const char *host, uint16_t port, const char *what);
+/* The same to a local socket, with a name for our end (rdg_stream_connect_as); NULL: without. */
+rdg_err_t rdg_forward_as(rdg_loop_t *l, rdg_stream_t *s, const char *host, uint16_t port, const char *name,
+                         const char *what);
 
 #ifdef __cplusplus
 }

@@ -13,8 +13,10 @@
  * request line and headers beyond some 30 KiB: 414 or 431; no HTTP: 400 or the connection is closed; idle_s
  * without a byte: closed; beyond max_connections: not accepted until one ends. Its own 413 and 500 have the
  * JSON error body of docs/rest-api.md. With options for it, a connection can become a
- * WebSocket (websocket.h); it still counts among max_connections. A server without a listener gets its connections
- * from who has accepted and recognised them elsewhere (rdg_http_server_adopt). Not done: TLS, HTTP/2, streaming uploads. */
+ * WebSocket (websocket.h); it still counts among max_connections, and bodies of any length can be taken in pieces
+ * (rdg_http_intake_t), with back-pressure and at most RDG_HTTP_PIECE and one read of them in memory. A server without
+ * a listener gets its connections from who has accepted and recognised them elsewhere (rdg_http_server_adopt). Not
+ * done: TLS, HTTP/2. */
 #ifndef RIDGE_NET_HTTP_SERVER_H
 #define RIDGE_NET_HTTP_SERVER_H
 #include <stdbool.h>
@@ -32,6 +34,24 @@ typedef struct rdg_http_response rdg_http_response_t;
 
 typedef struct rdg_ws_options rdg_ws_options_t; /* websocket.h */
 
+#define RDG_HTTP_PIECE (256u << 10)
+#define RDG_HTTP_REFUSED_MAX                                                                                 \
+    (64u << 20) /* of a refused body is read on, so that the client gets its answer */
+
+/* For requests whose bodies are not to be kept whole. ctx is the handler's. */
+typedef struct rdg_http_intake {
+    /* Asked once the head of a request is there, on the I/O thread: it looks at the head and does not block. True:
+     * invariant 1 and max_body are not for this request. */
+    bool (*wants)(void *ctx, const rdg_http_request_t *req);
+    /* The next piece of the body, of RDG_HTTP_PIECE bytes or a read more, on a handler's thread; it may block for a
+     * bounded time, and the client is not read from meanwhile. What is left at the end, perhaps nothing, is the
+     * rdg_http_body of the handler. False: the answer is in res, the handler is not called, and what still comes
+     * is thrown away; after RDG_HTTP_REFUSED_MAX bytes of that the connection is cut. */
+    bool (*take)(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res, rdg_bytes_t piece);
+    /* The request is over, answered or broken off, and its state has not been taken back; on a handler's thread. */
+    void (*ended)(void *ctx, void *state);
+} rdg_http_intake_t;
+
 typedef struct rdg_http_server_options {
     const char *host;                  /* NULL: 127.0.0.1; an absolute path: a local socket for this user */
     uint16_t port;                     /* 0: the system chooses */
@@ -41,6 +61,7 @@ typedef struct rdg_http_server_options {
     unsigned idle_s;                   /* 0: 60 */
     const rdg_ws_options_t *websocket; /* borrowed during start; NULL: none */
     bool adopted_only;                 /* no listener: host and port do not matter */
+    const rdg_http_intake_t *intake;   /* copied; NULL: every body is read whole */
 } rdg_http_server_options_t;
 
 typedef void (*rdg_http_handler_t)(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res);
@@ -60,9 +81,16 @@ const char *rdg_http_method(const rdg_http_request_t *r);
 const char *rdg_http_path(const rdg_http_request_t *r);
 const char *rdg_http_header(const rdg_http_request_t *r, const char *name); /* NULL if absent; any case */
 const char *rdg_http_query(const rdg_http_request_t *r, const char *name);  /* decoded; NULL if absent */
+/* The number-th parameter of this name, from 0; NULL past the last. */
+const char *rdg_http_query_at(const rdg_http_request_t *r, const char *name, size_t number);
 rdg_bytes_t rdg_http_body(const rdg_http_request_t *r);
+/* What the handler and its intake keep for one request; NULL at first. */
+void *rdg_http_state(const rdg_http_request_t *r);
+void rdg_http_set_state(const rdg_http_request_t *r, void *state);
 const char *rdg_http_remote(const rdg_http_request_t *r); /* address of the client, without port */
-const char *rdg_http_peer(const rdg_http_request_t *r);   /* who adopted the connection named so; "" else */
+/* Who adopted the connection named so; on a local socket, the name to which the client bound its end
+ * (rdg_stream_connect_as), which only who may open that socket can do; "" else. */
+const char *rdg_http_peer(const rdg_http_request_t *r);
 
 void rdg_http_status(rdg_http_response_t *r, unsigned status); /* default 200 */
 /* Copies. INVALID: a byte that may not stand in a header; FULL beyond RDG_HTTP_RESPONSE_HEADERS_MAX. */

@@ -39,6 +39,10 @@ rdg_err_t rdg_stream_connect(rdg_loop_t *l, const char *host, uint16_t port, uin
                              rdg_connected_fn fn, void *ctx);
 /* A stream over a connected local socket, for instance one end of a pair. Takes fd, also on failure. */
 rdg_err_t rdg_stream_adopt(rdg_loop_t *l, int fd, rdg_stream_t **out);
+/* name: to which our end of a local socket is bound, in Linux's abstract namespace, so that the server can tell for
+ * whom we come (rdg_http_peer); unique among the open ones, 1 to RDG_LOCAL_PATH_MAX - 1 bytes. NULL: none. */
+rdg_err_t rdg_stream_connect_as(rdg_loop_t *l, const char *host, uint16_t port, const char *name,
+                                uint64_t timeout_ms, rdg_connected_fn fn, void *ctx);
 void rdg_stream_set_events(rdg_stream_t *s, const rdg_stream_events_t *events,
                            void *ctx); /* borrows events; starts reading */
 /* Copies. FULL: the queue; CLOSED: closed or broken, the closed callback follows or was called; NO_MEMORY. */
