@@ -51,8 +51,8 @@ static gcry_md_hd_t stream_new(int algo) {
     return gcry_md_open(&handle, algo, 0) ? NULL : handle;
 }
 
-static void stream_final(gcry_md_hd_t handle, int algo, uint8_t out[32]) {
-    memcpy(out, gcry_md_read(handle, algo), 32);
+static void stream_final(gcry_md_hd_t handle, int algo, uint8_t *out) {
+    memcpy(out, gcry_md_read(handle, algo), gcry_md_get_algo_dlen(algo));
     gcry_md_reset(handle);
 }
 
@@ -93,6 +93,22 @@ void rdg_sha256_stream_final(rdg_sha256_stream_t *s, uint8_t out[32]) {
 }
 
 void rdg_sha256_stream_free(rdg_sha256_stream_t *s) {
+    gcry_md_close((gcry_md_hd_t)(void *)s);
+}
+
+rdg_sha512_stream_t *rdg_sha512_stream_new(void) {
+    return (rdg_sha512_stream_t *)(void *)stream_new(GCRY_MD_SHA512);
+}
+
+void rdg_sha512_stream_update(rdg_sha512_stream_t *s, const void *data, size_t len) {
+    gcry_md_write((gcry_md_hd_t)(void *)s, data, len);
+}
+
+void rdg_sha512_stream_final(rdg_sha512_stream_t *s, uint8_t out[64]) {
+    stream_final((gcry_md_hd_t)(void *)s, GCRY_MD_SHA512, out);
+}
+
+void rdg_sha512_stream_free(rdg_sha512_stream_t *s) {
     gcry_md_close((gcry_md_hd_t)(void *)s);
 }
 

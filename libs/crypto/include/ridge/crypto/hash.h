@@ -78,6 +78,12 @@ void rdg_sha256_stream_update(rdg_sha256_stream_t *s, const void *data, size_t l
 void rdg_sha256_stream_final(rdg_sha256_stream_t *s, uint8_t out[32]);
 void rdg_sha256_stream_free(rdg_sha256_stream_t *s);
 
+typedef struct rdg_sha512_stream rdg_sha512_stream_t;
+rdg_sha512_stream_t *rdg_sha512_stream_new(void); /* NULL: no memory */
+void rdg_sha512_stream_update(rdg_sha512_stream_t *s, const void *data, size_t len);
+void rdg_sha512_stream_final(rdg_sha512_stream_t *s, uint8_t out[64]);
+void rdg_sha512_stream_free(rdg_sha512_stream_t *s);
+
 bool rdg_hash_equal(const rdg_hash_t *a, const rdg_hash_t *b);
 bool rdg_hash_is_zero(const rdg_hash_t *h);
 
