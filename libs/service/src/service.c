@@ -31,6 +31,9 @@ struct rdg_service {
         rdg_http_handler_t handler;
         void *ctx;
     } mounts[MOUNTS_MAX];
+    const rdg_http_intake_t *intake; /* of the mount whose context follows; NULL: none */
+    void *intake_ctx;
+    const char *intake_prefix;
 };
 
 static rdg_err_t serve_health(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
@@ -113,6 +116,16 @@ rdg_err_t rdg_service_mount(rdg_service_t *s, const char *prefix, rdg_http_handl
     return RDG_OK;
 }
 
+rdg_err_t rdg_service_mount_intake(rdg_service_t *s, const char *prefix, rdg_http_handler_t handler,
+                                   const rdg_http_intake_t *intake, void *ctx) {
+    if (s->intake) return rdg_fail(RDG_E_FULL, "one mount that takes bodies in pieces at most");
+    RDG_TRY(rdg_service_mount(s, prefix, handler, ctx));
+    s->intake = intake;
+    s->intake_ctx = ctx;
+    s->intake_prefix = prefix;
+    return RDG_OK;
+}
+
 rdg_err_t rdg_service_allow_digest(rdg_service_t *s, const char *caller, const rdg_hash_t *token_digest) {
     return rdg_tokens_add(&s->tokens, caller, token_digest);
 }
@@ -125,6 +138,10 @@ rdg_err_t rdg_service_allow(rdg_service_t *s, const char *caller, const char *to
 
 const char *rdg_service_caller(const rdg_service_t *s, const rdg_http_request_t *http) {
     return rdg_tokens_find(&s->tokens, rdg_http_header(http, "authorization"));
+}
+
+const char *rdg_service_caller_of(const rdg_service_t *s, const char *token) {
+    return rdg_tokens_find_token(&s->tokens, token);
 }
 
 const rdg_service_route_t *rdg_service_route(const rdg_service_t *s, size_t i) {
@@ -235,11 +252,33 @@ static void log_access(const rdg_http_request_t *req, const rdg_service_call_t *
             RDG_STR("caller", call->caller ? call->caller : ""), RDG_STR("remote", call->remote));
 }
 
+static bool under(const char *path, const char *prefix) {
+    size_t len = strlen(prefix);
+    return strncmp(path, prefix, len) == 0 && (path[len] == '\0' || path[len] == '/');
+}
+
+static bool intake_wants(void *ctx, const rdg_http_request_t *req) {
+    rdg_service_t *s = ctx;
+    return under(rdg_http_path(req), s->intake_prefix) && s->intake->wants(s->intake_ctx, req);
+}
+
+static bool intake_take(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res,
+                        rdg_bytes_t piece) {
+    rdg_service_t *s = ctx;
+    return s->intake->take(s->intake_ctx, req, res, piece);
+}
+
+static void intake_ended(void *ctx, void *state) {
+    rdg_service_t *s = ctx;
+    s->intake->ended(s->intake_ctx, state);
+}
+
+static const rdg_http_intake_t mounted_intake = {intake_wants, intake_take, intake_ended};
+
 static bool serve_mount(rdg_service_t *s, const rdg_http_request_t *req, rdg_http_response_t *res) {
     const char *path = rdg_http_path(req);
     for (size_t i = 0; i < s->mount_count; ++i) {
-        size_t len = strlen(s->mounts[i].prefix);
-        if (strncmp(path, s->mounts[i].prefix, len) != 0 || (path[len] != '\0' && path[len] != '/')) continue;
+        if (!under(path, s->mounts[i].prefix)) continue;
         s->mounts[i].handler(s->mounts[i].ctx, req, res);
         return true;
     }
@@ -287,7 +326,8 @@ rdg_err_t rdg_service_start(rdg_service_t *s) {
                                    .port = s->options.port,
                                    .max_body = s->options.max_body,
                                    .threads = s->options.threads ? s->options.threads : 32,
-                                   .max_connections = s->options.max_connections};
+                                   .max_connections = s->options.max_connections,
+                                   .intake = s->intake ? &mounted_intake : NULL};
     return rdg_http_server_start(&o, handle, s, &s->server);
 }
 

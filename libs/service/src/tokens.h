@@ -14,5 +14,6 @@ typedef struct rdg_tokens {
 rdg_err_t rdg_tokens_add(rdg_tokens_t *t, const char *caller, const rdg_hash_t *digest);
 /* authorization: the header, may be NULL. The caller, or NULL. Looks at every digest whatever the outcome. */
 const char *rdg_tokens_find(const rdg_tokens_t *t, const char *authorization);
+const char *rdg_tokens_find_token(const rdg_tokens_t *t, const char *token);
 
 #endif

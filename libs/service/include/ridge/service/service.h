@@ -94,10 +94,15 @@ rdg_err_t rdg_service_add(rdg_service_t *s, const rdg_service_route_t *routes, s
  * authentication and JSON: for protocols with rules of their own (/v2 of OCI). At most 4. prefix is borrowed.
  */
 rdg_err_t rdg_service_mount(rdg_service_t *s, const char *prefix, rdg_http_handler_t handler, void *ctx);
+/* The same, and the handler takes bodies in pieces (rdg_http_intake_t); for one mount. intake is borrowed. */
+rdg_err_t rdg_service_mount_intake(rdg_service_t *s, const char *prefix, rdg_http_handler_t handler,
+                                   const rdg_http_intake_t *intake, void *ctx);
 rdg_err_t rdg_service_allow(rdg_service_t *s, const char *caller, const char *token); /* keeps its SM3 only */
 rdg_err_t rdg_service_allow_digest(rdg_service_t *s, const char *caller, const rdg_hash_t *token_digest);
 /* The caller whose token a request carries, or NULL: for mounts. Borrowed from the service. */
 const char *rdg_service_caller(const rdg_service_t *s, const rdg_http_request_t *http);
+/* The same of a token that came by another way than the Authorization header. */
+const char *rdg_service_caller_of(const rdg_service_t *s, const char *token);
 rdg_err_t rdg_service_start(rdg_service_t *s); /* PORT_IN_USE */
 uint16_t rdg_service_port(const rdg_service_t *s);
 void rdg_service_stop(rdg_service_t *s); /* waits for running handlers: wake those that wait first */
