@@ -16,8 +16,8 @@
 #include "ridge/base/random.h"
 #include "ridge/net/local_dir.h"
 #include "ridge/platform/gateway.h"
+#include "ridge/platform/images.h"
 #include "ridge/platform/platform.h"
-#include "ridge/registry/registry.h"
 
 #define PATH_BYTES 4200
 #define PUBLIC_THREADS 32
@@ -34,8 +34,8 @@ struct cloud {
     rdg_gateway_t *gateway;
     rdg_platform_t *platform;
     rdg_baas_t *baas;
-    rdg_registry_t *registry;
     mainnodes_t *mainchain;
+    rdg_images_t *images_service;
 };
 
 rdg_err_t cloud_parse_services(const char *text, bool *platform, bool *baas) {
@@ -96,6 +96,7 @@ static rdg_err_t open_public(cloud_t *c, const cloud_options_t *o) {
     RDG_TRY(rdg_service_new(&s, &c->service));
     RDG_TRY(rdg_service_allow_digest(c->service, "admin", &admin));
     if (c->platform) RDG_TRY(rdg_platform_routes(c->platform, c->service));
+    if (c->images_service) RDG_TRY(rdg_images_serve_users(c->images_service, c->service));
     if (c->baas) RDG_TRY(rdg_baas_routes(c->baas, c->service));
     RDG_TRY(rdg_service_start(c->service));
     const char *host = !o->host || strcmp(o->host, "0.0.0.0") == 0 ? "127.0.0.1" : o->host;
@@ -142,16 +143,14 @@ static rdg_err_t open_gateway(cloud_t *c, const cloud_options_t *o) {
     RDG_TRY(open_behind(c, "enrol", enrol, &c->enrol));
     RDG_TRY(rdg_platform_enrol_routes(c->platform, c->enrol));
     RDG_TRY(rdg_service_start(c->enrol));
-    if (c->registry) {
-        RDG_TRY(open_behind(c, "images", images, &c->images));
-        RDG_TRY(rdg_service_mount(c->images, "/v2", rdg_registry_handle, c->registry));
-        RDG_TRY(rdg_service_start(c->images));
-    }
+    RDG_TRY(open_behind(c, "images", images, &c->images));
+    RDG_TRY(rdg_images_serve_devices(c->images_service, c->images));
+    RDG_TRY(rdg_service_start(c->images));
     rdg_gateway_options_t g = {.platform = c->platform,
                                .host = o->link_host,
                                .port = o->link_port,
                                .enrol = enrol,
-                               .images = c->registry ? images : NULL,
+                               .images = images,
                                .metrics = c->metrics};
     RDG_TRY(listen_for_devices(c, &g));
     const char *host = !o->link_host || strcmp(o->link_host, "0.0.0.0") == 0 ? "127.0.0.1" : o->link_host;
@@ -197,26 +196,28 @@ static rdg_err_t write_about(const cloud_t *c) {
     return err;
 }
 
-/* The layout's first image becomes the chains' default: as devices name it, with this cloud as its registry. */
-static rdg_err_t offer_image(cloud_t *c, const char *dir) {
-    char path[PATH_BYTES], reference[512];
-    rdg_buf_t text;
-    json_t *index = NULL;
-    RDG_TRY(rdg_path_join(path, sizeof path, dir, "index.json"));
-    rdg_buf_init(&text, RDG_REGISTRY_MANIFEST_MAX);
-    rdg_err_t err = rdg_file_read(path, &text);
-    if (err == RDG_OK) err = rdg_json_parse(rdg_buf_view(&text), &index);
-    rdg_buf_fini(&text);
-    RDG_TRY(rdg_fail_in(err, "--image %s is no OCI image layout", dir));
-    const json_t *first = json_array_get(json_object_get(index, "manifests"), 0);
-    const char *name = json_string_value(
-        json_object_get(json_object_get(first, "annotations"), "org.opencontainers.image.ref.name"));
-    if (name)
-        snprintf(reference, sizeof reference, "cloud.ridge/%s", name);
-    else
-        err = rdg_fail(RDG_E_INVALID, "%s names no image: build one with deploy/image/build", path);
-    json_decref(index);
-    if (err != RDG_OK) return err;
+/* The layout's images are taken into the registry. */
+static rdg_err_t open_images(cloud_t *c, const cloud_options_t *o, char *first, size_t first_size) {
+    rdg_images_options_t i = {.data_dir = c->data_dir,
+                              .total_max = o->images_max,
+                              .quotas = o->images_quotas,
+                              .read_only = o->images_read_only,
+                              .public_url = o->public_url,
+                              .metrics = c->metrics};
+    RDG_TRY(rdg_images_open(&i, &c->images_service));
+    if (!o->image_dir) return RDG_OK;
+    RDG_TRY(rdg_fail_in(
+        rdg_registry_import(rdg_images_registry(c->images_service), o->image_dir, first, first_size),
+        "--image"));
+    if (first[0]) return RDG_OK;
+    return rdg_fail(RDG_E_INVALID, "--image %s names no image: build one with deploy/image/build",
+                    o->image_dir);
+}
+
+/* The first of them becomes the chains' default: as devices name it, with this cloud as its registry. */
+static rdg_err_t offer_image(cloud_t *c, const char *name) {
+    char reference[512];
+    snprintf(reference, sizeof reference, "cloud.ridge/%s", name);
     rdg_log(RDG_LOG_INFO, "cloud.image", RDG_STR("reference", reference));
     return rdg_baas_set_image(c->baas, reference);
 }
@@ -230,6 +231,7 @@ static rdg_err_t open_mainchain(cloud_t *c, const cloud_options_t *o) {
 }
 
 static rdg_err_t start(cloud_t *c, const cloud_options_t *o) {
+    char image[400] = "";
     if (o->baas && !o->platform && (!o->platform_url || !o->platform_token))
         return rdg_fail(RDG_E_INVALID,
                         "services=baas without platform needs --platform-url and RIDGE_CLOUD_PLATFORM_TOKEN");
@@ -239,10 +241,10 @@ static rdg_err_t start(cloud_t *c, const cloud_options_t *o) {
     if (o->platform) RDG_TRY(open_platform(c, o));
     if (o->baas) RDG_TRY(rdg_baas_open(c->data_dir, &c->baas));
     if (o->baas) RDG_TRY(open_mainchain(c, o));
-    if (o->image_dir) RDG_TRY(rdg_registry_new(o->image_dir, &c->registry));
+    if (o->platform) RDG_TRY(open_images(c, o, image, sizeof image));
     RDG_TRY(open_public(c, o));
     if (o->platform) RDG_TRY(open_gateway(c, o));
-    if (o->image_dir && o->baas) RDG_TRY(offer_image(c, o->image_dir));
+    if (image[0] && o->baas) RDG_TRY(offer_image(c, image));
     if (o->baas) RDG_TRY(start_baas(c, o));
     return write_about(c);
 }
@@ -279,7 +281,7 @@ void cloud_stop(cloud_t *c) {
     rdg_baas_close(c->baas);
     mainnodes_stop(c->mainchain);
     rdg_platform_close(c->platform);
-    rdg_registry_free(c->registry);
+    rdg_images_close(c->images_service);
     rdg_metrics_free(c->metrics);
     if (c->lock_fd >= 0) close(c->lock_fd);
     rdg_free(c);

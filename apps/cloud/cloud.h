@@ -17,7 +17,10 @@ typedef struct cloud_options {
     uint64_t collect_bytes, collect_device_bytes;              /* as rdg_platform_options_t */
     const char *link_host;                                     /* where devices come in; NULL: everywhere */
     uint16_t link_port;                                        /* 0: the system chooses once */
-    const char *image_dir;                     /* an OCI image layout, served at /v2; NULL: none */
+    const char *image_dir;                  /* an OCI image layout, taken into the registry; NULL: none */
+    uint64_t images_max;                    /* bytes of the registry; 0: no limit */
+    const char *images_quotas, *public_url; /* as in images.h; may be NULL */
+    bool images_read_only;
     bool platform, baas;                       /* which services run here */
     const char *mainchain, *node_program;      /* as in mainnodes.h; NULL: none, and beside this program */
     uint64_t checkpoint_ms;                    /* of the edge chains on the main chain; 0: ten minutes */

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include "cloud.h"
 #include "ridge/base/file.h"
+#include "ridge/codec/hex.h"
+#include "ridge/crypto/hash.h"
 #include "ridge/base/log.h"
 #include "ridge/client/cloud.h"
 #include "ridge/net/http_client.h"
@@ -89,38 +91,56 @@ TEST(cloud_starts_while_a_foreign_broker_is_away) {
     cloud_stop(c);
 }
 
+static void put(const char *dir, const char *name, const char *text) {
+    char path[700];
+    CHECK_OK(rdg_path_join(path, sizeof path, dir, name));
+    CHECK_OK(rdg_file_replace(path, rdg_bytes_str(text), 0644));
+}
+
+static unsigned ask_tags(cloud_t *c, const char *authorization, rdg_http_answer_t *got) {
+    rdg_http_client_t *http;
+    char url[400];
+    snprintf(url, sizeof url, "%s/v2/ridge-node/tags/list", cloud_url(c));
+    rdg_http_call_t call = {
+        .method = "GET", .url = url, .headers = &authorization, .header_count = authorization != NULL};
+    CHECK_OK(rdg_http_client_new(&http));
+    CHECK_OK(rdg_http_call(http, &call, got));
+    rdg_http_client_free(http);
+    return got->status;
+}
+
 TEST(cloud_serves_the_image_that_it_was_given) {
-    static const char index[] =
-        "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"application/"
-        "vnd.oci.image.manifest.v1+json\",\"digest\":\"sha256:"
-        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\",\"size\":0,"
-        "\"annotations\":{\"org.opencontainers.image.ref.name\":\"ridge-node:1\"}}]}";
+    static const char manifest[] = "{\"schemaVersion\":2,\"manifests\":[]}";
     cloud_options_t o = plain();
     cloud_t *c = NULL;
-    char dir[512], path[600], url[400];
+    uint8_t sum[32];
+    rdg_http_answer_t got;
+    char dir[512], path[600], hex[65], index[500], token[200], line[240];
     CHECK_OK(rdg_path_join(dir, sizeof dir, rdg_test_dir(), "image"));
     o.image_dir = dir;
     CHECK_ERR(cloud_start(&o, &c), RDG_E_NOT_FOUND);
-    CHECK_OK(rdg_dir_make(dir, 0755));
-    CHECK_OK(rdg_path_join(path, sizeof path, dir, "index.json"));
-    CHECK_OK(rdg_file_replace(path, rdg_bytes_str("{}"), 0644));
+    CHECK_OK(rdg_path_join(path, sizeof path, dir, "blobs/sha256"));
+    CHECK_OK(rdg_dir_make(path, 0755));
+    put(dir, "index.json", "{}");
     CHECK_ERR(cloud_start(&o, &c), RDG_E_INVALID);
-    CHECK_OK(rdg_file_replace(path, rdg_bytes_str(index), 0644));
+    rdg_sha256(manifest, strlen(manifest), sum);
+    rdg_hex_encode(sum, sizeof sum, hex);
+    snprintf(index, sizeof index,
+             "{\"schemaVersion\":2,\"manifests\":[{\"digest\":\"sha256:%s\",\"annotations\":{"
+             "\"org.opencontainers.image.ref.name\":\"ridge-node:1\"}}]}",
+             hex);
+    put(dir, "index.json", index);
+    CHECK_ERR(cloud_start(&o, &c), RDG_E_NOT_FOUND);
+    put(path, hex, "{\"schemaVersion\":2,\"manifests\":[ ]}");
+    CHECK_ERR(cloud_start(&o, &c), RDG_E_CORRUPT);
+    put(path, hex, manifest);
     CHECK_OK(cloud_start(&o, &c));
-    rdg_http_client_t *http;
-    rdg_http_answer_t got;
-    snprintf(url, sizeof url, "%s/v2/ridge-node/tags/list", cloud_url(c));
-    rdg_http_call_t call = {.method = "GET", .url = url};
-    CHECK_OK(rdg_http_client_new(&http));
-    CHECK_OK(rdg_http_call(http, &call, &got));
-    CHECK_EQ(got.status, 404); /* images are for devices, behind the gateway */
+    CHECK_EQ(ask_tags(c, NULL, &got), 401);
     rdg_http_answer_fini(&got);
-    CHECK_OK(rdg_path_join(path, sizeof path, o.data_dir, "run/images"));
-    CHECK_OK(rdg_http_client_via(http, path));
-    CHECK_OK(rdg_http_call(http, &call, &got));
-    CHECK_EQ(got.status, 200);
+    read_text("admin.token", token, sizeof token);
+    snprintf(line, sizeof line, "Authorization: Bearer %s", token);
+    CHECK_EQ(ask_tags(c, line, &got), 200);
     CHECK(strstr(rdg_buf_cstr(&got.body), "\"1\""));
     rdg_http_answer_fini(&got);
-    rdg_http_client_free(http);
     cloud_stop(c);
 }

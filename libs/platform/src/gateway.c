@@ -3,6 +3,7 @@
 #include "collect.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/log.h"
+#include "ridge/base/random.h"
 #include "ridge/net/forward.h"
 #include "ridge/net/tlcp_stream.h"
 #include "ridge/net/tunnel.h"
@@ -147,6 +148,14 @@ static rdg_err_t open_collect(guest_t *guest, rdg_stream_t *s) {
     return err;
 }
 
+/* The registry learns whose stream it is from the name of our end (rdg_images_t asks for it). */
+static rdg_err_t forward_images(guest_t *guest, rdg_stream_t *s) {
+    char name[RDG_LOCAL_PATH_MAX], unique[17];
+    rdg_random_hex(rdg_random_system(), unique, 8);
+    snprintf(name, sizeof name, GATEWAY_PEER "%s/%s", guest->device, unique);
+    return rdg_forward_as(guest->gateway->loop, s, guest->gateway->images, 0, name, "the registry");
+}
+
 static rdg_err_t on_open(void *ctx, rdg_tunnel_t *t, const char *service, rdg_stream_t *s) {
     guest_t *guest = ctx;
     rdg_gateway_t *g = guest->gateway;
@@ -159,8 +168,7 @@ static rdg_err_t on_open(void *ctx, rdg_tunnel_t *t, const char *service, rdg_st
                         "'%s' is for devices: enrol first with a token of 'ridge device token'", service);
     if (strcmp(service, "mqtt") == 0)
         return rdg_forward_to(g->loop, s, g->mqtt_host, g->mqtt_port, "the broker");
-    if (strcmp(service, "images") == 0 && g->images)
-        return rdg_forward_to(g->loop, s, g->images, 0, "the registry");
+    if (strcmp(service, "images") == 0 && g->images) return forward_images(guest, s);
     if (strcmp(service, "collect") == 0) return open_collect(guest, s);
     return rdg_fail(RDG_E_NOT_FOUND, "this cloud has no service '%s'", service);
 }

@@ -26,6 +26,7 @@
 #define PLATFORM_IMPATIENT_MS 250
 #define PLATFORM_ID_MAX 64
 #define PLATFORM_TOPIC_MAX 160
+#define GATEWAY_PEER "ridge/device/" /* and the device's name and a random part: our ends of local sockets */
 
 typedef struct device {
     char name[65];

@@ -24,8 +24,10 @@ typedef struct visitor {
 } visitor_t;
 
 static void service(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res) {
-    (void)ctx, (void)req;
-    (void)rdg_http_write(res, "text/plain", rdg_bytes_str("served"));
+    char text[160];
+    (void)ctx;
+    snprintf(text, sizeof text, "served %s", rdg_http_peer(req));
+    (void)rdg_http_write(res, "text/plain", rdg_bytes_str(text));
 }
 
 static void open_all(visitor_t *v) {
@@ -195,6 +197,7 @@ TEST(gateway_gives_a_device_its_services_and_takes_a_newer_connection_for_an_old
     visit(&v, identity_of(&f, f.certificates));
     CHECK_OK(v.link_err);
     check_served(&v, "images");
+    CHECK(strstr(rdg_buf_cstr(&v.got), "served ridge/device/dev-1/") != NULL);
     CHECK_ERR(ask(&v, "admin"), RDG_E_NOT_FOUND);
     /* The broker answers to MQTT: a CONNECT without a password is refused by it, not by the gateway. */
     CHECK_OK(ask(&v, "mqtt"));

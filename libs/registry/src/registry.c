@@ -1,193 +1,263 @@
-#include "ridge/registry/registry.h"
-#include "layout.h"
+#include "internal.h"
 #include "ridge/base/alloc.h"
-#include "ridge/base/config.h"
 #include "ridge/base/log.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
 
-#define TAGS_MAX 1000
+/* --- one request ------------------------------------------------------------------------------------------------- */
 
-struct rdg_registry {
-    layout_t layout;
-};
+bool visit_writes(const char *method) {
+    return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0 ||
+           strcmp(method, "DELETE") == 0;
+}
 
-rdg_err_t rdg_registry_new(const char *dir, rdg_registry_t **out) {
+static bool method_fits(target_kind_t kind, const char *method) {
+    static const struct {
+        target_kind_t kind;
+        const char *methods;
+    } table[] = {{TARGET_ROOT, " GET HEAD "},        {TARGET_TOKEN, " GET POST "},
+                 {TARGET_BLOB, " GET HEAD DELETE "}, {TARGET_MANIFEST, " GET HEAD PUT DELETE "},
+                 {TARGET_TAGS, " GET HEAD "},        {TARGET_REFERRERS, " GET HEAD "},
+                 {TARGET_UPLOADS, " POST "},         {TARGET_UPLOAD, " GET HEAD PATCH PUT DELETE "}};
+    char word[12];
+    if (snprintf(word, sizeof word, " %s ", method) >= (int)sizeof word) return false;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; ++i)
+        if (table[i].kind == kind) return strstr(table[i].methods, word) != NULL;
+    return false;
+}
+
+static void refuse_reference(const visit_t *v) {
+    if (v->target.kind == TARGET_UPLOAD)
+        answer_error(v->res, 404, "BLOB_UPLOAD_UNKNOWN", "an upload's id has 32 lower-case hex digits");
+    else if (v->target.is_digest || v->target.kind != TARGET_MANIFEST)
+        answer_error(v->res, 400, "DIGEST_INVALID",
+                     "want sha256: and 64 lower-case hex digits, or sha512: and 128");
+    else
+        answer_error(v->res, 400, "MANIFEST_INVALID", "the tag does not obey the specification's grammar");
+}
+
+static bool named(target_kind_t kind) {
+    return kind != TARGET_ROOT && kind != TARGET_TOKEN;
+}
+
+bool visit_begin(visit_t *v, rdg_registry_t *r, const rdg_http_request_t *req, rdg_http_response_t *res) {
+    const char *method = rdg_http_method(req);
+    memset(v, 0, sizeof *v);
+    v->registry = r;
+    v->req = req;
+    v->res = res;
+    target_parse(rdg_http_path(req), &v->target);
+    (void)rdg_http_set_header(res, "Docker-Distribution-Api-Version", "registry/2.0");
+    if (v->target.kind == TARGET_NONE) {
+        answer_error(res, 404, "UNSUPPORTED", "the specification has no such path");
+    } else if (!method_fits(v->target.kind, method)) {
+        answer_error(res, 405, "UNSUPPORTED", "this method is not possible on this path");
+    } else if (named(v->target.kind) && !v->target.name_ok) {
+        answer_error(res, 400, "NAME_INVALID",
+                     "the repository name does not obey the specification's grammar");
+    } else if (v->target.kind == TARGET_TOKEN) {
+        return true;
+    } else if (auth_admit(v)) {
+        bool reference =
+            named(v->target.kind) && v->target.kind != TARGET_TAGS && v->target.kind != TARGET_UPLOADS;
+        if (reference && !v->target.reference_ok)
+            refuse_reference(v);
+        else if (r->read_only && visit_writes(method))
+            answer_error(res, 405, "UNSUPPORTED", "the registry is read-only at the moment");
+        else
+            return true;
+    }
+    return false;
+}
+
+void visit_end(visit_t *v) {
+    json_decref(v->access);
+}
+
+static void serve_reading(visit_t *v) {
+    switch (v->target.kind) {
+    case TARGET_ROOT: answer_json(v->res, 200, "application/json", json_object()); break;
+    case TARGET_TOKEN: auth_serve_token(v); break;
+    case TARGET_BLOB: serve_blob(v); break;
+    case TARGET_MANIFEST: serve_manifest(v); break;
+    case TARGET_TAGS: serve_tags(v); break;
+    case TARGET_REFERRERS: serve_referrers(v); break;
+    case TARGET_UPLOAD: serve_upload_status(v); break;
+    case TARGET_UPLOADS:
+    case TARGET_NONE: break;
+    }
+}
+
+static void serve_body(visit_t *v, const char *method) {
+    intake_t *in = NULL;
+    rdg_bytes_t last = rdg_http_body(v->req);
+    if (!intake_open(v, &in)) return;
+    if (v->target.kind == TARGET_UPLOADS)
+        serve_upload_post(v, in, last);
+    else if (v->target.kind == TARGET_MANIFEST && intake_add(v, in, last))
+        serve_manifest_put(v, rdg_buf_view(in->body));
+    else if (v->target.kind == TARGET_UPLOAD && strcmp(method, "PATCH") == 0)
+        serve_upload_patch(v, in, last);
+    else if (v->target.kind == TARGET_UPLOAD)
+        serve_upload_put(v, in, last);
+    /* Before the answer goes out: the next request of this client may be quicker than the end of this one. */
+    rdg_http_set_state(v->req, NULL);
+    intake_close(in);
+}
+
+void rdg_registry_handle(void *registry, const rdg_http_request_t *req, rdg_http_response_t *res) {
+    visit_t v;
+    const char *method = rdg_http_method(req);
+    /* The head was looked at, and the caller known, when the first piece of the body came. */
+    if (visit_begin(&v, registry, req, res)) {
+        if (!visit_writes(method) || v.target.kind == TARGET_TOKEN)
+            serve_reading(&v);
+        else if (strcmp(method, "DELETE") != 0)
+            serve_body(&v, method);
+        else if (v.target.kind == TARGET_BLOB)
+            serve_blob_delete(&v);
+        else if (v.target.kind == TARGET_MANIFEST)
+            serve_manifest_delete(&v);
+        else
+            serve_upload_cancel(&v);
+    }
+    visit_end(&v);
+}
+
+/* --- bodies in pieces -------------------------------------------------------------------------------------------- */
+
+static bool wants(void *registry, const rdg_http_request_t *req) {
+    const char *method = rdg_http_method(req);
+    (void)registry;
+    return strcmp(method, "PATCH") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "POST") == 0;
+}
+
+static bool take(void *registry, const rdg_http_request_t *req, rdg_http_response_t *res, rdg_bytes_t piece) {
+    visit_t v;
+    intake_t *in = rdg_http_state(req);
+    bool fine = visit_begin(&v, registry, req, res);
+    if (fine && v.target.kind == TARGET_TOKEN) {
+        answer_error(res, 413, "UNSUPPORTED", "a token is asked for in a few bytes");
+        fine = false;
+    }
+    if (fine) fine = intake_open(&v, &in) && intake_add(&v, in, piece);
+    visit_end(&v);
+    if (fine) return true;
+    if (in) {
+        rdg_http_set_state(req, NULL);
+        intake_close(in);
+    }
+    return false;
+}
+
+static void ended(void *registry, void *state) {
+    (void)registry;
+    intake_close(state);
+}
+
+const rdg_http_intake_t rdg_registry_intake = {wants, take, ended};
+
+/* --- collecting --------------------------------------------------------------------------------------------------- */
+
+rdg_err_t rdg_registry_collect(rdg_registry_t *r, rdg_registry_collected_t *out) {
+    rdg_registry_collected_t ignored;
+    if (!out) out = &ignored;
+    pthread_mutex_lock(&r->collecting);
+    (void)uploads_expire(&r->uploads);
+    rdg_err_t err = store_collect(&r->store, out);
+    pthread_mutex_unlock(&r->collecting);
+    rdg_metric_add(r->m_collected, out->bytes);
+    return err;
+}
+
+static bool rest(rdg_registry_t *r, uint64_t ms) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(ms / 1000);
+    pthread_mutex_lock(&r->wake_lock);
+    while (!r->stopping && pthread_cond_timedwait(&r->wake, &r->wake_lock, &until) == 0) continue;
+    bool on = !r->stopping;
+    pthread_mutex_unlock(&r->wake_lock);
+    return on;
+}
+
+static void *collect(void *arg) {
+    rdg_registry_t *r = arg;
+    while (rest(r, r->collect_ms)) {
+        rdg_err_t err = rdg_registry_collect(r, NULL);
+        if (err != RDG_OK) rdg_log_err("registry.collect_failed", err);
+    }
+    return NULL;
+}
+
+/* --- life ----------------------------------------------------------------------------------------------------------- */
+
+static void register_metrics(rdg_registry_t *r, rdg_metrics_t *m) {
+    if (!m) return;
+    r->m_pulled = rdg_metrics_counter(m, "ridge_registry_pulled_bytes_total", "bytes of blobs sent", NULL);
+    r->m_pushed = rdg_metrics_counter(m, "ridge_registry_pushed_bytes_total", "bytes of blobs taken", NULL);
+    r->m_refused = rdg_metrics_counter(m, "ridge_registry_refused_total", "requests not authorised", NULL);
+    r->m_collected =
+        rdg_metrics_counter(m, "ridge_registry_collected_bytes_total", "bytes of files removed", NULL);
+}
+
+static rdg_err_t open_parts(rdg_registry_t *r, const rdg_registry_options_t *o) {
+    RDG_TRY(uploads_open(&r->uploads, &r->store, o->uploads_max ? o->uploads_max : RDG_REGISTRY_UPLOADS,
+                         o->upload_life_ms ? o->upload_life_ms : RDG_REGISTRY_UPLOAD_LIFE_MS));
+    rdg_err_t err = auth_open(r);
+    r->collect_ms = o->collect_ms ? o->collect_ms : RDG_REGISTRY_COLLECT_MS;
+    if (err == RDG_OK && o->collect_ms != UINT64_MAX && !o->read_only) {
+        r->running = pthread_create(&r->collector, NULL, collect, r) == 0;
+        if (!r->running) err = rdg_fail(RDG_E_NO_MEMORY, "cannot start the registry's collector");
+    }
+    if (err != RDG_OK) uploads_close(&r->uploads);
+    return err;
+}
+
+rdg_err_t rdg_registry_open(const rdg_registry_options_t *options, rdg_registry_t **out) {
     rdg_registry_t *r = rdg_calloc(1, sizeof *r);
-    if (r) r->layout.dir = rdg_strdup(dir);
-    if (!r || !r->layout.dir) {
+    if (!r) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a registry");
+    pthread_condattr_t monotonic;
+    pthread_mutex_init(&r->collecting, NULL);
+    pthread_mutex_init(&r->wake_lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&r->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    r->read_only = options->read_only;
+    r->guarded = options->guard != NULL;
+    if (options->guard) r->guard = *options->guard;
+    if (options->public_url) snprintf(r->public_url, sizeof r->public_url, "%s", options->public_url);
+    register_metrics(r, options->metrics);
+    rdg_err_t err = store_open(&r->store, options);
+    if (err == RDG_OK) {
+        err = open_parts(r, options);
+        if (err != RDG_OK) store_close(&r->store);
+    }
+    if (err != RDG_OK) {
+        pthread_cond_destroy(&r->wake);
+        pthread_mutex_destroy(&r->wake_lock);
+        pthread_mutex_destroy(&r->collecting);
         rdg_free(r);
-        return rdg_fail(RDG_E_NO_MEMORY, "no memory for a registry");
+        return err;
     }
     *out = r;
     return RDG_OK;
 }
 
-void rdg_registry_free(rdg_registry_t *r) {
+void rdg_registry_close(rdg_registry_t *r) {
     if (!r) return;
-    rdg_free(r->layout.dir);
+    pthread_mutex_lock(&r->wake_lock);
+    r->stopping = true;
+    pthread_cond_broadcast(&r->wake);
+    pthread_mutex_unlock(&r->wake_lock);
+    if (r->running) pthread_join(r->collector, NULL);
+    uploads_close(&r->uploads);
+    store_close(&r->store);
+    pthread_cond_destroy(&r->wake);
+    pthread_mutex_destroy(&r->wake_lock);
+    pthread_mutex_destroy(&r->collecting);
+    rdg_secure_zero(r->token_key, sizeof r->token_key);
     rdg_free(r);
-}
-
-static void answer_json(rdg_http_response_t *res, unsigned status, json_t *body) {
-    char *text = body ? rdg_json_text(body) : NULL;
-    rdg_http_status(res, text ? status : 500);
-    if (text) (void)rdg_http_write(res, "application/json", rdg_bytes_str(text));
-    rdg_free(text);
-    json_decref(body);
-}
-
-static void answer_error(rdg_http_response_t *res, unsigned status, const char *code, const char *message) {
-    answer_json(res, status, json_pack("{s:[{s:s, s:s}]}", "errors", "code", code, "message", message));
-}
-
-/* unknown: the code for what is not there. Trouble of ours is logged and not told. */
-static void answer_failure(rdg_http_response_t *res, rdg_err_t err, const char *unknown) {
-    if (err == RDG_E_NOT_FOUND) {
-        answer_error(res, 404, unknown, rdg_err_message(err));
-        return;
-    }
-    rdg_log_err("registry.failed", err);
-    answer_error(res, 500, "UNKNOWN", "the registry cannot read its files: its log says why");
-}
-
-static void serve_manifest(const rdg_registry_t *r, const json_t *entries, const target_t *t,
-                           rdg_http_response_t *res) {
-    layout_manifest_t m;
-    rdg_err_t err = layout_manifest(&r->layout, entries, t, &m);
-    if (err != RDG_OK) {
-        answer_failure(res, err, "MANIFEST_UNKNOWN");
-        return;
-    }
-    (void)rdg_http_set_header(res, "Docker-Content-Digest", m.digest);
-    (void)rdg_http_write(res, m.media_type, rdg_buf_view(&m.bytes));
-    rdg_buf_fini(&m.bytes);
-}
-
-static void serve_blob(const rdg_registry_t *r, const target_t *t, const rdg_http_request_t *req,
-                       rdg_http_response_t *res) {
-    uint64_t size, first = 0, length;
-    char range[96];
-    int fd;
-    rdg_err_t err = layout_blob(&r->layout, t->reference, &fd, &size);
-    if (err != RDG_OK) {
-        answer_failure(res, err, "BLOB_UNKNOWN");
-        return;
-    }
-    length = size;
-    (void)rdg_http_set_header(res, "Docker-Content-Digest", t->reference);
-    (void)rdg_http_set_header(res, "Accept-Ranges", "bytes");
-    switch (target_range(rdg_http_header(req, "Range"), size, &first, &length)) {
-    case RANGE_UNSATISFIABLE:
-        close(fd);
-        snprintf(range, sizeof range, "bytes */%llu", (unsigned long long)size);
-        (void)rdg_http_set_header(res, "Content-Range", range);
-        answer_error(res, 416, "RANGE_INVALID", "the range is outside the blob");
-        return;
-    case RANGE_PART:
-        snprintf(range, sizeof range, "bytes %llu-%llu/%llu", (unsigned long long)first,
-                 (unsigned long long)(first + length - 1), (unsigned long long)size);
-        (void)rdg_http_set_header(res, "Content-Range", range);
-        rdg_http_status(res, 206);
-        break;
-    case RANGE_NONE: break;
-    }
-    (void)rdg_http_send_file(res, "application/octet-stream", fd, first, length);
-}
-
-static int compare_tags(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Sorted tags after last, at most max; *more if some are left. */
-static json_t *list_tags(const json_t *entries, const char *name, const char *last, uint64_t max,
-                         bool *more) {
-    size_t count = 0, i;
-    const json_t *entry;
-    const char **tags = rdg_calloc(json_array_size(entries) + 1, sizeof *tags);
-    json_t *list = json_array();
-    *more = false;
-    if (!tags || !list) {
-        rdg_free(tags);
-        json_decref(list);
-        return NULL;
-    }
-    json_array_foreach(entries, i, entry) {
-        const char *tag = layout_entry_tag(entry, name);
-        if (tag && (!last || strcmp(tag, last) > 0)) tags[count++] = tag;
-    }
-    qsort(tags, count, sizeof *tags, compare_tags);
-    for (i = 0; i < count; ++i) {
-        if (i > 0 && strcmp(tags[i], tags[i - 1]) == 0) continue;
-        *more = max > 0 && json_array_size(list) == max;
-        if (json_array_size(list) == max || json_array_append_new(list, json_string(tags[i])) != 0) break;
-    }
-    rdg_free(tags);
-    return list;
-}
-
-static void serve_tags(const json_t *entries, const target_t *t, const rdg_http_request_t *req,
-                       rdg_http_response_t *res) {
-    uint64_t max = TAGS_MAX;
-    bool more;
-    const char *n = rdg_http_query(req, "n");
-    if (n && rdg_parse_u64(n, &max) != RDG_OK) {
-        answer_error(res, 400, "UNSUPPORTED", "n has to be a number");
-        return;
-    }
-    if (max > TAGS_MAX) max = TAGS_MAX;
-    json_t *list = list_tags(entries, t->name, rdg_http_query(req, "last"), max, &more);
-    if (list && more) {
-        char link[TARGET_NAME_MAX + TARGET_TAG_MAX + 96];
-        const char *last = json_string_value(json_array_get(list, json_array_size(list) - 1));
-        snprintf(link, sizeof link, "</v2/%s/tags/list?n=%llu&last=%.*s>; rel=\"next\"", t->name,
-                 (unsigned long long)max, TARGET_TAG_MAX, last);
-        (void)rdg_http_set_header(res, "Link", link);
-    }
-    answer_json(res, 200, list ? json_pack("{s:s, s:o}", "name", t->name, "tags", list) : NULL);
-}
-
-static void serve_named(const rdg_registry_t *r, const target_t *t, const rdg_http_request_t *req,
-                        rdg_http_response_t *res) {
-    json_t *entries = NULL;
-    rdg_err_t err = layout_entries(&r->layout, &entries);
-    if (err != RDG_OK)
-        answer_failure(res, err, "NAME_UNKNOWN");
-    else if (!layout_has_name(entries, t->name))
-        answer_error(res, 404, "NAME_UNKNOWN", "the registry knows no repository of this name");
-    else if (t->kind == TARGET_MANIFEST)
-        serve_manifest(r, entries, t, res);
-    else if (t->kind == TARGET_BLOB)
-        serve_blob(r, t, req, res);
-    else
-        serve_tags(entries, t, req, res);
-    json_decref(entries);
-}
-
-void rdg_registry_handle(void *registry, const rdg_http_request_t *req, rdg_http_response_t *res) {
-    const rdg_registry_t *r = registry;
-    const char *method = rdg_http_method(req);
-    target_t t;
-    (void)rdg_http_set_header(res, "Docker-Distribution-API-Version", "registry/2.0");
-    target_parse(rdg_http_path(req), &t);
-    if (t.kind == TARGET_NONE) {
-        answer_error(res, 404, "UNSUPPORTED", "no path of the OCI distribution API that is served here");
-    } else if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
-        (void)rdg_http_set_header(res, "Allow", "GET, HEAD");
-        answer_error(res, 405, "UNSUPPORTED", "this registry is read only");
-    } else if (t.kind == TARGET_ROOT) {
-        answer_json(res, 200, json_object());
-    } else if (!t.name_ok) {
-        answer_error(res, 400, "NAME_INVALID",
-                     "the repository's name does not obey the specification's grammar");
-    } else if (t.kind != TARGET_TAGS && !t.reference_ok) {
-        bool digest = t.is_digest || t.kind == TARGET_BLOB;
-        answer_error(res, 400, digest ? "DIGEST_INVALID" : "MANIFEST_INVALID",
-                     digest ? "want sha256: and 64 lower-case hex digits, or sha512: and 128"
-                            : "the tag does not obey the specification's grammar");
-    } else {
-        serve_named(r, &t, req, res);
-    }
 }

@@ -6,7 +6,7 @@ static bool is_lower_alnum(char c) {
 }
 
 /* [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)* for each part between slashes. */
-static bool name_valid(const char *name) {
+static bool parts_valid(const char *name) {
     const char *c = name;
     if (!is_lower_alnum(*c)) return false;
     while (*c) {
@@ -25,7 +25,11 @@ static bool name_valid(const char *name) {
     return true;
 }
 
-static bool tag_valid(const char *tag) {
+bool target_name_valid(const char *name) {
+    return strlen(name) <= TARGET_NAME_MAX && parts_valid(name);
+}
+
+bool target_tag_valid(const char *tag) {
     size_t len = strlen(tag);
     if (len == 0 || len > TARGET_TAG_MAX || tag[0] == '.' || tag[0] == '-') return false;
     for (const char *c = tag; *c; ++c) {
@@ -57,31 +61,62 @@ static const char *find_last(const char *path, const char *part) {
     return found;
 }
 
+static bool ends_with(const char *path, size_t len, const char *end, size_t *split) {
+    size_t n = strlen(end);
+    if (len <= n || strcmp(path + len - n, end) != 0) return false;
+    *split = len - n;
+    return true;
+}
+
+static bool upload_id_valid(const char *id) {
+    return strlen(id) == TARGET_UPLOAD_ID && strspn(id, "0123456789abcdef") == TARGET_UPLOAD_ID;
+}
+
+static void take_reference(const char *reference, target_t *out) {
+    out->reference_ok = copy(out->reference, sizeof out->reference, reference, strlen(reference));
+    out->is_digest = strchr(reference, ':') != NULL;
+    if (!out->reference_ok) return;
+    if (out->kind == TARGET_UPLOAD)
+        out->reference_ok = upload_id_valid(out->reference);
+    else if (out->kind == TARGET_MANIFEST && !out->is_digest)
+        out->reference_ok = target_tag_valid(out->reference);
+    else
+        out->reference_ok = target_digest_valid(out->reference);
+}
+
 void target_parse(const char *path, target_t *out) {
+    static const struct {
+        const char *part;
+        target_kind_t kind;
+    } parts[] = {{"/manifests/", TARGET_MANIFEST},
+                 {"/blobs/", TARGET_BLOB},
+                 {"/referrers/", TARGET_REFERRERS},
+                 {"/blobs/uploads/", TARGET_UPLOAD}};
     memset(out, 0, sizeof *out);
     if (strcmp(path, "/v2") == 0 || strcmp(path, "/v2/") == 0) out->kind = TARGET_ROOT;
-    if (out->kind == TARGET_ROOT || strncmp(path, "/v2/", 4) != 0) return;
+    if (strcmp(path, "/v2/token") == 0) out->kind = TARGET_TOKEN;
+    if (out->kind != TARGET_NONE || strncmp(path, "/v2/", 4) != 0) return;
     path += 4;
-    size_t len = strlen(path);
-    const char *manifests = find_last(path, "/manifests/"), *blobs = find_last(path, "/blobs/"), *split;
-    static const char tags[] = "/tags/list";
-    if (len > sizeof tags - 1 && strcmp(path + len - (sizeof tags - 1), tags) == 0) {
+    size_t len = strlen(path), split = 0;
+    if (ends_with(path, len, "/tags/list", &split)) {
         out->kind = TARGET_TAGS;
-        split = path + len - (sizeof tags - 1);
-    } else if (manifests || blobs) {
-        bool manifest = manifests && (!blobs || manifests > blobs);
-        out->kind = manifest ? TARGET_MANIFEST : TARGET_BLOB;
-        split = manifest ? manifests : blobs;
-        const char *reference = split + strlen(manifest ? "/manifests/" : "/blobs/");
-        out->reference_ok = copy(out->reference, sizeof out->reference, reference, strlen(reference));
-        out->is_digest = strchr(reference, ':') != NULL;
-        if (out->reference_ok)
-            out->reference_ok =
-                out->is_digest || !manifest ? target_digest_valid(out->reference) : tag_valid(out->reference);
+    } else if (ends_with(path, len, "/blobs/uploads/", &split) ||
+               ends_with(path, len, "/blobs/uploads", &split)) {
+        out->kind = TARGET_UPLOADS;
     } else {
-        return;
+        const char *reference = NULL, *at = NULL;
+        for (size_t i = 0; i < sizeof parts / sizeof parts[0]; ++i) {
+            const char *found = find_last(path, parts[i].part);
+            if (!found || (at && found < at)) continue;
+            at = found;
+            reference = found + strlen(parts[i].part);
+            out->kind = parts[i].kind;
+        }
+        if (!at) return;
+        split = (size_t)(at - path);
+        take_reference(reference, out);
     }
-    out->name_ok = copy(out->name, sizeof out->name, path, (size_t)(split - path)) && name_valid(out->name);
+    out->name_ok = copy(out->name, sizeof out->name, path, split) && target_name_valid(out->name);
 }
 
 /* Digits up to a character that is none; false if there are none or they do not fit. */
@@ -116,4 +151,13 @@ range_kind_t target_range(const char *header, uint64_t size, uint64_t *first, ui
     *first = from;
     *length = (to < size ? to : size - 1) - from + 1;
     return RANGE_PART;
+}
+
+bool target_chunk(const char *header, uint64_t *from, uint64_t *to) {
+    uint64_t size;
+    if (strncmp(header, "bytes ", 6) == 0) header += 6;
+    if (!number(&header, from) || *header++ != '-' || !number(&header, to) || *to < *from) return false;
+    if (*header == '\0') return true;
+    if (*header++ != '/') return false;
+    return strcmp(header, "*") == 0 || (number(&header, &size) && !*header);
 }

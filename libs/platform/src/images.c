@@ -1,0 +1,120 @@
+#include "ridge/platform/images.h"
+#include "internal.h"
+#include "ridge/base/alloc.h"
+#include "ridge/base/config.h"
+#include "ridge/base/file.h"
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#define QUOTAS_MAX 32
+
+struct rdg_images {
+    rdg_registry_t *registry;
+    const rdg_service_t *users; /* whose tokens count */
+};
+
+/* --- who asks ------------------------------------------------------------------------------------------------- */
+
+static rdg_err_t login(void *ctx, const char *user, const char *password, rdg_registry_caller_t *out) {
+    const rdg_images_t *i = ctx;
+    const char *caller = i->users ? rdg_service_caller_of(i->users, password) : NULL;
+    if (!caller || (user && strcmp(user, caller) != 0))
+        return rdg_fail(RDG_E_UNAUTHENTICATED,
+                        "the user's name or access token is wrong: the name is that of the "
+                        "token's holder ('admin'), the password is the token");
+    snprintf(out->name, sizeof out->name, "%s", caller);
+    return RDG_OK;
+}
+
+/* The gateway names its ends of the registry's local socket, which nobody else can open, after the device. */
+static bool peer(void *ctx, const rdg_http_request_t *req, rdg_registry_caller_t *out) {
+    char name[128];
+    (void)ctx;
+    snprintf(name, sizeof name, "%s", rdg_http_peer(req));
+    size_t len = strlen(GATEWAY_PEER);
+    if (strncmp(name, GATEWAY_PEER, len) != 0) return false;
+    char *end = strchr(name + len, '/');
+    if (!end || end == name + len || (size_t)(end - name) - len > RDG_REGISTRY_CALLER_MAX) return false;
+    *end = '\0';
+    snprintf(out->name, sizeof out->name, "%.64s", name + len);
+    out->device = true;
+    return true;
+}
+
+static unsigned rights(void *ctx, const rdg_registry_caller_t *caller, const char *repository) {
+    const rdg_images_t *i = ctx;
+    if (!caller->device) return RDG_REGISTRY_PULL | RDG_REGISTRY_PUSH | RDG_REGISTRY_DELETE;
+    return rdg_registry_visible(i->registry, repository, caller->name) ? RDG_REGISTRY_PULL : 0;
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------- */
+
+/* Takes text apart in place. */
+static rdg_err_t parse_quotas(char *text, rdg_registry_quota_t *out, size_t *count) {
+    for (char *word; (word = strsep(&text, ","));) {
+        char *equals = strchr(word, '=');
+        if (!*word) continue;
+        if (!equals || *count == QUOTAS_MAX)
+            return rdg_fail(RDG_E_INVALID,
+                            "the quotas of images: want PREFIX=SIZE with commas between, at most %d",
+                            QUOTAS_MAX);
+        *equals = '\0';
+        out[*count].prefix = word;
+        RDG_TRY(rdg_fail_in(rdg_parse_size(equals + 1, &out[*count].bytes), "the quota of %.80s", word));
+        ++*count;
+    }
+    return RDG_OK;
+}
+
+static rdg_err_t open_registry(rdg_images_t *i, const rdg_images_options_t *o) {
+    char dir[PATH_MAX];
+    rdg_registry_quota_t quotas[QUOTAS_MAX];
+    size_t count = 0;
+    const rdg_registry_guard_t guard = {login, peer, rights, i};
+    RDG_TRY(rdg_path_join(dir, sizeof dir, o->data_dir, "registry"));
+    char *text = rdg_strdup(o->quotas ? o->quotas : "");
+    if (!text) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the image service");
+    rdg_err_t err = parse_quotas(text, quotas, &count);
+    rdg_registry_options_t r = {.dir = dir,
+                                .total_max = o->total_max,
+                                .quotas = quotas,
+                                .quota_count = count,
+                                .read_only = o->read_only,
+                                .public_url = o->public_url,
+                                .guard = &guard,
+                                .metrics = o->metrics};
+    if (err == RDG_OK) err = rdg_registry_open(&r, &i->registry);
+    rdg_free(text);
+    return err;
+}
+
+rdg_err_t rdg_images_open(const rdg_images_options_t *options, rdg_images_t **out) {
+    rdg_images_t *i = rdg_calloc(1, sizeof *i);
+    if (!i) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the image service");
+    rdg_err_t err = open_registry(i, options);
+    if (err == RDG_OK)
+        *out = i;
+    else
+        rdg_free(i);
+    return err;
+}
+
+void rdg_images_close(rdg_images_t *i) {
+    if (!i) return;
+    rdg_registry_close(i->registry);
+    rdg_free(i);
+}
+
+rdg_err_t rdg_images_serve_users(rdg_images_t *i, rdg_service_t *service) {
+    i->users = service;
+    return rdg_service_mount_intake(service, "/v2", rdg_registry_handle, &rdg_registry_intake, i->registry);
+}
+
+rdg_err_t rdg_images_serve_devices(rdg_images_t *i, rdg_service_t *service) {
+    return rdg_service_mount(service, "/v2", rdg_registry_handle, i->registry);
+}
+
+rdg_registry_t *rdg_images_registry(rdg_images_t *i) {
+    return i->registry;
+}

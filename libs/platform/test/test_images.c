@@ -1,0 +1,145 @@
+/* Who may do what with images: users by their access token, devices by the name of their end of the local socket. */
+#include "internal.h"
+#include "ridge/base/file.h"
+#include "ridge/codec/base64.h"
+#include "ridge/net/http_client.h"
+#include "ridge/platform/images.h"
+#include "ridge/test.h"
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+typedef struct shop {
+    rdg_images_t *images;
+    rdg_service_t *users, *devices;
+    char socket[200];
+} shop_t;
+
+static void open_shop(shop_t *s, const char *quotas) {
+    const rdg_images_options_t o = {.data_dir = rdg_test_dir(), .quotas = quotas};
+    snprintf(s->socket, sizeof s->socket, "%s/s", rdg_test_dir());
+    CHECK_OK(rdg_images_open(&o, &s->images));
+    CHECK_OK(rdg_service_new(&(rdg_service_options_t){0}, &s->users));
+    CHECK_OK(rdg_service_allow(s->users, "admin", "secret-token"));
+    CHECK_OK(rdg_images_serve_users(s->images, s->users));
+    CHECK_OK(rdg_service_start(s->users));
+    CHECK_OK(rdg_service_new(&(rdg_service_options_t){.host = s->socket}, &s->devices));
+    CHECK_OK(rdg_images_serve_devices(s->images, s->devices));
+    CHECK_OK(rdg_service_start(s->devices));
+}
+
+static void close_shop(shop_t *s) {
+    rdg_service_free(s->users);
+    rdg_service_free(s->devices);
+    rdg_images_close(s->images);
+    CHECK_EQ(rdg_alloc_live(), 0);
+}
+
+/* As the gateway does it; name "" binds nothing. */
+static unsigned as_device(const shop_t *s, const char *name, const char *method, const char *path) {
+    struct sockaddr_un mine = {.sun_family = AF_UNIX}, server = {.sun_family = AF_UNIX};
+    char text[2048];
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    memcpy(mine.sun_path + 1, name, strlen(name));
+    if (*name)
+        CHECK_EQ(bind(fd, (const struct sockaddr *)&mine,
+                      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name))),
+                 0);
+    memcpy(server.sun_path, s->socket, strlen(s->socket) + 1);
+    CHECK_EQ(connect(fd, (const struct sockaddr *)&server, sizeof server), 0);
+    int n =
+        snprintf(text, sizeof text,
+                 "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", method, path);
+    CHECK_OK(rdg_write_all(fd, rdg_bytes(text, (size_t)n)));
+    ssize_t got = read(fd, text, sizeof text - 1);
+    close(fd);
+    CHECK(got > 12);
+    text[got] = '\0';
+    return (unsigned)atoi(text + 9);
+}
+
+static unsigned as_user(const shop_t *s, const char *authorization, const char *method, const char *path) {
+    char url[500];
+    rdg_http_client_t *client;
+    rdg_http_answer_t got;
+    snprintf(url, sizeof url, "http://127.0.0.1:%u%s", rdg_service_port(s->users), path);
+    CHECK_OK(rdg_http_client_new(&client));
+    rdg_http_call_t call = {
+        .method = method, .url = url, .headers = &authorization, .header_count = authorization != NULL};
+    CHECK_OK(rdg_http_call(client, &call, &got));
+    unsigned status = got.status;
+    rdg_http_answer_fini(&got);
+    rdg_http_client_free(client);
+    return status;
+}
+
+static void put_image(shop_t *s, const char *repo) {
+    static const char text[] = "{\"schemaVersion\":2,\"manifests\":[]}";
+    CHECK_OK(rdg_registry_put_manifest(rdg_images_registry(s->images), repo, "1", rdg_bytes_str(text), NULL));
+}
+
+TEST(a_device_may_pull_what_it_may_see_and_do_nothing_else) {
+    static const char pump[] = "ridge/device/pump-1/1", other[] = "ridge/device/pump-2/1";
+    shop_t s;
+    open_shop(&s, NULL);
+    put_image(&s, "all/app");
+    put_image(&s, "own/app");
+    put_image(&s, "none/app");
+    rdg_registry_t *r = rdg_images_registry(s.images);
+    CHECK_OK(rdg_registry_set_devices(r, "own/app", "pump-1,pump-10"));
+    CHECK_OK(rdg_registry_set_devices(r, "none/app", ""));
+    CHECK_EQ(as_device(&s, pump, "GET", "/v2/"), 200);
+    CHECK_EQ(as_device(&s, pump, "GET", "/v2/all/app/manifests/1"), 200);
+    CHECK_EQ(as_device(&s, pump, "GET", "/v2/own/app/manifests/1"), 200);
+    CHECK_EQ(as_device(&s, other, "GET", "/v2/own/app/manifests/1"), 403);
+    CHECK_EQ(as_device(&s, "ridge/device/pump/1", "GET", "/v2/own/app/manifests/1"), 403);
+    CHECK_EQ(as_device(&s, "ridge/device/ump-1/1", "GET", "/v2/own/app/manifests/1"), 403);
+    CHECK_EQ(as_device(&s, pump, "GET", "/v2/none/app/manifests/1"), 403);
+    CHECK_EQ(as_device(&s, pump, "GET", "/v2/no/such/manifests/1"), 403);
+    static const char *const writes[][2] = {
+        {"POST", "/v2/all/app/blobs/uploads/"},
+        {"PUT", "/v2/all/app/manifests/2"},
+        {"DELETE", "/v2/all/app/manifests/1"},
+        {"GET", "/v2/all/app/blobs/uploads/00000000000000000000000000000000"}};
+    for (int i = 0; i < 4; ++i) CHECK_EQ(as_device(&s, pump, writes[i][0], writes[i][1]), 403);
+    /* Who says no name, or another kind of name, is nobody. */
+    CHECK_EQ(as_device(&s, "", "GET", "/v2/all/app/manifests/1"), 401);
+    CHECK_EQ(as_device(&s, "ridge/other/pump-1/1", "GET", "/v2/all/app/manifests/1"), 401);
+    CHECK_EQ(as_device(&s, "ridge/device/pump-1", "GET", "/v2/all/app/manifests/1"), 401);
+    CHECK_EQ(as_device(&s, "ridge/device//1", "GET", "/v2/all/app/manifests/1"), 401);
+    close_shop(&s);
+}
+
+TEST(a_user_is_whoever_holds_an_access_token) {
+    shop_t s;
+    rdg_buf_t text;
+    char line[200];
+    open_shop(&s, "own=1KiB,other=2KiB");
+    put_image(&s, "own/app");
+    CHECK_EQ(as_user(&s, NULL, "GET", "/v2/own/app/manifests/1"), 401);
+    CHECK_EQ(as_user(&s, "Authorization: Bearer secret-token", "GET", "/v2/own/app/manifests/1"), 200);
+    CHECK_EQ(as_user(&s, "Authorization: Bearer secret-tokem", "GET", "/v2/own/app/manifests/1"), 401);
+    static const char *const logins[] = {"admin:secret-token", "admin:wrong", "root:secret-token"};
+    for (int i = 0; i < 3; ++i) {
+        rdg_buf_init(&text, 200);
+        CHECK_OK(rdg_base64_append(&text, logins[i], strlen(logins[i])));
+        snprintf(line, sizeof line, "Authorization: Basic %s", rdg_buf_cstr(&text));
+        rdg_buf_fini(&text);
+        CHECK_EQ(as_user(&s, line, "GET", "/v2/own/app/manifests/1"), i == 0 ? 200 : 401);
+    }
+    CHECK_EQ(as_user(&s, "Authorization: Bearer secret-token", "DELETE", "/v2/own/app/manifests/1"), 202);
+    close_shop(&s);
+}
+
+TEST(quotas_that_are_none_are_refused) {
+    static const char *const bad[] = {"own", "own=", "own=x", "Own=1KiB", "../x=1KiB"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i) {
+        rdg_images_t *images;
+        const rdg_images_options_t o = {.data_dir = rdg_test_dir(), .quotas = bad[i]};
+        CHECK(rdg_images_open(&o, &images) != RDG_OK);
+    }
+    CHECK_EQ(rdg_alloc_live(), 0);
+}
