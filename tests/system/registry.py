@@ -1,0 +1,562 @@
+"""The checks of the OCI conformance suite, of both its generations, against a ridge-cloud as users and devices reach it:
+over HTTP, with tokens. And that users, strangers and devices get what is theirs."""
+
+import base64
+import hashlib
+import http.client
+import json
+import os
+import random
+import sys
+import threading
+import urllib.parse
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tools", "lab"))
+os.environ.setdefault("RIDGE_BIN", os.path.join(ROOT, "build", "dev", "bin"))
+
+import lab as labs  # noqa: E402
+from cases import case, check, equal, main  # noqa: E402
+
+IMAGE = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+EMPTY = "application/vnd.oci.empty.v1+json"
+ARTIFACT = "application/vnd.oci.conformance.artifact"
+_lab = None
+_random = random.Random(1)
+
+
+def lab():
+    global _lab
+    if not _lab:
+        _lab = labs.Lab()
+        _lab.start_cloud()
+    return _lab
+
+
+def stop():
+    if _lab:
+        _lab.stop()
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def header(self, name):
+        return self.headers.get(name, "")
+
+    def json(self):
+        return json.loads(self.body)
+
+
+def ask(method, path, body=None, headers=None, authorization=None, chunked=False):
+    """One request; authorization: None for the administrator, False for nobody, else the header."""
+    parts = urllib.parse.urlsplit(lab().cloud.url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    headers = dict(headers or {})
+    if authorization is None:
+        authorization = basic("admin", lab().cloud.token)
+    if authorization:
+        headers["Authorization"] = authorization
+    if body is None and method in ("POST", "PUT", "PATCH"):
+        headers["Content-Length"] = "0"
+    if chunked:
+        whole = body
+        headers["Transfer-Encoding"] = "chunked"
+        body = (whole[i : i + 1000] for i in range(0, len(whole), 1000))
+    try:
+        connection.request(method, path, body=body, headers=headers, encode_chunked=chunked)
+        got = connection.getresponse()
+        return Answer(got.status, got.headers, got.read())
+    finally:
+        connection.close()
+
+
+def must(status, method, path, *args, **kwargs):
+    got = ask(method, path, *args, **kwargs)
+    wanted = status if isinstance(status, tuple) else (status,)
+    check(got.status in wanted, f"{method} {path[:200]}: status {got.status}, not {status}: {got.body[:300]!r}")
+    return got
+
+
+def error_code(got):
+    return got.json()["errors"][0]["code"]
+
+
+def basic(user, password):
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def digest(data, algorithm="sha256"):
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+
+
+def noise(size):
+    return _random.randbytes(size)
+
+
+def with_digest(location, value):
+    return location + ("&" if "?" in location else "?") + "digest=" + urllib.parse.quote(value, safe="")
+
+
+def start(repo, query=""):
+    return must(202, "POST", f"/v2/{repo}/blobs/uploads/{query}").header("Location")
+
+
+def push_post_put(repo, data, name, status=201):
+    return must(status, "PUT", with_digest(start(repo), name), data, {"Content-Type": "application/octet-stream"})
+
+
+def push_post(repo, data, name, status=201):
+    return must(status, "POST", f"/v2/{repo}/blobs/uploads/?digest={name}", data)
+
+
+def push_stream(repo, data, name, status=201):
+    got = must(202, "PATCH", start(repo), data, chunked=True)
+    return must(status, "PUT", with_digest(got.header("Location"), name))
+
+
+def push_chunks(repo, data, name, status=201, last_by_put=False, out_of_order=False):
+    location, size, at = start(repo), max(len(data) // 3 + 1, 1), 0
+    while at < len(data):
+        end = min(at + size, len(data))
+        if out_of_order:
+            wrong = at + size if at + size < len(data) else 0
+            wrong_end = min(wrong + size, len(data))
+            closing = last_by_put and wrong_end == len(data)
+            got = must(416, "PUT" if closing else "PATCH", with_digest(location, name) if closing else location,
+                       data[wrong:wrong_end], {"Content-Range": f"{wrong}-{wrong_end - 1}"})  # fmt: skip
+            got = must(204, "GET", got.header("Location"))
+            if at > 0:
+                equal(got.header("Range"), f"0-{at - 1}", "the range after a chunk out of order")
+            location = got.header("Location")
+        chunk = {"Content-Range": f"{at}-{end - 1}", "Content-Type": "application/octet-stream"}
+        if last_by_put and end == len(data):
+            return must(status, "PUT", with_digest(location, name), data[at:end], chunk)
+        got = must(202, "PATCH", location, data[at:end], chunk)
+        equal(got.header("Range"), f"0-{end - 1}", "the range after a chunk")
+        location, at = got.header("Location"), end
+    return must(status, "PUT", with_digest(location, name))
+
+
+def pulls(repo, data, name, location=None):
+    for path in {f"/v2/{repo}/blobs/{name}", location or f"/v2/{repo}/blobs/{name}"}:
+        got = must(200, "GET", path)
+        equal(got.body, data, "the blob")
+        equal(got.header("Docker-Content-Digest"), name, "its digest")
+    got = must(200, "HEAD", f"/v2/{repo}/blobs/{name}")
+    equal(got.header("Content-Length"), str(len(data)), "its length")
+    equal(got.header("Docker-Content-Digest"), name, "its digest")
+    equal(got.body, b"", "the body of HEAD")
+
+
+def drop_blob(repo, name):
+    must(202, "DELETE", f"/v2/{repo}/blobs/{name}")
+    must(404, "HEAD", f"/v2/{repo}/blobs/{name}")
+
+
+WAYS = {
+    "post": push_post,
+    "post and put": push_post_put,
+    "stream": push_stream,
+    "chunks": push_chunks,
+    "chunks and put": lambda *a, **k: push_chunks(*a, last_by_put=True, **k),
+    "chunks out of order": lambda *a, **k: push_chunks(*a, out_of_order=True, **k),
+    "chunks out of order and put": lambda *a, **k: push_chunks(*a, last_by_put=True, out_of_order=True, **k),
+}
+
+
+def blobs_by(algorithm):
+    repo = "conformance/blobs"
+    must(404, "GET", f"/v2/{repo}/blobs/{digest(noise(64), algorithm)}")
+    for way, push in WAYS.items():
+        data = noise(512 if "chunks" not in way else 3 * 1024 - 5)
+        name = digest(data, algorithm)
+        got = push(repo, data, name)
+        pulls(repo, data, name, got.header("Location"))
+        drop_blob(repo, name)
+        if "order" not in way:
+            push(repo, data + b"oh no", name, status=400)
+            must(404, "HEAD", f"/v2/{repo}/blobs/{name}")
+    for data in (b"", b"{}"):
+        name = digest(data, algorithm)
+        push_post_put(repo, data, name)
+        pulls(repo, data, name)
+        drop_blob(repo, name)
+    got = must(202, "POST", f"/v2/{repo}/blobs/uploads/?digest-algorithm={algorithm}")
+    data = noise(100)
+    must(201, "PUT", with_digest(got.header("Location"), digest(data, algorithm)), data)
+
+
+@case
+def ping_needs_a_login_and_says_where():
+    got = must(401, "GET", "/v2/", authorization=False)
+    check(got.header("WWW-Authenticate").startswith("Bearer realm="), "the challenge")
+    equal(error_code(got), "UNAUTHORIZED", "the code")
+    must(200, "GET", "/v2/")
+
+
+@case
+def an_empty_repository_lists_no_tags_and_no_referrers():
+    got = ask("GET", "/v2/conformance/empty/tags/list")
+    check(got.status in (200, 404), f"tags: {got.status}")
+    got = must(200, "GET", f"/v2/conformance/empty/referrers/{digest(noise(9))}")
+    equal(got.header("Content-Type"), INDEX, "the type")
+    equal(got.json()["manifests"], [], "the referrers")
+
+
+@case
+def blobs_by_sha256_in_every_way_with_right_and_wrong_digests():
+    blobs_by("sha256")
+
+
+@case
+def blobs_by_sha512_in_every_way_with_right_and_wrong_digests():
+    blobs_by("sha512")
+
+
+@case
+def blobs_are_mounted_or_the_client_is_told_to_upload():
+    for algorithm in ("sha256", "sha512"):
+        data = noise(512)
+        name = digest(data, algorithm)
+        push_post_put("conformance/from", data, name)
+        for query in (f"?mount={name}&from=conformance/from", f"?mount={name}"):
+            got = must(201, "POST", f"/v2/conformance/to/blobs/uploads/{query}")
+            pulls("conformance/to", data, name, got.header("Location"))
+            drop_blob("conformance/to", name)
+        got = must(202, "POST", f"/v2/conformance/to/blobs/uploads/?mount={digest(noise(8), algorithm)}&from=conformance/from")
+        must(201, "PUT", with_digest(got.header("Location"), name), data)
+
+
+@case
+def uploads_are_cancelled():
+    location = start("conformance/cancel")
+    must(204, "GET", location)
+    must(204, "DELETE", location)
+    must(404, "GET", location)
+    must(404, "DELETE", location)
+
+
+@case
+def ranges():
+    data = noise(2048)
+    for algorithm in ("sha256", "sha512"):
+        name = digest(data, algorithm)
+        push_post_put("conformance/ranges", data, name)
+        for text, first, end in (("500-1499", 500, 1500), ("500-", 500, 2048), ("-500", 1548, 2048), ("2000-5000", 2000, 2048)):
+            got = must(206, "GET", f"/v2/conformance/ranges/blobs/{name}", headers={"Range": f"bytes={text}"})
+            equal(got.body, data[first:end], f"range {text}")
+            equal(got.header("Content-Range"), f"bytes {first}-{end - 1}/2048", f"Content-Range of {text}")
+        for text in ("500-0", "5000-10000"):
+            must(416, "GET", f"/v2/conformance/ranges/blobs/{name}", headers={"Range": f"bytes={text}"})
+
+
+# --- manifests: the sets of data that the conformance suite pushes, reads, lists and deletes ------------------------
+
+
+class Set:
+    """Blobs, manifests in order, tags; pushed as they are, and looked for."""
+
+    def __init__(self, repo, algorithm="sha256"):
+        self.repo, self.algorithm = repo, algorithm
+        self.blobs, self.manifests, self.tags, self.referrers = {}, [], {}, []
+
+    def blob(self, data, media_type="application/vnd.oci.image.layer.v1.tar+gzip"):
+        name = digest(data, self.algorithm)
+        self.blobs[name] = data
+        return {"mediaType": media_type, "digest": name, "size": len(data)}
+
+    def add(self, value, tag=None):
+        text = json.dumps(value, indent=1).encode() + b"\n"
+        name = digest(text, self.algorithm)
+        self.manifests.append((name, value["mediaType"], text))
+        if tag:
+            self.tags[tag] = name
+        about = {"mediaType": value["mediaType"], "digest": name, "size": len(text)}
+        if "subject" in value:
+            kind = value.get("artifactType") or value.get("config", {}).get("mediaType")
+            self.referrers.append((value["subject"]["digest"], {**about, "artifactType": kind}, value.get("annotations", {})))
+        return about
+
+    def image(self, tag=None, layers=2, config=b"", config_type="application/vnd.oci.image.config.v1+json", layer_type=None, **more):
+        config = self.blob(config or json.dumps({"architecture": "amd64", "os": "linux", "n": _random.random()}).encode(), config_type)
+        kinds = {"media_type": layer_type} if layer_type else {}
+        body = [self.blob(noise(1024), **kinds) for _ in range(layers)]
+        return self.add({"schemaVersion": 2, "mediaType": IMAGE, "config": config, "layers": body, **more}, tag)
+
+    def index(self, manifests, tag=None, **more):
+        return self.add({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests, **more}, tag)
+
+    def push(self, by_parameter=False):
+        ways = list(WAYS.values())[:5]
+        for number, (name, data) in enumerate(self.blobs.items()):
+            ways[number % len(ways)](self.repo, data, name)
+        for name, media_type, text in self.manifests:
+            subject = json.loads(text).get("subject", {}).get("digest", "")
+            tags = [t for t, d in self.tags.items() if d == name]
+            query = "?" + "&".join(f"tag={t}" for t in tags) if by_parameter and tags else ""
+            targets = [name + query] + ([] if by_parameter else tags)
+            for target in targets:
+                if self.algorithm != "sha256" and target in tags:
+                    continue  # a push by tag names its manifest by sha256
+                got = must(201, "PUT", f"/v2/{self.repo}/manifests/{target}", text, {"Content-Type": media_type})
+                equal(got.header("OCI-Subject"), subject, "OCI-Subject")
+                equal(got.header("Docker-Content-Digest"), name, "the digest")
+                equal(must(200, "GET", got.header("Location")).body, text, "the manifest at its location")
+            if query:
+                said = {t.strip() for value in got.headers.get_all("OCI-Tag") for t in value.split(",")}
+                equal(said, set(tags), "OCI-Tag")
+
+    def look(self):
+        for name, media_type, text in self.manifests:
+            tags = [t for t, d in self.tags.items() if d == name and self.algorithm == "sha256"]
+            for reference in [name, *tags]:
+                got = must(200, "GET", f"/v2/{self.repo}/manifests/{reference}", headers={"Accept": f"{IMAGE}, {INDEX}"})
+                equal((got.body, got.header("Content-Type")), (text, media_type), "the manifest")
+                head = must(200, "HEAD", f"/v2/{self.repo}/manifests/{reference}")
+                equal(head.header("Content-Length"), str(len(text)), "its length")
+                equal(head.header("Docker-Content-Digest"), name, "its digest")
+        for name, data in self.blobs.items():
+            pulls(self.repo, data, name)
+        self.look_tags()
+        self.look_referrers()
+
+    def look_tags(self):
+        if not self.tags or self.algorithm != "sha256":
+            return
+        listed = must(200, "GET", f"/v2/{self.repo}/tags/list").json()
+        equal(listed["name"], self.repo, "the name")
+        equal(listed["tags"], sorted(self.tags), "the tags")
+
+    def look_referrers(self):
+        for subject, about, annotations in self.referrers:
+            path = f"/v2/{self.repo}/referrers/{subject}"
+            everything = must(200, "GET", path)
+            equal(everything.header("Content-Type"), INDEX, "the type")
+            kind = about["artifactType"]
+            answers = [everything]
+            if kind:
+                got = must(200, "GET", path + "?artifactType=" + urllib.parse.quote(kind, safe=""))
+                equal(got.header("OCI-Filters-Applied"), "artifactType", "the filter")
+                check(all(d.get("artifactType") == kind for d in got.json()["manifests"]), "only what was asked for")
+                answers.append(got)
+            for answer in answers:
+                found = [d for d in answer.json()["manifests"] if d["digest"] == about["digest"]]
+                check(found, f"{about['digest']} among the referrers")
+                equal({k: found[0].get(k) for k in about}, about, "the descriptor")
+                equal(found[0].get("annotations", {}), annotations, "its annotations")
+
+    def drop(self):
+        for tag in self.tags if self.algorithm == "sha256" else ():
+            must(202, "DELETE", f"/v2/{self.repo}/manifests/{tag}")
+            must(404, "HEAD", f"/v2/{self.repo}/manifests/{tag}")
+        for name, _, _ in reversed(self.manifests):
+            must(202, "DELETE", f"/v2/{self.repo}/manifests/{name}")
+            must(404, "HEAD", f"/v2/{self.repo}/manifests/{name}")
+        for name in self.blobs:
+            drop_blob(self.repo, name)
+
+    def whole(self, **how):
+        self.push(**how)
+        self.look()
+        self.drop()
+
+
+@case
+def images():
+    one = Set("conformance/image")
+    one.image("image")
+    one.image("uncompressed", layer_type="application/vnd.oci.image.layer.v1.tar")
+    one.image("no-layers", layers=0)
+    one.image("fields", custom={"nested": [1, 2, {"x": None}]})
+    one.whole()
+
+
+@case
+def large_manifests():
+    one = Set("conformance/large")
+    one.image("large", annotations={f"large-{i}": "A" * 10000 for i in range(390)})
+    one.whole()
+
+
+@case
+def data_in_descriptors_and_layers_that_are_elsewhere():
+    one = Set("conformance/data")
+    config = {**one.blob(b"{}", EMPTY), "data": "e30="}
+    one.add({"schemaVersion": 2, "mediaType": IMAGE, "artifactType": ARTIFACT, "config": config, "layers": [config]}, "data")
+    far = {"mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "digest": digest(b"far"), "size": 3,
+           "urls": ["https://example.invalid/far"]}  # fmt: skip
+    one.add({"schemaVersion": 2, "mediaType": IMAGE, "config": config, "layers": [far]}, "far")
+    one.whole()
+
+
+@case
+def indexes():
+    one = Set("conformance/index")
+    platforms = [{"os": "linux", "architecture": a} for a in ("amd64", "arm64")]
+    inner = one.index([{**one.image(), "platform": p} for p in platforms], "index")
+    other = one.index([{**one.image(), "platform": p} for p in platforms])
+    one.index([inner, other], "nested")
+    one.index([], "empty")
+    one.index([one.image(artifactType=ARTIFACT, config=b"{}", config_type=EMPTY)], "artifacts", artifactType=ARTIFACT)
+    one.whole()
+
+
+@case
+def artifacts_with_subjects():
+    one = Set("conformance/subject")
+    image = one.image("image")
+    one.image(subject=image)
+    one.image("tagged", artifactType=ARTIFACT, config=b"{}", config_type=EMPTY, annotations={"org.opencontainers.conformance": "hello"},
+              subject=image)  # fmt: skip
+    one.image(artifactType=ARTIFACT + ".other", config=b"{}", config_type=EMPTY, subject=image)
+    one.index([image], "index", subject=image, artifactType=ARTIFACT, annotations={"x": "y"})
+    one.index([image], subject=image)
+    missing = {"mediaType": IMAGE, "digest": digest(b"not there"), "size": 123}
+    one.image("early", artifactType=ARTIFACT, config=b"{}", config_type=EMPTY, subject=missing)
+    one.whole()
+
+
+@case
+def everything_by_sha512():
+    one = Set("conformance/sha512", "sha512")
+    image = one.image()
+    one.image(artifactType=ARTIFACT, config=b"{}", config_type=EMPTY, subject=image)
+    one.index([image])
+    one.whole()
+
+
+@case
+def tags_as_parameters():
+    one = Set("conformance/tags")
+    about = one.image("1.2.3")
+    for tag in ("1.2", "1", "latest", *(f"t{i}" for i in range(10))):
+        one.tags[tag] = about["digest"]
+    one.whole(by_parameter=True)
+    wide = Set("conformance/tags512", "sha512")
+    wide.tags["x"] = wide.image()["digest"]
+    wide.push(by_parameter=True)
+    equal(must(200, "GET", "/v2/conformance/tags512/manifests/x").header("Docker-Content-Digest"), wide.tags["x"], "the digest")
+
+
+@case
+def tag_lists_in_pages():
+    one = Set("conformance/pages")
+    about = one.image("test0")
+    for i in range(1, 6):
+        one.tags[f"test{i}"] = about["digest"]
+    one.push()
+    path = "/v2/conformance/pages/tags/list"
+    for n in range(1, 6):
+        equal(must(200, "GET", f"{path}?n={n}").json()["tags"], sorted(one.tags)[:n], f"n={n}")
+    got = must(200, "GET", f"{path}?n=0")
+    equal((got.json()["tags"], got.header("Link")), ([], ""), "n=0")
+    equal(must(200, "GET", f"{path}?n=2&last=test2").json()["tags"], ["test3", "test4"], "n and last")
+    equal(must(200, "GET", f"{path}?last=test3").json()["tags"], ["test4", "test5"], "last")
+    seen, path = [], f"{path}?n=4"
+    while path:
+        got = must(200, "GET", path)
+        seen += got.json()["tags"]
+        link = got.header("Link")
+        path = link[1 : link.index(">")] if link else None
+    equal(seen, sorted(one.tags), "all pages")
+
+
+@case
+def manifests_that_are_refused():
+    one = Set("conformance/bad")
+    one.image("image")
+    name, media_type, text = one.manifests[0]
+    missing = json.loads(text)
+    equal(error_code(must((400, 404), "PUT", "/v2/conformance/bad/manifests/x", text, {"Content-Type": media_type})),
+          "MANIFEST_BLOB_UNKNOWN", "blobs that were not pushed")  # fmt: skip
+    for blob, data in one.blobs.items():
+        push_post(one.repo, data, blob)
+    for reference in ("sha256:baddigeststring", "sha256:totallywrong", digest(b"other")):
+        got = must(400, "PUT", f"/v2/conformance/bad/manifests/{reference}", text, {"Content-Type": media_type})
+        equal(error_code(got), "DIGEST_INVALID", reference)
+    must((400, 404), "GET", "/v2/conformance/bad/manifests/sha256:baddigeststring")
+    must(404, "GET", f"/v2/conformance/bad/manifests/{digest(noise(10))}")
+    must(404, "GET", "/v2/conformance/bad/manifests/missing-tag")
+    must(404, "GET", "/v2/conformance/never/manifests/missing-tag")
+    for wrong in (b"blablabla", b"{}", text[:-20], json.dumps({**missing, "mediaType": INDEX}).encode()):
+        equal(error_code(must(400, "PUT", "/v2/conformance/bad/manifests/x", wrong)), "MANIFEST_INVALID", repr(wrong[:20]))
+    must(413, "PUT", "/v2/conformance/bad/manifests/x", b" " * (5 << 20))
+    must(201, "PUT", f"/v2/conformance/bad/manifests/{name}", text, {"Content-Type": media_type})
+
+
+# --- users, strangers, devices -------------------------------------------------------------------------------------
+
+
+def token_for(*scopes):
+    query = "&".join("scope=" + urllib.parse.quote(s) for s in scopes)
+    got = must(200, "GET", f"/v2/token?service=ridge&{query}").json()
+    equal(got["token"], got["access_token"], "the token")
+    check(got["expires_in"] >= 60, "its life")
+    return "Bearer " + got["token"]
+
+
+@case
+def tokens_name_their_scopes_and_strangers_get_nothing():
+    data = noise(100)
+    name = digest(data)
+    push_post("private/app", data, name)
+    paths = [("GET", f"/v2/private/app/blobs/{name}"), ("GET", "/v2/private/app/tags/list"), ("POST", "/v2/private/app/blobs/uploads/"),
+             ("PUT", "/v2/private/app/manifests/x"), ("DELETE", f"/v2/private/app/blobs/{name}"),
+             ("GET", f"/v2/private/app/referrers/{name}"), ("GET", "/v2/token")]  # fmt: skip
+    for authorization in (False, "Bearer x", "Bearer x.y", basic("admin", "wrong"), basic("baas", lab().cloud.token), "Basic ?"):
+        for method, path in paths:
+            equal(error_code(must(401, method, path, authorization=authorization)), "UNAUTHORIZED", f"{method} {path}")
+    pull = token_for("repository:private/app:pull")
+    must(200, "GET", f"/v2/private/app/blobs/{name}", authorization=pull)
+    got = must(401, "POST", "/v2/private/app/blobs/uploads/", authorization=pull)
+    check('scope="repository:private/app:pull,push"' in got.header("WWW-Authenticate"), "the scope that is wanted")
+    must(401, "GET", f"/v2/private/other/blobs/{name}", authorization=pull)
+    push = token_for("repository:private/new:pull,push")
+    must(202, "POST", f"/v2/private/new/blobs/uploads/?mount={name}&from=private/app", authorization=push)
+    both = token_for("repository:private/new:pull,push", "repository:private/app:pull")
+    must(201, "POST", f"/v2/private/new/blobs/uploads/?mount={name}&from=private/app", authorization=both)
+    must(200, "GET", f"/v2/private/app/blobs/{name}", authorization="Bearer " + lab().cloud.token)
+
+
+@case
+def many_push_and_pull_at_once():
+    failures = []
+
+    def work(number):
+        try:
+            one = Set(f"busy/{number % 3}")
+            one.image(f"t{number}", layers=4)
+            one.push()
+            for name, data in one.blobs.items():
+                pulls(one.repo, data, name)
+        except Exception as error:  # told below
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal(failures, [], "failures")
+
+
+@case
+def an_upload_goes_on_after_the_cloud_was_killed():
+    data = noise(3 << 20)
+    name = digest(data)
+    location = start("crash/app")
+    got = must(202, "PATCH", location, data[: 1 << 20])
+    lab().cloud.kill()
+    lab().cloud.start()
+    got = must(204, "GET", location)
+    equal(got.header("Range"), f"0-{(1 << 20) - 1}", "where the upload stands")
+    must(202, "PATCH", location, data[1 << 20 : 2 << 20])
+    must(201, "PUT", with_digest(location, name), data[2 << 20 :])
+    pulls("crash/app", data, name)
+
+
+if __name__ == "__main__":
+    sys.exit(main(stop))
