@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
 /** The TypeScript type of a parameter; what goes in may be given more freely than what comes out. */
-export function typeOf(param, input) {
+function typeOf(param, input) {
     const array = /^(.*)\[(\d*)\]$/.exec(param.type);
     if (array) {
         const of = typeOf({ ...param, type: array[1] }, input);

@@ -175,4 +175,33 @@ test("types of a contract say what its methods take and give", () => {
     assert.match(text, /"all": TypedContractMethod<\[\], \[Array<\(\[string, Array<bigint>\] & \{ "note": string; "amounts": Array<bigint> \}\)>\], "view">/);
 });
 
+test("the declarations are those of what is exported", async () => {
+    for (const name of ["index", "keyfile", "abi-types"]) {
+        const text = readFileSync(join(here, `../src/${name}.d.ts`), "utf8");
+        const declared = [...text.matchAll(/^export declare (?:function|class) (\w+)/gm)].map((m) => m[1]);
+        assert.deepEqual(declared.sort(), Object.keys(await import(`../src/${name}.js`)).sort(), name);
+    }
+});
+
+// In a folder of the package, so that "@ridge/ethers" is found as a user's import finds it.
+test("the compiler takes and refuses what it should, and the example with a contract's types runs", async () => {
+    const folder = mkdtempSync(join(here, "../typed-"));
+    const run = (...args) => promisify(execFile)(process.execPath, args, { cwd: folder, timeout: 200_000 });
+    try {
+        const artefact = join(here, "../../../contracts/artifacts/Metering.json");
+        writeFileSync(join(folder, "Metering.ts"), (await run(join(here, "../src/abi-types.js"), artefact)).stdout);
+        writeFileSync(join(folder, "Vault.ts"), typesOf("Vault", vaultArtefact.abi));
+        for (const [from, to] of [["test/types.ts", "types.ts"], ["examples/typed.ts", "typed.ts"], ["src/index.d.ts", "index.ts"], ["src/keyfile.d.ts", "keyfile.ts"], ["src/abi-types.d.ts", "abi-types.ts"]])
+            writeFileSync(join(folder, to), readFileSync(join(here, "..", from)));
+        // Declarations as sources: those of ethers are not checked again, which takes longer than all the rest.
+        const options = ["--skipLibCheck", "--strict", "--noUncheckedIndexedAccess", "--exactOptionalPropertyTypes", "--target", "es2022", "--module", "nodenext"];
+        const files = ["types.ts", "typed.ts", "index.ts", "keyfile.ts", "abi-types.ts"];
+        await run(join(here, "../node_modules/typescript/bin/tsc"), ...options, ...files).catch((error) => assert.fail(error.stdout));
+        const { stdout } = await run("typed.js", urls[0], artefact);
+        assert.match(stdout, /^2 readings, together 61075\nrefused: UnknownMeter\(/);
+    } finally {
+        rmSync(folder, { recursive: true });
+    }
+});
+
 await main();
