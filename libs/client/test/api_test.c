@@ -6,6 +6,7 @@
 #include "ridge/base/file.h"
 #include "ridge/codec/hex.h"
 #include "ridge/codec/json.h"
+#include "ridge/crypto/hash.h"
 #include "ridge/net/http_server.h"
 #include "ridge/test.h"
 
@@ -310,6 +311,94 @@ TEST(api_what_a_node_answers_is_not_believed_blindly) {
     CHECK(ridge_node_request(node, "eth_x", "{}", &json) == RIDGE_INVALID);
     ridge_abi_free(abi);
     fake_stop(&f, node);
+}
+
+/* --- events of every type ------------------------------------------------------------------------------------ */
+
+/* components: of a tuple, as the ABI has it. by_value: an indexed one is in its topic, not only its hash. */
+static const struct {
+    const char *type, *signature, *components, *value;
+    bool by_value;
+} event_types[] = {
+    {"uint8", "uint8", NULL, "255", true},
+    {"uint256", "uint256", NULL,
+     "\"115792089237316195423570985008687907853269984665640564039457584007913129639935\"", true},
+    {"int64", "int64", NULL, "-9000000000000", true},
+    {"int256", "int256", NULL, "-1", true},
+    {"address", "address", NULL, "\"0x00000000000000000000000000000000000000aa\"", true},
+    {"bool", "bool", NULL, "true", true},
+    {"bytes1", "bytes1", NULL, "\"0xfe\"", true},
+    {"bytes32", "bytes32", NULL, "\"0x6d31000000000000000000000000000000000000000000000000000000000000\"",
+     true},
+    {"function", "function", NULL, "\"0x00000000000000000000000000000000000000aa01020304\"", true},
+    {"bytes", "bytes", NULL, "\"0x010203\"", false},
+    {"string", "string", NULL, "\"\\u8ba1\\u91cf\"", false},
+    {"uint64[]", "uint64[]", NULL, "[1,2,3]", false},
+    {"string[2]", "string[2]", NULL, "[\"a\",\"\"]", false},
+    {"bytes4[][2]", "bytes4[][2]", NULL, "[[],[\"0x01020304\"]]", false},
+    {"tuple", "(uint256,string)",
+     "[{\"name\":\"n\",\"type\":\"uint256\"},{\"name\":\"s\",\"type\":\"string\"}]",
+     "{\"n\":7,\"s\":\"seven\"}", false},
+    {"tuple[]", "(bool,int8[2])[]",
+     "[{\"name\":\"b\",\"type\":\"bool\"},{\"name\":\"i\",\"type\":\"int8[2]\"}]",
+     "[{\"b\":false,\"i\":[-128,127]}]", false},
+};
+
+static void check_event(size_t which, bool indexed) {
+    char abi_text[1024], types[256], args[512], want[1024], signature[256];
+    uint8_t topics[64];
+    const char *components = event_types[which].components, *value = event_types[which].value;
+    ridge_abi_t *abi = NULL;
+    ridge_bytes_t data;
+    char *json = NULL;
+    snprintf(abi_text, sizeof abi_text,
+             "[{\"type\":\"event\",\"name\":\"E\",\"inputs\":[{\"name\":\"v\",\"type\":\"%s\",\"indexed\":%s%"
+             "s%s}]}]",
+             event_types[which].type, indexed ? "true" : "false", components ? ",\"components\":" : "",
+             components ? components : "");
+    OK(ridge_abi_new(abi_text, &abi));
+    snprintf(types, sizeof types, "%s", event_types[which].signature);
+    snprintf(args, sizeof args, "[%s]", value);
+    json_t *list = parse_any(args, strlen(args));
+    const json_t *plain = json_array_get(list, 0);
+    if (components) /* the list of types has no names: a tuple goes in as an array */
+        snprintf(args, sizeof args, "%s",
+                 json_is_object(plain) ? "[[7,\"seven\"]]" : "[[[false,[-128,127]]]]");
+    OK(ridge_abi_encode(types, args, &data));
+    size_t len = (size_t)snprintf(signature, sizeof signature, "E(%s)", types);
+    rdg_keccak256(signature, len, topics);
+    if (indexed && event_types[which].by_value)
+        memcpy(topics + 32, data.data, 32);
+    else
+        rdg_keccak256("any", 3, topics + 32);
+    OK(ridge_abi_decode_event(abi, topics, indexed ? 2 : 1, indexed ? NULL : data.data,
+                              indexed ? 0 : data.len, &json));
+    json_t *got = parse_any(json, strlen(json));
+    const json_t *v = json_object_get(json_object_get(got, "args"), "v");
+    if (indexed && !event_types[which].by_value) {
+        char hex[65];
+        rdg_hex_encode(topics + 32, 32, hex);
+        snprintf(want, sizeof want, "%s", json);
+        if (!strstr(want, hex)) rdg_test_fail(__FILE__, __LINE__, "%s: indexed: %s", types, json);
+    } else if (!json_equal(v, plain)) {
+        rdg_test_fail(__FILE__, __LINE__, "%s%s: decoded %s", types, indexed ? ", indexed" : "", json);
+    }
+    /* What lacks its last word is refused. */
+    ridge_free(json);
+    if (!indexed)
+        CHECK_EQ(ridge_abi_decode_event(abi, topics, 1, data.data, data.len - 32, &json), RIDGE_MALFORMED);
+    CHECK(ridge_abi_decode_event(abi, topics, indexed ? 1 : 2, data.data, data.len, &json) != RIDGE_OK);
+    json_decref(list);
+    json_decref(got);
+    ridge_free(data.data);
+    ridge_abi_free(abi);
+}
+
+TEST(api_events_of_every_type_are_decoded_indexed_or_not) {
+    for (size_t i = 0; i < sizeof event_types / sizeof event_types[0]; ++i) {
+        check_event(i, false);
+        check_event(i, true);
+    }
 }
 
 /* What a node says of changes of the validators is learnt from their signatures only; the node's own word is that it knows
