@@ -5,6 +5,8 @@
  * are held by the table readers, whose number max_open_files bounds. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <rocksdb/c.h>
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
@@ -19,6 +21,7 @@ typedef struct store {
     rocksdb_cache_t *cache;
     rocksdb_readoptions_t *read;
     rocksdb_writeoptions_t *write_synced, *write_lazy;
+    char *path;
 } store_t;
 
 typedef struct iterator {
@@ -104,6 +107,7 @@ static void store_close(rdg_kv_t *kv) {
     if (s->write_lazy) rocksdb_writeoptions_destroy(s->write_lazy);
     if (s->options) rocksdb_options_destroy(s->options);
     if (s->cache) rocksdb_cache_destroy(s->cache);
+    rdg_free(s->path);
     rdg_free(s);
 }
 
@@ -255,6 +259,38 @@ static void store_stats(rdg_kv_t *kv, rdg_kv_stats_t *out) {
     out->keys_estimate = property(s, "rocksdb.estimate-num-keys");
 }
 
+static rdg_err_t check_file(const char *dir, const char *name, size_t size) {
+    char path[4096];
+    struct stat st;
+    RDG_TRY(rdg_path_join(path, sizeof path, dir, name[0] == '/' ? name + 1 : name));
+    if (stat(path, &st) == 0 && (uint64_t)st.st_size >= size) return RDG_OK;
+    return rdg_fail(RDG_E_CORRUPT, "%s is %s", path,
+                    access(path, F_OK) == 0 ? "shorter than it was written" : "gone");
+}
+
+static rdg_err_t check_named(const store_t *s) {
+    static const char *const names[] = {"CURRENT", "IDENTITY"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i) RDG_TRY(check_file(s->path, names[i], 1));
+    return RDG_OK;
+}
+
+/* A table that a compaction replaced since it was listed is gone by right: it counts only if it is still listed. */
+static rdg_err_t check_tables(const store_t *s) {
+    const rocksdb_livefiles_t *files = rocksdb_livefiles(s->db);
+    rdg_err_t err = RDG_OK;
+    for (int i = 0; files && err == RDG_OK && i < rocksdb_livefiles_count(files); ++i)
+        err = check_file(s->path, rocksdb_livefiles_name(files, i), rocksdb_livefiles_size(files, i));
+    if (files) rocksdb_livefiles_destroy(files);
+    return err;
+}
+
+static rdg_err_t store_check_files(rdg_kv_t *kv) {
+    const store_t *s = (const store_t *)kv;
+    rdg_err_t err = check_named(s);
+    if (err == RDG_OK) err = check_tables(s);
+    return err == RDG_OK ? RDG_OK : check_named(s) == RDG_OK ? check_tables(s) : err;
+}
+
 static const rdg_kv_backend_t ROCKSDB = {.close = store_close,
                                          .get = store_get,
                                          .write = store_write,
@@ -264,7 +300,8 @@ static const rdg_kv_backend_t ROCKSDB = {.close = store_close,
                                          .iter_next = iter_next,
                                          .iter_err = iter_err,
                                          .iter_close = iter_close,
-                                         .stats = store_stats};
+                                         .stats = store_stats,
+                                         .check_files = store_check_files};
 
 rdg_err_t rdg_kv_open_rocksdb(const char *path, const rdg_kv_options_t *options, rdg_kv_t **out) {
     *out = NULL;
@@ -276,6 +313,10 @@ rdg_err_t rdg_kv_open_rocksdb(const char *path, const rdg_kv_options_t *options,
     store_t *s = rdg_calloc(1, sizeof *s);
     if (!s) return RDG_E_NO_MEMORY;
     s->base.backend = &ROCKSDB;
+    if (!(s->path = rdg_strdup(path))) {
+        rdg_free(s);
+        return RDG_E_NO_MEMORY;
+    }
     s->options = rocksdb_options_create();
     set_limits(s, memory);
     set_behaviour(s, options && options->create);

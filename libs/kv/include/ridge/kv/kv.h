@@ -58,6 +58,9 @@ bool rdg_kv_iter_next(rdg_kv_iter_t *it, rdg_bytes_t *key, rdg_bytes_t *value);
 rdg_err_t rdg_kv_iter_err(const rdg_kv_iter_t *it);
 void rdg_kv_iter_close(rdg_kv_iter_t *it);
 
+/* Whether every file that the store is made of is there, as long as it was written. CORRUPT names one. */
+rdg_err_t rdg_kv_check_files(rdg_kv_t *kv);
+
 typedef struct rdg_kv_stats {
     uint64_t disk_bytes, memory_bytes, keys_estimate;
 } rdg_kv_stats_t;
