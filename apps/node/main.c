@@ -26,6 +26,9 @@ static const rdg_option_t options[] = {
     {"snapshot-gap", RDG_OPT_U64, "10000",
      "blocks behind from which on a snapshot is taken instead of all blocks (docs/sync.md)", false, 1,
      UINT64_MAX},
+    {"scrub-interval", RDG_OPT_MS, "1h",
+     "pause between two readings of all that is stored, to find damage before it is needed", false, 1000,
+     31622400000},
     {"log-level", RDG_OPT_STRING, "info", "debug, info, warn or error", false, 0, 0},
 };
 
@@ -57,6 +60,7 @@ static int run(const rdg_config_t *c) {
         .pool_bytes = rdg_config_u64(c, "pool-bytes"),
         .pool_per_sender = rdg_config_u64(c, "pool-per-sender"),
         .snapshot_gap = rdg_config_u64(c, "snapshot-gap"),
+        .scrub_ms = rdg_config_u64(c, "scrub-interval"),
     };
     rdg_node_t *node = NULL;
     int status = 0;

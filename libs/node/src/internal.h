@@ -10,6 +10,7 @@
 #include "ridge/base/metrics.h"
 #include "ridge/consensus/consensus.h"
 #include "ridge/ledger/order.h"
+#include "ridge/ledger/scrub.h"
 #include "ridge/ledger/snapshot.h"
 #include "ridge/net/http_server.h"
 #include "ridge/net/loop.h"
@@ -262,6 +263,16 @@ struct rdg_node {
     uint64_t started_ms;
     int exit_status;
     bool closing;
+    struct {
+        rdg_scrub_t *at;
+        bool reading, passed;
+        uint64_t next_ms;
+        rdg_err_t err;
+        char why[RDG_ERROR_TEXT_MAX];
+        /* With the lock: what a reader met. */
+        rdg_err_t told;
+        char told_why[RDG_ERROR_TEXT_MAX];
+    } scrub;
 
     /* Guards the snapshot that HTTP threads read. Only the loop's thread writes it, so that the loop reads it
      * without the lock. */
@@ -288,6 +299,16 @@ struct rdg_node {
     rdg_metric_t *m_links, *m_links_refused, *m_links_total, *m_links_resumed, *m_batched;
     uint64_t links_refused, links_total, links_resumed; /* of those that the metrics have */
 };
+
+/* damage.c: what this node finds damaged in itself */
+bool is_damage(rdg_err_t err);
+void damage_record(const char *dir, rdg_err_t err, const char *why, bool at_start);
+void damage_at_start(const char *dir, rdg_err_t err, const char *why);
+rdg_err_t damage_load(rdg_node_t *n); /* halts the node if there is a record */
+void damage_found(void *node, rdg_err_t err,
+                  const char *why); /* any thread; other errors are not its business */
+void damage_tick(rdg_node_t *n);
+void damage_close(rdg_node_t *n);
 
 /* driver.c: the consensus core and its actions */
 rdg_err_t host_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out);

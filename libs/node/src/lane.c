@@ -81,6 +81,7 @@ void node_halt(rdg_node_t *n, rdg_err_t err, const char *why) {
     n->seen.halted = true;
     if (first) snprintf(n->seen.halted_why, sizeof n->seen.halted_why, "%s: %s", rdg_err_name(err), why);
     pthread_mutex_unlock(&n->lock);
+    if (first && is_damage(err)) damage_record(n->dir, err, why, false);
     if (first) rdg_log(RDG_LOG_ERROR, "node.halted", RDG_STR("code", rdg_err_name(err)), RDG_STR("why", why));
 }
 

@@ -67,6 +67,7 @@ static void on_tick(void *arg) {
     sync_tick(n);
     sync_announce(n, SIZE_MAX);
     watch_halt(n);
+    damage_tick(n);
     credentials_tick(n);
     status_refresh(n);
     driver_tick(n);
@@ -232,6 +233,7 @@ static rdg_err_t open_all(rdg_node_t *n) {
                                   .read_index = raft_read_index,
                                   .transfer = transfer_lead,
                                   .syncing = is_syncing,
+                                  .damaged = damage_found,
                                   .ctx = n,
                                   .keys = n->rpc_keys,
                                   .key_count = n->rpc_key_count};
@@ -249,15 +251,20 @@ rdg_err_t rdg_node_open(const rdg_node_options_t *options, rdg_node_t **out) {
      * consensus messages only cost memory. */
     (void)setenv("UV_THREADPOOL_SIZE", "3", 0);
     n->options = *options;
+    if (n->options.scrub_ms == 0) n->options.scrub_ms = RDG_NODE_SCRUB_MS;
     n->giver.fd = -1;
     n->started_ms = rdg_mono_ms(rdg_clock_system());
     rdg_list_init(&n->lane.jobs);
     pthread_mutex_init(&n->lock, NULL);
     raft_open(n);
     rdg_err_t err = open_all(n);
+    if (err == RDG_OK) err = damage_load(n);
     if (err != RDG_OK) {
+        char why[RDG_ERROR_TEXT_MAX];
+        snprintf(why, sizeof why, "%s", rdg_err_message(err));
+        damage_at_start(options->dir, err, why);
         rdg_node_close(n);
-        return err;
+        return rdg_fail(err, "%s", why);
     }
     *out = n;
     return RDG_OK;
@@ -306,6 +313,7 @@ void rdg_node_close(rdg_node_t *n) {
     epoch_close(n);
     rdg_loop_free(n->loop); /* waits for the workers' jobs */
     sync_close(n);
+    damage_close(n);
     rdg_pool_free(n->pool);
     rdg_ledger_close(n->ledger);
     rdg_tlcp_identity_unref(n->credentials.identity);

@@ -112,6 +112,8 @@ static json_t *answer_one(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, 
         if (err == RDG_E_CORRUPT || err == RDG_E_IO)
             rdg_log(RDG_LOG_ERROR, "rpc.read_failed", RDG_STR("method", m->name),
                     RDG_STR("code", rdg_err_name(err)), RDG_STR("why", rdg_err_message(err)));
+        if (err == RDG_E_CORRUPT && rpc->options.damaged)
+            rpc->options.damaged(rpc->options.ctx, err, rdg_err_message(err));
         if (err != RDG_OK)
             answer = error_answer(id, number_of(err), err, rdg_err_message(err), result);
         else {

@@ -160,7 +160,8 @@ static void run_node(cluster_t *c, size_t i) {
                             .pool_count = c->pool_count,
                             .pool_bytes = 4u << 20,
                             .pool_per_sender = 1000,
-                            .snapshot_gap = c->snapshot_gap};
+                            .snapshot_gap = c->snapshot_gap,
+                            .scrub_ms = c->scrub_ms};
     rdg_err_t err = rdg_node_open(&o, &node);
     if (err == RDG_OK) err = rdg_node_run(node, &status);
     if (err != RDG_OK) rdg_log_err("node.failed", err);

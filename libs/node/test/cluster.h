@@ -18,6 +18,7 @@ typedef struct cluster {
     rdg_sm2_public_t keys[CLUSTER_MAX];
     size_t pool_count;     /* of nodes that are started from now on */
     uint64_t snapshot_gap; /* the same */
+    uint64_t scrub_ms;     /* the same */
     char dirs[CLUSTER_MAX][512];
     uint16_t p2p_ports[CLUSTER_MAX], rpc_ports[CLUSTER_MAX];
     pid_t pids[CLUSTER_MAX];

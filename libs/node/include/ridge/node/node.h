@@ -13,6 +13,9 @@
  * 3. After a storage failure the node halts: it votes and applies no more, takes no transactions,
  * goes on answering reads, and says why in ridge_status ("halted"). When the cause was a full disk and there is room again it exits with status
  * 5, to be started again by its supervisor.
+ *    What it finds damaged in itself, at the start, on reading, or by reading everything again now and then, it also
+ *    writes to <dir>/damaged, and votes no more after a restart either: until the ledger is recovered
+ *    (docs/operator.md).
  * 4. Every queue towards the core is bounded: RDG_NODE_LANE_MAX jobs, RDG_NODE_VERIFY_MAX unverified
  * (RDG_NODE_VERIFY_BYTES)
  * transactions; what does not fit is dropped and counted, and comes again by retransmission. */
@@ -31,6 +34,7 @@ extern "C" {
 #define RDG_NODE_VERIFY_BYTES (8u << 20)
 #define RDG_NODE_SNAPSHOT_GAP 10000
 #define RDG_NODE_EXIT_RESTART 5
+#define RDG_NODE_SCRUB_MS 3600000
 
 typedef struct rdg_node rdg_node_t;
 
@@ -45,6 +49,8 @@ typedef struct rdg_node_options {
     /* A node that is so many blocks behind takes a snapshot and the blocks after it, and has no bodies below
      * (docs/sync.md). 0: RDG_NODE_SNAPSHOT_GAP; UINT64_MAX: only when no peer has the bodies any more. */
     uint64_t snapshot_gap;
+    uint64_t
+        scrub_ms; /* pause between two readings of everything that is stored (ledger/scrub.h); 0: an hour */
 } rdg_node_options_t;
 
 /* Opens everything and listens; the node acts only in run. CORRUPT, CONFLICT (another chain's ledger),

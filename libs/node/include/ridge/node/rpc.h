@@ -52,6 +52,8 @@ typedef struct rdg_node_rpc_options {
     rdg_err_t (*transfer)(void *ctx, rdg_bytes_t wire, json_t **out);
     /* Is the node catching up, and to which height? Any thread. NULL: never. */
     bool (*syncing)(void *ctx, uint64_t *highest);
+    /* A call met what can not be read as it was written. Any thread. NULL: nobody wants to know. */
+    void (*damaged)(void *ctx, rdg_err_t err, const char *why);
     void *ctx;
     /* Accounts that eth_sendTransaction signs for; borrowed. Whoever can reach the RPC can spend with them. */
     rdg_sm2_key_t *const *keys;
