@@ -55,6 +55,10 @@ struct rdg_agent {
 };
 
 /* chain_commands.c: the executor's run. */
+/* chain.start, which chain.recover ends with. */
+rdg_err_t agent_start_chain(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **result);
+rdg_err_t agent_recover_chain(rdg_agent_t *a, const command_t *c, executor_run_t *at,
+                              json_t **result); /* chain_recover.c */
 rdg_err_t agent_run_command(void *agent, const command_t *c, executor_run_t *at, json_t **result);
 void agent_release_ports(rdg_agent_t *a, const char *chain); /* NULL: all */
 /* "http://127.0.0.1:<port>" */

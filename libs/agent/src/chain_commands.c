@@ -315,7 +315,7 @@ static rdg_err_t await_ready(rdg_agent_t *a, const command_t *c, chain_t *chain,
     return err;
 }
 
-static rdg_err_t start(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **result) {
+rdg_err_t agent_start_chain(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **result) {
     chain_t chain;
     bool changed = false;
     rdg_rpc_head_t head = {0};
@@ -397,7 +397,9 @@ rdg_err_t agent_run_command(void *agent, const command_t *c, executor_run_t *at,
     if (strcmp(c->type, "chain.prepare") == 0)
         err = prepare(a, c, at, result);
     else if (strcmp(c->type, "chain.start") == 0)
-        err = start(a, c, at, result);
+        err = agent_start_chain(a, c, at, result);
+    else if (strcmp(c->type, "chain.recover") == 0)
+        err = agent_recover_chain(a, c, at, result);
     else if (strcmp(c->type, "chain.stop") == 0)
         err = stop(a, c);
     else if (strcmp(c->type, "chain.peers") == 0)

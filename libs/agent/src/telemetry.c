@@ -1,6 +1,7 @@
 #include "agent_internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/config.h"
+#include "ridge/base/file.h"
 #include "ridge/base/log.h"
 #include "ridge/client/rpc.h"
 #include "thread.h"
@@ -49,6 +50,21 @@ static void add_node_status(const chain_t *c, json_t *o) {
     rdg_rpc_http_free(rpc);
 }
 
+/* What the node has found damaged in itself (docs/device-protocol.md), for who orders its recovery. */
+static void add_damage(const rdg_agent_t *a, const chain_t *c, json_t *o) {
+    char path[CHAIN_PATH_MAX];
+    rdg_buf_t text;
+    json_t *record = NULL;
+    if (chain_path(a->dir, c->name, "node/damaged", path) != RDG_OK || !rdg_file_exists(path)) return;
+    rdg_buf_init(&text, 16384);
+    const char *why = NULL;
+    if (rdg_file_read(path, &text) == RDG_OK && rdg_json_parse(rdg_buf_view(&text), &record) == RDG_OK)
+        why = json_string_value(json_object_get(record, "why"));
+    json_object_set_new(o, "damaged", json_string(why ? why : "the record of the damage can not be read"));
+    json_decref(record);
+    rdg_buf_fini(&text);
+}
+
 static const char *state_name(const workload_view_t *v) {
     if (v->status.state == RDG_CONTAINER_RUNNING)
         return v->chain.desired == CHAIN_RUNNING ? "running" : "stopping";
@@ -69,6 +85,7 @@ static json_t *chains_json(rdg_agent_t *a) {
                       state_name(&views[i]), "rss_kib", (json_int_t)views[i].status.rss_kib, "rpc_url", url,
                       "restarts", (int)views[i].restarts, "driver", views[i].chain.driver);
         if (o && views[i].status.state == RDG_CONTAINER_RUNNING) add_node_status(&views[i].chain, o);
+        if (o) add_damage(a, &views[i].chain, o);
         if (o) json_array_append_new(list, o);
     }
     rdg_free(views);
