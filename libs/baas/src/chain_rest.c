@@ -23,13 +23,14 @@ static const json_t *telemetry_of(const json_t *devices, const char *device, con
 
 /* The step that the device is at: the last that was begun. */
 static const step_t *current_step(const steps_t *steps, const char *device) {
-    const step_t *s = steps_find(steps, device, STEP_REMOVE);
+    const step_t *s = steps_find(steps, device, STEP_REMOVE), *r = steps_find(steps, device, STEP_RECOVER);
+    if (!s && r && !step_done(r)) s = r;
     if (!s) s = steps_find(steps, device, STEP_START);
     return s ? s : steps_find(steps, device, STEP_PREPARE);
 }
 
 static json_t *describe_device(const chain_t *c, const step_t *s, const json_t *devices) {
-    static const char *const copied[] = {"height", "hash", "rss_kib", "peers", "pool", "rpc_url"};
+    static const char *const copied[] = {"height", "hash", "rss_kib", "peers", "pool", "rpc_url", "damaged"};
     json_t *o = json_pack("{s:s, s:s, s:s, s:I}", "device", s->device, "step", step_name(s->kind), "state",
                           s->state, "attempt", (json_int_t)s->attempt);
     if (!o) return NULL;

@@ -81,31 +81,32 @@ static bool passes(rdg_err_t err) {
     return err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT || err == RDG_E_BUSY || err == RDG_E_NO_MEMORY;
 }
 
-static rdg_err_t start_one(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const step_t *s,
-                           json_t *peers) {
-    json_t *certificates = NULL;
+rdg_err_t flow_start_params(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const step_t *s,
+                            json_t **out) {
+    json_t *certificates = NULL, *peers = NULL;
+    RDG_TRY(genesis_peers(steps, &peers));
     rdg_err_t err = certify(b, c, steps, s->device, &certificates);
+    if (err != RDG_OK) json_decref(peers);
     if (err != RDG_OK && passes(err)) return err;
     if (err != RDG_OK) return refuse_step(b, s, rdg_fail_in(err, "its node gets no certificates"));
-    json_t *params = json_pack("{s:s, s:O, s:O, s:o, s:I, s:I}", "chain", c->name, "genesis", c->genesis,
-                               "peers", peers, "certificates", certificates, "memory_bytes",
-                               (json_int_t)c->memory_bytes, "pids", (json_int_t)c->pids);
+    *out = json_pack("{s:s, s:O, s:O, s:o, s:I, s:I}", "chain", c->name, "genesis", c->genesis, "peers",
+                     peers, "certificates", certificates, "memory_bytes", (json_int_t)c->memory_bytes, "pids",
+                     (json_int_t)c->pids);
+    json_decref(peers);
     json_t *gap = json_object_get(c->params, CHAIN_SNAPSHOT_GAP);
-    if (params && gap) json_object_set(params, CHAIN_SNAPSHOT_GAP, gap);
-    return flow_send(b, c, s, "chain.start", params, START_DEADLINE_MS);
+    if (*out && gap) json_object_set(*out, CHAIN_SNAPSHOT_GAP, gap);
+    return *out ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for a command");
 }
 
 rdg_err_t flow_send_start(rdg_baas_t *b, const chain_t *c, const steps_t *steps) {
-    json_t *peers;
-    rdg_err_t err = RDG_OK;
-    RDG_TRY(genesis_peers(steps, &peers));
-    for (size_t i = 0; i < steps->count && err == RDG_OK; ++i) {
+    for (size_t i = 0; i < steps->count; ++i) {
         const step_t *s = &steps->list[i];
+        json_t *params = NULL;
         if (s->kind != STEP_START || s->rank != RANK_PENDING) continue;
-        err = start_one(b, c, steps, s, peers);
+        RDG_TRY(flow_start_params(b, c, steps, s, &params));
+        if (params) RDG_TRY(flow_send(b, c, s, "chain.start", params, START_DEADLINE_MS));
     }
-    json_decref(peers);
-    return err;
+    return RDG_OK;
 }
 
 /* --- from step to step --------------------------------------------------------------------------- */
@@ -234,6 +235,7 @@ static rdg_err_t advance_create(rdg_baas_t *b, chain_t *c, const steps_t *steps,
 static rdg_err_t advance_running(rdg_baas_t *b, chain_t *c, const steps_t *steps, uint64_t *after_ms) {
     uint64_t again = 0;
     RDG_TRY(flow_member(b, c, steps, after_ms));
+    RDG_TRY(flow_recover(b, c, steps, after_ms));
     RDG_TRY(contract_resume(b, c, &again));
     if (again > 0 && (*after_ms == 0 || again < *after_ms)) *after_ms = again;
     return RDG_OK;

@@ -80,7 +80,7 @@ typedef struct chain {
     char *error;
 } chain_t;
 
-typedef enum step_kind { STEP_PREPARE, STEP_START, STEP_REMOVE } step_kind_t;
+typedef enum step_kind { STEP_PREPARE, STEP_START, STEP_REMOVE, STEP_RECOVER } step_kind_t;
 /* Ranks: a step only moves up. */
 enum { RANK_PENDING, RANK_QUEUED, RANK_SENT, RANK_RUNNING, RANK_FINAL };
 
@@ -146,6 +146,13 @@ rdg_err_t flow_member(rdg_baas_t *b, chain_t *c, const steps_t *steps, uint64_t 
 rdg_err_t contract_resume(rdg_baas_t *b, const chain_t *c, uint64_t *after_ms);
 /* contract_store.c: everything about the contracts of a chain that is gone */
 rdg_err_t contract_forget(rdg_baas_t *b, const chain_t *c);
+/* What chain.start wants for the device of s. *out NULL with RDG_OK: it can not be had, and the step has failed. */
+rdg_err_t flow_start_params(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const step_t *s,
+                            json_t **out);
+/* recover.c: nodes that begin anew from their peers */
+rdg_err_t flow_recover(rdg_baas_t *b, const chain_t *c, const steps_t *steps, uint64_t *after_ms);
+extern const rdg_service_route_t recover_routes[];
+extern const size_t recover_route_count;
 /* flow_remove.c */
 rdg_err_t flow_remove(rdg_baas_t *b, chain_t *c, const steps_t *steps);
 rdg_err_t flow_begin_remove(rdg_baas_t *b, chain_t *c, const char *state); /* cancelling or destroying */
