@@ -1,0 +1,84 @@
+/* ridge node: one node of a chain. */
+#include <stdio.h>
+#include <string.h>
+#include "cli.h"
+#include "ridge/base/clock.h"
+
+#define WAIT_MS (6ull * 3600000)
+
+static rdg_err_t last_event(cli_t *cli, const char *chain, uint64_t *after) {
+    json_t *answer = NULL, *event;
+    size_t i;
+    *after = 0;
+    RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/chains/%s/events?after=0", chain));
+    json_array_foreach(json_object_get(answer, "events"), i, event) *after =
+        (uint64_t)json_integer_value(json_object_get(event, "seq"));
+    json_decref(answer);
+    return RDG_OK;
+}
+
+/* The end of the step on this device; what it passes goes to standard error. */
+static rdg_err_t take_event(const json_t *event, const char *device, bool *over) {
+    const char *step = out_text(event, "step"), *state = out_text(event, "state");
+    if (strcmp(out_text(event, "device"), device) != 0 || strncmp(step, "recover", 7) != 0) return RDG_OK;
+    fprintf(stderr, "%-20s %s\n", step, state);
+    *over = strcmp(step, "recover") == 0 && strcmp(state, "done") == 0;
+    if (strcmp(state, "failed") != 0 && strcmp(state, "expired") != 0 && strcmp(state, "cancelled") != 0)
+        return RDG_OK;
+    return rdg_fail(RDG_E_INTERNAL, "device '%s' could not recover its node (%s): %s", device, state,
+                    out_raw(event, "message"));
+}
+
+static rdg_err_t follow(cli_t *cli, const char *chain, const char *device, uint64_t after) {
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+    bool over = false;
+    while (!over) {
+        json_t *answer = NULL, *event;
+        size_t i;
+        rdg_err_t err = cli_call(cli, "GET", NULL, &answer, "/chains/%s/events?after=%llu&wait_ms=10000",
+                                 chain, (unsigned long long)after);
+        if (err == RDG_OK) {
+            json_array_foreach(json_object_get(answer, "events"), i, event) {
+                after = (uint64_t)json_integer_value(json_object_get(event, "seq"));
+                if (err == RDG_OK && !over) err = take_event(event, device, &over);
+            }
+        }
+        json_decref(answer);
+        RDG_TRY(err);
+        if (!over && rdg_mono_ms(rdg_clock_system()) >= end)
+            return rdg_fail(RDG_E_TIMEOUT, "the recovery goes on: see ridge chain status %s", chain);
+    }
+    return RDG_OK;
+}
+
+static rdg_err_t recover(cli_t *cli) {
+    const char *chain = cli->args[0], *device = cli->args[1];
+    uint64_t after;
+    json_t *answer = NULL;
+    RDG_TRY(cli_component("chain", chain));
+    RDG_TRY(cli_component("device", device));
+    RDG_TRY(last_event(cli, chain, &after));
+    RDG_TRY(cli_call(cli, "POST", json_object(), &answer, "/chains/%s/nodes/%s/recover", chain, device));
+    rdg_err_t err = RDG_OK;
+    if (!cli_has(cli, "no-wait")) {
+        err = follow(cli, chain, device, after);
+        json_decref(answer);
+        answer = NULL;
+        if (err == RDG_OK) err = cli_call(cli, "GET", NULL, &answer, "/chains/%s", chain);
+    }
+    if (err == RDG_OK && cli->json) out_json(answer);
+    json_decref(answer);
+    return err;
+}
+
+const command_t node_commands[] = {
+    {"node",
+     "recover",
+     "CHAIN DEVICE",
+     "let a damaged node begin anew from its peers",
+     2,
+     2,
+     recover,
+     {{"no-wait", NULL, "return at once; see ridge chain status"}, {0}}},
+    {0},
+};

@@ -1,0 +1,224 @@
+"""Suite damage: files of a node are flipped, cut, and removed; it must say so, be recovered by the documented command, and
+all ledgers must be equal in the end. Long form: ./test damage --times 1000 [--seed N]."""
+
+import glob
+import os
+import random
+import signal
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from cases import case, check, equal, main  # noqa: E402
+from support import Meter, await_height, check_same_blocks, cluster, create, deploy, height, labs, urls  # noqa: E402
+
+CHAIN = "feeder"
+# What of a node's directory can be brought back; the key can not, and is a case of its own.
+KINDS = ("blocks/*.blk", "db/*.sst", "db/*.log", "db/MANIFEST-*", "db/CURRENT", "genesis.json", "peers.json", "node.conf",
+         "node-sign.crt", "node-enc.key", "roots.crt")  # fmt: skip
+WAYS = ("flip", "cut", "remove")
+
+
+def option(name, fallback):
+    """A number behind --name, which is then no word that chooses cases."""
+    if name not in sys.argv:
+        return fallback
+    at = sys.argv.index(name)
+    value = int(sys.argv[at + 1])
+    del sys.argv[at : at + 2]
+    return value
+
+
+TIMES = option("--times", 0)
+SEED = option("--seed", random.SystemRandom().randrange(1 << 32))
+
+
+def node_dir(lab, device):
+    return os.path.join(lab.node_dir(device, CHAIN), "node")
+
+
+def pick(lab, device, kind):
+    """The largest file of a kind, so that it holds something; None where there is none."""
+    place = node_dir(lab, device)
+    found = glob.glob(os.path.join(place, "data", kind) if "/" in kind else os.path.join(place, kind))
+    return max(found, key=os.path.getsize) if found else None
+
+
+def harm(path, way, rng):
+    size = os.path.getsize(path)
+    if way == "remove":
+        os.unlink(path)
+    elif way == "cut":
+        os.truncate(path, rng.randrange(size) if size else 0)
+    else:
+        with open(path, "r+b") as file:
+            at = rng.randrange(max(size, 1))
+            file.seek(at)
+            byte = file.read(1) or b"\0"
+            file.seek(at)
+            file.write(bytes([byte[0] ^ (1 << rng.randrange(8))]))
+
+
+def kill_node(lab, device):
+    for name, pid in lab.nodes(CHAIN):
+        if name == device:
+            os.kill(pid, signal.SIGKILL)
+
+
+def stop(lab, device):
+    """Agent first: nobody then starts the node again while its file is harmed."""
+    lab.agents[device].stop()
+    kill_node(lab, device)
+    labs.wait_for(f"the node of {device} to be gone", 10, lambda: device not in dict(lab.nodes(CHAIN)), 0.02)
+
+
+def restart(lab, device):
+    stop(lab, device)
+    lab.agents[device].start()
+    labs.wait_for(f"{device} to be sound", 30, lambda: sound(lab, device, 1), 0.05)
+
+
+def entry(lab, device):
+    answer = lab.cli("chain", "status", CHAIN)
+    return next(d for d in answer["devices"] if d["device"] == device)
+
+
+def sound(lab, device, top):
+    """It answers, votes or follows, and has what the others have."""
+    try:
+        status = lab.rpc(urls(lab, CHAIN, [device])[device], "ridge_status")
+    except (OSError, ValueError, labs.LabError):
+        return False
+    return status["halted"] is None and status["height"] >= top
+
+
+def verdict(lab, device, top):
+    """After the damage: what the node says is damaged, or "" when it is as sound as before."""
+
+    def known():
+        text = entry(lab, device).get("damaged")
+        if text:
+            return text
+        return "sound" if sound(lab, device, top) else None
+
+    text = labs.wait_for(f"{device} to say what is damaged, or to be sound", 60, known, 0.1)
+    return "" if text == "sound" else text
+
+
+def state_roots(lab):
+    found = {name: lab.rpc(url, "ridge_status")["state_root"] for name, url in urls(lab, CHAIN).items()}
+    equal(len(set(found.values())), 1, f"state roots {found}")
+
+
+def rounds(lab, meter, plan, rng):
+    told = {}
+    for kind, way in plan:
+        device = rng.choice(["dev-2", "dev-3", "dev-4"])  # dev-1 has the meter
+        if kind == "db/*.sst" and not pick(lab, device, kind):
+            restart(lab, device)  # the store turns its log into a table when it is opened
+        path = pick(lab, device, kind)
+        if not path:
+            continue
+        meter.post(1)
+        top = height(lab, urls(lab, CHAIN, ["dev-1"])["dev-1"])
+        stop(lab, device)
+        harm(path, way, rng)
+        lab.agents[device].start()
+        what = verdict(lab, device, top)
+        told.setdefault("harmless" if not what else "named", []).append(f"{way} {kind}")
+        print(f"     {device}: {way} {os.path.relpath(path, node_dir(lab, device))}: {what[:110] or 'no harm'}", flush=True)
+        if what:
+            lab.cli("node", "recover", CHAIN, device)
+            labs.wait_for(f"no damage of {device}", 20, lambda d=device: not entry(lab, d).get("damaged"), 0.1)
+    return told
+
+
+def campaign(plan, rng):
+    with cluster(agent=("--telemetry-interval", "200ms")) as lab:
+        create(lab, CHAIN)
+        deploy(lab, CHAIN, bind=True)
+        meter = Meter(lab, "dev-1")
+        for _ in range(10):
+            meter.post(5)
+        told = rounds(lab, meter, plan, rng)
+        meter.post(5)
+        meter.check_on(CHAIN)
+        check_same_blocks(lab, CHAIN)
+        state_roots(lab)
+        return told
+
+
+@case
+def each_kind_of_file_harmed_is_named_and_recovered():
+    print(f"     seed {SEED}", flush=True)
+    rng = random.Random(SEED)
+    if TIMES:
+        plan = [(rng.choice(KINDS), rng.choice(WAYS)) for _ in range(TIMES)]
+    else:
+        plan = [("blocks/*.blk", "cut"), ("db/*.sst", "remove"), ("db/MANIFEST-*", "flip"), ("genesis.json", "cut"),
+                ("db/CURRENT", "remove"), ("node-sign.crt", "remove")]  # fmt: skip
+    told = campaign(plan, rng)
+    check(len(told.get("named", [])) > 0, f"nothing was damaged: {told}")
+    if not TIMES:
+        equal(told.get("harmless", []), [], "what was harmed and did no harm")
+
+
+@case
+def a_recovery_goes_on_after_kills_and_is_recorded():
+    with cluster(agent=("--telemetry-interval", "200ms")) as lab:
+        create(lab, CHAIN)
+        deploy(lab, CHAIN, bind=True)
+        meter = Meter(lab, "dev-1")
+        for _ in range(30):
+            meter.post(2)
+        stop(lab, "dev-3")
+        # With one away the others can not spare another one.
+        code, why = lab.cli("node", "recover", CHAIN, "dev-4", check=False)
+        check(code == 6 and "are needed" in why, f"{code}: {why}")
+        os.unlink(os.path.join(node_dir(lab, "dev-3"), "data", "db", "CURRENT"))
+        lab.agents["dev-3"].start()
+        check("db" in verdict(lab, "dev-3", 1), "what is damaged")
+        lab.wait_online(["dev-3"])
+        lab.cloud.must("POST", f"/chains/{CHAIN}/nodes/dev-3/recover", {})
+        lab.agents["dev-3"].kill()
+        kill_node(lab, "dev-3")
+        lab.cloud.kill()
+        lab.cloud.start()
+        lab.agents["dev-3"].start()
+
+        def recovered():
+            events = lab.cloud.must("GET", f"/chains/{CHAIN}/events?after=0")["events"]
+            return [e for e in events if e["device"] == "dev-3" and (e["step"], e["state"]) == ("recover", "done")]
+
+        equal(len(labs.wait_for("the end of the recovery", 60, recovered, 0.1)), 1, "ends of the recovery")
+        labs.wait_for("no damage", 20, lambda: not entry(lab, "dev-3").get("damaged"), 0.1)
+        left = [n for n in ("data.damaged", "recovering", "damaged") if os.path.exists(os.path.join(node_dir(lab, "dev-3"), n))]
+        equal(left, [], "what is left of it")
+
+        def recorded():
+            answer = lab.cloud.must("GET", f"/mainchain/chains/{CHAIN}")["entries"]
+            return [e for e in answer if e["kind"] == "recovery" and e["state"] == "written"]
+
+        entries = labs.wait_for("the recovery on the main chain", 30, recorded, 0.1)
+        equal([e["values"]["device"] for e in entries], ["dev-3"], "recoveries on the main chain")
+        meter.check_on(CHAIN)
+        check_same_blocks(lab, CHAIN)
+
+
+@case
+def what_can_not_be_recovered_is_said():
+    with cluster(("dev-1", "dev-2"), agent=("--telemetry-interval", "200ms")) as lab:
+        create(lab, "alone", ["dev-1"])
+        code, why = lab.cli("node", "recover", "alone", "dev-1", check=False)
+        check(code == 5 and "only node" in why, f"{code}: {why}")
+        code, why = lab.cli("node", "recover", "alone", "dev-2", check=False)
+        check(code == 3, f"{code}: {why}")
+        create(lab, CHAIN, ["dev-1", "dev-2"])
+        os.unlink(os.path.join(node_dir(lab, "dev-2"), "node.key"))
+        code, why = lab.cli("node", "recover", CHAIN, "dev-2", check=False)
+        check(code == 1 and "node.key" in why and "validator" in why, f"{code}: {why}")
+        await_height(lab, CHAIN, 1, ("dev-1", "dev-2"))  # and the node runs on with what it has
+
+
+if __name__ == "__main__":
+    sys.exit(main())
