@@ -188,7 +188,13 @@ static void run_handler(void *ctx, rdg_http_request_t *req) {
         req->piece = false;
         req->refused = !s->intake.take(s->ctx, req, &req->response, rdg_buf_view(&req->body));
         rdg_buf_clear(&req->body);
-        if (req->refused) rdg_buf_fini(&req->body);
+        if (req->refused) {
+            rdg_buf_fini(&req->body);
+        } else {
+            /* What a piece wrote is no part of the answer. */
+            http_response_fini(&req->response);
+            http_response_init(&req->response);
+        }
     } else {
         s->handler(s->ctx, req, &req->response);
         req->handled = true;

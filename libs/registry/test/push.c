@@ -53,6 +53,27 @@ TEST(a_blob_pushed_in_every_way_comes_back_with_its_digest) {
     kit_fini(&k);
 }
 
+TEST(a_blob_of_many_pieces_is_answered_as_a_small_one_is) {
+    kit_t k;
+    char path[512], digest[DIGEST_TEXT];
+    const size_t size = 20u << 20;
+    uint8_t *b = noise(size, 3);
+    kit_init(&k);
+    kit_start(&k);
+    digest_text(rdg_bytes(b, size), digest);
+    snprintf(path, sizeof path, "%s", begin_upload(&k, "a"));
+    CHECK_EQ(ask(&k, "PATCH", path, NULL, rdg_bytes(b, size)), 202);
+    CHECK_STR(header(&k, "Location"), path);
+    CHECK_STR(header(&k, "Range"), "0-20971519");
+    CHECK_EQ(askf(&k, "PUT", NOTHING, "%s?digest=%s", path, digest), 201);
+    push_blob(&k, "b", rdg_bytes(b, size), digest);
+    CHECK_STR(header(&k, "Docker-Content-Digest"), digest);
+    CHECK_EQ(askf(&k, "GET", NOTHING, "/v2/a/blobs/%s", digest), 200);
+    check_body(&k, rdg_bytes(b, size));
+    rdg_free(b);
+    kit_fini(&k);
+}
+
 TEST(chunks_out_of_order_are_refused_and_the_upload_goes_on) {
     kit_t k;
     char path[512], digest[DIGEST_TEXT];

@@ -45,8 +45,9 @@ typedef struct rdg_http_intake {
     bool (*wants)(void *ctx, const rdg_http_request_t *req);
     /* The next piece of the body, of RDG_HTTP_PIECE bytes or a read more, on a handler's thread; it may block for a
      * bounded time, and the client is not read from meanwhile. What is left at the end, perhaps nothing, is the
-     * rdg_http_body of the handler. False: the answer is in res, the handler is not called, and what still comes
-     * is thrown away; after RDG_HTTP_REFUSED_MAX bytes of that the connection is cut. */
+     * rdg_http_body of the handler. True: what was written to res is forgotten. False: the answer is in res, the
+     * handler is not called, and what still comes is thrown away; after RDG_HTTP_REFUSED_MAX bytes of that the
+     * connection is cut. */
     bool (*take)(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res, rdg_bytes_t piece);
     /* The request is over, answered or broken off, and its state has not been taken back; on a handler's thread. */
     void (*ended)(void *ctx, void *state);
