@@ -154,17 +154,26 @@ static rdg_err_t in_block(const rdg_tx_location_t *where) {
 
 rdg_err_t rdg_ledger_admit(rdg_ledger_t *l, rdg_pool_t *pool, rdg_tx_t *tx) {
     rdg_tx_location_t where;
+    rdg_ledger_head_t head;
     RDG_TRY(rdg_pool_precheck(pool, tx));
+    rdg_ledger_head(l, &head);
     rdg_err_t err = rdg_ledger_find_tx(l, &tx->id, &where);
     if (err == RDG_OK) return in_block(&where);
     if (err != RDG_E_NOT_FOUND) return err;
     RDG_TRY(rdg_tx_verify(tx));
-    return rdg_ledger_admit_verified(l, pool, tx);
+    return rdg_ledger_admit_unseen(l, pool, tx, head.height);
 }
 
 rdg_err_t rdg_ledger_admit_verified(rdg_ledger_t *l, rdg_pool_t *pool, rdg_tx_t *tx) {
+    return rdg_ledger_admit_unseen(l, pool, tx, UINT64_MAX);
+}
+
+rdg_err_t rdg_ledger_admit_unseen(rdg_ledger_t *l, rdg_pool_t *pool, rdg_tx_t *tx, uint64_t height) {
     rdg_tx_location_t where;
+    rdg_ledger_head_t head;
     RDG_TRY(rdg_pool_add(pool, tx));
+    rdg_ledger_head(l, &head);
+    if (head.height == height) return RDG_OK;
     rdg_err_t err = rdg_ledger_find_tx(l, &tx->id, &where);
     if (err == RDG_E_NOT_FOUND) return RDG_OK;
     rdg_pool_committed(pool, &tx->id, 1, 0);

@@ -412,6 +412,14 @@ TEST(ledger_leaves_nothing_in_the_pool_that_a_block_took_meanwhile) {
     CHECK_ERR(rdg_ledger_admit(l, pool, tx), RDG_E_DUPLICATE);
     CHECK_ERR(rdg_ledger_admit_verified(l, pool, tx), RDG_E_DUPLICATE);
     CHECK_EQ(rdg_pool_count(pool), 0);
+    /* It was looked for before the block came. */
+    CHECK_ERR(rdg_ledger_admit_unseen(l, pool, tx, 0), RDG_E_DUPLICATE);
+    CHECK_EQ(rdg_pool_count(pool), 0);
+    rdg_tx_t *fresh = support_tx((tx_spec_t){.nonce = 99});
+    CHECK_OK(rdg_ledger_admit_unseen(l, pool, fresh, 1));
+    CHECK_EQ(rdg_pool_count(pool), 1);
+    rdg_pool_committed(pool, &fresh->id, 1, 1);
+    rdg_tx_unref(fresh);
     CHECK_OK(rdg_pool_add(pool, tx));
     rdg_buf_init(&proposal, RDG_BLOCK_BYTES_MAX);
     CHECK_ERR(rdg_ledger_propose(l, pool, 0, 1, false, &proposal), RDG_E_NOT_FOUND);

@@ -2,7 +2,7 @@
 #include "ridge/base/alloc.h"
 #include <string.h>
 
-#define FLUSH_MS 4
+#define FLUSH_MS 8 /* each flush costs every peer a message, a wake-up and a job of the verifier */
 #define FLUSH_BYTES (64u << 10)
 #define FRESH_BYTES_MAX (512u << 10)
 #define TXS_BYTES_MAX (1u << 20) /* of one message */
@@ -104,7 +104,9 @@ typedef struct verify_batch {
 
 static void on_verify(void *arg) {
     verify_batch_t *b = arg;
+    rdg_ledger_head_t head;
     size_t kept = 0;
+    rdg_ledger_head(b->n->ledger, &head);
     for (size_t i = 0; i < b->count; ++i) {
         rdg_tx_location_t where;
         if (rdg_ledger_find_tx(b->n->ledger, &b->txs[i]->id, &where) != RDG_E_NOT_FOUND)
@@ -121,7 +123,7 @@ static void on_verify(void *arg) {
     for (size_t i = 0; i < kept; ++i) {
         if (b->results[i] != RDG_OK)
             rdg_metric_add(b->n->m_refused, 1);
-        else if (rdg_ledger_admit_verified(b->n->ledger, b->n->pool, b->txs[i]) == RDG_OK)
+        else if (rdg_ledger_admit_unseen(b->n->ledger, b->n->pool, b->txs[i], head.height) == RDG_OK)
             b->admitted[b->admitted_count++] = b->txs[i]->id;
         rdg_tx_unref(b->txs[i]);
     }
