@@ -522,6 +522,40 @@ def tokens_name_their_scopes_and_strangers_get_nothing():
 
 
 @case
+def images_are_listed_shown_shared_and_removed():
+    one = Set("shop/app")
+    config = {"architecture": "amd64", "os": "linux", "config": {
+        "Env": ["MODE=fast"], "ExposedPorts": {"8080/tcp": {}}, "Labels": {"org.opencontainers.image.version": "1.2", "ridge.memory.min": "64MiB"}}}  # fmt: skip
+    image = one.image("1.2", config=json.dumps(config).encode(),
+                      annotations={"org.opencontainers.image.description": "counts pumps", "ridge.memory.max": "1GiB", "ridge.cpu.max": "x"})  # fmt: skip
+    one.tags["latest"] = image["digest"]
+    one.image(artifactType=ARTIFACT, config=b"{}", config_type=EMPTY, subject=image)
+    one.push()
+    shown = lab().cli("image", "show", "shop/app:1.2")
+    equal([shown[k] for k in ("digest", "version", "purpose", "architectures", "ports", "environment", "resources")],
+          [image["digest"], "1.2", "counts pumps", ["amd64"], ["8080/tcp"], ["MODE=fast"], {"memory_min": 64 << 20, "memory_max": 1 << 30}],
+          "the form")  # fmt: skip
+    equal([d["artifactType"] for d in shown["referrers"]], [ARTIFACT], "the referrers")
+    equal(lab().cli("image", "show", f"shop/app@{image['digest']}")["version"], "1.2", "by digest")
+    listed = {i["name"]: i for i in lab().cli("image", "list")["images"]}
+    equal((listed["shop/app"]["tags"], listed["shop/app"]["devices"]), (["1.2", "latest"], "*"), "the list")
+    equal(lab().cli("image", "devices", "shop/app", "pump-1,pump-2")["devices"], "pump-1,pump-2", "the devices")
+    lab().cli("image", "devices", "shop/app", "none")
+    lab().cli("image", "rm", "shop/app:latest")
+    must(200, "GET", "/v2/shop/app/manifests/1.2")
+    lab().cli("image", "rm", "shop/app:1.2")
+    must(404, "GET", f"/v2/shop/app/manifests/{image['digest']}")
+    equal(must(200, "GET", f"/v2/shop/app/referrers/{image['digest']}").json()["manifests"], [], "what referred to it")
+    for name, status in (("shop/app:1.2", 3), ("no/such:1", 3), ("bad name", 1), ("shop/app", 1)):
+        equal(lab().cli("image", "rm", name, check=False)[0], status, f"rm {name}")
+    equal(lab().cli("image", "show", "no/such", check=False)[0], 3, "show of nothing")
+    status, answer = lab().cloud.call("POST", "/images/collect")
+    check(status == 200 and answer["bytes"] > 0, f"collect: {status} {answer}")
+    for method, path in (("GET", "/images"), ("GET", "/image?name=x"), ("DELETE", "/image?name=x&reference=1"), ("PUT", "/image/devices")):
+        equal(ask(method, "/api/v1" + path, authorization=False).status, 401, path)
+
+
+@case
 def many_push_and_pull_at_once():
     failures = []
 

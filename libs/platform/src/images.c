@@ -1,4 +1,4 @@
-#include "ridge/platform/images.h"
+#include "images_internal.h"
 #include "internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/config.h"
@@ -8,11 +8,6 @@
 #include <string.h>
 
 #define QUOTAS_MAX 32
-
-struct rdg_images {
-    rdg_registry_t *registry;
-    const rdg_service_t *users; /* whose tokens count */
-};
 
 /* --- who asks ------------------------------------------------------------------------------------------------- */
 
@@ -108,6 +103,7 @@ void rdg_images_close(rdg_images_t *i) {
 
 rdg_err_t rdg_images_serve_users(rdg_images_t *i, rdg_service_t *service) {
     i->users = service;
+    RDG_TRY(rdg_service_add(service, image_routes, image_route_count, i));
     return rdg_service_mount_intake(service, "/v2", rdg_registry_handle, &rdg_registry_intake, i->registry);
 }
 

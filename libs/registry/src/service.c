@@ -76,9 +76,34 @@ rdg_err_t rdg_registry_get_blob(rdg_registry_t *r, const char *repository, const
     return rdg_file_read(path, out);
 }
 
-rdg_err_t rdg_registry_delete(rdg_registry_t *r, const char *repository, const char *reference) {
+static rdg_err_t remove_rows(store_t *s, const char *repository, const char *reference, const char *digest) {
+    int64_t repo;
+    bool by_tag = strchr(reference, ':') == NULL;
+    RDG_TRY(store_repo_find(s, repository, &repo));
+    if (by_tag)
+        RDG_TRY(rdg_sql_exec(s->db, "DELETE FROM tag WHERE repo = ? AND name = ?",
+                             RDG_SQL_PARAMS(rdg_sql_int(repo), rdg_sql_text(reference)), NULL));
+    RDG_TRY(rdg_sql_exec(s->db,
+                         by_tag ? "DELETE FROM manifest WHERE repo = ?1 AND digest = ?2 AND NOT EXISTS "
+                                  "(SELECT 1 FROM tag t WHERE t.repo = ?1 AND t.digest = ?2) AND NOT EXISTS "
+                                  "(SELECT 1 FROM part p WHERE p.repo = ?1 AND p.digest = ?2)"
+                                : "DELETE FROM manifest WHERE repo = ?1 AND digest = ?2",
+                         RDG_SQL_PARAMS(rdg_sql_int(repo), rdg_sql_text(digest)), NULL));
+    return rdg_sql_exec(s->db,
+                        "DELETE FROM manifest WHERE repo = ?1 AND subject = ?2 AND NOT EXISTS "
+                        "(SELECT 1 FROM manifest m WHERE m.repo = ?1 AND m.digest = ?2)",
+                        RDG_SQL_PARAMS(rdg_sql_int(repo), rdg_sql_text(digest)), NULL);
+}
+
+rdg_err_t rdg_registry_remove(rdg_registry_t *r, const char *repository, const char *reference) {
+    char digest[DIGEST_TEXT];
     RDG_TRY(check_writable(r));
-    return catalog_delete(&r->store, repository, reference, strchr(reference, ':') != NULL);
+    RDG_TRY(rdg_sql_begin(r->store.db));
+    rdg_err_t err = catalog_resolve(&r->store, repository, reference, digest);
+    if (err == RDG_OK) err = remove_rows(&r->store, repository, reference, digest);
+    if (err == RDG_OK) return rdg_sql_commit(r->store.db);
+    rdg_sql_rollback(r->store.db);
+    return err;
 }
 
 rdg_err_t rdg_registry_repositories(rdg_registry_t *r, const char *last, uint64_t max, json_t **out,

@@ -27,7 +27,8 @@ typedef struct rdg_images_options {
 
 rdg_err_t rdg_images_open(const rdg_images_options_t *options, rdg_images_t **out);
 void rdg_images_close(rdg_images_t *i); /* after the services have stopped; NULL is fine */
-/* /v2 for the users of this service, whose tokens count; borrowed. Before it starts. */
+/* /v2 for the users of this service, whose tokens count, and the paths of docs/rest-api.md under /images and /image;
+ * borrowed. Before it starts. */
 rdg_err_t rdg_images_serve_users(rdg_images_t *i, rdg_service_t *service);
 /* /v2 on a service behind the gateway. */
 rdg_err_t rdg_images_serve_devices(rdg_images_t *i, rdg_service_t *service);

@@ -125,7 +125,9 @@ rdg_err_t rdg_registry_get_manifest(rdg_registry_t *r, const char *repository, c
                                     rdg_buf_t *out, char digest[136]);
 rdg_err_t rdg_registry_get_blob(rdg_registry_t *r, const char *repository, const char *digest,
                                 rdg_buf_t *out);
-rdg_err_t rdg_registry_delete(rdg_registry_t *r, const char *repository, const char *reference);
+/* A tag, and its manifest when nothing else names that; or a manifest with its tags. What refers to a manifest that
+ * is gone (signatures) goes with it. NOT_FOUND. */
+rdg_err_t rdg_registry_remove(rdg_registry_t *r, const char *repository, const char *reference);
 /* Lists as JSON, returned owned: names; tags; descriptors. *more: the list goes on after its last. */
 rdg_err_t rdg_registry_repositories(rdg_registry_t *r, const char *last, uint64_t max, json_t **out,
                                     bool *more);
