@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { Common, Hardfork, Mainnet } from '@ethereumjs/common'
 import { createEVM } from '@ethereumjs/evm'
+import { SimpleStateManager } from '@ethereumjs/statemanager'
 import { Account, bytesToHex, createAddressFromString, createZeroAddress, hexToBytes } from '@ethereumjs/util'
 
 const [program, countText, seedText] = process.argv.slice(2)
@@ -118,11 +119,22 @@ const block = {
     gasLimit: 0n, baseFeePerGas: 0n, getBlobGasPrice: () => 0n },
 }
 
+// One machine for all programs, because its tables of operations cost more to build than most programs to run; its
+// state is new each time.
+const evm = await createEVM({ common })
+
 async function reference(p) {
-  const evm = await createEVM({ common })
+  const fresh = new SimpleStateManager({ common })
+  evm.stateManager.accountStack = fresh.accountStack
+  evm.stateManager.codeStack = fresh.codeStack
+  evm.stateManager.storageStack = fresh.storageStack
+  evm.stateManager.originalStorageCache.clear()
+  await evm.journal.cleanup()
+  evm.transientStorage.clear()
   await evm.stateManager.putAccount(A, new Account(0n, 1000n))
   await evm.stateManager.putCode(A, hexToBytes('0x' + p.a))
   await evm.stateManager.putAccount(B, new Account(0n, 0n))
+  await evm.stateManager.putAccount(sender, new Account(0n, 1n))
   await evm.stateManager.putCode(B, hexToBytes('0x' + p.b))
   const warm = [A, sender, createZeroAddress()].map((a) => a.toString())
   for (let i = 1; i <= 10; ++i) warm.push('0x' + i.toString(16).padStart(40, '0'))
@@ -139,23 +151,45 @@ async function reference(p) {
 
 const child = spawn(program, { stdio: ['pipe', 'pipe', 'inherit'] })
 const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-let passed = 0, failed = 0
+const BATCH = 64, TOLD = 10000
+let passed = 0, failed = 0, skipped = 0
 const kinds = {}
-for (let seed = firstSeed; seed < firstSeed + count && failed < 10; ++seed) {
+
+function program_of(seed) {
   const draw = random(seed)
-  const p = { gas: 20000 + draw(200000), a: contract(draw), b: contract(draw), input: hex(draw(2 ** 31), 4).repeat(draw(20)) }
-  child.stdin.write(`${p.gas} ${p.a || '-'} ${p.b || '-'} ${p.input || '-'}\n`)
-  const ours = (await answers.next()).value
-  const theirs = await reference(p)
-  kinds[theirs.split(' ')[0]] = (kinds[theirs.split(' ')[0]] ?? 0) + 1
-  if (ours === theirs) {
-    ++passed
-    continue
+  return { seed, gas: 20000 + draw(200000), a: contract(draw), b: contract(draw), input: hex(draw(2 ** 31), 4).repeat(draw(20)) }
+}
+
+// The reference's point evaluation (address 10) needs a trusted setup that is not installed.
+async function referenceOrNothing(p) {
+  try {
+    return await reference(p)
+  } catch (error) {
+    if (/kzg not initialized/.test(error.message)) return null
+    throw error
   }
+}
+
+async function compare(p) {
+  const theirs = await referenceOrNothing(p), ours = (await answers.next()).value
+  if (theirs === null) return ++skipped
+  const kind = theirs.split(' ')[0]
+  kinds[kind] = (kinds[kind] ?? 0) + 1
+  if (ours === theirs) return ++passed
   ++failed
-  console.log(`FAIL seed ${seed}\n  a ${p.a}\n  b ${p.b}\n  input ${p.input} gas ${p.gas}\n  ridge     ${ours}\n  reference ${theirs}`)
+  console.log(`FAIL seed ${p.seed}\n  a ${p.a}\n  b ${p.b}\n  input ${p.input} gas ${p.gas}\n  ridge     ${ours}\n  reference ${theirs}`)
+}
+
+// Several programs are sent at once: a pipe for each would take longer than many of them run.
+for (let seed = firstSeed; seed < firstSeed + count && failed < 10; seed += BATCH) {
+  const batch = Array.from({ length: Math.min(BATCH, firstSeed + count - seed) }, (_, i) => program_of(seed + i))
+  child.stdin.write(batch.map((p) => `${p.gas} ${p.a || '-'} ${p.b || '-'} ${p.input || '-'}\n`).join(''))
+  for (const p of batch) await compare(p)
+  if (Math.floor((seed - firstSeed + BATCH) / TOLD) > Math.floor((seed - firstSeed) / TOLD))
+    console.error(`${passed} passed, ${failed} failed so far`)
 }
 child.stdin.end()
+if (skipped > 0) console.log(`${skipped} programs call the point evaluation, which the reference has not`)
 console.log(`ended by ${Object.entries(kinds).map(([k, n]) => `${k} ${n}`).join(', ')}`)
 console.log(`${passed} passed, ${failed} failed`)
 process.exit(failed === 0 ? 0 : 1)

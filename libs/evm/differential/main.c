@@ -38,6 +38,7 @@ static void run(rdg_evm_t *vm, uint64_t gas, const rdg_buf_t *a, const rdg_buf_t
     host_set_code(&host, &at_a, a->data, a->len);
     host_set_code(&host, &at_b, b->data, b->len);
     host_set_balance(&host, &at_a, 1000);
+    host_set_balance(&host, &sender, 1); /* it exists: a transaction has counted its nonce */
     host_begin_tx(&host);
     rdg_evm_message_t msg = {.kind = RDG_EVM_CALL,
                              .sender = sender,
