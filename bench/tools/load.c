@@ -1,4 +1,4 @@
-/* ridge-load: sends metering transactions to the nodes of a chain at a steady rate and measures them.
+/* ridge-load: sends metering transactions (or others: see the options) to the nodes of a chain at a steady rate and measures them.
  *
  * Phases: register the meters (waits for each receipt) → sign all transactions of the run in advance, so that
  * the measured time holds no signing → send in small JSON-RPC batches, every meter always over the same node
@@ -28,6 +28,7 @@
 #define PAYLOAD_MAX 4096
 #define CALL_GAS 21000
 #define BYTE_GAS 16
+#define ENDOWMENT 1000000000000
 
 typedef struct meter {
     rdg_sm2_key_t *key;
@@ -44,6 +45,7 @@ static struct {
     size_t url_count, meter_count, tx_count;
     uint64_t rate, seconds, chain_id, valid_until, payload;
     bool empty; /* calls of an address without code: agreement and signatures, no contract */
+    bool erc20; /* transfers of a token, each meter's key being a holder */
     rdg_address_t contract;
     meter_t *meters;
     rdg_tx_t **txs;
@@ -100,6 +102,23 @@ static rdg_tx_t *sign_register(const meter_t *m) {
     return sign_call(m, rdg_bytes(data, sizeof data), GAS_LIMIT);
 }
 
+static void put_address_of(uint8_t word[32], const meter_t *m) {
+    rdg_sm2_public_t key;
+    rdg_address_t a;
+    rdg_sm2_key_public(m->key, &key);
+    rdg_sm2_address(&key, &a);
+    memset(word, 0, 12);
+    memcpy(word + 12, a.b, sizeof a.b);
+}
+
+static rdg_tx_t *sign_transfer(const meter_t *from, const meter_t *to, uint64_t amount) {
+    uint8_t data[4 + 2 * 32];
+    selector("transfer(address,uint256)", data);
+    put_address_of(data + 4, to);
+    put_word(data + 36, amount);
+    return sign_call(from, rdg_bytes(data, sizeof data), GAS_LIMIT);
+}
+
 static rdg_tx_t *sign_empty(const meter_t *m) {
     uint8_t data[PAYLOAD_MAX];
     memset(data, 0x5a, load.payload);
@@ -137,7 +156,8 @@ static void make_meters(void) {
 static void register_meters(const rdg_rpc_t *rpc) {
     rdg_tx_t **txs = calloc(load.meter_count, sizeof *txs);
     for (size_t i = 0; i < load.meter_count; ++i) {
-        txs[i] = sign_register(&load.meters[i]);
+        txs[i] = load.erc20 ? sign_transfer(&load.meters[0], &load.meters[i], ENDOWMENT)
+                            : sign_register(&load.meters[i]);
         rdg_err_t err = rdg_rpc_send(rpc, txs[i]);
         if (err != RDG_OK) die("cannot register a meter", err);
     }
@@ -146,7 +166,8 @@ static void register_meters(const rdg_rpc_t *rpc) {
         rdg_err_t err = rdg_rpc_wait(rpc, txs[i], 60000, 10, &receipt);
         if (err != RDG_OK) die("cannot register a meter", err);
         const char *status = json_string_value(json_object_get(receipt, "status"));
-        if (!status || strcmp(status, "0x1") != 0) die("registerMeter was reverted", RDG_E_REVERTED);
+        if (!status || strcmp(status, "0x1") != 0)
+            die("the first call for a meter was reverted", RDG_E_REVERTED);
         json_decref(receipt);
         rdg_tx_unref(txs[i]);
     }
@@ -155,9 +176,12 @@ static void register_meters(const rdg_rpc_t *rpc) {
 
 static void *sign_part(void *arg) {
     size_t part = (size_t)(uintptr_t)arg;
-    for (size_t i = part; i < load.tx_count; i += 2)
-        load.txs[i] = load.empty ? sign_empty(&load.meters[i % load.meter_count])
-                                 : sign_reading(&load.meters[i % load.meter_count]);
+    for (size_t i = part; i < load.tx_count; i += 2) {
+        meter_t *m = &load.meters[i % load.meter_count];
+        load.txs[i] = load.empty   ? sign_empty(m)
+                      : load.erc20 ? sign_transfer(m, &load.meters[(i + 1) % load.meter_count], 1)
+                                   : sign_reading(m);
+    }
     return NULL;
 }
 
@@ -280,6 +304,8 @@ static const rdg_option_t options[] = {
     {"rpc", RDG_OPT_STRING, NULL, "URLs of nodes, separated by commas", false, 0, 0},
     {"contract", RDG_OPT_STRING, NULL, "address of the Metering contract", false, 0, 0},
     {"artifact", RDG_OPT_STRING, NULL, "instead: deploy the contract of this artefact", false, 0, 0},
+    {"erc20", RDG_OPT_BOOL, "false",
+     "the artefact is of a token (address holder, uint256 amount): transfer it", false, 0, 0},
     {"empty", RDG_OPT_BOOL, "false", "instead: call an address without code", false, 0, 0},
     {"payload", RDG_OPT_U64, "0", "bytes of data in an empty call", false, 0, PAYLOAD_MAX},
     {"meters", RDG_OPT_U64, "200", "meters, each with a key of its own", false, 1, 100000},
@@ -310,6 +336,12 @@ static void deploy(const rdg_rpc_t *rpc, const char *path) {
     if (err == RDG_OK) err = rdg_json_parse(rdg_buf_view(&text), &artifact);
     if (err == RDG_OK) err = rdg_json_get_str(artifact, "bytecode", &hex);
     if (err == RDG_OK) err = rdg_hex_decode_buf(hex, strlen(hex), &code);
+    if (err == RDG_OK && load.erc20) { /* constructor(address holder, uint256 amount) */
+        uint8_t words[64];
+        put_address_of(words, &load.meters[0]);
+        put_word(words + 32, UINT64_MAX);
+        err = rdg_buf_append(&code, words, sizeof words);
+    }
     if (err == RDG_OK) err = rdg_sm2_key_generate(&key);
     rdg_tx_fields_t f = {.chain_id = load.chain_id,
                          .nonce = rdg_tx_random_nonce(rdg_random_system()),
@@ -341,6 +373,7 @@ int main(int argc, char **argv) {
     if (err != RDG_OK) die("options", err);
     const char *contract = rdg_config_str(c, "contract"), *artifact = rdg_config_str(c, "artifact");
     load.empty = rdg_config_bool(c, "empty"), load.payload = rdg_config_u64(c, "payload");
+    load.erc20 = rdg_config_bool(c, "erc20");
     if (!rdg_config_str(c, "rpc") || (!contract && !artifact && !load.empty))
         die("--rpc and --contract, --artifact or --empty are needed", RDG_E_INVALID);
     char *urls = strdup(rdg_config_str(c, "rpc"));
@@ -355,11 +388,11 @@ int main(int argc, char **argv) {
     load.meter_count =
         (rdg_config_u64(c, "meters") + 2 * load.url_count - 1) / (2 * load.url_count) * 2 * load.url_count;
     load.chain_id = head.chain_id, load.valid_until = head.height + 90000;
+    make_meters();
     if (load.empty)
         memset(load.contract.b, 0xee, sizeof load.contract.b);
     else if (!contract)
         deploy(rpc, artifact);
-    make_meters();
     if (!load.empty) register_meters(rpc);
     sign_all();
     if ((err = rdg_rpc_head(rpc, &head)) != RDG_OK) die("head", err);
