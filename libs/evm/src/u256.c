@@ -163,6 +163,7 @@ static void divide(const uint64_t *u, int n, const uint64_t *v, uint64_t *q, uin
 u256_t u256_div(const u256_t *a, const u256_t *b) {
     if (u256_is_zero(b)) return (u256_t){{0}};
     if (u256_fits_u64(a) && u256_fits_u64(b)) return u256_from_u64(a->w[0] / b->w[0]);
+    if (!u256_less(b, a)) return u256_from_u64(u256_equal(a, b));
     u256_t q, r;
     divide(a->w, 4, b->w, q.w, r.w);
     return q;
@@ -171,6 +172,7 @@ u256_t u256_div(const u256_t *a, const u256_t *b) {
 u256_t u256_mod(const u256_t *a, const u256_t *b) {
     if (u256_is_zero(b)) return (u256_t){{0}};
     if (u256_fits_u64(a) && u256_fits_u64(b)) return u256_from_u64(a->w[0] % b->w[0]);
+    if (!u256_less(b, a)) return u256_equal(a, b) ? (u256_t){{0}} : *a;
     u256_t q, r;
     divide(a->w, 4, b->w, q.w, r.w);
     return r;

@@ -127,6 +127,20 @@ TEST(u256_divides_with_signs) {
     CHECK(u256_equal(&q, &least));
 }
 
+TEST(u256_divides_by_itself_and_by_what_is_larger) {
+    for (unsigned bit = 1; bit < 256; ++bit) {
+        u256_t one = u256_from_u64(1), b = {{0}}, less;
+        b.w[bit / 64] = 1ull << bit % 64;
+        less = u256_sub(&b, &one);
+        u256_t q = u256_div(&b, &b), r = u256_mod(&b, &b), q_less = u256_div(&less, &b),
+               r_less = u256_mod(&less, &b);
+        CHECK(u256_equal(&q, &one) && u256_is_zero(&r));
+        CHECK(u256_is_zero(&q_less) && u256_equal(&r_less, &less));
+        q = u256_div(&b, &less), r = u256_mod(&b, &less);
+        CHECK(bit == 1 ? q.w[0] == 2 && u256_is_zero(&r) : u256_equal(&q, &one) && u256_equal(&r, &one));
+    }
+}
+
 TEST(u256_gives_zero_for_a_zero_divisor) {
     u256_t a = {{5, 6, 7, 8}}, zero = {{0}}, r;
     r = u256_div(&a, &zero), CHECK(u256_is_zero(&r));
