@@ -2,10 +2,57 @@ import { AbstractSigner, JsonRpcProvider, TransactionResponse, copyRequest, getB
 import { addressOf, publicKeyOf, randomPrivateKey, sign } from "./sm2.js";
 import { NONCE_LIMIT, VALID_MAX, randomNonce, signTransaction } from "./transaction.js";
 
+/**
+ * Asks for one receipt until it is there. ethers asks when a block comes; the transaction's own may come between two of its
+ * questions, and an idle chain makes no other.
+ */
+class ReceiptSubscriber {
+    #provider;
+    #hash;
+    #timer = null;
+    #running = false;
+
+    constructor(provider, hash) {
+        this.#provider = provider;
+        this.#hash = hash;
+    }
+
+    start() {
+        if (this.#running) return;
+        this.#running = true;
+        this.#ask();
+    }
+
+    stop() {
+        this.#running = false;
+        if (this.#timer !== null) this.#provider._clearTimeout(this.#timer);
+        this.#timer = null;
+    }
+
+    pause() {
+        this.stop();
+    }
+
+    resume() {
+        this.start();
+    }
+
+    async #ask() {
+        const receipt = await this.#provider.getTransactionReceipt(this.#hash).catch(() => null); // asked again below
+        if (!this.#running) return;
+        if (receipt) await this.#provider.emit(this.#hash, receipt);
+        if (this.#running) this.#timer = this.#provider._setTimeout(() => this.#ask(), this.#provider.pollingInterval);
+    }
+}
+
 /** A JsonRpcProvider for a Ridge node: asks often, because blocks come fast, and knows a node's error names. */
 export class RidgeProvider extends JsonRpcProvider {
     constructor(url, network, options) {
         super(url, network, { polling: true, pollingInterval: 200, staticNetwork: true, cacheTimeout: -1, ...options });
+    }
+
+    _getSubscriber(subscription) {
+        return subscription.type === "transaction" ? new ReceiptSubscriber(this, subscription.hash) : super._getSubscriber(subscription);
     }
 
     /** Sends a signed transaction; the node's acceptance is no receipt. Answers its id. */
