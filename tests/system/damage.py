@@ -13,9 +13,9 @@ from cases import case, check, equal, main  # noqa: E402
 from support import Meter, await_height, check_same_blocks, cluster, create, deploy, height, labs, urls  # noqa: E402
 
 CHAIN = "feeder"
-# What of a node's directory can be brought back; the key can not, and is a case of its own.
+# What of a node's directory can be brought back; the keys can not, and are in a case of their own.
 KINDS = ("blocks/*.blk", "db/*.sst", "db/*.log", "db/MANIFEST-*", "db/CURRENT", "genesis.json", "peers.json", "node.conf",
-         "node-sign.crt", "node-enc.key", "roots.crt")  # fmt: skip
+         "node-sign.crt", "node-enc.crt", "roots.crt")  # fmt: skip
 WAYS = ("flip", "cut", "remove")
 
 
@@ -214,9 +214,12 @@ def what_can_not_be_recovered_is_said():
         code, why = lab.cli("node", "recover", "alone", "dev-2", check=False)
         check(code == 3, f"{code}: {why}")
         create(lab, CHAIN, ["dev-1", "dev-2"])
-        os.unlink(os.path.join(node_dir(lab, "dev-2"), "node.key"))
-        code, why = lab.cli("node", "recover", CHAIN, "dev-2", check=False)
-        check(code == 1 and "node.key" in why and "validator" in why, f"{code}: {why}")
+        for key in ("node-enc.key", "node.key"):
+            path = os.path.join(node_dir(lab, "dev-2"), key)
+            os.rename(path, path + ".away")
+            code, why = lab.cli("node", "recover", CHAIN, "dev-2", check=False)
+            check(code == 1 and key in why and "validator" in why, f"{code}: {why}")
+            os.rename(path + ".away", path)
         await_height(lab, CHAIN, 1, ("dev-1", "dev-2"))  # and the node runs on with what it has
 
 

@@ -7,7 +7,7 @@
  *              data.damaged is deleted
  *
  * <node>/recovering holds the command's id and how far it is: after a crash the command runs again, and what was brought
- * in meanwhile is not set aside with the rest. The node's key can not come from anybody: without it nothing is done. */
+ * in meanwhile is not set aside with the rest. The node's keys can not come from anybody: without them nothing is done. */
 #include "agent_internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
@@ -32,7 +32,7 @@ typedef struct recovery {
     uint64_t target;
     bool await_voting;
     char data[CHAIN_PATH_MAX], aside[CHAIN_PATH_MAX], stage[CHAIN_PATH_MAX], voted[CHAIN_PATH_MAX],
-        record[CHAIN_PATH_MAX], key[CHAIN_PATH_MAX];
+        record[CHAIN_PATH_MAX], key[CHAIN_PATH_MAX], enc_key[CHAIN_PATH_MAX];
 } recovery_t;
 
 static rdg_err_t find_paths(recovery_t *r) {
@@ -42,14 +42,19 @@ static rdg_err_t find_paths(recovery_t *r) {
     RDG_TRY(chain_path(dir, name, "node/recovering", r->stage));
     RDG_TRY(chain_path(dir, name, "node/voted", r->voted));
     RDG_TRY(chain_path(dir, name, "node/damaged", r->record));
+    RDG_TRY(chain_path(dir, name, "node/node-enc.key", r->enc_key));
     return chain_path(dir, name, "node/node.key", r->key);
 }
 
-static rdg_err_t check_key(const recovery_t *r) {
+/* Of the two that certificates are of. */
+static rdg_err_t check_keys(const recovery_t *r) {
     rdg_sm2_key_t *key = NULL;
     rdg_sm2_public_t public;
     uint8_t wanted[sizeof public.b];
-    rdg_err_t err = rdg_sm2_key_load(r->key, &key);
+    rdg_err_t err = rdg_sm2_key_load(r->enc_key, &key);
+    rdg_sm2_key_free(key);
+    key = NULL;
+    if (err == RDG_OK) err = rdg_sm2_key_load(r->key, &key);
     if (err == RDG_OK) {
         rdg_sm2_key_public(key, &public);
         rdg_sm2_key_free(key);
@@ -58,7 +63,7 @@ static rdg_err_t check_key(const recovery_t *r) {
         err = rdg_fail(RDG_E_CONFLICT, "%s is not the key that the chain knows", r->key);
     }
     return rdg_fail_in(
-        err, "the node's key can not be brought back by its peers: remove this validator and add it again "
+        err, "the node's keys can not be brought back by its peers: remove this validator and add it again "
              "(ridge chain validator)");
 }
 
@@ -181,7 +186,7 @@ rdg_err_t agent_recover_chain(rdg_agent_t *a, const command_t *c, executor_run_t
     if (err == RDG_OK) err = rdg_json_opt_u64(c->params, "height", &r->target);
     if (err == RDG_OK) err = rdg_json_opt_bool(c->params, "await_voting", &r->await_voting);
     if (err == RDG_OK) err = find_paths(r);
-    if (err == RDG_OK) err = check_key(r);
+    if (err == RDG_OK) err = check_keys(r);
     if (err == RDG_OK) err = set_aside(r);
     if (err == RDG_OK) err = agent_start_chain(a, c, at, result);
     if (err == RDG_OK) err = await_caught_up(r, &seen);
