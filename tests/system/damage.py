@@ -13,8 +13,8 @@ from cases import case, check, equal, main  # noqa: E402
 from support import Meter, await_height, check_same_blocks, cluster, create, deploy, height, labs, urls  # noqa: E402
 
 CHAIN = "feeder"
-# What of a node's directory can be brought back; the keys can not, and are in a case of their own.
-KINDS = ("blocks/*.blk", "db/*.sst", "db/*.log", "db/MANIFEST-*", "db/CURRENT", "genesis.json", "peers.json", "node.conf",
+# What of a node's directory can be brought back, and is missed by the node itself (its agent misses node.conf); the keys can not, and are in a case of their own.
+KINDS = ("blocks/*.blk", "db/*.sst", "db/*.log", "db/MANIFEST-*", "db/CURRENT", "genesis.json", "peers.json",
          "node-sign.crt", "node-enc.crt", "roots.crt")  # fmt: skip
 WAYS = ("flip", "cut", "remove")
 
@@ -84,12 +84,12 @@ def entry(lab, device):
 
 
 def sound(lab, device, top):
-    """It answers, votes or follows, and has what the others have."""
+    """It answers, has what the others have, and has read all that it has stored since it was started."""
     try:
         status = lab.rpc(urls(lab, CHAIN, [device])[device], "ridge_status")
     except (OSError, ValueError, labs.LabError):
         return False
-    return status["halted"] is None and status["height"] >= top
+    return status["halted"] is None and status["height"] >= top and status["checked_ms"] > 0
 
 
 def verdict(lab, device, top):

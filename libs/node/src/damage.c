@@ -118,6 +118,9 @@ static void on_done(void *arg) {
     }
     if (!n->scrub.passed) return;
     n->scrub.next_ms = rdg_loop_now_ms(n->loop) + n->options.scrub_ms;
+    pthread_mutex_lock(&n->lock);
+    if (n->scrub.err == RDG_OK) n->scrub.good_ms = rdg_wall_ms(rdg_clock_system());
+    pthread_mutex_unlock(&n->lock);
     rdg_log(RDG_LOG_DEBUG, "node.checked", RDG_BOOL("good", n->scrub.err == RDG_OK));
 }
 

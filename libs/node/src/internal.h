@@ -269,7 +269,8 @@ struct rdg_node {
         uint64_t next_ms;
         rdg_err_t err;
         char why[RDG_ERROR_TEXT_MAX];
-        /* With the lock: what a reader met. */
+        /* With the lock: when everything was last found good (Unix time; 0: not since the start); what a reader met. */
+        uint64_t good_ms;
         rdg_err_t told;
         char told_why[RDG_ERROR_TEXT_MAX];
     } scrub;

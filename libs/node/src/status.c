@@ -116,6 +116,7 @@ rdg_err_t status_json(void *node, json_t **out) {
     json_object_set_new(s, "peers", peers_json(n));
     json_object_set_new(s, "syncing", json_boolean(n->seen.sync.phase != SYNC_IDLE));
     json_object_set_new(s, "sync", sync_json(n, &head));
+    json_object_set_new(s, "checked_ms", json_integer((json_int_t)n->scrub.good_ms));
     json_object_set_new(s, "halted", n->seen.halted ? json_string(n->seen.halted_why) : json_null());
     pthread_mutex_unlock(&n->lock);
     *out = s;
