@@ -60,6 +60,8 @@ rdg_err_t agent_start_chain(rdg_agent_t *a, const command_t *c, executor_run_t *
 rdg_err_t agent_recover_chain(rdg_agent_t *a, const command_t *c, executor_run_t *at,
                               json_t **result); /* chain_recover.c */
 rdg_err_t agent_run_command(void *agent, const command_t *c, executor_run_t *at, json_t **result);
+/* chain_archive.c: chain.archive */
+rdg_err_t chain_archive(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **result);
 void agent_release_ports(rdg_agent_t *a, const char *chain); /* NULL: all */
 /* "http://127.0.0.1:<port>" */
 void agent_rpc_url(const chain_t *c, char out[64]);

@@ -407,6 +407,18 @@ bool outbox_next(outbox_t *o, uint64_t from, outbox_item_t *out) {
     return found;
 }
 
+bool outbox_find(outbox_t *o, const char *kind, const char *name, outbox_item_t *out) {
+    pthread_mutex_lock(&o->lock);
+    const entry_t *e = find_name(o, kind, name);
+    if (e) {
+        *out = e->item;
+        out->meta = json_deep_copy(e->item.meta);
+    }
+    bool found = e && out->meta;
+    pthread_mutex_unlock(&o->lock);
+    return found;
+}
+
 rdg_err_t outbox_data(outbox_t *o, uint64_t seq, int *fd) {
     char path[PATH_MAX];
     RDG_TRY(path_of(o, seq, "data", path));

@@ -47,6 +47,8 @@ rdg_err_t outbox_piece(outbox_t *o, const char *kind, const char *name, uint64_t
                        bool last, uint64_t *have);
 /* The oldest item with a number from `from` on. false: none. */
 bool outbox_next(outbox_t *o, uint64_t from, outbox_item_t *out);
+/* The item of this kind and name that waits; false: none. */
+bool outbox_find(outbox_t *o, const char *kind, const char *name, outbox_item_t *out);
 void outbox_item_fini(outbox_item_t *i);
 rdg_err_t outbox_data(outbox_t *o, uint64_t seq, int *fd); /* to read from; the caller closes */
 rdg_err_t outbox_done(outbox_t *o, uint64_t seq);

@@ -66,8 +66,14 @@ static rdg_err_t answer_error(rdg_cloud_client_t *c, const json_t *answer, unsig
     return rdg_fail(code == RDG_OK ? RDG_E_INTERNAL : code, "%s", message);
 }
 
+typedef struct sink {
+    rdg_err_t (*fn)(void *ctx, rdg_bytes_t bytes);
+    void *ctx;
+} sink_t;
+
+/* sink: where the bytes of a good answer go; fn NULL: into the answer. */
 static rdg_err_t exchange(rdg_cloud_client_t *c, const char *method, const char *path, rdg_bytes_t body,
-                          uint64_t timeout_ms, rdg_http_answer_t *got) {
+                          uint64_t timeout_ms, const sink_t *sink, rdg_http_answer_t *got) {
     char url[CLOUD_URL_MAX], traceparent[sizeof "traceparent: " + RDG_TRACEPARENT_LEN],
         parent[RDG_TRACEPARENT_LEN + 1];
     if (snprintf(url, sizeof url, "%s/api/v1%s", c->url, path) >= (int)sizeof url)
@@ -86,7 +92,9 @@ static rdg_err_t exchange(rdg_cloud_client_t *c, const char *method, const char 
                             .header_count = c->authorization ? 3 : 2,
                             .body = body,
                             .timeout_ms = timeout_ms ? timeout_ms : 30000,
-                            .max_body = CLOUD_BODY_MAX};
+                            .max_body = sink->fn ? 0 : CLOUD_BODY_MAX,
+                            .sink = sink->fn,
+                            .sink_ctx = sink->ctx};
     return rdg_http_call(c->http, &call, got);
 }
 
@@ -99,7 +107,8 @@ rdg_err_t rdg_cloud_call(rdg_cloud_client_t *c, const char *method, const char *
     rdg_buf_init(&request, CLOUD_BODY_MAX);
     rdg_err_t err = body ? rdg_json_dump(body, &request) : RDG_OK;
     json_decref(body);
-    if (err == RDG_OK) err = exchange(c, method, path, rdg_buf_view(&request), timeout_ms, &got);
+    if (err == RDG_OK)
+        err = exchange(c, method, path, rdg_buf_view(&request), timeout_ms, &(sink_t){NULL, NULL}, &got);
     rdg_buf_fini(&request);
     if (err != RDG_OK) return err;
     if (got.body.len == 0)
@@ -113,5 +122,21 @@ rdg_err_t rdg_cloud_call(rdg_cloud_client_t *c, const char *method, const char *
     rdg_http_answer_fini(&got);
     if (err == RDG_OK && answer) *answer = json_incref(value);
     json_decref(value);
+    return err;
+}
+
+rdg_err_t rdg_cloud_fetch(rdg_cloud_client_t *c, const char *path, uint64_t timeout_ms,
+                          rdg_err_t (*sink)(void *ctx, rdg_bytes_t bytes), void *ctx) {
+    rdg_http_answer_t got;
+    json_t *value = NULL;
+    c->trace[0] = '\0';
+    RDG_TRY(exchange(c, "GET", path, rdg_bytes(NULL, 0), timeout_ms, &(sink_t){sink, ctx}, &got));
+    rdg_err_t err = RDG_OK;
+    if (got.status < 200 || got.status > 299) {
+        (void)rdg_json_parse(rdg_buf_view(&got.body), &value);
+        err = answer_error(c, value, got.status, path);
+    }
+    json_decref(value);
+    rdg_http_answer_fini(&got);
     return err;
 }

@@ -9,6 +9,7 @@
 #include "ridge/base/list.h"
 #include "ridge/base/metrics.h"
 #include "ridge/consensus/consensus.h"
+#include "ridge/ledger/archive.h"
 #include "ridge/ledger/order.h"
 #include "ridge/ledger/scrub.h"
 #include "ridge/ledger/snapshot.h"
@@ -218,6 +219,31 @@ typedef struct transfer {
     char why[RDG_ERROR_TEXT_MAX];
 } transfer_t;
 
+/* The export of an archive segment, archive.c. */
+typedef enum archiver_state {
+    ARCHIVER_IDLE,
+    ARCHIVER_RUNNING,
+    ARCHIVER_DONE,
+    ARCHIVER_FAILED
+} archiver_state_t;
+typedef struct archived {
+    char file[64];
+    rdg_archive_manifest_t manifest;
+    rdg_hash_t digest;
+    uint64_t checkpoint; /* of the ledger when it began */
+} archived_t;
+typedef struct archiver {
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_t thread;
+    bool thread_there, stop, full;
+    archiver_state_t state;
+    uint64_t from, to; /* as it was asked */
+    rdg_archive_progress_t progress;
+    archived_t done;
+    rdg_err_t err;
+    char why[RDG_ERROR_TEXT_MAX];
+} archiver_t;
+
 struct rdg_node {
     rdg_node_options_t options;
     char *dir;
@@ -256,6 +282,7 @@ struct rdg_node {
     giver_t giver;
     reads_t reads;
     transfer_t transfer;
+    archiver_t archiver;
     uint64_t leaving_ms; /* since when it hands the lead over, to stop then */
     rdg_hash_t validated[NODE_VALIDATED_MAX];
     size_t validated_next;
@@ -310,6 +337,11 @@ void damage_found(void *node, rdg_err_t err,
                   const char *why); /* any thread; other errors are not its business */
 void damage_tick(rdg_node_t *n);
 void damage_close(rdg_node_t *n);
+
+/* archive.c */
+void archive_open(rdg_node_t *n);
+void archive_close(rdg_node_t *n); /* before the ledger is closed */
+rdg_err_t archive_ask(void *node, uint64_t from, uint64_t to, json_t **out);
 
 /* driver.c: the consensus core and its actions */
 rdg_err_t host_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out);

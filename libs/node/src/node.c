@@ -234,6 +234,7 @@ static rdg_err_t open_all(rdg_node_t *n) {
                                   .transfer = transfer_lead,
                                   .syncing = is_syncing,
                                   .damaged = damage_found,
+                                  .archive = archive_ask,
                                   .ctx = n,
                                   .keys = n->rpc_keys,
                                   .key_count = n->rpc_key_count};
@@ -257,6 +258,7 @@ rdg_err_t rdg_node_open(const rdg_node_options_t *options, rdg_node_t **out) {
     rdg_list_init(&n->lane.jobs);
     pthread_mutex_init(&n->lock, NULL);
     raft_open(n);
+    archive_open(n);
     rdg_err_t err = open_all(n);
     if (err == RDG_OK) err = damage_load(n);
     if (err != RDG_OK) {
@@ -306,6 +308,7 @@ void rdg_node_close(rdg_node_t *n) {
     raft_close(n);
     if (n->http) rdg_http_server_stop(n->http);
     rdg_node_rpc_free(n->rpc);
+    archive_close(n);
     lane_close(n);
     rdg_p2p_stop(n->p2p);
     gossip_close(n);

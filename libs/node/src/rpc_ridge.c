@@ -31,6 +31,25 @@ static rdg_err_t read_index(rdg_node_rpc_t *rpc, const json_t *params, json_t **
     return RDG_OK;
 }
 
+static rdg_err_t optional_number(const json_t *params, size_t i, const char *what, uint64_t *out) {
+    const json_t *v = json_array_get(params, i);
+    *out = 0;
+    if (!v || json_is_null(v)) return RDG_OK;
+    if (!json_is_integer(v) || json_integer_value(v) < 0)
+        return rdg_fail(RDG_E_INVALID, "%s: want a height", what);
+    *out = (uint64_t)json_integer_value(v);
+    return RDG_OK;
+}
+
+/* For the agent of this device: `node_` is relayed to nobody. */
+static rdg_err_t export_archive(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
+    uint64_t from, to;
+    if (!rpc->options.archive) return rdg_fail(RDG_E_UNSUPPORTED, "this server exports no archives");
+    RDG_TRY(optional_number(params, 0, "from", &from));
+    RDG_TRY(optional_number(params, 1, "to", &to));
+    return rpc->options.archive(rpc->options.ctx, from, to, result);
+}
+
 static rdg_err_t transfer_leader(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
     rdg_buf_t wire;
     if (!rpc->options.transfer) return rdg_fail(RDG_E_UNSUPPORTED, "this server leads nothing");
@@ -75,5 +94,6 @@ const rpc_method_t rpc_ridge_methods[] = {
     {"ridge_getSeal", get_seal, NULL},
     {"ridge_readIndex", read_index, NULL},
     {"ridge_transferLeader", transfer_leader, NULL},
+    {"node_exportArchive", export_archive, NULL},
     {NULL, NULL, NULL},
 };

@@ -20,6 +20,9 @@ void rdg_cloud_client_free(rdg_cloud_client_t *c);
  * wanted; an empty body gives JSON null. timeout_ms 0: 30 s. */
 rdg_err_t rdg_cloud_call(rdg_cloud_client_t *c, const char *method, const char *path, json_t *body,
                          uint64_t timeout_ms, json_t **answer);
+/* GET of a path that answers bytes, not JSON: they go to sink, whose error ends the call and is returned. */
+rdg_err_t rdg_cloud_fetch(rdg_cloud_client_t *c, const char *path, uint64_t timeout_ms,
+                          rdg_err_t (*sink)(void *ctx, rdg_bytes_t bytes), void *ctx);
 /* The trace id of the last answer's error, "" if none: to quote to an operator. Borrowed. */
 const char *rdg_cloud_trace(const rdg_cloud_client_t *c);
 

@@ -50,6 +50,9 @@ typedef struct rdg_node_rpc_options {
     /* Of ridge_transferLeader: takes a signed order (ledger/order.h), waits until another leads, and says who; returned
      * owned. Any thread. NULL: not supported. */
     rdg_err_t (*transfer)(void *ctx, rdg_bytes_t wire, json_t **out);
+    /* Of node_exportArchive: begins to write a segment of the ledger to a file, or tells how it goes; returned owned.
+     * from, to 0: the first that is there, as many as a segment holds. Any thread. NULL: not supported. */
+    rdg_err_t (*archive)(void *ctx, uint64_t from, uint64_t to, json_t **out);
     /* Is the node catching up, and to which height? Any thread. NULL: never. */
     bool (*syncing)(void *ctx, uint64_t *highest);
     /* A call met what can not be read as it was written. Any thread. NULL: nobody wants to know. */

@@ -1,0 +1,114 @@
+/* chain.archive: the node writes a segment of its ledger to a file, which goes into the outbox under the command's id.
+ * Executed again after a crash, it takes what waits there already; what does not is exported again. (The signature of the
+ * manifest makes other bytes of the same blocks, so the file is not told by its digest.) */
+#include "agent_internal.h"
+#include "ridge/base/file.h"
+#include "ridge/base/log.h"
+#include "ridge/client/rpc.h"
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ARCHIVE_KIND "archive"
+#define RPC_MS 10000u
+#define LOOK_FIRST_MS 20u
+#define LOOK_LAST_MS 500u
+
+static void report(executor_run_t *at, const json_t *state) {
+    uint64_t blocks = 0, total = 0;
+    (void)rdg_json_opt_u64(state, "blocks", &blocks);
+    (void)rdg_json_opt_u64(state, "blocks_total", &total);
+    executor_progress(at, "export", total ? (unsigned)(blocks * 100 / total) : 0);
+}
+
+static bool expired(const command_t *c) {
+    return c->deadline_ms && rdg_wall_ms(rdg_clock_system()) >= c->deadline_ms;
+}
+
+/* Asks until the file is there. node: readable when it ends. */
+static rdg_err_t await_export(const command_t *c, const rdg_rpc_t *rpc, int node, uint64_t from, uint64_t to,
+                              executor_run_t *at, json_t **done) {
+    for (unsigned wait = LOOK_FIRST_MS;; wait = wait * 2 < LOOK_LAST_MS ? wait * 2 : LOOK_LAST_MS) {
+        json_t *state = NULL;
+        const char *word = "";
+        rdg_err_t err = rdg_rpc_call(rpc, "node_exportArchive",
+                                     json_pack("[I, I]", (json_int_t)from, (json_int_t)to), &state);
+        if (err != RDG_OK && err != RDG_E_BUSY) return err;
+        if (err == RDG_OK) (void)rdg_json_opt_str(state, "state", &word);
+        if (strcmp(word, "done") == 0) {
+            *done = state;
+            return RDG_OK;
+        }
+        report(at, state);
+        json_decref(state);
+        if (executor_stopping(at)) return rdg_fail(RDG_E_CANCELLED, "the agent is stopping");
+        if (expired(c)) return rdg_fail(RDG_E_TIMEOUT, "the export was not ready by the command's deadline");
+        struct pollfd end = {.fd = node, .events = POLLIN};
+        if (poll(&end, 1, (int)wait) > 0)
+            return rdg_fail(RDG_E_UNAVAILABLE, "the node ended while it exported");
+    }
+}
+
+/* The node may be a container with rights of its own, so what it says is looked at like anything from outside. */
+static rdg_err_t queue_file(rdg_agent_t *a, const command_t *c, const json_t *done, json_t **about) {
+    char leaf[160], path[CHAIN_PATH_MAX];
+    const char *file;
+    rdg_hash_t manifest, content;
+    uint64_t from, to, mark_ms, txs;
+    RDG_TRY(rdg_json_get_str(done, "file", &file));
+    RDG_TRY(rdg_json_get_hex(done, "manifest", manifest.b, sizeof manifest.b));
+    RDG_TRY(rdg_json_get_hex(done, "content", content.b, sizeof content.b));
+    RDG_TRY(rdg_json_get_u64(done, "from", &from));
+    RDG_TRY(rdg_json_get_u64(done, "to", &to));
+    RDG_TRY(rdg_json_get_u64(done, "mark_ms", &mark_ms));
+    RDG_TRY(rdg_json_get_u64(done, "transactions", &txs));
+    if (!rdg_name_valid(file)) return rdg_fail(RDG_E_PROTOCOL, "the node names no file: '%.64s'", file);
+    snprintf(leaf, sizeof leaf, "node/archive/%s", file);
+    RDG_TRY(chain_path(a->dir, c->chain, leaf, path));
+    *about = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "chain", c->chain, "from", (json_int_t)from,
+                       "to", (json_int_t)to, "mark_ms", (json_int_t)mark_ms, "transactions", (json_int_t)txs,
+                       "manifest", rdg_json_hex(manifest.b, sizeof manifest.b), "content",
+                       rdg_json_hex(content.b, sizeof content.b));
+    if (!*about) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an archive");
+    return outbox_add(a->outbox, path, ARCHIVE_KIND, c->id, *about);
+}
+
+static rdg_err_t export_file(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **about) {
+    uint64_t from = 0, to = 0;
+    char url[64];
+    int node = -1;
+    chain_t chain;
+    rdg_rpc_t *rpc = NULL;
+    json_t *done = NULL;
+    RDG_TRY(workloads_get(a->workloads, c->chain, &chain));
+    RDG_TRY(rdg_json_opt_u64(c->params, "from", &from));
+    RDG_TRY(rdg_json_opt_u64(c->params, "to", &to));
+    if (from > INT64_MAX || to > INT64_MAX) return rdg_fail(RDG_E_INVALID, "from, to: no heights");
+    agent_rpc_url(&chain, url);
+    RDG_TRY(workloads_watch(a->workloads, c->chain, &node));
+    rdg_err_t err = rdg_rpc_http_new(url, RPC_MS, &rpc);
+    if (err == RDG_OK) err = await_export(c, rpc, node, from, to, at, &done);
+    if (rpc) rdg_rpc_http_free(rpc);
+    close(node);
+    if (err == RDG_OK) err = queue_file(a, c, done, about);
+    json_decref(done);
+    return err;
+}
+
+rdg_err_t chain_archive(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **result) {
+    outbox_item_t waiting;
+    json_t *about = NULL;
+    rdg_err_t err = RDG_OK;
+    if (outbox_find(a->outbox, ARCHIVE_KIND, c->id, &waiting))
+        about = waiting.meta;
+    else
+        err = export_file(a, c, at, &about);
+    if (err == RDG_OK) {
+        uploader_kick(__atomic_load_n(&a->uploader, __ATOMIC_ACQUIRE), false);
+        json_object_set_new(about, "name", json_string(c->id));
+        *result = json_incref(about);
+    }
+    json_decref(about);
+    return rdg_fail_in(err, "chain %s", c->chain);
+}
