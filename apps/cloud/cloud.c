@@ -9,6 +9,7 @@
 #include "admin_token.h"
 #include "mainnodes.h"
 #include "ridge/baas/baas.h"
+#include "ridge/baas/collector.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/config.h"
 #include "ridge/base/file.h"
@@ -227,7 +228,9 @@ static rdg_err_t open_mainchain(cloud_t *c, const cloud_options_t *o) {
                              .setting = o->mainchain,
                              .node_program = o->node_program,
                              .checkpoint_ms = o->checkpoint_ms};
-    return mainnodes_start(&m, c->baas, &c->mainchain);
+    RDG_TRY(mainnodes_start(&m, c->baas, &c->mainchain));
+    if (c->mainchain) rdg_baas_anchor_on_mainchain(c->baas);
+    return RDG_OK;
 }
 
 static rdg_err_t start(cloud_t *c, const cloud_options_t *o) {

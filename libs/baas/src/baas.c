@@ -1,4 +1,6 @@
 #include "mainchain.h"
+#include "internal.h"
+#include "collector.h"
 #include <string.h>
 #include <time.h>
 #include "ridge/base/alloc.h"
@@ -41,6 +43,7 @@ rdg_err_t rdg_baas_open(const char *data_dir, rdg_baas_t **out) {
     init_locks(b);
     rdg_err_t err = baas_store_open(b, data_dir);
     if (err == RDG_OK) err = open_keys(b, data_dir);
+    if (err == RDG_OK) err = collector_open(b, data_dir);
     if (err != RDG_OK) {
         rdg_baas_close(b);
         return err;
@@ -60,6 +63,7 @@ rdg_err_t rdg_baas_routes(rdg_baas_t *b, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, read_routes, read_route_count, b));
     RDG_TRY(rdg_service_add(service, recover_routes, recover_route_count, b));
     RDG_TRY(rdg_service_add(service, mainchain_routes, mainchain_route_count, b));
+    RDG_TRY(rdg_service_add(service, collector_routes, collector_route_count, b));
     return rdg_service_add(service, intake_routes, intake_route_count, b);
 }
 
@@ -102,6 +106,7 @@ rdg_err_t rdg_baas_start(rdg_baas_t *b, const char *platform_url, const char *pl
     RDG_TRY(resend_unfinished(b));
     RDG_TRY(work_start(b));
     RDG_TRY(mainchain_start(b));
+    RDG_TRY(collector_start(b));
     return chain_each(b, false, kick_unfinished, b);
 }
 
@@ -111,6 +116,7 @@ void rdg_baas_stop(rdg_baas_t *b) {
     pthread_cond_broadcast(&b->work);
     pthread_cond_broadcast(&b->events);
     mainchain_stop(b);
+    collector_wake(b);
     pthread_mutex_unlock(&b->lock);
 }
 
@@ -119,6 +125,7 @@ void rdg_baas_close(rdg_baas_t *b) {
     rdg_baas_stop(b);
     follow_join(b);
     work_join(b);
+    collector_close(b); /* it asks the main chain */
     mainchain_close(b);
     remote_close(b);
     if (b->db) rdg_sql_close(b->db);

@@ -19,6 +19,7 @@
 
 struct rdg_baas {
     rdg_sql_t *db;
+    struct collector *collector;
     char *keys_dir, *platform_url, *platform_token, *image;
     pthread_mutex_t lock;
     pthread_cond_t work;   /* a chain became due or free; or stopping */

@@ -1,5 +1,8 @@
-#include "internal.h"
+#include "collector.h"
+#include "ridge/base/file.h"
 #include "ridge/base/log.h"
+
+#define FETCH_MS 3600000 /* the largest file over a slow link to another process */
 
 static rdg_err_t borrow(rdg_baas_t *b, rdg_cloud_client_t **out) {
     *out = NULL;
@@ -28,6 +31,22 @@ rdg_err_t remote_call(rdg_baas_t *b, const char *method, const char *path, json_
     }
     err = rdg_cloud_call(c, method, path, body, timeout_ms, answer);
     give_back(b, c);
+    return err;
+}
+
+static rdg_err_t write_to(void *fd, rdg_bytes_t bytes) {
+    return rdg_write_all(*(int *)fd, bytes);
+}
+
+rdg_err_t remote_fetch(rdg_baas_t *b, const char *path, int fd) {
+    rdg_cloud_client_t *c;
+    RDG_TRY(borrow(b, &c));
+    rdg_err_t err = rdg_cloud_fetch(c, path, FETCH_MS, write_to, &fd);
+    /* A connection that broke in the middle of an answer is not given to the next. */
+    if (err == RDG_OK)
+        give_back(b, c);
+    else
+        rdg_cloud_client_free(c);
     return err;
 }
 

@@ -1,4 +1,5 @@
 #include "internal.h"
+#include "collector.h"
 #include <stdio.h>
 #include "ridge/base/file.h"
 
@@ -63,6 +64,7 @@ static const char *const migrations[] = {
     " done_ms INTEGER, UNIQUE (chain, idem));"
     "CREATE INDEX main_intents_state ON main_intents (state, number);"
     "CREATE INDEX main_intents_name ON main_intents (name, number);",
+    collector_migration,
 };
 
 rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir) {

@@ -1,0 +1,73 @@
+/* What the parts of the collector share (ridge/baas/collector.h). */
+#ifndef RIDGE_BAAS_SRC_COLLECTOR_H
+#define RIDGE_BAAS_SRC_COLLECTOR_H
+#include "internal.h"
+#include "ridge/baas/collector.h"
+
+#define COLLECTOR_ORDER_MS 86400000ull /* a device that was away for longer is not waited for */
+
+typedef struct collector {
+    rdg_collector_anchorer_t anchorer; /* anchor NULL: none */
+    rdg_sm2_key_t *key;
+    char *dir; /* of files while they are proven */
+    pthread_t thread;
+    bool running, kicked;
+    pthread_cond_t work; /* with the service's lock */
+} collector_t;
+
+/* One row of the table `archives`. */
+typedef struct archive_row {
+    int64_t number, chain, attempt, file;
+    char name[BAAS_NAME_MAX + 1], device[BAAS_NAME_MAX + 1], state[16], command[33], object[65];
+    bool given_device;
+    uint64_t wanted_from, wanted_to; /* 0: as the node finds */
+    rdg_collector_claim_t claim;     /* as the device said; as it was proven from `verified` on */
+    uint64_t txs, bytes, signatures, created_ms, updated_ms;
+    rdg_collector_anchored_t anchored;
+    rdg_buf_t receipt; /* of `archived`; else empty */
+    char *error;       /* NULL: none */
+} archive_row_t;
+void archive_row_fini(archive_row_t *r);
+
+/* collector_store.c */
+extern const char collector_migration[];
+/* The row of an order that has not ended and wants the same, or a new one. */
+rdg_err_t archives_order(rdg_baas_t *b, const chain_t *c, const char *device, uint64_t from, uint64_t to,
+                         int64_t *number, bool *made);
+rdg_err_t archives_load(rdg_baas_t *b, int64_t number, archive_row_t *out); /* NOT_FOUND */
+rdg_err_t archives_save(rdg_baas_t *b, const archive_row_t *r);
+/* Moves to a state with an error (NULL: none) and stores. */
+rdg_err_t archives_move(rdg_baas_t *b, archive_row_t *r, const char *state, const char *error);
+/* The numbers of those that have not ended, or whose file is to go; at most max. */
+rdg_err_t archives_open(rdg_baas_t *b, int64_t *numbers, size_t max, size_t *count);
+/* The last height that is proven without a gap from block 1 on. */
+rdg_err_t archives_reach(rdg_baas_t *b, int64_t chain, uint64_t *height);
+/* The archive that has this range already, or 0; same: with the same content. */
+rdg_err_t archives_twin(rdg_baas_t *b, const archive_row_t *r, int64_t *number, bool *same);
+/* Whether a proven archive is in this file. */
+rdg_err_t archives_file_used(rdg_baas_t *b, int64_t file, bool *used);
+rdg_err_t archives_list(rdg_baas_t *b, const char *chain, uint64_t limit, json_t **out);
+json_t *archive_row_json(const archive_row_t *r);
+bool archive_ended(const archive_row_t *r);
+
+/* collector_steps.c: one step of a row; *after_ms: when to look again */
+rdg_err_t collector_advance(rdg_baas_t *b, archive_row_t *r, uint64_t *after_ms);
+/* collector_prove.c: fetches the file from the platform and proves it. The claim of r becomes what was proven. What the
+ * file is guilty of comes back as an error that names it with *guilty set; trouble of our own without. */
+rdg_err_t collector_prove(rdg_baas_t *b, archive_row_t *r, const chain_t *c, bool *guilty);
+
+/* collector.c */
+rdg_err_t collector_open(rdg_baas_t *b, const char *data_dir);
+rdg_err_t collector_start(rdg_baas_t *b);
+void collector_kick(rdg_baas_t *b);
+void collector_wake(rdg_baas_t *b); /* stopping */
+void collector_close(rdg_baas_t *b);
+
+/* collector_rest.c */
+extern const rdg_service_route_t collector_routes[];
+extern const size_t collector_route_count;
+
+/* remote.c: the bytes behind a path of the platform, from offset on, into a descriptor. */
+rdg_err_t remote_fetch(rdg_baas_t *b, const char *path, int fd);
+
+#endif

@@ -1,0 +1,96 @@
+#include "collector.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include "ridge/base/config.h"
+#include "ridge/base/file.h"
+
+#define LIST_DEFAULT 100
+#define LIST_MAX 1000
+
+static rdg_err_t reply_row(rdg_baas_t *b, int64_t number, unsigned status, rdg_service_answer_t *answer) {
+    archive_row_t r;
+    RDG_TRY(archives_load(b, number, &r));
+    json_t *o = archive_row_json(&r);
+    archive_row_fini(&r);
+    return rdg_service_reply(answer, status, o);
+}
+
+static rdg_err_t is_member(rdg_baas_t *b, const chain_t *c, const char *device) {
+    steps_t steps;
+    RDG_TRY(steps_load(b, c, &steps));
+    bool there = steps_find(&steps, device, STEP_START) && !steps_find(&steps, device, STEP_REMOVE);
+    steps_fini(&steps);
+    return there ? RDG_OK
+                 : rdg_fail(RDG_E_NOT_FOUND, "device '%.64s' runs no node of chain '%s'", device, c->name);
+}
+
+static rdg_err_t order(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    rdg_baas_t *b = ctx;
+    chain_t c;
+    uint64_t from = 0, to = 0;
+    const char *device = NULL;
+    int64_t number = 0;
+    bool made = false;
+    if (call->body) {
+        RDG_TRY(rdg_json_opt_u64(call->body, "from", &from));
+        RDG_TRY(rdg_json_opt_u64(call->body, "to", &to));
+        RDG_TRY(rdg_json_opt_str(call->body, "device", &device));
+    }
+    if (from > INT64_MAX || to > INT64_MAX || (to > 0 && from > to))
+        return rdg_fail(RDG_E_INVALID, "from, to: want heights, the first not behind the last");
+    RDG_TRY(chain_load_running(b, rdg_service_arg(call, "name"), &c));
+    rdg_err_t err = device ? is_member(b, &c, device) : RDG_OK;
+    if (err == RDG_OK) err = archives_order(b, &c, device, from, to, &number, &made);
+    chain_fini(&c);
+    RDG_TRY(err);
+    collector_kick(b);
+    return reply_row(b, number, made ? 202 : 200, answer);
+}
+
+static rdg_err_t reply_list(rdg_baas_t *b, const rdg_service_call_t *call, const char *chain,
+                            rdg_service_answer_t *answer) {
+    uint64_t limit = LIST_DEFAULT;
+    json_t *list = NULL;
+    RDG_TRY(rdg_service_query_u64(call, "limit", 1, LIST_MAX, &limit));
+    RDG_TRY(archives_list(b, chain, limit, &list));
+    return rdg_service_reply(answer, 200, json_pack("{s:o}", "archives", list));
+}
+
+static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    return reply_list(ctx, call, rdg_http_query(call->http, "chain"), answer);
+}
+
+static rdg_err_t list_of_chain(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    chain_t c;
+    RDG_TRY(chain_load(ctx, rdg_service_arg(call, "name"), &c));
+    chain_fini(&c);
+    return reply_list(ctx, call, rdg_service_arg(call, "name"), answer);
+}
+
+static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    uint64_t number;
+    if (rdg_parse_u64(rdg_service_arg(call, "number"), &number) != RDG_OK || number > INT64_MAX)
+        return rdg_fail(RDG_E_NOT_FOUND, "there is no archive '%.40s': see ridge archive list",
+                        rdg_service_arg(call, "number"));
+    return reply_row(ctx, (int64_t)number, 200, answer);
+}
+
+static rdg_err_t about(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    rdg_baas_t *b = ctx;
+    rdg_sm2_public_t key;
+    (void)call;
+    rdg_sm2_key_public(b->collector->key, &key);
+    return rdg_service_reply(answer, 200,
+                             json_pack("{s:o, s:b}", "public_key", rdg_json_hex(key.b, sizeof key.b),
+                                       "anchors", b->collector->anchorer.anchor != NULL));
+}
+
+const rdg_service_route_t collector_routes[] = {
+    {"POST", "/api/v1/chains/{name}/archives", 0, order},
+    {"GET", "/api/v1/chains/{name}/archives", 0, list_of_chain},
+    {"GET", "/api/v1/archives", 0, list},
+    {"GET", "/api/v1/archives/{number}", 0, show},
+    {"GET", "/api/v1/collector", 0, about},
+};
+const size_t collector_route_count = sizeof collector_routes / sizeof collector_routes[0];

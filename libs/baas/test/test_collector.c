@@ -1,0 +1,156 @@
+/* From a proven archive to a signed receipt, with anchorers of every mood. The way of a file to `verified` is tested on a
+ * whole system (suite archiving). */
+#include "collector.h"
+#include "ridge/base/log.h"
+#include "ridge/ledger/archive.h"
+#include "ridge/test.h"
+#include <stdio.h>
+#include <time.h>
+
+typedef struct mood {
+    pthread_mutex_t lock;
+    rdg_err_t answer[4]; /* in turn; the last stays */
+    unsigned asked, told;
+    rdg_err_t on_told;
+    rdg_collector_claim_t claim;
+    rdg_collector_anchored_t where;
+} mood_t;
+
+static rdg_err_t anchor(void *ctx, const rdg_collector_claim_t *claim, rdg_collector_anchored_t *out) {
+    mood_t *m = ctx;
+    pthread_mutex_lock(&m->lock);
+    rdg_err_t err = m->answer[m->asked < 3 ? m->asked : 3];
+    ++m->asked;
+    m->claim = *claim;
+    *out = m->where;
+    pthread_mutex_unlock(&m->lock);
+    return err == RDG_OK ? RDG_OK : rdg_fail(err, "said by the anchorer");
+}
+
+static rdg_err_t told(void *ctx, const rdg_collector_claim_t *claim, rdg_bytes_t receipt) {
+    mood_t *m = ctx;
+    rdg_archive_receipt_t r;
+    CHECK_OK(rdg_archive_receipt_decode(receipt, &r));
+    CHECK_EQ(r.from, claim->from);
+    pthread_mutex_lock(&m->lock);
+    rdg_err_t err = m->told++ == 0 ? m->on_told : RDG_OK;
+    pthread_mutex_unlock(&m->lock);
+    return err == RDG_OK ? RDG_OK : rdg_fail(err, "not now");
+}
+
+static rdg_baas_t *open_with(mood_t *m) {
+    rdg_baas_t *b = NULL;
+    rdg_log_set_level(RDG_LOG_ERROR);
+    CHECK_OK(rdg_baas_open(rdg_test_dir(), &b));
+    rdg_collector_anchorer_t a = {anchor, told, m};
+    if (m) rdg_baas_set_anchorer(b, &a);
+    return b;
+}
+
+static void put_verified(rdg_baas_t *b, const char *state) {
+    rdg_hash_t h = {{7}};
+    rdg_sql_value_t v = rdg_sql_blob(rdg_bytes(h.b, sizeof h.b));
+    CHECK_OK(rdg_sql_exec(
+        b->db,
+        "INSERT INTO archives (chain, name, chain_id, genesis, device, given, attempt, state, command,"
+        " wanted_from, wanted_to, first, last, mark_ms, manifest, content, file, created_ms, updated_ms)"
+        " VALUES (1, 'c', 99, ?, 'dev-1', 0, 1, ?, 'x', 0, 0, 1, 50, 1234, ?, ?, 5, 1, 1)",
+        RDG_SQL_PARAMS(v, rdg_sql_text(state), v, v), NULL));
+}
+
+static void load(rdg_baas_t *b, archive_row_t *r) {
+    CHECK_OK(archives_load(b, 1, r));
+}
+
+/* Until the row is in that state, with that many questions asked; the row is the caller's. */
+static void await_row(rdg_baas_t *b, mood_t *m, const char *state, unsigned asked, archive_row_t *r) {
+    uint64_t end = baas_mono() + 15000;
+    for (;;) {
+        load(b, r);
+        pthread_mutex_lock(&m->lock);
+        bool there = strcmp(r->state, state) == 0 && m->asked >= asked;
+        pthread_mutex_unlock(&m->lock);
+        if (there) return;
+        archive_row_fini(r);
+        CHECK(baas_mono() < end);
+        nanosleep(&(struct timespec){0, 5000000}, NULL);
+    }
+}
+
+TEST(collector_signs_what_is_anchored_and_nothing_else) {
+    mood_t m = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                .answer = {RDG_E_UNAVAILABLE, RDG_OK, RDG_OK, RDG_OK},
+                .on_told = RDG_E_UNAVAILABLE,
+                .where = {77, {{9}}}};
+    archive_row_t r;
+    rdg_archive_receipt_t receipt;
+    rdg_sm2_public_t key, other;
+    rdg_sm2_key_t *stranger = NULL;
+    rdg_baas_t *b = open_with(&m);
+    put_verified(b, "verified");
+    CHECK_OK(collector_start(b));
+    await_row(b, &m, "archived", 2, &r);
+    CHECK_EQ(m.claim.chain_id, 99);
+    CHECK_EQ(m.claim.to, 50);
+    CHECK_EQ(m.told, 2);  /* told again after it could not be taken */
+    CHECK_EQ(m.asked, 2); /* and not anchored again for that */
+    rdg_sm2_key_public(b->collector->key, &key);
+    CHECK_OK(rdg_archive_receipt_verify(rdg_buf_view(&r.receipt), &key, 1, &receipt));
+    CHECK_EQ(receipt.from, 1);
+    CHECK_EQ(receipt.to, 50);
+    CHECK_EQ(receipt.mark_ms, 1234);
+    CHECK_EQ(receipt.anchor_height, 77);
+    CHECK_MEM(receipt.anchor_tx.b, m.where.tx.b, 32);
+    CHECK_OK(rdg_sm2_key_generate(&stranger));
+    rdg_sm2_key_public(stranger, &other);
+    CHECK_ERR(rdg_archive_receipt_verify(rdg_buf_view(&r.receipt), &other, 1, &receipt), RDG_E_FORBIDDEN);
+    archive_row_fini(&r);
+    rdg_baas_close(b);
+    /* The key is the same after a restart, and nothing is done twice. */
+    b = open_with(&m);
+    rdg_sm2_key_public(b->collector->key, &other);
+    CHECK_MEM(&key, &other, sizeof key);
+    CHECK_OK(collector_start(b));
+    rdg_baas_close(b);
+    CHECK_EQ(m.asked, 2);
+    rdg_sm2_key_free(stranger);
+}
+
+TEST(collector_signs_no_receipt_of_what_the_anchorer_refuses) {
+    mood_t m = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                .answer = {RDG_E_CONFLICT, RDG_E_CONFLICT, RDG_E_CONFLICT, RDG_E_CONFLICT}};
+    archive_row_t r;
+    rdg_baas_t *b = open_with(&m);
+    put_verified(b, "verified");
+    CHECK_OK(collector_start(b));
+    uint64_t end = baas_mono() + 15000;
+    do {
+        await_row(b, &m, "verified", 1, &r);
+        bool there = r.error && strcmp(r.error, "said by the anchorer") == 0;
+        CHECK_EQ(r.receipt.len, 0);
+        archive_row_fini(&r);
+        if (there) break;
+    } while (baas_mono() < end);
+    CHECK(baas_mono() < end);
+    CHECK_EQ(m.told, 0);
+    rdg_baas_close(b);
+}
+
+TEST(collector_without_an_anchorer_leaves_what_is_verified_as_it_is) {
+    int64_t numbers[4];
+    size_t count = 9;
+    rdg_baas_t *b = open_with(NULL);
+    put_verified(b, "verified");
+    CHECK_OK(archives_open(b, numbers, 4, &count));
+    CHECK_EQ(count, 0);
+    uint64_t reach = 0;
+    CHECK_OK(archives_reach(b, 1, &reach));
+    CHECK_EQ(reach, 50);
+    put_verified(b, "refused"); /* its file is to go */
+    CHECK_OK(archives_open(b, numbers, 4, &count));
+    CHECK_EQ(count, 1);
+    bool used = false;
+    CHECK_OK(archives_file_used(b, 5, &used));
+    CHECK(used);
+    rdg_baas_close(b);
+}

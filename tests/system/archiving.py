@@ -1,0 +1,187 @@
+"""Archives of running chains, taken by the cloud: ordered, exported, uploaded, read back, proven; and lies; see
+tests/suites.d/archiving."""
+
+import json
+import os
+import shutil
+import sys
+
+from cases import case, check, equal, main
+from support import Meter, cluster, create, deploy, labs
+
+ENDS = {"archived", "failed", "refused", "duplicate"}
+
+
+def order(lab, chain, **body):
+    return lab.cloud.must("POST", f"/chains/{chain}/archives", body)["number"]
+
+
+def await_end(lab, number, seconds=60):
+    def ended():
+        try:
+            got = lab.cloud.must("GET", f"/archives/{number}")
+        except OSError:
+            return None
+        return got if got["state"] in ENDS else None
+
+    return labs.wait_for(f"the end of archive {number}", seconds, ended, 0.05)
+
+
+def head(lab, chain):
+    return max(lab.rpc(url, "ridge_status")["height"] for url in lab.rpc_urls(chain).values())
+
+
+def read(lab, chain, meter):
+    meter.post(50)
+    labs.wait_for("receipts", 30, meter.queue_empty, 0.02)
+
+
+def archives(lab):
+    return lab.cloud.must("GET", "/archives")["archives"]
+
+
+def files(lab):
+    return lab.cloud.must("GET", "/files?kind=archive")["files"]
+
+
+def object_path(lab, file):
+    return os.path.join(lab.cloud.dir, "collect", "objects", file["sm3"][:2], file["sm3"])
+
+
+def check_by_file_alone(lab, chain, archive):
+    """The stored object, by the command that needs no server."""
+    (file,) = [f for f in files(lab) if f["number"] == archive["file"]]
+    genesis = os.path.join(lab.node_dir("dev-1", chain), "node", "genesis.json")
+    said = lab.cli("archive", "verify", object_path(lab, file), "--genesis", genesis, "--manifest", archive["manifest"])
+    equal((said["from"], said["to"], said["transactions"]), (archive["from"], archive["to"], archive["transactions"]), "what the file proves")
+
+
+@case
+def archives_follow_one_another_while_the_chain_runs():
+    with cluster() as lab:
+        create(lab, "c")
+        deploy(lab, "c", bind=True)
+        meter = Meter(lab, "dev-1")
+        read(lab, "c", meter)
+        first = lab.cli("chain", "archive", "c")
+        equal((first["state"], first["from"], first["error"]), ("archived", 1, None), "first archive")
+        check(first["transactions"] >= 2 and first["signatures"] > first["to"], f"what was proven: {first}")
+        check_by_file_alone(lab, "c", first)
+        read(lab, "c", meter)
+        second = await_end(lab, order(lab, "c"))
+        equal((second["state"], second["from"]), ("archived", first["to"] + 1), "second archive")
+        check(second["mark_ms"] > first["mark_ms"], "the mark moves forward")
+        check_by_file_alone(lab, "c", second)
+        check(0 < first["anchor_height"] <= second["anchor_height"], "heights on the main chain")
+        equal(len({a["receipt"] for a in (first, second)} - {None}), 2, "receipts")
+        # Each node offers the same range: there is one archive of it, and one file.
+        for name in ("dev-2", "dev-3", "dev-4"):
+            other = await_end(lab, order(lab, "c", **{"from": first["from"], "to": first["to"], "device": name}))
+            equal((other["state"], other["content"]), ("duplicate", first["content"]), f"the same range of {name}")
+        labs.wait_for("the files of duplicates to go", 10, lambda: len(files(lab)) == 2, 0.05)
+        equal(sorted(a["state"] for a in archives(lab)), ["archived"] * 2 + ["duplicate"] * 3, "states")
+        meter.check_on("c")
+        # What cannot be archived is refused with the reason.
+        none = await_end(lab, order(lab, "c", **{"from": head(lab, "c") + 1000}))
+        equal(none["state"], "failed", "blocks that are not there")
+        check("checkpoint" in none["error"], none["error"])
+        for body, status in (({"from": 5, "to": 2}, 400), ({"device": "dev-9"}, 404), ({"from": -1}, 400)):
+            equal(lab.cloud.call("POST", "/chains/c/archives", body)[0], status, f"status of {body}")
+        status, error = lab.cli("chain", "archive", "nothing", check=False)
+        check(status == 3 and "nothing" in error, error)
+
+
+@case
+def an_archive_survives_kills_of_cloud_and_agent():
+    with cluster(("dev-1",), agent=["--upload-rate", "20000"]) as lab:
+        create(lab, "c", ("dev-1",))
+        deploy(lab, "c", bind=True)
+        meter = Meter(lab, "dev-1")
+        for _ in range(10):
+            read(lab, "c", meter)
+        agent, number = lab.agents["dev-1"], order(lab, "c")
+        for victims in ([agent], [lab.cloud], [agent, lab.cloud], [lab.cloud]):
+            for victim in victims:
+                victim.kill()
+            for victim in reversed(victims):
+                victim.start()
+        got = await_end(lab, number)
+        equal((got["state"], got["from"], got["error"]), ("archived", 1, None), "archive")
+        check_by_file_alone(lab, "c", got)
+        equal(len(files(lab)), 1, "files")
+        equal(os.listdir(os.path.join(lab.node_dir("dev-1", "c"), "node", "archive")), [], "what is left beside the ledger")
+
+
+def tamper(lab, change):
+    """A lying device: what its node exported is changed before it is uploaded, and offered with its true SM3."""
+    agent, box = lab.agents["dev-1"], os.path.join(lab.agents["dev-1"].dir, "outbox")
+
+    def item():
+        names = [n for n in os.listdir(box) if n.endswith(".json")] if os.path.isdir(box) else []
+        return os.path.join(box, names[0]) if names else None
+
+    path = labs.wait_for("the file in the outbox", 30, item, 0.005)
+    agent.kill()
+    with open(path[:-5] + ".data", "rb") as file:
+        data = bytearray(file.read())
+    data = bytes(change(data))
+    with open(path[:-5] + ".data", "wb") as file:
+        file.write(data)
+    with open(path, encoding="utf-8") as file:
+        record = json.load(file)
+    scratch = os.path.join(lab.dir, "scratch.bin")
+    shutil.copyfile(path[:-5] + ".data", scratch)
+    record["sm3"], record["size"] = labs_sm3(data), len(data)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(record, file)
+    agent.start()
+
+
+def labs_sm3(data):
+    import hashlib
+
+    digest = hashlib.new("sm3")
+    digest.update(data)
+    return digest.hexdigest()
+
+
+@case
+def a_lying_device_is_refused_and_named():
+    with cluster(("dev-1",), agent=["--upload-rate", "3000"]) as lab:
+        create(lab, "c", ("dev-1",))
+        create(lab, "other", ("dev-1",))
+        deploy(lab, "c", bind=True)
+        deploy(lab, "other")
+        read(lab, "c", Meter(lab, "dev-1"))
+        foreign = {}
+
+        def keep(data):
+            foreign["data"] = data
+            return data
+
+        def flip(data):
+            data[len(data) // 3] ^= 1
+            return data
+
+        def cut(data):
+            return data[: len(data) // 2]
+
+        def swap(_):
+            return foreign["data"]
+
+        honest = order(lab, "other")
+        tamper(lab, keep)
+        got = await_end(lab, honest)
+        equal((got["state"], got["error"]), ("archived", None), "an archive that was not changed")
+        for change, word in ((flip, "not those of the index"), (cut, ""), (swap, "another chain")):
+            number = order(lab, "c")
+            tamper(lab, change)
+            got = await_end(lab, number)
+            equal(got["state"], "refused", f"an archive after {change.__name__}")
+            check("device 'dev-1'" in got["error"] and word in got["error"], got["error"])
+        got = await_end(lab, order(lab, "c"))
+        equal((got["state"], got["from"]), ("archived", 1), "the honest archive after the lies")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
