@@ -413,7 +413,7 @@ const command_t chain_commands[] = {
      1,
      1,
      destroy,
-     {{"discard", "CHAIN", "the chain's name again: delete its data although there is no verified archive"},
+     {{"discard", "CHAIN", "the chain's name again: delete its data although not all of it is archived"},
       NO_WAIT,
       {0}}},
     {0},

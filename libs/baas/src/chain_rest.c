@@ -172,10 +172,10 @@ static rdg_err_t do_destroy(rdg_baas_t *b, chain_t *c, const rdg_service_call_t 
                         c->name);
     if (!word || strcmp(word, c->name) != 0)
         return rdg_fail(RDG_E_CONFLICT,
-                        "chain '%s' has no verified archive, and destroying it deletes its ledger on every "
-                        "device: to do so "
-                        "all the same, say so by its name: ridge chain destroy %s --discard %s",
-                        c->name, c->name, c->name);
+                        "destroying chain '%s' deletes its ledger on every device, and not every block is "
+                        "known to be in a verified archive (see ridge archive list %s): to do so all the "
+                        "same, say so by its name: ridge chain destroy %s --discard %s",
+                        c->name, c->name, c->name, c->name);
     return flow_begin_remove(b, c, "destroying");
 }
 

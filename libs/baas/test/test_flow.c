@@ -45,7 +45,7 @@ TEST(chain_is_created_on_four_devices_and_destroyed_by_its_name) {
                                         "/chains/c?discard=yes"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; ++i) {
         CHECK_EQ(kit_call(&k, "DELETE", wrong[i], NULL, &a), 409);
-        CHECK(strstr(kit_error(a, "message"), "no verified archive"));
+        CHECK(strstr(kit_error(a, "message"), "in a verified archive"));
         CHECK(strstr(kit_error(a, "message"), "--discard c"));
         json_decref(a);
     }
