@@ -162,7 +162,8 @@ static void trim_log(const node_t *n) {
     if (mainnodes_dir(n->chain->dir, n->number, dir) != RDG_OK ||
         rdg_path_join(log, sizeof log, dir, "node.log") != RDG_OK)
         return;
-    if (stat(log, &st) == 0 && st.st_size > LOG_MAX) (void)truncate(log, 0);
+    if (stat(log, &st) == 0 && st.st_size > LOG_MAX && truncate(log, 0) != 0)
+        rdg_log_err("mainchain.log_not_trimmed", rdg_fail_errno(errno, "cannot cut %s", log));
 }
 
 static void note_end(node_t *n, int status) {
