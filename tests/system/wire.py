@@ -101,7 +101,7 @@ def found(streams, needles):
 
 
 def work(lab):
-    """Everything that makes traffic: creation by commands, readings, blocks, telemetry."""
+    """Everything that makes traffic: creation by commands, readings, blocks, telemetry, an archive."""
     support.create(lab, "wire")
     support.deploy(lab, "wire", bind=True)
     meter = support.Meter(lab, "dev-1", METER)
@@ -109,9 +109,18 @@ def work(lab):
         meter.post(20)
     meter.check_on("wire")
     lab.cloud.must("POST", "/devices/dev-1/requests", {"method": "agent.info", "params": {}, "timeout_ms": 5000})
+    archive = lab.cloud.must("POST", "/chains/wire/archives", {})["number"]
+    labs.wait_for("the archive", 60, lambda: lab.cloud.must("GET", f"/archives/{archive}")["state"] == "archived", 0.05)
+
+
+def stored_archive(lab):
+    (file,) = lab.cloud.must("GET", "/files?kind=archive")["files"]
+    with open(os.path.join(lab.cloud.dir, "collect", "objects", file["sm3"][:2], file["sm3"]), "rb") as stored:
+        return stored.read()
 
 
 def needles(lab):
+    archive = stored_archive(lab)
     with open(support.ARTIFACT, encoding="utf-8") as file:
         bytecode = json.load(file)["bytecode"].removeprefix("0x")
     with open(os.path.join(lab.dir, "devices", "dev-1", "enrolment.json"), encoding="utf-8") as file:
@@ -125,6 +134,8 @@ def needles(lab):
         "a broker password": password.encode(),
         "telemetry": b'"uptime_ms"',
         "a peer's hello (genesis)": bytes.fromhex(genesis(lab)),
+        "an archive's head": archive[:64],
+        "an archive's middle": archive[len(archive) // 2 :][:64],
     }
 
 
@@ -133,7 +144,7 @@ def genesis(lab):
 
 
 @case
-def nothing_of_readings_commands_or_blocks_can_be_read_on_the_wire():
+def nothing_of_readings_commands_blocks_or_archives_can_be_read_on_the_wire():
     own_network()
     capture = Capture()
     try:
