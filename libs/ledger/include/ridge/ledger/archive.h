@@ -8,8 +8,9 @@
  * 1. Content and evidence are apart. What the chain determines (blocks, receipts, index) is the same on every node, and the
  *    manifest's content digest names it: one archive a chain and range, however many nodes offer one. Which quorum signed
  *    differs between nodes, and so do the manifest digest, which names one file's bytes, and the signature beside it.
- * 2. One node exports one range to the same bytes each time, so an export that was interrupted is made again and what is
- *    there already is compared, not written. (zstd of another version may pack differently: the content digest stays.)
+ * 2. One node exports one range to the same bytes each time, all but the signature at the end, which SM2 makes with a
+ *    number of its own each time: an export that was interrupted is made again and what is there already is compared, not
+ *    written. (zstd of another version may pack differently: the content digest stays.)
  * 3. Nothing is taken from a file before it has been hashed against the manifest, and sizes are checked before memory is
  *    taken. A frame is decompressed into the size that the index states, which is at most frame_bytes_max.
  * 4. rdg_archive_verify recomputes every transaction id and signature, transaction root, header hash, parent link, receipt
