@@ -10,6 +10,7 @@
 #include <zstd.h>
 
 #include "metering_call.h"
+#include "one_validator.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
 #include "ridge/base/file.h"
@@ -37,22 +38,6 @@ static double now_s(void) {
     getrusage(RUSAGE_SELF, &r);
     return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
            1e-6 * (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
-}
-
-static void make_genesis(run_t *r) {
-    rdg_buf_t text;
-    const uint8_t scalar[32] = {0x11};
-    MUST(rdg_sm2_key_from_scalar(scalar, &r->key));
-    snprintf(r->genesis.name, sizeof r->genesis.name, "bench");
-    snprintf(r->genesis.consensus, sizeof r->genesis.consensus, "pbft");
-    snprintf(r->genesis.validator_names[0], sizeof r->genesis.validator_names[0], "one");
-    r->genesis.validators.chain_id = CHAIN_ID;
-    r->genesis.validators.count = 1;
-    rdg_sm2_key_public(r->key, &r->genesis.validators.keys[0]);
-    rdg_chain_params_default(&r->genesis.params);
-    rdg_buf_init(&text, RDG_GENESIS_BYTES_MAX);
-    MUST(rdg_genesis_format(&r->genesis, &text));
-    rdg_buf_fini(&text);
 }
 
 static void certify(run_t *r, rdg_phase_t phase, uint64_t height, const rdg_hash_t *digest) {
@@ -284,7 +269,7 @@ int main(int argc, char **argv) {
     RDG_ASSERT(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/ledger", dir);
     rdg_buf_init(&r.proposal, RDG_BLOCK_BYTES_MAX), rdg_buf_init(&r.certificate, 65536);
-    make_genesis(&r);
+    one_validator(CHAIN_ID, &r.key, &r.genesis);
     MUST(rdg_ledger_open(path, &r.genesis, NULL, &r.ledger));
     deploy(&r, argc > 2 ? argv[2] : "contracts/artifacts/Metering.json");
     fill(&r, blocks);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "metering_call.h"
+#include "one_validator.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
 #include "ridge/base/file.h"
@@ -38,22 +39,6 @@ static double cpu_us(void) {
     getrusage(RUSAGE_SELF, &r);
     return 1e6 * (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
            (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
-}
-
-static void make_genesis(run_t *r) {
-    rdg_buf_t text;
-    const uint8_t scalar[32] = {0x11};
-    MUST(rdg_sm2_key_from_scalar(scalar, &r->key));
-    snprintf(r->genesis.name, sizeof r->genesis.name, "bench");
-    snprintf(r->genesis.consensus, sizeof r->genesis.consensus, "pbft");
-    snprintf(r->genesis.validator_names[0], sizeof r->genesis.validator_names[0], "one");
-    r->genesis.validators.chain_id = CHAIN_ID;
-    r->genesis.validators.count = 1;
-    rdg_sm2_key_public(r->key, &r->genesis.validators.keys[0]);
-    rdg_chain_params_default(&r->genesis.params);
-    rdg_buf_init(&text, RDG_GENESIS_BYTES_MAX);
-    MUST(rdg_genesis_format(&r->genesis, &text));
-    rdg_buf_fini(&text);
 }
 
 static void seal(run_t *r) {
@@ -181,7 +166,7 @@ static void measure(const char *artefact, uint64_t readings, bool memory_store) 
     memset(&r, 0, sizeof r);
     rdg_buf_init(&r.proposal, RDG_BLOCK_BYTES_MAX);
     rdg_buf_init(&r.seal, 65536);
-    make_genesis(&r);
+    one_validator(CHAIN_ID, &r.key, &r.genesis);
     MUST(rdg_ledger_open(dir, &r.genesis, &(rdg_ledger_options_t){.memory_store = memory_store}, &r.ledger));
     MUST(rdg_pool_new(&(rdg_pool_limits_t){BLOCK_TXS, 64u << 20, BLOCK_TXS}, CHAIN_ID, 30000000, &r.pool));
     deploy(&r, artefact);

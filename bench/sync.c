@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "metering_call.h"
+#include "one_validator.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
 #include "ridge/base/clock.h"
@@ -132,21 +133,11 @@ static void deploy(world_t *w, const char *artefact) {
 static void build(world_t *w, const char *artefact, uint64_t blocks) {
     rdg_buf_t text;
     char path[128];
-    const uint8_t scalar[32] = {0x11};
-    MUST(rdg_sm2_key_from_scalar(scalar, &w->key));
-    snprintf(w->genesis.name, sizeof w->genesis.name, "bench");
-    snprintf(w->genesis.consensus, sizeof w->genesis.consensus, "pbft");
-    snprintf(w->genesis.validator_names[0], sizeof w->genesis.validator_names[0], "one");
-    w->genesis.validators.chain_id = CHAIN_ID;
-    w->genesis.validators.count = 1;
-    rdg_sm2_key_public(w->key, &w->genesis.validators.keys[0]);
-    rdg_chain_params_default(&w->genesis.params);
     rdg_buf_init(&text, RDG_GENESIS_BYTES_MAX);
-    MUST(rdg_genesis_format(&w->genesis, &text));
+    one_validator(CHAIN_ID, &w->key, &w->genesis);
     path_of(w, "giver", path);
     MUST(rdg_ledger_open(path, &w->genesis, NULL, &w->l));
     deploy(w, artefact);
-    rdg_buf_clear(&text);
     for (uint64_t b = 0; b < blocks; ++b) {
         rdg_tx_t *txs[BLOCK_TXS];
         for (uint64_t i = 0; i < BLOCK_TXS; ++i) {

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "one_validator.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
 #include "ridge/base/file.h"
@@ -42,19 +43,7 @@ static double now_ms(void) {
 }
 
 static void start(run_t *r, const char *dir) {
-    rdg_buf_t text;
-    const uint8_t scalar[32] = {0x11};
-    MUST(rdg_sm2_key_from_scalar(scalar, &r->key));
-    snprintf(r->genesis.name, sizeof r->genesis.name, "bench");
-    snprintf(r->genesis.consensus, sizeof r->genesis.consensus, "pbft");
-    snprintf(r->genesis.validator_names[0], sizeof r->genesis.validator_names[0], "one");
-    r->genesis.validators.chain_id = CHAIN_ID;
-    r->genesis.validators.count = 1;
-    rdg_sm2_key_public(r->key, &r->genesis.validators.keys[0]);
-    rdg_chain_params_default(&r->genesis.params);
-    rdg_buf_init(&text, RDG_GENESIS_BYTES_MAX);
-    MUST(rdg_genesis_format(&r->genesis, &text));
-    rdg_buf_fini(&text);
+    one_validator(CHAIN_ID, &r->key, &r->genesis);
     MUST(rdg_ledger_open(dir, &r->genesis, NULL, &r->ledger));
     MUST(rdg_pool_new(&(rdg_pool_limits_t){10, 1u << 20, 10}, CHAIN_ID, r->genesis.params.tx_gas_limit,
                       &r->pool));
