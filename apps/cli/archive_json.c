@@ -37,6 +37,10 @@ json_t *archive_fields_json(const rdg_archive_manifest_t *m, const rdg_hash_t *d
     put_u64(o, "raw_bytes", m->raw_bytes);
     put_u64(o, "stored_bytes", m->stored_bytes);
     put_u64(o, "frames", m->frame_count);
+    if (m->state_frames) {
+        put_u64(o, "state_height", m->to);
+        put_u64(o, "state_bytes", m->state_bytes);
+    }
     if (*m->key_id) json_object_set_new(o, "key_id", json_string(m->key_id));
     if (rdg_archive_content_digest(m, &content) == RDG_OK) put_hash(o, "content", &content);
     put_hash(o, "manifest", digest);

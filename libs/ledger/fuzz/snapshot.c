@@ -12,12 +12,12 @@ static void check_manifest(rdg_bytes_t wire) {
     manifest_t m;
     rdg_buf_t out;
     rdg_hash_t root;
-    if (manifest_decode(wire, &m) != RDG_OK) return;
+    if (snap_manifest_decode(wire, &m) != RDG_OK) return;
     rdg_buf_init(&out, RDG_SNAPSHOT_MANIFEST_MAX);
-    if (manifest_encode(&m, &out) != RDG_OK || !rdg_bytes_equal(rdg_buf_view(&out), wire)) abort();
+    if (snap_manifest_encode(&m, &out) != RDG_OK || !rdg_bytes_equal(rdg_buf_view(&out), wire)) abort();
     if (parts_root(m.parts, m.part_count, &root) != RDG_OK || !rdg_hash_equal(&root, &m.state_root)) abort();
     rdg_buf_fini(&out);
-    manifest_fini(&m);
+    snap_manifest_fini(&m);
 }
 
 static void check_segment(rdg_bytes_t wire) {

@@ -1,4 +1,5 @@
-/* A ledger's blocks into a segment. Frames: lineage, then bodies and their proofs by turns, then the transactions' index. */
+/* A ledger's blocks into a segment. Frames: lineage, then bodies and their proofs by turns, then the transactions' index, then
+ * the state if it is wanted. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,10 +161,22 @@ static rdg_err_t put_txs(export_t *e) {
     return RDG_OK;
 }
 
+static rdg_err_t put_state_frame(void *ctx, uint64_t number, rdg_buf_t *raw) {
+    export_t *e = ctx;
+    e->m.state_bytes += raw->len;
+    e->m.state_frames++;
+    RDG_TRY(put_frame(e, FRAME_STATE, number, 1, raw));
+    return report(e);
+}
+
+static rdg_err_t put_state(export_t *e) {
+    return e->o->state ? state_write(e->l, e->o->state, put_state_frame, e) : RDG_OK;
+}
+
 /* Index, manifest, signature, trailer. */
 static rdg_err_t put_end(export_t *e) {
     uint8_t trailer[ARCHIVE_TRAILER_BYTES];
-    archive_trailer_t t = {0};
+    archive_trailer_t t = {.version = archive_version(&e->m)};
     rdg_hash_t digest;
     rdg_buf_clear(&e->raw);
     RDG_TRY(frames_encode(&e->frames, &e->raw));
@@ -226,6 +239,9 @@ static rdg_err_t check_range(rdg_ledger_t *l, const rdg_archive_export_options_t
     if (o->to - o->from >= RDG_ARCHIVE_BLOCKS_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "a segment holds %u blocks: archive fewer at a time",
                         RDG_ARCHIVE_BLOCKS_MAX);
+    if (o->state && rdg_snapshot_pin_height(o->state) != o->to)
+        return rdg_fail(RDG_E_INVALID, "a segment ends with the state of its last block, not of %" PRIu64,
+                        rdg_snapshot_pin_height(o->state));
     if (o->key && (!o->key->id[0] || memchr(o->key->id, 0, sizeof o->key->id) == NULL))
         return rdg_fail(RDG_E_INVALID, "the key of an archive needs an id of 1 to %d characters",
                         RDG_ARCHIVE_KEY_ID_MAX);
@@ -234,15 +250,17 @@ static rdg_err_t check_range(rdg_ledger_t *l, const rdg_archive_export_options_t
 
 static rdg_err_t run(export_t *e) {
     uint8_t head[ARCHIVE_HEAD_BYTES];
+    rdg_archive_manifest_t kind = {.state_frames = e->o->state != NULL};
     RDG_TRY(check_range(e->l, e->o));
     RDG_TRY(describe(e));
     RDG_TRY(allocate(e));
     RDG_TRY(frame_packer_init(&e->packer, e->o->level, e->o->key, &e->m));
-    archive_head(head);
+    archive_head(archive_version(&kind), head);
     RDG_TRY(put(e, rdg_bytes(head, sizeof head)));
     RDG_TRY(put_lineage(e));
     RDG_TRY(put_all_blocks(e));
     RDG_TRY(put_txs(e));
+    RDG_TRY(put_state(e));
     return put_end(e);
 }
 

@@ -57,7 +57,7 @@ static rdg_err_t read_frame(rdg_rlp_t *list, uint32_t number, frame_t *out) {
     out->first = rdg_rlp_u64(&c);
     uint64_t count = rdg_rlp_u64(&c), raw = rdg_rlp_u64(&c), stored = rdg_rlp_u64(&c);
     rdg_rlp_fixed(&c, out->digest.b, sizeof out->digest.b);
-    if (list->err != RDG_OK || rdg_rlp_done(&c) != RDG_OK || kind < FRAME_LINEAGE || kind > FRAME_TXS ||
+    if (list->err != RDG_OK || rdg_rlp_done(&c) != RDG_OK || kind < FRAME_LINEAGE || kind > FRAME_STATE ||
         count == 0 || count > UINT32_MAX)
         return rdg_fail(RDG_E_MALFORMED, "index: entry of frame %" PRIu32 " is no frame of this format",
                         number);
@@ -97,8 +97,15 @@ rdg_err_t frames_decode(rdg_bytes_t encoded, uint32_t count, frame_list_t *out, 
 
 /* --- manifest ------------------------------------------------------------------------------------ */
 
-static void put_content(const rdg_archive_manifest_t *m, rdg_buf_t *out) {
-    rdg_rlp_put_u64(out, RDG_ARCHIVE_VERSION);
+enum { VERSION_PLAIN = 1, VERSION_STATE = 2 };
+
+uint8_t archive_version(const rdg_archive_manifest_t *m) {
+    return m->state_frames ? VERSION_STATE : VERSION_PLAIN;
+}
+
+/* version: that of the content is always the plain one, because what a file has beside it does not change it. */
+static void put_content(uint8_t version, const rdg_archive_manifest_t *m, rdg_buf_t *out) {
+    rdg_rlp_put_u64(out, version);
     rdg_rlp_put_u64(out, m->chain_id);
     put_hash(out, &m->genesis);
     rdg_rlp_put_u64(out, m->raft);
@@ -138,7 +145,7 @@ static bool key_id_valid(const char *id) {
 
 rdg_err_t rdg_archive_manifest_encode(const rdg_archive_manifest_t *m, rdg_buf_t *out) {
     size_t list = rdg_rlp_list_begin(out);
-    put_content(m, out);
+    put_content(archive_version(m), m, out);
     rdg_rlp_put_u64(out, m->first_epoch);
     rdg_rlp_put_u64(out, m->last_epoch);
     put_hash(out, &m->first_epoch_digest);
@@ -149,6 +156,10 @@ rdg_err_t rdg_archive_manifest_encode(const rdg_archive_manifest_t *m, rdg_buf_t
     rdg_rlp_put_u64(out, m->index_bytes);
     put_hash(out, &m->index_digest);
     rdg_rlp_put_str(out, m->key_id);
+    if (m->state_frames) {
+        rdg_rlp_put_u64(out, m->state_frames);
+        rdg_rlp_put_u64(out, m->state_bytes);
+    }
     return rdg_rlp_list_end(out, list);
 }
 
@@ -192,11 +203,14 @@ rdg_err_t rdg_archive_manifest_decode(rdg_bytes_t encoded, rdg_archive_manifest_
     uint64_t frames = rdg_rlp_u64(&c), index = rdg_rlp_u64(&c);
     rdg_rlp_fixed(&c, out->index_digest.b, sizeof out->index_digest.b);
     rdg_bytes_t id = rdg_rlp_bytes_max(&c, RDG_ARCHIVE_KEY_ID_MAX);
-    if (rdg_rlp_done(&c) != RDG_OK || rdg_rlp_done(&outer) != RDG_OK || version != RDG_ARCHIVE_VERSION ||
-        frames > UINT32_MAX || index > UINT32_MAX ||
+    uint64_t state = version == VERSION_STATE ? rdg_rlp_u64(&c) : 0;
+    if (version == VERSION_STATE) out->state_bytes = rdg_rlp_u64(&c);
+    if (rdg_rlp_done(&c) != RDG_OK || rdg_rlp_done(&outer) != RDG_OK || version == 0 || frames > UINT32_MAX ||
+        index > UINT32_MAX || state > frames || (state > 0) != (version == VERSION_STATE) ||
         memchr(id.data ? id.data : (const uint8_t *)"", 0, id.len))
-        return rdg_fail(RDG_E_MALFORMED, "manifest: not the RLP list of a version %d manifest",
-                        RDG_ARCHIVE_VERSION);
+        return rdg_fail(RDG_E_MALFORMED, "manifest: not the RLP list of a version %" PRIu64 " manifest",
+                        version);
+    out->state_frames = (uint32_t)state;
     if (id.len) memcpy(out->key_id, id.data, id.len);
     out->frame_count = (uint32_t)frames;
     out->index_bytes = (uint32_t)index;
@@ -217,7 +231,7 @@ static rdg_err_t digest_of(rdg_domain_t tag, const rdg_archive_manifest_t *m,
 
 static rdg_err_t encode_content(const rdg_archive_manifest_t *m, rdg_buf_t *out) {
     size_t list = rdg_rlp_list_begin(out);
-    put_content(m, out);
+    put_content(VERSION_PLAIN, m, out);
     return rdg_rlp_list_end(out, list);
 }
 
@@ -259,10 +273,10 @@ rdg_err_t archive_signature_verify(rdg_bytes_t encoded, const rdg_hash_t *digest
 
 /* --- head and trailer ---------------------------------------------------------------------------- */
 
-void archive_head(uint8_t out[ARCHIVE_HEAD_BYTES]) {
+void archive_head(uint8_t version, uint8_t out[ARCHIVE_HEAD_BYTES]) {
     memset(out, 0, ARCHIVE_HEAD_BYTES);
     memcpy(out, head_magic, sizeof head_magic);
-    out[9] = RDG_ARCHIVE_VERSION;
+    out[9] = version;
 }
 
 void archive_trailer_encode(const archive_trailer_t *t, uint8_t out[ARCHIVE_TRAILER_BYTES]) {
@@ -271,7 +285,7 @@ void archive_trailer_encode(const archive_trailer_t *t, uint8_t out[ARCHIVE_TRAI
     rdg_store_be32(out + 8, t->index_bytes);
     rdg_store_be32(out + 12, t->manifest_bytes);
     rdg_store_be32(out + 16, t->signature_bytes);
-    out[31] = RDG_ARCHIVE_VERSION;
+    out[31] = t->version;
     memcpy(out + 32, trailer_magic, sizeof trailer_magic);
 }
 
@@ -279,7 +293,7 @@ rdg_err_t archive_trailer_decode(const uint8_t in[ARCHIVE_TRAILER_BYTES], uint64
                                  archive_trailer_t *out) {
     uint8_t again[ARCHIVE_TRAILER_BYTES];
     *out = (archive_trailer_t){rdg_load_be64(in), rdg_load_be32(in + 8), rdg_load_be32(in + 12),
-                               rdg_load_be32(in + 16)};
+                               rdg_load_be32(in + 16), in[31]};
     if (memcmp(in + 32, trailer_magic, sizeof trailer_magic) != 0)
         return rdg_fail(RDG_E_MALFORMED,
                         "trailer: not the end of an archive segment: the file is cut off, or is none");

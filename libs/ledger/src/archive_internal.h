@@ -16,11 +16,19 @@ enum {
 #define ARCHIVE_INDEX_MAX (9u << 20)
 #define ARCHIVE_TX_FRAME_ENTRIES 16384u
 
-typedef enum frame_kind { FRAME_LINEAGE = 1, FRAME_BODIES = 2, FRAME_PROOFS = 3, FRAME_TXS = 4 } frame_kind_t;
+typedef enum frame_kind {
+    FRAME_LINEAGE = 1,
+    FRAME_BODIES = 2,
+    FRAME_PROOFS = 3,
+    FRAME_TXS = 4,
+    FRAME_STATE = 5
+} frame_kind_t;
 
 typedef struct frame {
     frame_kind_t kind;
-    uint64_t first; /* epoch, height, or the first entry's place in the index of transactions */
+    uint64_t
+        first; /* epoch, height, the first entry's place in the index of transactions, or number of a part of
+                       the state: 0 its manifest, then the chunks */
     uint32_t count; /* of items */
     uint32_t raw_len, stored_len;
     rdg_hash_t digest; /* SM3 of what is stored */
@@ -38,10 +46,12 @@ void frames_free(frame_list_t *l);
 rdg_err_t frames_encode(const frame_list_t *l, rdg_buf_t *out);
 /* Sets the offsets; *end is where the frames end. */
 rdg_err_t frames_decode(rdg_bytes_t encoded, uint32_t count, frame_list_t *out, uint64_t *end);
-void archive_head(uint8_t out[ARCHIVE_HEAD_BYTES]);
+uint8_t archive_version(const rdg_archive_manifest_t *m);
+void archive_head(uint8_t version, uint8_t out[ARCHIVE_HEAD_BYTES]);
 typedef struct archive_trailer {
     uint64_t file_bytes;
     uint32_t index_bytes, manifest_bytes, signature_bytes;
+    uint8_t version;
 } archive_trailer_t;
 void archive_trailer_encode(const archive_trailer_t *t, uint8_t out[ARCHIVE_TRAILER_BYTES]);
 rdg_err_t archive_trailer_decode(const uint8_t in[ARCHIVE_TRAILER_BYTES], uint64_t file_bytes,
@@ -103,7 +113,7 @@ struct rdg_archive {
     rdg_hash_t digest;
     rdg_sm2_public_t signer;
     frame_list_t frames;
-    uint32_t first_bodies, first_txs; /* in frames; bodies and proofs alternate between */
+    uint32_t first_bodies, first_txs, first_state; /* in frames; bodies and proofs alternate between */
     frame_unpacker_t unpacker;
     rdg_buf_t stored, bodies, proofs; /* the last frames that were read */
     uint32_t bodies_at;               /* frame in bodies and proofs; UINT32_MAX: none */
@@ -136,6 +146,14 @@ rdg_err_t signature_batch_certificate(signature_batch_t *b, const rdg_certificat
 rdg_err_t signature_batch_block(signature_batch_t *b, rdg_block_t *block);
 rdg_err_t signature_batch_flush(signature_batch_t *b);
 void signature_batch_clear(signature_batch_t *b);
+
+/* archive_state.c */
+typedef rdg_err_t (*archive_put_fn)(void *ctx, uint64_t number, rdg_buf_t *raw);
+/* The parts of a pinned state, one after the other; raw is cleared behind each. */
+rdg_err_t state_write(rdg_ledger_t *l, rdg_snapshot_pin_t *pin, archive_put_fn put, void *ctx);
+/* After the blocks have been verified: state and code of the height `to`. go_on: NULL, or false to stop. */
+rdg_err_t state_verify(rdg_archive_t *a, const rdg_hash_t *root, bool (*go_on)(void *ctx, uint64_t bytes),
+                       void *ctx);
 
 /* archive_verify.c: one block against what is known */
 typedef struct block_check {

@@ -6,7 +6,7 @@
 #include "ridge/base/alloc.h"
 #include "ridge/codec/rlp.h"
 
-static const char *const kind_names[] = {"", "lineage", "bodies", "proofs", "transactions"};
+static const char *const kind_names[] = {"", "lineage", "bodies", "proofs", "transactions", "state"};
 
 static rdg_err_t read_at(const rdg_archive_t *a, uint64_t offset, void *dst, size_t len) {
     if (len > a->source.size || offset > a->source.size - len)
@@ -52,11 +52,12 @@ static rdg_err_t bad_order(uint32_t index) {
     return rdg_fail(RDG_E_MALFORMED, "index: frame %" PRIu32 " is not what must stand there", index);
 }
 
-/* Lineage; bodies and proofs of the same blocks by turns, without a gap over the range; the index of transactions. */
+/* Lineage; bodies and proofs of the same blocks by turns, without a gap over the range; the index of transactions; the
+ * state. */
 static rdg_err_t check_order(rdg_archive_t *a) {
     const frame_list_t *l = &a->frames;
     const rdg_archive_manifest_t *m = &a->manifest;
-    uint64_t raw = 0, stored = 0, next = 1, txs = 0;
+    uint64_t raw = 0, stored = 0, next = 1, txs = 0, state = 0;
     uint32_t i = 0;
     for (; i < l->count; ++i) raw += l->frames[i].raw_len, stored += l->frames[i].stored_len;
     for (i = 0; i < l->count && l->frames[i].kind == FRAME_LINEAGE; next += l->frames[i++].count)
@@ -72,10 +73,19 @@ static rdg_err_t check_order(rdg_archive_t *a) {
     if (next != m->to + 1)
         return rdg_fail(RDG_E_MALFORMED, "index: its frames end before block %" PRIu64, m->to);
     a->first_txs = i;
-    for (; i < l->count; txs += l->frames[i++].count)
+    for (; i + m->state_frames < l->count; txs += l->frames[i++].count)
         if (l->frames[i].kind != FRAME_TXS || l->frames[i].first != txs ||
             l->frames[i].raw_len != (uint64_t)l->frames[i].count * ARCHIVE_TX_ENTRY_BYTES)
             return bad_order(i);
+    a->first_state = i;
+    for (next = 0; i < l->count; ++i, ++next) {
+        if (l->frames[i].kind != FRAME_STATE || l->frames[i].first != next || l->frames[i].count != 1 ||
+            l->frames[i].raw_len > RDG_SNAPSHOT_MANIFEST_MAX)
+            return bad_order(i);
+        state += l->frames[i].raw_len;
+    }
+    if (next != m->state_frames || state != m->state_bytes)
+        return rdg_fail(RDG_E_MALFORMED, "index: the state has other frames than the manifest says");
     if (txs != m->tx_count || raw != m->raw_bytes || stored != m->stored_bytes)
         return rdg_fail(RDG_E_MALFORMED,
                         "index: transactions or sizes do not add up to those of the manifest");
@@ -126,19 +136,21 @@ static rdg_err_t open_all(rdg_archive_t *a, const rdg_archive_options_t *o) {
     if (a->source.size < sizeof head + sizeof trailer)
         return rdg_fail(RDG_E_MALFORMED, "%" PRIu64 " bytes are no archive segment", a->source.size);
     RDG_TRY(read_at(a, 0, head, sizeof head));
-    archive_head(wanted);
-    if (memcmp(head, wanted, 9) == 0 && head[9] > wanted[9])
+    archive_head(head[9], wanted);
+    if (memcmp(head, wanted, sizeof head) != 0)
+        return rdg_fail(RDG_E_MALFORMED, "head: not the start of an archive segment");
+    if (head[9] > RDG_ARCHIVE_VERSION)
         return rdg_fail(RDG_E_UNSUPPORTED,
                         "the archive has version %u, this program knows %d: use a newer one", head[9],
                         RDG_ARCHIVE_VERSION);
-    if (memcmp(head, wanted, sizeof head) != 0)
-        return rdg_fail(RDG_E_MALFORMED, "head: not the start of an archive segment");
     RDG_TRY(read_at(a, a->source.size - sizeof trailer, trailer, sizeof trailer));
     RDG_TRY(archive_trailer_decode(trailer, a->source.size, &t));
     rdg_buf_init(&end, ARCHIVE_INDEX_MAX + RDG_ARCHIVE_MANIFEST_MAX + ARCHIVE_SIGNATURE_MAX);
     rdg_err_t err = read_end(a, &t, &end);
     rdg_buf_fini(&end);
     RDG_TRY(err);
+    if (t.version != archive_version(&a->manifest) || head[9] != t.version)
+        return rdg_fail(RDG_E_MALFORMED, "head, manifest and trailer are not of one version");
     key = find_key(a, o);
     a->has_key = key || !*a->manifest.key_id;
     return frame_unpacker_init(&a->unpacker, key, &a->manifest);
@@ -284,7 +296,7 @@ static rdg_err_t find_in_frame(rdg_archive_t *a, const rdg_hash_t *id, rdg_bytes
 
 /* Frames of the index do not say where they begin, so this halves over them by reading. */
 static rdg_err_t first_frame_for(rdg_archive_t *a, const rdg_hash_t *id, rdg_buf_t *raw, uint32_t *out) {
-    uint32_t low = a->first_txs, high = a->frames.count;
+    uint32_t low = a->first_txs, high = a->first_state;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         RDG_TRY(archive_load_frame(a, middle, raw));
@@ -303,7 +315,7 @@ rdg_err_t rdg_archive_find_tx(rdg_archive_t *a, const rdg_hash_t *id, rdg_tx_loc
     bool past = false;
     rdg_buf_init(&raw, a->frame_bytes_max);
     rdg_err_t err = first_frame_for(a, id, &raw, &i), found = RDG_E_NOT_FOUND;
-    for (; err == RDG_OK && found == RDG_E_NOT_FOUND && !past && i < a->frames.count; ++i) {
+    for (; err == RDG_OK && found == RDG_E_NOT_FOUND && !past && i < a->first_state; ++i) {
         err = archive_load_frame(a, i, &raw);
         if (err == RDG_OK) found = find_in_frame(a, id, rdg_buf_view(&raw), &past, out);
     }

@@ -70,7 +70,7 @@ typedef struct verify {
     rdg_archive_progress_t progress;
     rdg_archive_progress_fn fn;
     void *fn_ctx;
-    rdg_hash_t parent, executed; /* of the block before */
+    rdg_hash_t parent, executed, state_root; /* of the block before */
     uint64_t time_ms;
     uint32_t named; /* the epoch that executed headers name */
     uint8_t *txs;
@@ -109,6 +109,7 @@ static rdg_err_t follow(verify_t *v, const block_check_t *c) {
     blocks_leaf(&c->block->hash, &c->executed_digest, &v->leaves[offset]);
     v->parent = c->block->hash;
     v->executed = c->executed_digest;
+    v->state_root = c->executed.state_root;
     v->time_ms = h->time_ms;
     v->progress.height = h->height;
     v->progress.blocks++;
@@ -167,7 +168,7 @@ static rdg_err_t verify_index(verify_t *v) {
                         a->manifest.tx_count, v->progress.txs);
     qsort(v->txs, v->progress.txs, ARCHIVE_TX_ENTRY_BYTES, tx_entry_compare);
     rdg_buf_init(&raw, a->frame_bytes_max);
-    for (uint32_t i = a->first_txs; err == RDG_OK && i < a->frames.count; ++i) {
+    for (uint32_t i = a->first_txs; err == RDG_OK && i < a->first_state; ++i) {
         const frame_t *f = &a->frames.frames[i];
         err = archive_load_frame(a, i, &raw);
         if (err == RDG_OK && memcmp(raw.data, v->txs + ARCHIVE_TX_ENTRY_BYTES * f->first, raw.len) != 0)
@@ -190,13 +191,20 @@ static rdg_err_t verify_claims(verify_t *v) {
     return RDG_OK;
 }
 
+static bool go_on(void *ctx, uint64_t bytes) {
+    verify_t *v = ctx;
+    v->progress.bytes += bytes;
+    return report(v) == RDG_OK;
+}
+
 static rdg_err_t verify_all(verify_t *v) {
     signature_batch_clear(v->a->batch); /* of one that was stopped */
     v->parent = v->a->manifest.parent;
     v->named = archive_epoch_at(v->a, v->a->manifest.from); /* or the next one, if that was decided before */
     RDG_TRY(verify_blocks(v));
     RDG_TRY(verify_index(v));
-    return verify_claims(v);
+    RDG_TRY(verify_claims(v));
+    return v->a->manifest.state_frames ? state_verify(v->a, &v->state_root, go_on, v) : RDG_OK;
 }
 
 rdg_err_t rdg_archive_verify(rdg_archive_t *a, rdg_archive_progress_fn progress, void *ctx,

@@ -30,6 +30,13 @@ rdg_err_t rdg_snapshot_pin(rdg_ledger_t *l, rdg_snapshot_pin_t **out) {
     return RDG_OK;
 }
 
+rdg_err_t rdg_snapshot_pin_at(rdg_ledger_t *l, uint64_t height, rdg_snapshot_pin_t **out) {
+    view_t *view = NULL;
+    rdg_err_t err = view_at(l, height, &view);
+    *out = (rdg_snapshot_pin_t *)view;
+    return err;
+}
+
 uint64_t rdg_snapshot_pin_height(const rdg_snapshot_pin_t *pin) {
     return ((const view_t *)pin)->head.height;
 }
@@ -75,7 +82,7 @@ rdg_err_t rdg_snapshot_export_new(rdg_ledger_t *l, rdg_snapshot_pin_t *pin,
 
 void rdg_snapshot_export_free(rdg_snapshot_export_t *e) {
     if (!e) return;
-    manifest_fini(&e->m);
+    snap_manifest_fini(&e->m);
     rdg_buf_fini(&e->frame);
     rdg_buf_fini(&e->code);
     rdg_free(e->codes);
@@ -302,7 +309,7 @@ rdg_err_t rdg_snapshot_export_step(rdg_snapshot_export_t *e, const rdg_snapshot_
     case STAGE_HEADERS: err = step_headers(e, writer); break;
     case STAGE_MANIFEST:
         rdg_buf_clear(&e->frame);
-        err = manifest_encode(&e->m, &e->frame);
+        err = snap_manifest_encode(&e->m, &e->frame);
         if (err == RDG_OK) err = put_frame(e, writer);
         e->stage = STAGE_CHUNKS;
         break;

@@ -8,7 +8,7 @@
 
 enum { FORMAT_VERSION = 1, NIBBLES = 64 };
 
-void manifest_fini(manifest_t *m) {
+void snap_manifest_fini(manifest_t *m) {
     rdg_free(m->parts);
     rdg_free(m->chunks);
     m->parts = NULL, m->chunks = NULL;
@@ -20,7 +20,7 @@ uint64_t guard_first(uint64_t height) {
 
 /* --- manifest ------------------------------------------------------------------------------------ */
 
-rdg_err_t manifest_encode(const manifest_t *m, rdg_buf_t *out) {
+rdg_err_t snap_manifest_encode(const manifest_t *m, rdg_buf_t *out) {
     rdg_buf_u32(out, MANIFEST_MAGIC);
     rdg_buf_u16(out, FORMAT_VERSION);
     rdg_buf_u64(out, m->chain_id);
@@ -165,7 +165,7 @@ static rdg_err_t read_manifest(rdg_reader_t *r, manifest_t *m) {
     return RDG_OK;
 }
 
-rdg_err_t manifest_decode(rdg_bytes_t encoded, manifest_t *out) {
+rdg_err_t snap_manifest_decode(rdg_bytes_t encoded, manifest_t *out) {
     rdg_reader_t r;
     memset(out, 0, sizeof *out);
     if (encoded.len > RDG_SNAPSHOT_MANIFEST_MAX)
@@ -173,20 +173,20 @@ rdg_err_t manifest_decode(rdg_bytes_t encoded, manifest_t *out) {
                         RDG_SNAPSHOT_MANIFEST_MAX);
     rdg_reader_init(&r, encoded);
     rdg_err_t err = read_manifest(&r, out);
-    if (err != RDG_OK) manifest_fini(out);
+    if (err != RDG_OK) snap_manifest_fini(out);
     return err;
 }
 
 rdg_err_t rdg_snapshot_manifest_info(rdg_bytes_t manifest, rdg_snapshot_info_t *out) {
     manifest_t m;
-    RDG_TRY(manifest_decode(manifest, &m));
+    RDG_TRY(snap_manifest_decode(manifest, &m));
     *out = (rdg_snapshot_info_t){.chain_id = m.chain_id,
                                  .height = m.height,
                                  .block_hash = m.block_hash,
                                  .state_root = m.state_root,
                                  .chunks = m.chunk_count};
     for (uint32_t i = 0; i < m.chunk_count; ++i) out->bytes += m.chunks[i].bytes;
-    manifest_fini(&m);
+    snap_manifest_fini(&m);
     return RDG_OK;
 }
 

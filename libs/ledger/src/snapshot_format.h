@@ -42,10 +42,10 @@ typedef struct manifest {
     chunk_entry_t *chunks; /* owned */
 } manifest_t;
 
-void manifest_fini(manifest_t *m);
-rdg_err_t manifest_encode(const manifest_t *m, rdg_buf_t *out);
+void snap_manifest_fini(manifest_t *m);
+rdg_err_t snap_manifest_encode(const manifest_t *m, rdg_buf_t *out);
 /* MALFORMED, TOO_LARGE, UNSUPPORTED; INVALID: its parts do not come to its state root. */
-rdg_err_t manifest_decode(rdg_bytes_t encoded, manifest_t *out);
+rdg_err_t snap_manifest_decode(rdg_bytes_t encoded, manifest_t *out);
 /* First height of which the ids are needed above a snapshot at height. */
 uint64_t guard_first(uint64_t height);
 /* What consecutive parts that fill the tree come to. */

@@ -128,7 +128,7 @@ static rdg_err_t begin(rdg_ledger_t *l, rdg_bytes_t manifest) {
 static rdg_err_t open_import(rdg_ledger_t *l, rdg_bytes_t manifest, bool resume, rdg_snapshot_import_t *i) {
     i->l = l;
     i->bank = !l->bank;
-    RDG_TRY(manifest_decode(manifest, &i->m));
+    RDG_TRY(snap_manifest_decode(manifest, &i->m));
     RDG_TRY(check_anchor(l, &i->m));
     if (resume)
         RDG_TRY(load_progress(l, &i->next));
@@ -171,7 +171,7 @@ rdg_err_t rdg_snapshot_import_resume(rdg_ledger_t *l, rdg_snapshot_import_t **ou
 
 void rdg_snapshot_import_close(rdg_snapshot_import_t *i) {
     if (!i) return;
-    manifest_fini(&i->m);
+    snap_manifest_fini(&i->m);
     tree_close(i->tree);
     rdg_free(i);
 }

@@ -62,7 +62,7 @@ static void forge_frame(rdg_archive_t *a, uint32_t i, const lie_t *lie, frame_pa
 }
 
 static void forge_end(rdg_archive_manifest_t *m, const frame_list_t *frames, memory_file_t *out) {
-    archive_trailer_t t = {0};
+    archive_trailer_t t = {.version = archive_version(m)};
     uint8_t trailer[ARCHIVE_TRAILER_BYTES];
     rdg_hash_t digest;
     size_t at = out->bytes.len;
@@ -90,7 +90,7 @@ void archive_forge(const memory_file_t *truth, const lie_t *lie, memory_file_t *
     rdg_archive_manifest_t m = a->manifest;
     CHECK_OK(frame_packer_init(&packer, 0, NULL, &m));
     rdg_buf_clear(&out->bytes);
-    archive_head(head);
+    archive_head(archive_version(&m), head);
     CHECK_OK(rdg_buf_append(&out->bytes, head, sizeof head));
     for (uint32_t i = 0; i < a->frames.count; ++i) forge_frame(a, i, lie, &packer, &frames, out);
     m.raw_bytes = m.stored_bytes = 0;

@@ -25,8 +25,12 @@
  * associated data and the plaintext; both keys are derived from the caller's and the segment's chain and range. So equal
  * frames give equal bytes, and a nonce repeats only with its plaintext. The manifest is in the clear.
  *
+ * A segment may end with the state behind its last block (snapshot.h): then a ledger can be built from there on, without
+ * executing what was before. State and code are verified with the segment, against the state root in the certified
+ * executed header of its last block. Which transactions are not to be taken again is learnt from the blocks.
+ *
  * Memory: a frame raw and packed (256 KiB each and a block more), 12 bytes for a transaction and 32 for a block of the
- * segment while it is exported or verified.
+ * segment while it is exported or verified; with the state what a snapshot takes (snapshot.h), and 32 for a code.
  * Errors: MALFORMED, TOO_LARGE, UNSUPPORTED (a newer version), CORRUPT (a digest does not match; names frame and offset),
  * BAD_SIGNATURE, WRONG_CHAIN, INVALID (names the height), UNAUTHENTICATED (the key is missing or not the one), UNAVAILABLE
  * (a block that cannot be archived yet, or whose body is not here), NOT_FOUND, CONFLICT, CANCELLED, IO, NO_MEMORY.
@@ -35,12 +39,13 @@
 #define RIDGE_LEDGER_ARCHIVE_H
 #include "ridge/crypto/sm4.h"
 #include "ridge/ledger/ledger.h"
+#include "ridge/ledger/snapshot.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define RDG_ARCHIVE_VERSION 1
+#define RDG_ARCHIVE_VERSION 2 /* of those with a state; without one they are of version 1 */
 #define RDG_ARCHIVE_BLOCKS_MAX (1u << 18)
 #define RDG_ARCHIVE_TXS_MAX (1u << 20)
 #define RDG_ARCHIVE_FRAMES_MAX (1u << 17)
@@ -86,6 +91,8 @@ typedef struct rdg_archive_manifest {
     uint32_t frame_count, index_bytes;
     rdg_hash_t index_digest;
     char key_id[RDG_ARCHIVE_KEY_ID_MAX + 1]; /* empty: not encrypted */
+    uint32_t state_frames;                   /* 0: without the state behind block to */
+    uint64_t state_bytes;                    /* raw */
 } rdg_archive_manifest_t;
 
 rdg_err_t rdg_archive_manifest_encode(const rdg_archive_manifest_t *m, rdg_buf_t *out);
@@ -107,6 +114,7 @@ typedef struct rdg_archive_export_options {
     const rdg_sm2_key_t *signer;  /* of this node */
     const rdg_archive_key_t *key; /* NULL: not encrypted */
     int level;                    /* of zstd, 1 to 19; 0: 3 */
+    rdg_snapshot_pin_t *state;    /* borrowed; of height to, else INVALID. NULL: the segment has no state */
     rdg_archive_progress_fn progress;
     void *progress_ctx;
 } rdg_archive_export_options_t;
@@ -169,6 +177,16 @@ rdg_err_t rdg_archive_verify(rdg_archive_t *a, rdg_archive_progress_fn progress,
  * certificate; blocks that are there must be the same. What is durable stays: call it again after an interruption.
  * UNAVAILABLE: the segment starts above the head. */
 rdg_err_t rdg_archive_import(rdg_archive_t *a, rdg_ledger_t *l, rdg_archive_progress_fn progress, void *ctx);
+/* What a ledger keeps of blocks that it has no bodies of: headers with seals and certificates (headers.h), each verified,
+ * and ids of transactions. Nothing is executed, the head stays. Again after an interruption. UNAVAILABLE: the segment
+ * starts above what is known. */
+rdg_err_t rdg_archive_import_headers(rdg_archive_t *a, rdg_ledger_t *l, rdg_archive_progress_fn progress,
+                                     void *ctx);
+/* The same, then the state at the end becomes the ledger's (snapshot.h): its head is block to. Goes on with the chunk that
+ * was next after an interruption. NOT_FOUND: the segment has no state; UNAVAILABLE: headers or ids of the blocks before
+ * are missing: their archives come first. A ledger that is there already is left as it is. */
+rdg_err_t rdg_archive_import_state(rdg_archive_t *a, rdg_ledger_t *l, rdg_archive_progress_fn progress,
+                                   void *ctx);
 
 /* --- receipts and pruning ------------------------------------------------------------------------ */
 /* What a collector says of an archive that it has verified, stored, read back and anchored. RLP:

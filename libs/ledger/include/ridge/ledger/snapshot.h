@@ -59,6 +59,8 @@ typedef struct rdg_snapshot_reader {
 /* A height of the ledger that is kept readable although blocks follow. It costs disk: what later blocks replace. */
 typedef struct rdg_snapshot_pin rdg_snapshot_pin_t;
 rdg_err_t rdg_snapshot_pin(rdg_ledger_t *l, rdg_snapshot_pin_t **out); /* the head */
+/* A height whose state is still there (ledger.h, RDG_LEDGER_STATES_KEPT); UNSUPPORTED names them. */
+rdg_err_t rdg_snapshot_pin_at(rdg_ledger_t *l, uint64_t height, rdg_snapshot_pin_t **out);
 uint64_t rdg_snapshot_pin_height(const rdg_snapshot_pin_t *pin);
 rdg_snapshot_pin_t *rdg_snapshot_pin_ref(rdg_snapshot_pin_t *pin);
 void rdg_snapshot_unpin(rdg_snapshot_pin_t *pin); /* NULL is fine; before the ledger is closed */

@@ -1,0 +1,232 @@
+/* A segment into a ledger without executing it: headers, ids, and the state at its end. */
+#include <inttypes.h>
+#include <string.h>
+#include "archive_internal.h"
+#include "snapshot_internal.h"
+#include "ridge/base/alloc.h"
+#include "ridge/codec/rlp.h"
+
+enum { SEGMENT_CUT = 512 << 10, EPOCH_BYTES_MAX = 16 << 10 };
+
+typedef struct restore {
+    rdg_archive_t *a;
+    rdg_ledger_t *l;
+    rdg_archive_progress_fn fn;
+    void *fn_ctx;
+    rdg_archive_progress_t progress;
+    rdg_buf_t segment, header, epoch, ids;
+} restore_t;
+
+static rdg_err_t report(restore_t *r) {
+    if (!r->fn || r->fn(r->fn_ctx, &r->progress)) return RDG_OK;
+    return rdg_fail(RDG_E_CANCELLED, "the import was stopped: what is imported stays");
+}
+
+/* --- headers ------------------------------------------------------------------------------------- */
+
+/* From the block on whose executed header first names it up to its first height, the epoch's record stands beside. */
+static rdg_err_t epoch_beside(restore_t *r, const rdg_executed_t *x, rdg_bytes_t *out) {
+    const rdg_archive_t *a = r->a;
+    uint32_t next = archive_epoch_at(a, x->height) + 1;
+    *out = rdg_bytes(NULL, 0);
+    if (next >= a->epoch_count || !rdg_hash_equal(&x->epoch_digest, &a->epoch_digests[next])) return RDG_OK;
+    rdg_buf_clear(&r->epoch);
+    RDG_TRY(rdg_epoch_encode(&a->epochs[next], &r->epoch));
+    *out = rdg_buf_view(&r->epoch);
+    return RDG_OK;
+}
+
+static rdg_err_t add_header(restore_t *r, const body_item_t *body, const proof_item_t *proof) {
+    rdg_header_t header;
+    rdg_executed_t executed;
+    header_item_t item = {.seal = proof->seal, .executed = body->executed, .checkpoint = proof->checkpoint};
+    RDG_TRY(rdg_proposal_header(body->proposal, &header));
+    RDG_TRY(rdg_executed_decode(body->executed, &executed));
+    rdg_buf_clear(&r->header);
+    RDG_TRY(rdg_header_encode(&header, &r->header));
+    item.header = rdg_buf_view(&r->header);
+    RDG_TRY(epoch_beside(r, &executed, &item.epoch));
+    return segment_put(&r->segment, &item);
+}
+
+static rdg_err_t take_segment(restore_t *r, size_t count_at, uint32_t count) {
+    uint64_t known;
+    segment_end(&r->segment, count_at, count);
+    RDG_TRY(rdg_buf_err(&r->segment));
+    rdg_err_t err = rdg_headers_import(r->l, rdg_buf_view(&r->segment), &known);
+    return err == RDG_E_STALE ? RDG_OK : err;
+}
+
+/* Of a loaded pair of frames. */
+static rdg_err_t import_frame_headers(restore_t *r, const frame_t *f) {
+    rdg_rlp_t bodies, proofs;
+    size_t count_at = 0;
+    uint32_t count = 0;
+    rdg_rlp_init(&bodies, rdg_buf_view(&r->a->bodies));
+    rdg_rlp_init(&proofs, rdg_buf_view(&r->a->proofs));
+    for (uint32_t i = 0; i < f->count; ++i) {
+        body_item_t body;
+        proof_item_t proof;
+        if (count == 0) {
+            rdg_buf_clear(&r->segment);
+            segment_begin(&r->segment, r->a->manifest.chain_id, f->first + i, &count_at);
+        }
+        RDG_TRY(body_item_next(&bodies, &body));
+        RDG_TRY(proof_item_next(&proofs, &proof));
+        RDG_TRY(add_header(r, &body, &proof));
+        ++count;
+        if (i + 1 < f->count && r->segment.len < SEGMENT_CUT) continue;
+        RDG_TRY(take_segment(r, count_at, count));
+        count = 0;
+    }
+    return RDG_OK;
+}
+
+/* --- ids of transactions -------------------------------------------------------------------------- */
+
+/* As the guard of a snapshot has them. The block is the one of the header that has just been verified. */
+static rdg_err_t put_ids(restore_t *r, uint64_t height, const body_item_t *body, rdg_kv_batch_t *batch) {
+    block_entry_t e;
+    rdg_hash_t signatures;
+    rdg_block_t *b = NULL;
+    RDG_TRY(entry_load(r->l->kv, NULL, height, &e));
+    if (e.place.file || e.header.tx_count == 0) return RDG_OK; /* its body is here, and so is its index */
+    RDG_TRY(rdg_block_decode(body->proposal, &b));
+    rdg_err_t err = rdg_hash_equal(&b->hash, &e.hash)
+                        ? rdg_block_signatures_digest(b->txs, b->header.tx_count, &signatures)
+                        : rdg_fail(RDG_E_CONFLICT, "the ledger knows another block of that height");
+    if (err == RDG_OK) {
+        ledger_key_t key = key_of_height(KEY_IDS, height);
+        rdg_buf_clear(&r->ids);
+        rdg_buf_append(&r->ids, signatures.b, sizeof signatures.b);
+        for (uint32_t i = 0; i < b->header.tx_count; ++i) {
+            put_tx_index(batch, &b->txs[i]->id, height, i);
+            rdg_buf_append(&r->ids, b->txs[i]->id.b, RDG_HASH_BYTES);
+        }
+        err = rdg_buf_err(&r->ids);
+        if (err == RDG_OK) rdg_kv_batch_put(batch, key_view(&key), rdg_buf_view(&r->ids));
+    }
+    r->progress.txs += b->header.tx_count;
+    rdg_block_unref(b);
+    return err;
+}
+
+/* Roots of transactions are part of the block's hash, which rdg_block_decode recomputes. */
+static rdg_err_t import_frame_ids(restore_t *r, const frame_t *f) {
+    rdg_rlp_t bodies;
+    rdg_err_t err = RDG_OK;
+    rdg_kv_batch_t *batch = rdg_kv_batch_new();
+    if (!batch) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the ids of transactions");
+    rdg_rlp_init(&bodies, rdg_buf_view(&r->a->bodies));
+    for (uint32_t i = 0; err == RDG_OK && i < f->count; ++i) {
+        body_item_t body;
+        err = body_item_next(&bodies, &body);
+        if (err == RDG_OK) err = put_ids(r, f->first + i, &body, batch);
+        if (err != RDG_OK) err = rdg_fail_in(err, "block %" PRIu64, f->first + i);
+    }
+    if (err == RDG_OK) err = rdg_kv_write(r->l->kv, batch, true);
+    rdg_kv_batch_free(batch);
+    return err;
+}
+
+static rdg_err_t import_headers(restore_t *r) {
+    rdg_archive_t *a = r->a;
+    uint64_t known = rdg_headers_known(r->l);
+    if (a->manifest.from > known + 1)
+        return rdg_fail(RDG_E_UNAVAILABLE,
+                        "the archive starts at block %" PRIu64 ", headers are known up to %" PRIu64
+                        ": import the archives between first",
+                        a->manifest.from, known);
+    for (uint32_t i = a->first_bodies; i < a->first_txs; i += 2) {
+        const frame_t *f = &a->frames.frames[i];
+        RDG_TRY(archive_load_pair(a, i));
+        RDG_TRY(import_frame_headers(r, f));
+        RDG_TRY(import_frame_ids(r, f));
+        r->progress.height = f->first + f->count - 1;
+        r->progress.blocks += f->count;
+        r->progress.bytes += (uint64_t)f[0].stored_len + f[1].stored_len;
+        RDG_TRY(report(r));
+    }
+    return RDG_OK;
+}
+
+/* --- state ---------------------------------------------------------------------------------------- */
+
+/* The guard is made of what the headers' import has stored. */
+static rdg_err_t own_chunk(restore_t *r, const manifest_t *m, uint32_t number, rdg_buf_t *out) {
+    view_t *view = view_get(r->l);
+    view_t now = *view; /* what was stored since is not in the view */
+    now.snap = NULL;
+    rdg_buf_clear(out);
+    chunk_begin(out, m, number, CHUNK_GUARD);
+    rdg_err_t err = guard_write(r->l, &now, &m->chunks[number], out);
+    view_put(view);
+    return err;
+}
+
+static rdg_err_t import_chunks(restore_t *r, const manifest_t *m, rdg_snapshot_import_t *import,
+                               rdg_buf_t *raw) {
+    const rdg_archive_t *a = r->a;
+    rdg_snapshot_info_t at;
+    for (rdg_snapshot_import_info(import, &at); at.next < at.chunks; rdg_snapshot_import_info(import, &at)) {
+        uint32_t frame = a->first_state + 1 + at.next;
+        bool guard = m->chunks[at.next].kind == CHUNK_GUARD;
+        if (!guard && frame >= a->frames.count)
+            return rdg_fail(RDG_E_MALFORMED, "the archive has fewer parts of the state than its manifest");
+        RDG_TRY(guard ? own_chunk(r, m, at.next, raw) : archive_load_frame(r->a, frame, raw));
+        RDG_TRY(rdg_snapshot_import_chunk(import, rdg_buf_view(raw)));
+        r->progress.bytes += raw->len;
+        RDG_TRY(report(r));
+    }
+    return rdg_snapshot_import_finish(import);
+}
+
+static rdg_err_t import_state(restore_t *r) {
+    rdg_archive_t *a = r->a;
+    rdg_snapshot_import_t *import = NULL;
+    manifest_t m = {0};
+    rdg_buf_t raw;
+    rdg_buf_init(&raw, RDG_SNAPSHOT_MANIFEST_MAX);
+    rdg_err_t err = archive_load_frame(a, a->first_state, &raw);
+    if (err == RDG_OK) err = snap_manifest_decode(rdg_buf_view(&raw), &m);
+    if (err == RDG_OK) err = rdg_snapshot_import_open(r->l, rdg_buf_view(&raw), &import);
+    if (err == RDG_OK) err = import_chunks(r, &m, import, &raw);
+    rdg_snapshot_import_close(import);
+    snap_manifest_fini(&m);
+    rdg_buf_fini(&raw);
+    return err;
+}
+
+/* ------------------------------------------------------------------------------------------------- */
+
+static rdg_err_t restore(rdg_archive_t *a, rdg_ledger_t *l, bool state, rdg_archive_progress_fn fn,
+                         void *ctx) {
+    restore_t *r = rdg_calloc(1, sizeof *r);
+    if (!r) return rdg_fail(RDG_E_NO_MEMORY, "no memory to import an archive");
+    r->a = a, r->l = l, r->fn = fn, r->fn_ctx = ctx;
+    r->progress.blocks_total = a->manifest.to - a->manifest.from + 1;
+    rdg_buf_init(&r->segment, 2 * RDG_HEADERS_SEGMENT_MAX), rdg_buf_init(&r->header, 1024);
+    rdg_buf_init(&r->epoch, EPOCH_BYTES_MAX);
+    rdg_buf_init(&r->ids, RDG_HASH_BYTES * (1 + RDG_BLOCK_TXS_MAX));
+    rdg_err_t err = rdg_archive_trust(a, rdg_ledger_genesis(l));
+    if (err == RDG_OK) err = import_headers(r);
+    if (err == RDG_OK && state) err = import_state(r);
+    rdg_buf_fini(&r->segment), rdg_buf_fini(&r->header), rdg_buf_fini(&r->epoch), rdg_buf_fini(&r->ids);
+    rdg_free(r);
+    return err;
+}
+
+rdg_err_t rdg_archive_import_headers(rdg_archive_t *a, rdg_ledger_t *l, rdg_archive_progress_fn progress,
+                                     void *ctx) {
+    return restore(a, l, false, progress, ctx);
+}
+
+rdg_err_t rdg_archive_import_state(rdg_archive_t *a, rdg_ledger_t *l, rdg_archive_progress_fn progress,
+                                   void *ctx) {
+    rdg_ledger_head_t head;
+    rdg_ledger_head(l, &head);
+    if (!a->manifest.state_frames)
+        return rdg_fail(RDG_E_NOT_FOUND, "the archive of blocks %" PRIu64 " to %" PRIu64 " holds no state",
+                        a->manifest.from, a->manifest.to);
+    return head.height >= a->manifest.to ? RDG_OK : restore(a, l, true, progress, ctx);
+}
