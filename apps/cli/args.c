@@ -1,15 +1,30 @@
 #include "cli.h"
 #include "ridge/base/config.h"
+#include "ridge/base/file.h"
 #include <stdio.h>
 #include <string.h>
 
-static const command_t *const tables[] = {
-    device_commands,          file_commands,          chain_commands,
-    contract_dev_commands,    contract_commands,      contract_life_commands,
-    contract_govern_commands, block_commands,         key_commands,
-    key_sign_commands,        cert_commands,          ca_commands,
-    archive_commands,         mainchain_commands,     node_commands,
-    image_commands,           archive_cloud_commands, tool_commands};
+#define JSON_FILE_MAX (4u << 20)
+
+static const command_t *const tables[] = {device_commands,
+                                          file_commands,
+                                          chain_commands,
+                                          contract_dev_commands,
+                                          contract_commands,
+                                          contract_life_commands,
+                                          contract_govern_commands,
+                                          block_commands,
+                                          key_commands,
+                                          key_sign_commands,
+                                          cert_commands,
+                                          ca_commands,
+                                          archive_commands,
+                                          mainchain_commands,
+                                          node_commands,
+                                          command_commands,
+                                          image_commands,
+                                          archive_cloud_commands,
+                                          tool_commands};
 
 static const flag_t global_flags[] = {
     {"url", "URL", "address of the cloud (RIDGE_URL; default http://127.0.0.1:7780)"},
@@ -48,6 +63,26 @@ rdg_err_t cli_number(const cli_t *cli, const char *flag, uint64_t fallback, uint
     const char *text = cli_flag(cli, flag, NULL);
     *out = fallback;
     return text ? rdg_fail_in(rdg_parse_u64(text, out), "--%s", flag) : RDG_OK;
+}
+
+rdg_err_t cli_names(const cli_t *cli, const char *flag, json_t **out) {
+    json_t *list = json_array();
+    for (const char *p = cli_flag(cli, flag, ""); list && *p;) {
+        size_t len = strcspn(p, ",");
+        if (len > 0) json_array_append_new(list, json_stringn(p, len));
+        p += len + (p[len] == ',');
+    }
+    *out = list;
+    return json_array_size(list) > 0 ? RDG_OK : rdg_fail(RDG_E_INVALID, "--%s wants names: a,b,c,d", flag);
+}
+
+rdg_err_t cli_read_json(const char *path, json_t **out) {
+    rdg_buf_t text;
+    rdg_buf_init(&text, JSON_FILE_MAX);
+    rdg_err_t err = rdg_file_read(path, &text);
+    if (err == RDG_OK) err = rdg_fail_in(rdg_json_parse(rdg_buf_view(&text), out), "%s", path);
+    rdg_buf_fini(&text);
+    return err;
 }
 
 static const flag_t *find_flag(const flag_t *flags, const char *name, size_t len) {

@@ -6,17 +6,6 @@
 
 #define WAIT_MS 600000
 
-static rdg_err_t split_devices(const char *text, json_t **out) {
-    json_t *list = json_array();
-    for (const char *p = text; list && *p;) {
-        size_t len = strcspn(p, ",");
-        if (len > 0) json_array_append_new(list, json_stringn(p, len));
-        p += len + (p[len] == ',');
-    }
-    *out = list;
-    return json_array_size(list) > 0 ? RDG_OK : rdg_fail(RDG_E_INVALID, "--devices wants names: a,b,c,d");
-}
-
 #define STEPS_MAX 16
 
 /* How many devices have finished each step, to show progress as a count. */
@@ -131,7 +120,7 @@ static rdg_err_t create(cli_t *cli) {
     json_t *devices = NULL, *answer = NULL, *values = NULL;
     RDG_TRY(cli_component("chain", name));
     if (params) RDG_TRY(rdg_fail_in(rdg_json_parse(rdg_bytes_str(params), &values), "--params"));
-    rdg_err_t err = split_devices(cli_flag(cli, "devices", ""), &devices);
+    rdg_err_t err = cli_names(cli, "devices", &devices);
     if (err != RDG_OK) {
         json_decref(devices);
         json_decref(values);

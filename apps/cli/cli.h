@@ -46,12 +46,16 @@ struct cli {
 extern const command_t device_commands[], file_commands[], chain_commands[], contract_commands[],
     contract_dev_commands[], contract_life_commands[], contract_govern_commands[], block_commands[],
     key_commands[], key_sign_commands[], cert_commands[], ca_commands[], archive_commands[],
-    mainchain_commands[], node_commands[], image_commands[], archive_cloud_commands[], tool_commands[];
+    mainchain_commands[], node_commands[], command_commands[], image_commands[], archive_cloud_commands[],
+    tool_commands[];
 
 /* args.c */
 bool cli_has(const cli_t *cli, const char *flag);
 const char *cli_flag(const cli_t *cli, const char *flag, const char *fallback);
 rdg_err_t cli_number(const cli_t *cli, const char *flag, uint64_t fallback, uint64_t *out);
+/* A flag's names with commas between, as an array. Owned, also when it is refused (INVALID: empty). */
+rdg_err_t cli_names(const cli_t *cli, const char *flag, json_t **out);
+rdg_err_t cli_read_json(const char *path, json_t **out); /* owned */
 const command_t *cli_find(const char *noun, const char *verb);
 /* Calls fn for every command, in the order of the help. */
 void cli_each(void (*fn)(void *ctx, const command_t *c), void *ctx);

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NOUNS_MAX 16
+#define NOUNS_MAX 32
 
 typedef struct nouns {
     const char *list[NOUNS_MAX];

@@ -5,15 +5,6 @@
 
 #define ARTIFACT_MAX (4u << 20)
 
-static rdg_err_t read_json(const char *path, json_t **out) {
-    rdg_buf_t text;
-    rdg_buf_init(&text, ARTIFACT_MAX);
-    rdg_err_t err = rdg_file_read(path, &text);
-    if (err == RDG_OK) err = rdg_fail_in(rdg_json_parse(rdg_buf_view(&text), out), "%s", path);
-    rdg_buf_fini(&text);
-    return err;
-}
-
 static rdg_err_t read_bytecode(const char *path, json_t **out) {
     rdg_buf_t text;
     rdg_buf_init(&text, ARTIFACT_MAX);
@@ -48,7 +39,7 @@ static rdg_err_t read_contract(const cli_t *cli, json_t *body) {
     const char *source = cli_flag(cli, "source", NULL);
     if (source) return contract_from_source(source, cli_flag(cli, "contract", NULL), body);
     if (artifact) {
-        RDG_TRY(read_json(artifact, &a));
+        RDG_TRY(cli_read_json(artifact, &a));
         json_object_set(body, "abi", json_object_get(a, "abi"));
         json_object_set(body, "bytecode", json_object_get(a, "bytecode"));
         bool ok = json_is_array(json_object_get(a, "abi")) && json_is_string(json_object_get(a, "bytecode"));
@@ -59,7 +50,7 @@ static rdg_err_t read_contract(const cli_t *cli, json_t *body) {
     if (!abi || !bytecode)
         return rdg_fail(RDG_E_INVALID,
                         "give --artifact FILE, or --source FILE.sol, or --abi FILE and --bytecode FILE");
-    RDG_TRY(read_json(abi, &a));
+    RDG_TRY(cli_read_json(abi, &a));
     json_object_set_new(body, "abi", a);
     if ((err = read_bytecode(bytecode, &code)) == RDG_OK) json_object_set_new(body, "bytecode", code);
     return err;

@@ -82,6 +82,8 @@ static rdg_err_t open_platform(cloud_t *c, const cloud_options_t *o) {
                                 .certificate_life_ms = o->certificate_life_ms,
                                 .collect_bytes = o->collect_bytes,
                                 .collect_device_bytes = o->collect_device_bytes,
+                                .command_keep_ms = o->command_keep_ms,
+                                .command_keep = o->command_keep,
                                 .metrics = c->metrics};
     return rdg_platform_open(&p, &c->platform);
 }

@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "command.h"
 #include <string.h>
 
 static rdg_err_t create(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
@@ -9,7 +9,7 @@ static rdg_err_t create(void *ctx, const rdg_service_call_t *call, rdg_service_a
     const char *device = rdg_service_arg(call, "name");
     RDG_TRY(rdg_service_body(call, &body));
     if (!devices_known(p, device)) return devices_absent(device);
-    RDG_TRY(command_create(p, device, body, &command, &created));
+    RDG_TRY(command_create(p, device, call->caller, body, &command, &created));
     return rdg_service_reply(answer, created ? 202 : 200, command);
 }
 
@@ -17,9 +17,30 @@ static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     uint64_t limit = 100;
     json_t *commands;
     RDG_TRY(rdg_service_query_u64(call, "limit", 1, 1000, &limit));
-    RDG_TRY(command_list(ctx, rdg_http_query(call->http, "device"), rdg_http_query(call->http, "state"),
-                         limit, &commands));
-    return rdg_service_reply(answer, 200, json_pack("{s:o}", "commands", commands));
+    command_filter_t f = {.device = rdg_http_query(call->http, "device"),
+                          .state = rdg_http_query(call->http, "state"),
+                          .type = rdg_http_query(call->http, "type"),
+                          .by = rdg_http_query(call->http, "by"),
+                          .rollout = rdg_http_query(call->http, "rollout")};
+    RDG_TRY(rdg_service_query_u64(call, "since_ms", 0, INT64_MAX, &f.since_ms));
+    RDG_TRY(rdg_service_query_u64(call, "until_ms", 0, INT64_MAX, &f.until_ms));
+    RDG_TRY(rdg_service_query_u64(call, "before", 1, INT64_MAX, &f.before));
+    RDG_TRY(command_list(ctx, &f, limit, &commands));
+    size_t n = json_array_size(commands);
+    json_t *more =
+        n == limit ? json_incref(json_object_get(json_array_get(commands, n - 1), "number")) : json_null();
+    return rdg_service_reply(answer, 200, json_pack("{s:o, s:o}", "commands", commands, "more_before", more));
+}
+
+static rdg_err_t create_many(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    const json_t *body, *list;
+    json_t *commands;
+    RDG_TRY(rdg_service_body(call, &body));
+    list = json_object_get(body, "commands");
+    if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > COMMAND_BATCH_MAX)
+        return rdg_fail(RDG_E_INVALID, "commands: want an array of 1 to %d orders", COMMAND_BATCH_MAX);
+    RDG_TRY(command_create_many(ctx, call->caller, list, &commands));
+    return rdg_service_reply(answer, 202, json_pack("{s:o}", "commands", commands));
 }
 
 /* Waits until a command changes after `generation`, or until the deadline. false: nothing will come any more.
@@ -89,13 +110,16 @@ static rdg_err_t events(void *ctx, const rdg_service_call_t *call, rdg_service_a
 
 static rdg_err_t cancel(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     json_t *command;
-    RDG_TRY(command_cancel(ctx, rdg_service_arg(call, "id"), &command));
+    RDG_TRY(command_cancel(ctx, rdg_service_arg(call, "id"), call->caller, &command));
     return rdg_service_reply(answer, 200, command);
 }
 
 const rdg_service_route_t command_routes[] = {
-    {"POST", "/api/v1/devices/{name}/commands", 0, create}, {"GET", "/api/v1/commands", 0, list},
-    {"GET", "/api/v1/commands/events", 0, events},          {"GET", "/api/v1/commands/{id}", 0, show},
+    {"POST", "/api/v1/devices/{name}/commands", 0, create},
+    {"POST", "/api/v1/commands", 0, create_many},
+    {"GET", "/api/v1/commands", 0, list},
+    {"GET", "/api/v1/commands/events", 0, events},
+    {"GET", "/api/v1/commands/{id}", 0, show},
     {"POST", "/api/v1/commands/{id}/cancel", 0, cancel},
 };
 const size_t command_route_count = sizeof command_routes / sizeof command_routes[0];

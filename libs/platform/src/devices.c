@@ -1,5 +1,6 @@
 #include "internal.h"
 #include "collect.h"
+#include "command.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 /* last_seen is written to disk that often at most: it is a courtesy, not a promise. */
 #define SAVE_SEEN_MS 60000
 
-static device_t *find(const rdg_platform_t *p, const char *name) {
+device_t *devices_find(const rdg_platform_t *p, const char *name) {
     return rdg_map_get(p->devices, rdg_bytes_str(name));
 }
 
@@ -20,7 +21,7 @@ rdg_err_t devices_absent(const char *name) {
 
 /* Call with the lock held. */
 static rdg_err_t put_locked(rdg_platform_t *p, const char *name, json_t *identity, uint64_t last_seen_ms) {
-    device_t *d = find(p, name);
+    device_t *d = devices_find(p, name);
     if (d) {
         json_decref(d->identity);
         d->identity = identity;
@@ -32,6 +33,7 @@ static rdg_err_t put_locked(rdg_platform_t *p, const char *name, json_t *identit
     if (d) {
         snprintf(d->name, sizeof d->name, "%s", name);
         d->identity = identity;
+        rdg_list_init(&d->turns);
         d->last_seen_ms = d->saved_ms = last_seen_ms;
         err = rdg_map_put(p->devices, rdg_bytes_str(name), d, NULL);
     }
@@ -90,14 +92,14 @@ void devices_free(rdg_platform_t *p) {
 
 bool devices_known(rdg_platform_t *p, const char *name) {
     pthread_mutex_lock(&p->lock);
-    bool known = find(p, name) != NULL;
+    bool known = devices_find(p, name) != NULL;
     pthread_mutex_unlock(&p->lock);
     return known;
 }
 
 bool devices_online(rdg_platform_t *p, const char *name) {
     pthread_mutex_lock(&p->lock);
-    const device_t *d = find(p, name);
+    const device_t *d = devices_find(p, name);
     bool online = d && d->online;
     pthread_mutex_unlock(&p->lock);
     return online;
@@ -105,7 +107,7 @@ bool devices_online(rdg_platform_t *p, const char *name) {
 
 rdg_err_t devices_key(rdg_platform_t *p, const char *name, rdg_sm2_public_t *out) {
     pthread_mutex_lock(&p->lock);
-    const device_t *d = find(p, name);
+    const device_t *d = devices_find(p, name);
     rdg_err_t err =
         d ? rdg_json_get_hex(d->identity, "public_key", out->b, sizeof out->b) : devices_absent(name);
     pthread_mutex_unlock(&p->lock);
@@ -122,7 +124,7 @@ static void touch(rdg_platform_t *p, const char *name, bool online, json_t *tele
     uint64_t now = platform_now();
     bool came = false, save = false;
     pthread_mutex_lock(&p->lock);
-    device_t *d = find(p, name);
+    device_t *d = devices_find(p, name);
     if (d) {
         online = online && !d->barred;
         came = online && !d->online;
@@ -140,7 +142,7 @@ static void touch(rdg_platform_t *p, const char *name, bool online, json_t *tele
             rdg_metric_set(p->m_online, (int64_t)rdg_metric_value(p->m_online) + (came ? 1 : -1));
             rdg_log(RDG_LOG_INFO, came ? "device.online" : "device.offline", RDG_STR("device", name));
         }
-        if (came) p->kicked = true, pthread_cond_signal(&p->kick);
+        if (came) turns_put(p, d), p->kicked = true, pthread_cond_signal(&p->kick);
     }
     pthread_mutex_unlock(&p->lock);
     json_decref(telemetry);
@@ -149,7 +151,7 @@ static void touch(rdg_platform_t *p, const char *name, bool online, json_t *tele
 
 void devices_bar(rdg_platform_t *p, const char *name) {
     pthread_mutex_lock(&p->lock);
-    device_t *d = find(p, name);
+    device_t *d = devices_find(p, name);
     if (d) d->barred = true;
     pthread_mutex_unlock(&p->lock);
     touch(p, name, false, NULL);
@@ -211,7 +213,7 @@ static rdg_err_t show_device(void *ctx, const rdg_service_call_t *call, rdg_serv
     rdg_platform_t *p = ctx;
     const char *name = rdg_service_arg(call, "name");
     pthread_mutex_lock(&p->lock);
-    const device_t *d = find(p, name);
+    const device_t *d = devices_find(p, name);
     json_t *o = d ? describe(d) : NULL;
     pthread_mutex_unlock(&p->lock);
     return d ? rdg_service_reply(answer, 200, o) : devices_absent(name);
@@ -220,7 +222,7 @@ static rdg_err_t show_device(void *ctx, const rdg_service_call_t *call, rdg_serv
 static rdg_err_t refuse_busy(rdg_platform_t *p, const char *name) {
     rdg_err_t err = RDG_OK;
     pthread_mutex_lock(&p->lock);
-    const device_t *d = find(p, name);
+    const device_t *d = devices_find(p, name);
     const json_t *first = d ? json_array_get(json_object_get(d->telemetry, "chains"), 0) : NULL;
     if (!d) err = devices_absent(name);
     if (first && json_string_value(json_object_get(first, "chain")))
@@ -247,6 +249,7 @@ static rdg_err_t delete_device(void *ctx, const rdg_service_call_t *call, rdg_se
     pthread_mutex_lock(&p->lock);
     device_t *d = rdg_map_remove(p->devices, rdg_bytes_str(name));
     if (d && d->online) rdg_metric_set(p->m_online, (int64_t)rdg_metric_value(p->m_online) - 1);
+    if (d) turns_drop(d);
     rdg_metric_set(p->m_devices, (int64_t)rdg_map_count(p->devices));
     pthread_mutex_unlock(&p->lock);
     device_free(d);

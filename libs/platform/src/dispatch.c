@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "command.h"
 #include "collect.h"
 #include <stdio.h>
 #include <string.h>
@@ -6,7 +6,24 @@
 
 #define PRUNE_EVERY_MS 3600000
 /* Deadlines of commands that wait for their device are looked at that often. */
-#define EXPIRE_EVERY_MS 1000
+#define LOOK_EVERY_MS 1000
+/* And devices whose window is full: commands that are stuck leave it by time. */
+#define RETRY_EVERY_MS 5000
+#define HEADS 64
+
+static const int windows[] = {[COMMAND_URGENT] = 64, [COMMAND_NORMAL] = 8, [COMMAND_BULK] = 2};
+
+/* What goes out in one round: rows {"id","device","message"}, in the order in which they go. */
+typedef struct dispatch_round {
+    rdg_platform_t *p;
+    json_t *rows;
+    size_t free; /* places in the table of what is in flight */
+    /* of the device that is being looked at */
+    const char *device;
+    int window; /* commands it holds; -1: it waits for one to end */
+    unsigned seen;
+    bool more; /* there was no place for all that could go */
+} dispatch_round_t;
 
 /* Call with the lock held. */
 static int find_flight(const rdg_platform_t *p, const char *id) {
@@ -15,11 +32,79 @@ static int find_flight(const rdg_platform_t *p, const char *id) {
     return -1;
 }
 
-static bool can_go(rdg_platform_t *p, const char *id, const char *device) {
+static size_t free_places(rdg_platform_t *p) {
+    size_t n = 0;
     pthread_mutex_lock(&p->lock);
-    bool flying = find_flight(p, id) >= 0;
+    for (int i = 0; i < PLATFORM_IN_FLIGHT; ++i) n += p->in_flight[i].message_id == 0;
     pthread_mutex_unlock(&p->lock);
-    return !flying && devices_online(p, device);
+    return n;
+}
+
+static bool flying(rdg_platform_t *p, const char *id) {
+    pthread_mutex_lock(&p->lock);
+    bool is = find_flight(p, id) >= 0;
+    pthread_mutex_unlock(&p->lock);
+    return is;
+}
+
+static json_t *row_of(const char *device, const rdg_sql_row_t *r) {
+    json_t *message =
+        json_pack("{s:s, s:s, s:s, s:I, s:s?, s:o}", "id", rdg_sql_row_text(r, 0), "type",
+                  rdg_sql_row_text(r, 1), "priority", command_priority_name(rdg_sql_row_int(r, 2)),
+                  "deadline_ms", (json_int_t)rdg_sql_row_int(r, 3), "traceparent", rdg_sql_row_text(r, 4),
+                  "params", command_parse_column(r, 5));
+    return message ? json_pack("{s:s, s:s, s:o}", "id", rdg_sql_row_text(r, 0), "device", device, "message",
+                               message)
+                   : NULL;
+}
+
+static rdg_err_t head_row(void *ctx, const rdg_sql_row_t *r) {
+    dispatch_round_t *round = ctx;
+    ++round->seen;
+    int64_t priority = rdg_sql_row_int(r, 2);
+    if (flying(round->p, rdg_sql_row_text(r, 0))) return ++round->window, RDG_OK;
+    if (round->window >= windows[priority >= 0 && priority <= COMMAND_BULK ? priority : COMMAND_NORMAL])
+        return round->window = -1, RDG_E_CANCELLED;
+    if (json_array_size(round->rows) >= round->free) return round->more = true, RDG_E_CANCELLED;
+    json_t *row = row_of(round->device, r);
+    if (!row || json_array_append_new(round->rows, row) != 0)
+        return rdg_fail(RDG_E_NO_MEMORY, "no memory for a command");
+    ++round->window;
+    return RDG_OK;
+}
+
+static rdg_err_t window_row(void *ctx, const rdg_sql_row_t *r) {
+    *(int *)ctx = (int)rdg_sql_row_int(r, 0);
+    return RDG_OK;
+}
+
+/* What of one device's queue may go now. */
+static rdg_err_t look_at(dispatch_round_t *round, const char *device) {
+    round->device = device;
+    round->more = false;
+    round->seen = 0;
+    RDG_TRY(rdg_sql_query(
+        round->p->db,
+        "SELECT COUNT(*) FROM commands WHERE device = ? AND " COMMAND_UNFINISHED
+        " AND state <> 'queued' AND handed > ?",
+        RDG_SQL_PARAMS(rdg_sql_text(device), rdg_sql_int((int64_t)platform_now() - COMMAND_WINDOW_MS)),
+        window_row, &round->window));
+    return rdg_sql_query(round->p->db,
+                         "SELECT id, type, priority, deadline_ms, traceparent, params FROM commands WHERE "
+                         "device = ? AND " COMMAND_UNFINISHED
+                         " AND state = 'queued' ORDER BY priority, number LIMIT ?",
+                         RDG_SQL_PARAMS(rdg_sql_text(device), rdg_sql_int(HEADS)), head_row, round);
+}
+
+static rdg_err_t gather(dispatch_round_t *round) {
+    char device[65];
+    while (json_array_size(round->rows) < round->free && turns_next(round->p, device)) {
+        rdg_err_t err = look_at(round, device);
+        if (round->more) turns_ready(round->p, device);
+        if (err != RDG_OK || round->window < 0 || round->seen == HEADS) turns_stall(round->p, device);
+        RDG_TRY(err);
+    }
+    return RDG_OK;
 }
 
 /* The message id is known only once publish returns, and its acknowledgement may come on the client's thread
@@ -31,6 +116,7 @@ static rdg_err_t publish(rdg_platform_t *p, const char *id, const char *topic, r
         if (p->in_flight[i].message_id != 0) continue;
         err = rdg_mqtt_publish(p->mqtt, topic, payload, false, &p->in_flight[i].message_id);
         if (err != RDG_OK) p->in_flight[i].message_id = 0;
+        p->in_flight[i].acknowledged = false;
         snprintf(p->in_flight[i].command, sizeof p->in_flight[i].command, "%s", id);
         break;
     }
@@ -41,11 +127,8 @@ static rdg_err_t publish(rdg_platform_t *p, const char *id, const char *topic, r
 static rdg_err_t send_one(rdg_platform_t *p, const json_t *row) {
     const char *id, *device;
     char topic[PLATFORM_TOPIC_MAX];
-    bool ok;
     RDG_TRY(rdg_json_get_str(row, "id", &id));
     RDG_TRY(rdg_json_get_str(row, "device", &device));
-    RDG_TRY(command_hand_over(p, id, &ok));
-    if (!ok) return RDG_OK;
     snprintf(topic, sizeof topic, "devices/%s/command", device);
     rdg_buf_t payload;
     rdg_buf_init(&payload, RDG_MQTT_PAYLOAD_MAX);
@@ -55,39 +138,97 @@ static rdg_err_t send_one(rdg_platform_t *p, const json_t *row) {
     return err;
 }
 
+static rdg_err_t send_round(dispatch_round_t *round) {
+    const char *ids[PLATFORM_IN_FLIGHT];
+    bool ok[PLATFORM_IN_FLIGHT] = {false};
+    size_t count = json_array_size(round->rows), sent = 0;
+    rdg_err_t err;
+    if (count == 0) return RDG_OK;
+    for (size_t i = 0; i < count; ++i)
+        ids[i] = json_string_value(json_object_get(json_array_get(round->rows, i), "id"));
+    err = command_hand_over(round->p, ids, count, ok);
+    for (; err == RDG_OK && sent < count; ++sent)
+        if (ok[sent]) {
+            err = send_one(round->p, json_array_get(round->rows, sent));
+            if (err != RDG_OK) break;
+        }
+    /* What could not go now goes with the next acknowledgement or connection, in the same order. */
+    for (; sent < count; ++sent)
+        turns_ready(round->p,
+                    json_string_value(json_object_get(json_array_get(round->rows, sent), "device")));
+    return err;
+}
+
 static void send_queued(rdg_platform_t *p) {
-    json_t *rows = NULL, *row;
-    size_t i;
-    rdg_err_t err = command_queued(p, can_go, PLATFORM_IN_FLIGHT, &rows);
-    json_array_foreach(rows, i, row) {
-        if (err == RDG_OK) err = send_one(p, row);
-    }
-    json_decref(rows);
-    /* What could not go now goes with the next acknowledgement or connection. */
+    dispatch_round_t round = {.p = p, .rows = json_array(), .free = free_places(p)};
+    rdg_err_t err = round.rows ? gather(&round) : rdg_fail(RDG_E_NO_MEMORY, "no memory for the commands");
+    rdg_err_t sent = round.rows ? send_round(&round) : RDG_OK;
+    json_decref(round.rows);
+    if (err == RDG_OK) err = sent;
     if (err != RDG_OK && err != RDG_E_FULL && err != RDG_E_UNAVAILABLE) rdg_log_err("dispatch.failed", err);
+}
+
+/* What the broker has acknowledged since the last round; until it is stored the dispatcher does not take it for
+ * unsent. */
+static void settle(rdg_platform_t *p) {
+    char ids[PLATFORM_IN_FLIGHT][PLATFORM_ID_MAX + 1];
+    size_t count = 0;
+    pthread_mutex_lock(&p->lock);
+    for (int i = 0; i < PLATFORM_IN_FLIGHT; ++i)
+        if (p->in_flight[i].message_id != 0 && p->in_flight[i].acknowledged)
+            memcpy(ids[count++], p->in_flight[i].command, sizeof ids[0]);
+    pthread_mutex_unlock(&p->lock);
+    if (count == 0) return;
+    rdg_err_t err = command_taken(p, ids, count);
+    if (err != RDG_OK) {
+        rdg_log_err("dispatch.failed", err);
+        return; /* tried again with the next round */
+    }
+    pthread_mutex_lock(&p->lock);
+    for (size_t i = 0; i < count; ++i) {
+        int at = find_flight(p, ids[i]);
+        if (at >= 0) p->in_flight[at].message_id = 0;
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+typedef struct dispatch_state {
+    uint64_t look_at, retry_at, prune_at; /* monotonic */
+} dispatch_state_t;
+
+static void work(rdg_platform_t *p, dispatch_state_t *s, bool up, bool lost) {
+    uint64_t now = rdg_mono_ms(rdg_clock_system());
+    settle(p);
+    /* The broker may have died with what it had taken and not passed on; devices know repetitions. */
+    if (lost && up && command_requeue(p, NULL) == RDG_OK) turns_all_ready(p);
+    if (now >= s->look_at) {
+        (void)command_expire(p);
+        s->look_at = now + LOOK_EVERY_MS;
+    }
+    if (now >= s->retry_at) {
+        turns_retry(p);
+        s->retry_at = now + RETRY_EVERY_MS;
+    }
+    if (up) send_queued(p);
+    ca_link_tick(p, up, lost);
+    if (now >= s->prune_at) {
+        (void)command_prune(p);
+        collect_tick(p->collect);
+        s->prune_at = now + PRUNE_EVERY_MS;
+    }
 }
 
 static void *dispatch_main(void *arg) {
     rdg_platform_t *p = arg;
-    uint64_t prune_at = 0;
+    dispatch_state_t s = {0};
     pthread_mutex_lock(&p->lock);
     while (!p->stopping) {
-        uint64_t now = rdg_mono_ms(rdg_clock_system());
-        bool due = p->kicked || platform_wait(p, &p->kick, now + EXPIRE_EVERY_MS), up = p->connected,
-             lost = p->lost;
-        p->kicked = p->lost = false;
-        (void)due;
+        if (!p->kicked) (void)platform_wait(p, &p->kick, rdg_mono_ms(rdg_clock_system()) + LOOK_EVERY_MS);
+        bool up = p->connected, lost = p->lost;
+        p->kicked = false;
+        if (up) p->lost = false;
         pthread_mutex_unlock(&p->lock);
-        /* The broker may have died with what it had taken and not passed on; devices know repetitions. */
-        if (lost && up) (void)command_requeue(p, NULL);
-        (void)command_expire(p);
-        if (up) send_queued(p);
-        ca_link_tick(p, up, lost);
-        if (now >= prune_at) {
-            (void)command_prune(p);
-            collect_tick(p->collect);
-            prune_at = now + PRUNE_EVERY_MS;
-        }
+        work(p, &s, up, lost);
         pthread_mutex_lock(&p->lock);
     }
     pthread_mutex_unlock(&p->lock);
@@ -107,20 +248,13 @@ void dispatch_join(rdg_platform_t *p) {
 }
 
 void dispatch_published(rdg_platform_t *p, int message_id) {
-    char id[PLATFORM_ID_MAX + 1] = "";
     pthread_mutex_lock(&p->lock);
     for (int i = 0; i < PLATFORM_IN_FLIGHT && message_id != 0; ++i) {
         if (p->in_flight[i].message_id != message_id) continue;
-        snprintf(id, sizeof id, "%s", p->in_flight[i].command);
+        p->in_flight[i].acknowledged = true;
+        p->kicked = true;
+        pthread_cond_signal(&p->kick);
     }
-    pthread_mutex_unlock(&p->lock);
-    if (id[0] == '\0') return;
-    rdg_err_t err = command_taken(p, id);
-    if (err != RDG_OK) rdg_log_err("dispatch.failed", err);
-    /* Only now: while it is in flight the dispatcher does not take it for unsent. */
-    pthread_mutex_lock(&p->lock);
-    int at = find_flight(p, id);
-    if (at >= 0) p->in_flight[at].message_id = 0;
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -28,6 +28,9 @@
 #define PLATFORM_TOPIC_MAX 160
 #define GATEWAY_PEER "ridge/device/" /* and the device's name and a random part: our ends of local sockets */
 
+/* turns.c */
+typedef enum device_turn { TURN_NONE, TURN_READY, TURN_STALLED } device_turn_t;
+
 typedef struct device {
     char name[65];
     bool online;
@@ -35,6 +38,8 @@ typedef struct device {
     uint64_t last_seen_ms, saved_ms;
     json_t *identity;  /* public_key, arch, agent_version, drivers, enrolled_ms */
     json_t *telemetry; /* the last; NULL before the first */
+    rdg_list_t turns;
+    device_turn_t turn;
 } device_t;
 
 struct rdg_platform {
@@ -63,11 +68,14 @@ struct rdg_platform {
     bool stopping, kicked, connected, lost;
     pthread_t dispatcher;
     bool dispatching;
-    rdg_map_t *devices; /* name -> device_t, owned */
+    rdg_map_t *devices;        /* name -> device_t, owned */
+    rdg_list_t ready, stalled; /* turns.c */
+    uint64_t command_keep_ms, command_keep;
     rdg_list_t requests;
     size_t request_count;
     struct {
         int message_id; /* 0: free */
+        bool acknowledged;
         char command[PLATFORM_ID_MAX + 1];
     } in_flight[PLATFORM_IN_FLIGHT];
     rdg_metric_t *m_online, *m_devices, *m_commands, *m_malformed, *m_requests, *m_issuing_ends;
@@ -87,6 +95,7 @@ rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir);
 /* devices.c */
 rdg_err_t devices_load(rdg_platform_t *p);
 void devices_free(rdg_platform_t *p);
+device_t *devices_find(const rdg_platform_t *p, const char *name); /* NULL; call with the lock held */
 rdg_err_t devices_put(rdg_platform_t *p, const char *name, json_t *identity); /* takes identity */
 bool devices_known(rdg_platform_t *p, const char *name);
 bool devices_online(rdg_platform_t *p, const char *name);
@@ -119,29 +128,16 @@ rdg_err_t ca_link_request(rdg_platform_t *p, const char *device, const json_t *r
 void ca_link_result(rdg_platform_t *p, const char *device, const json_t *result); /* a node may be gone */
 void ca_link_tick(rdg_platform_t *p, bool connected, bool again); /* again: the broker may have forgotten */
 
-/* command.c: the store and the states of commands */
-rdg_err_t command_create(rdg_platform_t *p, const char *device, const json_t *body, json_t **out,
-                         bool *created);
-rdg_err_t command_get(rdg_platform_t *p, const char *id, json_t **out);
-rdg_err_t command_cancel(rdg_platform_t *p, const char *id, json_t **out);
-rdg_err_t command_result(rdg_platform_t *p, const char *device, const json_t *result);
-rdg_err_t command_taken(rdg_platform_t *p, const char *id); /* the broker has it */
-rdg_err_t command_requeue(rdg_platform_t *p,
-                          const char *device); /* what the broker may have lost; NULL: of all */
-rdg_err_t command_drop_device(rdg_platform_t *p, const char *device);
-bool command_state_final(const char *state);
-/* At most max queued commands that are wanted, oldest first, as rows {"id","device","message"}. */
-rdg_err_t command_queued(rdg_platform_t *p,
-                         bool (*wanted)(rdg_platform_t *p, const char *id, const char *device), size_t max,
-                         json_t **rows);
-rdg_err_t command_hand_over(rdg_platform_t *p, const char *id,
-                            bool *ok);       /* from now on it cannot be cancelled */
-rdg_err_t command_expire(rdg_platform_t *p); /* queued ones past their deadline */
-rdg_err_t command_prune(rdg_platform_t *p);
-rdg_err_t command_list(rdg_platform_t *p, const char *device, const char *state, uint64_t limit,
-                       json_t **out);
-rdg_err_t command_changes(rdg_platform_t *p, uint64_t after, uint64_t limit, json_t **out, uint64_t *next);
-rdg_err_t command_last_change(rdg_platform_t *p, uint64_t *out);
+/* turns.c: whose queue the dispatcher looks at next; commands themselves: command.h. A device is in at most one of two
+ * lists: `ready` (online, and something may go to it) and `stalled` (its window is full). */
+void turns_put(rdg_platform_t *p, device_t *d); /* to ready, when online; call with the lock held */
+void turns_drop(device_t *d);                   /* likewise */
+void turns_ready(rdg_platform_t *p, const char *device);
+void turns_all_ready(rdg_platform_t *p);
+bool turns_next(rdg_platform_t *p, char name[65]); /* takes the first of ready out */
+void turns_stall(rdg_platform_t *p, const char *device);
+void turns_ended_one(rdg_platform_t *p, const char *device); /* its window has room again */
+void turns_retry(rdg_platform_t *p);                         /* all stalled to ready */
 
 /* command_rest.c */
 extern const rdg_service_route_t command_routes[];

@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "command.h"
 #include "ridge/net/stream.h"
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +36,7 @@ static bool ours(rdg_err_t err) {
 static rdg_err_t take_status(rdg_platform_t *p, const char *device, bool online) {
     rdg_err_t err = online ? command_requeue(p, device) : RDG_OK;
     devices_status(p, device, online);
+    if (online) turns_ready(p, device);
     if (online) platform_kick(p);
     return err;
 }

@@ -1,8 +1,11 @@
-#include "internal.h"
+#include "command.h"
 #include "collect.h"
 #include <time.h>
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
+
+#define KEEP_FINISHED_MS (30ull * 86400000)
+#define KEEP_FINISHED 100000
 
 bool platform_wait(rdg_platform_t *p, pthread_cond_t *cond, uint64_t deadline_mono_ms) {
     struct timespec t = {(time_t)(deadline_mono_ms / 1000), (long)(deadline_mono_ms % 1000) * 1000000};
@@ -34,6 +37,8 @@ static void init_locks(rdg_platform_t *p) {
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->upkeep, NULL);
     rdg_list_init(&p->requests);
+    rdg_list_init(&p->ready);
+    rdg_list_init(&p->stalled);
 }
 
 static void register_metrics(rdg_platform_t *p, rdg_metrics_t *m) {
@@ -90,6 +95,8 @@ rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_
     if (!p) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the platform");
     init_locks(p);
     register_metrics(p, options->metrics);
+    p->command_keep_ms = options->command_keep_ms ? options->command_keep_ms : KEEP_FINISHED_MS;
+    p->command_keep = options->command_keep ? options->command_keep : KEEP_FINISHED;
     rdg_err_t err = platform_store_open(p, options->data_dir);
     if (err == RDG_OK) err = devices_load(p);
     if (err == RDG_OK) err = open_ca(p, options);

@@ -41,6 +41,21 @@ static const char *const migrations[] = {
     " name TEXT NOT NULL, size BIGINT NOT NULL, digest BLOB NOT NULL, meta TEXT NOT NULL,"
     " stored_ms BIGINT NOT NULL, UNIQUE (device, kind, name));"
     "CREATE INDEX files_digest ON files (digest);",
+    /* Commands with a priority and a history. `handed`: when it was handed over, 0 before. A device's queue is read
+     * by commands_open, and what expires by commands_due: neither grows with what other devices have waiting. */
+    "ALTER TABLE commands ADD COLUMN priority INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE commands ADD COLUMN ordered_by TEXT;"
+    "ALTER TABLE commands ADD COLUMN cancelled_by TEXT;"
+    "ALTER TABLE commands ADD COLUMN sent_ms BIGINT;"
+    "ALTER TABLE commands ADD COLUMN started_ms BIGINT;"
+    "ALTER TABLE commands ADD COLUMN ended_ms BIGINT;"
+    "ALTER TABLE commands ADD COLUMN deliveries INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE commands ADD COLUMN rollout TEXT;"
+    "DROP INDEX commands_state;"
+    "CREATE INDEX commands_open ON commands (device, priority, number)"
+    " WHERE state IN ('queued', 'sent', 'running');"
+    "CREATE INDEX commands_due ON commands (deadline_ms) WHERE state = 'queued' AND handed = 0;"
+    "CREATE INDEX commands_rollout ON commands (rollout, number) WHERE rollout IS NOT NULL;",
 };
 
 rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir) {

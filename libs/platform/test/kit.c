@@ -75,6 +75,10 @@ static void pause_ms(long ms) {
     nanosleep(&t, NULL);
 }
 
+void kit_pause(void) {
+    pause_ms(20);
+}
+
 void kit_wait_state(kit_t *k, const char *command, const char *state) {
     char path[128], seen[32] = "";
     uint64_t end = rdg_mono_ms(rdg_clock_system()) + PATIENCE_MS;
@@ -181,6 +185,10 @@ static void answer_command(fake_t *f, const json_t *m) {
     pthread_mutex_lock(&f->lock);
     ++f->commands;
     snprintf(f->last_command, sizeof f->last_command, "%s", kit_text(m, "id"));
+    if (!strstr(f->taken, f->last_command)) {
+        size_t len = strlen(f->taken);
+        snprintf(f->taken + len, sizeof f->taken - len, "%s ", f->last_command);
+    }
     bool finish = f->finish;
     pthread_cond_broadcast(&f->changed);
     pthread_mutex_unlock(&f->lock);
@@ -296,4 +304,16 @@ void fake_wait_commands(fake_t *f, unsigned count) {
     unsigned seen = f->commands;
     pthread_mutex_unlock(&f->lock);
     CHECK(seen >= count);
+}
+
+void fake_wait_taken(fake_t *f, const char *id) {
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += PATIENCE_MS / 1000;
+    pthread_mutex_lock(&f->lock);
+    while (!strstr(f->taken, id) && pthread_cond_timedwait(&f->changed, &f->lock, &end) == 0) {
+    }
+    bool seen = strstr(f->taken, id) != NULL;
+    pthread_mutex_unlock(&f->lock);
+    CHECK(seen);
 }

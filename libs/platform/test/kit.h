@@ -33,6 +33,7 @@ typedef struct fake {
     pthread_cond_t changed;
     unsigned commands;      /* deliveries */
     char last_command[65];  /* id */
+    char taken[2048];       /* the ids in the order of their first delivery, each with a space behind it */
     bool connected, silent; /* silent: requests stay without an answer */
     bool finish;            /* answers each command with running and done */
 } fake_t;
@@ -50,7 +51,9 @@ void fake_connect(kit_t *k,
 void fake_disconnect(fake_t *f); /* says offline first */
 void fake_fini(fake_t *f);
 void fake_publish(fake_t *f, const char *kind, const char *payload);
+void fake_wait_taken(fake_t *f, const char *id);    /* first delivered by now; fails after 15 s */
 void fake_wait_commands(fake_t *f, unsigned count); /* fails after 10 s */
+void kit_pause(void);                               /* between two looks at what somebody else changes */
 void kit_wait_state(kit_t *k, const char *command, const char *state);
 void kit_wait_online(kit_t *k, const char *device, bool online);
 

@@ -66,6 +66,7 @@ TEST(command_result_delivered_three_times_counts_once) {
         json_int_t rss = json_integer_value(json_object_get(a, "agent_rss_kib"));
         json_decref(a);
         if (rss == 77) break;
+        kit_pause();
     } while (true);
     CHECK_EQ(kit_call(&k, "GET", path, NULL, &a), 200);
     CHECK_STR(kit_text(a, "state"), "done");
@@ -258,5 +259,188 @@ TEST(command_refuses_what_is_none) {
     CHECK_EQ(kit_call(&k, "POST", "/devices/nobody/commands", "{\"type\":\"chain.stop\"}", NULL), 404);
     CHECK_EQ(kit_call(&k, "GET", "/commands/nobody", NULL, NULL), 404);
     fake_fini(&f);
+    kit_close(&k);
+}
+
+TEST(command_urgent_goes_first_and_each_priority_in_order) {
+    kit_t k;
+    fake_t f;
+    char id[80];
+    kit_open(&k);
+    enrol(&k, &f, "dev-1");
+    post(&k, "dev-1", "{\"id\":\"b1\",\"type\":\"chain.stop\",\"priority\":\"bulk\"}", id);
+    post(&k, "dev-1", "{\"id\":\"n1\",\"type\":\"chain.stop\"}", id);
+    post(&k, "dev-1", "{\"id\":\"b2\",\"type\":\"chain.stop\",\"priority\":\"bulk\"}", id);
+    post(&k, "dev-1", "{\"id\":\"u1\",\"type\":\"chain.stop\",\"priority\":\"urgent\"}", id);
+    post(&k, "dev-1", "{\"id\":\"n2\",\"type\":\"chain.stop\",\"priority\":\"normal\"}", id);
+    post(&k, "dev-1", "{\"id\":\"u2\",\"type\":\"chain.stop\",\"priority\":\"urgent\"}", id);
+    CHECK_EQ(kit_call(&k, "POST", "/devices/dev-1/commands",
+                      "{\"type\":\"chain.stop\",\"priority\":\"soon\"}", NULL),
+             400);
+    f.finish = true;
+    fake_connect(&k, &f);
+    kit_wait_state(&k, "b2", "done");
+    CHECK_STR(f.taken, "u1 u2 n1 n2 b1 b2 ");
+    fake_fini(&f);
+    kit_close(&k);
+}
+
+TEST(command_urgent_overtakes_what_a_silent_device_has_not_been_given) {
+    kit_t k;
+    fake_t f;
+    char id[80], body[128];
+    kit_open(&k);
+    fake_init(&f, "dev-1");
+    fake_connect(&k, &f);
+    for (int i = 0; i < 12; ++i) {
+        snprintf(body, sizeof body, "{\"id\":\"n%02d\",\"type\":\"chain.stop\"}", i);
+        post(&k, "dev-1", body, id);
+    }
+    post(&k, "dev-1", "{\"id\":\"bulk\",\"type\":\"chain.stop\",\"priority\":\"bulk\"}", id);
+    fake_wait_taken(&f, "n07");
+    kit_wait_state(&k, "n07", "sent");
+    kit_wait_state(&k, "n08", "queued");
+    post(&k, "dev-1", "{\"id\":\"now\",\"type\":\"chain.stop\",\"priority\":\"urgent\"}", id);
+    fake_wait_taken(&f, "now");
+    fake_publish(&f, "result", "{\"id\":\"n00\",\"state\":\"done\"}");
+    fake_publish(&f, "result", "{\"id\":\"n01\",\"state\":\"done\"}");
+    fake_wait_taken(&f, "n08"); /* the window has room again */
+    CHECK(strstr(f.taken, "n07 now n08 "));
+    kit_wait_state(&k, "bulk", "queued");
+    fake_fini(&f);
+    kit_close(&k);
+}
+
+/* A window is of the last half minute: made older here, so that nobody has to wait for it. */
+TEST(command_that_is_stuck_leaves_the_window) {
+    kit_t k;
+    fake_t f;
+    char id[80], body[128];
+    kit_open(&k);
+    fake_init(&f, "dev-1");
+    fake_connect(&k, &f);
+    for (int i = 0; i < 9; ++i) {
+        snprintf(body, sizeof body, "{\"id\":\"n%02d\",\"type\":\"chain.stop\"}", i);
+        post(&k, "dev-1", body, id);
+    }
+    fake_wait_taken(&f, "n07");
+    kit_wait_state(&k, "n07", "sent");
+    kit_wait_state(&k, "n08", "queued");
+    CHECK_OK(rdg_sql_exec(k.platform->db, "UPDATE commands SET handed = handed - 60000 WHERE handed > 0",
+                          NULL, 0, NULL));
+    fake_wait_taken(&f, "n08");
+    fake_fini(&f);
+    kit_close(&k);
+}
+
+TEST(command_batch_is_stored_as_one_and_says_what_it_refused) {
+    kit_t k;
+    fake_t f, g;
+    json_t *a, *list;
+    kit_open(&k);
+    enrol(&k, &f, "dev-1");
+    enrol(&k, &g, "dev-2");
+    CHECK_EQ(
+        kit_call(&k, "POST", "/commands",
+                 "{\"commands\":[{\"device\":\"dev-1\",\"id\":\"one\",\"type\":\"chain.stop\"},"
+                 "{\"device\":\"nobody\",\"type\":\"chain.stop\"},{\"device\":\"dev-2\",\"type\":\"x\"},7,"
+                 "{\"device\":\"dev-2\",\"id\":\"two\",\"type\":\"chain.stop\",\"priority\":\"bulk\"}]}",
+                 &a),
+        202);
+    list = json_object_get(a, "commands");
+    CHECK_EQ(json_array_size(list), 5);
+    CHECK_STR(kit_text(json_array_get(list, 0), "state"), "queued");
+    CHECK_STR(kit_error(json_array_get(list, 1), "code"), "NOT_FOUND");
+    CHECK_STR(kit_error(json_array_get(list, 2), "code"), "INVALID");
+    CHECK_STR(kit_error(json_array_get(list, 3), "code"), "INVALID");
+    CHECK_STR(kit_text(json_array_get(list, 4), "priority"), "bulk");
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "POST", "/commands", "{\"commands\":[]}", NULL), 400);
+    CHECK_EQ(kit_call(&k, "POST", "/commands", "{\"commands\":7}", NULL), 400);
+    f.finish = g.finish = true;
+    fake_connect(&k, &f);
+    fake_connect(&k, &g);
+    kit_wait_state(&k, "one", "done");
+    kit_wait_state(&k, "two", "done");
+    fake_fini(&f);
+    fake_fini(&g);
+    kit_close(&k);
+}
+
+TEST(command_history_says_who_when_and_what_became_of_it) {
+    kit_t k;
+    fake_t f;
+    json_t *a;
+    char id[80];
+    kit_open(&k);
+    enrol(&k, &f, "dev-1");
+    post(&k, "dev-1", "{\"id\":\"one\",\"type\":\"chain.stop\"}", id);
+    CHECK_EQ(kit_call(&k, "POST", "/commands/one/cancel", NULL, NULL), 200);
+    f.finish = true;
+    fake_connect(&k, &f);
+    for (int i = 2; i < 5; ++i) {
+        char body[64];
+        snprintf(body, sizeof body, "{\"id\":\"c%d\",\"type\":\"chain.start\"}", i);
+        post(&k, "dev-1", body, id);
+        kit_wait_state(&k, id, "done");
+    }
+    CHECK_EQ(kit_call(&k, "GET", "/commands/c2", NULL, &a), 200);
+    CHECK_STR(kit_text(a, "ordered_by"), "admin");
+    json_int_t last = 0;
+    static const char *const order[] = {"created_ms", "handed_ms", "started_ms", "ended_ms"};
+    for (size_t i = 0; i < 4; ++i) {
+        json_int_t at = json_integer_value(json_object_get(a, order[i]));
+        CHECK(at >= last && at > 1000);
+        last = at;
+    }
+    CHECK_EQ(json_integer_value(json_object_get(a, "deliveries")), 1);
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "GET", "/commands?by=admin&type=chain.stop", NULL, &a), 200);
+    CHECK_EQ(json_array_size(json_object_get(a, "commands")), 1);
+    CHECK_STR(kit_text(json_array_get(json_object_get(a, "commands"), 0), "cancelled_by"), "admin");
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "GET", "/commands?by=somebody", NULL, &a), 200);
+    CHECK_EQ(json_array_size(json_object_get(a, "commands")), 0);
+    json_decref(a);
+    char path[96] = "/commands?limit=3";
+    size_t seen = 0;
+    for (int page = 0; page < 2; ++page) {
+        CHECK_EQ(kit_call(&k, "GET", path, NULL, &a), 200);
+        seen += json_array_size(json_object_get(a, "commands"));
+        snprintf(path, sizeof path, "/commands?limit=3&before=%lld",
+                 (long long)json_integer_value(json_object_get(a, "more_before")));
+        CHECK_EQ(json_is_null(json_object_get(a, "more_before")), page == 1);
+        json_decref(a);
+    }
+    CHECK_EQ(seen, 4);
+    fake_fini(&f);
+    kit_close(&k);
+}
+
+static rdg_err_t plan_row(void *ctx, const rdg_sql_row_t *r) {
+    char *out = ctx;
+    size_t len = strlen(out);
+    snprintf(out + len, 512 - len, "%s;", rdg_sql_row_text(r, 3));
+    return RDG_OK;
+}
+
+/* What the dispatcher asks again and again must not read what waits for other devices. */
+TEST(command_queue_of_a_device_is_found_by_its_index) {
+    kit_t k;
+    char plan[512] = "";
+    kit_open(&k);
+    CHECK_OK(rdg_sql_query(
+        k.platform->db,
+        "EXPLAIN QUERY PLAN SELECT id FROM commands WHERE device = 'x' AND state IN ('queued', 'sent', "
+        "'running') AND state = 'queued' ORDER BY priority, number LIMIT 8",
+        NULL, 0, plan_row, plan));
+    CHECK(strstr(plan, "commands_open") && !strstr(plan, "TEMP B-TREE"));
+    plan[0] = '\0';
+    CHECK_OK(
+        rdg_sql_query(k.platform->db,
+                      "EXPLAIN QUERY PLAN SELECT id FROM commands WHERE state = 'queued' AND handed = 0 AND "
+                      "deadline_ms < 5",
+                      NULL, 0, plan_row, plan));
+    CHECK(strstr(plan, "commands_due"));
     kit_close(&k);
 }

@@ -9,7 +9,8 @@
  * 1. A command is on disk before it is published, and is published until the broker has taken it: also after
  * a restart of the cloud or the loss of the broker. Devices make one effect of many deliveries.
  * 2. A command goes to the broker only while its device is online. One that was never handed over (`queued`)
- * can therefore be cancelled for certain; any other cannot (CONFLICT).
+ * can therefore be cancelled for certain; any other cannot (CONFLICT). Of one device's commands urgent ones go
+ * before normal ones before bulk ones, and those of one priority in the order in which they were created.
  * 3. done, failed, expired and cancelled are final: no later result changes them.
  * 4. A device speaks for itself only: results and responses count when they come on that device's own topic.
  * 5. Of an enrolment token only its SM3 is stored; a token enrols one device, and tells it which root to
@@ -21,7 +22,7 @@
  * through any crash.
  *
  * Limits: 100,000 devices; 1,000 unfinished commands a device; 512 KiB of parameters and of a result; 1,024
- * requests waiting; finished commands are kept for 30 days, at most 100,000 of them.
+ * requests waiting; finished commands are kept for 30 days, at most 100,000 of them, unless the options say otherwise.
  * Threads: all functions from one thread; routes run on the service's threads. */
 #ifndef RIDGE_PLATFORM_PLATFORM_H
 #define RIDGE_PLATFORM_PLATFORM_H
@@ -46,6 +47,8 @@ typedef struct rdg_platform_options {
     uint64_t certificate_life_ms; /* of devices' and nodes' certificates; 0: a year */
     uint64_t collect_bytes,
         collect_device_bytes; /* of files from devices, and of one; 0: 256 GiB, the same */
+    uint64_t command_keep_ms,
+        command_keep;         /* age and number of ended commands that are kept; 0: 30 days, 100,000 */
     const rdg_clock_t *clock; /* of certificates and revocation lists; NULL: the system's */
 } rdg_platform_options_t;
 
