@@ -42,7 +42,7 @@ function(ridge_packages out)
 endfunction()
 
 function(ridge_library name)
-  cmake_parse_arguments(arg "" "" "DEPS;TEST_DEPS;PKGS;PUBLIC_PKGS;LIBS" ${ARGN})
+  cmake_parse_arguments(arg "FAULTS" "" "DEPS;TEST_DEPS;PKGS;PUBLIC_PKGS;LIBS" ${ARGN})
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "ridge_library(${name}): unknown arguments: ${arg_UNPARSED_ARGUMENTS}")
   endif()
@@ -68,6 +68,9 @@ function(ridge_library name)
     target_include_directories(test_${name} PRIVATE src test)
     target_link_libraries(test_${name} PRIVATE ridge_${name} ${test_dep_targets} ridge_testkit ridge_flags
                           ${private_pkgs} ${arg_LIBS})
+    if(arg_FAULTS)
+      target_link_libraries(test_${name} PRIVATE ridge_testfaults ${CMAKE_DL_LIBS})
+    endif()
     set_property(GLOBAL APPEND PROPERTY RIDGE_TEST_PROGRAMS test_${name})
   endif()
 

@@ -15,6 +15,7 @@
 #define QUEUE_BYTES_DEFAULT (64u << 20)
 #define OUTBOX_BYTES_DEFAULT (2ull << 30)
 #define HTTP_BODY_MAX (1u << 20)
+#define SETTLE_MS 10000u
 
 static rdg_err_t lock_dir(rdg_agent_t *a) {
     char path[PATH_MAX];
@@ -182,12 +183,10 @@ static rdg_err_t start_uplink(rdg_agent_t *a) {
     if (!a->cloud_url[0])
         return rdg_fail(RDG_E_INVALID,
                         "this device knows no cloud: give it one with --cloud tlcp://host:port");
-    return uplink_start(a->dir, a->cloud_url, a->identity.enrolled ? NULL : a->token, &a->uplink);
+    return uplink_start(a->uplink, a->cloud_url, a->identity.enrolled ? NULL : a->token);
 }
 
-static rdg_err_t open_state(rdg_agent_t *a, const rdg_agent_options_t *o) {
-    char path[PATH_MAX];
-    RDG_TRY(lock_dir(a));
+static rdg_err_t open_identity(rdg_agent_t *a, const rdg_agent_options_t *o) {
     RDG_TRY(identity_load(a->dir, &a->identity));
     if (a->identity.enrolled && strcmp(a->identity.device_id, a->name) != 0)
         return rdg_fail(RDG_E_CONFLICT, "%s belongs to device %s, not %s: use another --dir", a->dir,
@@ -195,7 +194,13 @@ static rdg_err_t open_state(rdg_agent_t *a, const rdg_agent_options_t *o) {
     /* It was away for too long to renew: a new token gives the same key new certificates. */
     if (a->identity.enrolled && o->token && a->identity.not_after_s < (int64_t)(rdg_wall_ms(a->clock) / 1000))
         a->identity.enrolled = false;
-    RDG_TRY(start_uplink(a));
+    return start_uplink(a);
+}
+
+/* Before all else, and whatever becomes of the rest: what should run on this device runs. */
+static rdg_err_t open_workloads(rdg_agent_t *a, const rdg_agent_options_t *o) {
+    RDG_TRY(lock_dir(a));
+    RDG_TRY(uplink_new(a->dir, &a->uplink));
     RDG_TRY(make_drivers(a, o));
     a->metrics = rdg_metrics_new();
     a->m_commands = rdg_metrics_counter(a->metrics, "ridge_agent_commands_total", "Commands executed", NULL);
@@ -206,6 +211,11 @@ static rdg_err_t open_state(rdg_agent_t *a, const rdg_agent_options_t *o) {
                              .changed = on_changed,
                              .ctx = a};
     RDG_TRY(workloads_start(&w, &a->workloads));
+    return health_start(a->workloads, o->health_interval_ms, &a->health);
+}
+
+static rdg_err_t open_state(rdg_agent_t *a, const rdg_agent_options_t *o) {
+    char path[PATH_MAX];
     certificates_options_t c = {.dir = a->dir,
                                 .device = a->name,
                                 .clock = a->clock,
@@ -295,10 +305,16 @@ rdg_err_t rdg_agent_start(const rdg_agent_options_t *options, rdg_agent_t **out)
     a->started_ms = rdg_mono_ms(rdg_clock_system());
     pthread_mutex_init(&a->lock, NULL);
     rdg_err_t err = copy_options(a, options);
+    if (err == RDG_OK) err = open_workloads(a, options);
+    if (err == RDG_OK) err = open_identity(a, options);
     if (err == RDG_OK) err = open_state(a, options);
     if (err == RDG_OK) err = start_services(a, options);
     if (err != RDG_OK) {
+        char why[RDG_ERROR_TEXT_MAX];
+        snprintf(why, sizeof why, "%s", rdg_err_message(err));
+        if (a->workloads) (void)workloads_settled(a->workloads, SETTLE_MS);
         rdg_agent_stop(a);
+        (void)rdg_fail(err, "%s", why);
         return rdg_fail_in(err, "cannot start the agent");
     }
     *out = a;
@@ -317,6 +333,7 @@ void rdg_agent_stop(rdg_agent_t *a) {
     telemetry_halt(a->telemetry);
     certificates_stop(a->certificates);
     intake_stop(a->intake);
+    health_stop(a->health);
     workloads_stop(a->workloads);
     uploader_halt(a->uploader);
     link_stop(a->link);

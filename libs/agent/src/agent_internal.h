@@ -3,6 +3,7 @@
 #define RIDGE_AGENT_INTERNAL_H
 #include <pthread.h>
 #include "certificates.h"
+#include "health.h"
 #include "intake.h"
 #include "link.h"
 #include "uploader.h"
@@ -36,6 +37,7 @@ struct rdg_agent {
     rdg_metric_t *m_commands, *m_requests;
     journal_t *journal;
     workloads_t *workloads;
+    health_t *health;
     intake_t *intake;
     certificates_t *certificates;
     executor_t *executor;

@@ -1,4 +1,5 @@
 #include "chain.h"
+#include "state_file.h"
 #include "ridge/base/file.h"
 #include "ridge/base/random.h"
 #include <arpa/inet.h>
@@ -26,14 +27,15 @@ rdg_err_t chain_save(const char *dir, const chain_t *c) {
     RDG_TRY(chain_path(dir, c->name, NULL, path));
     RDG_TRY(rdg_dir_make(path, 0700));
     RDG_TRY(chain_path(dir, c->name, "chain.json", path));
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I}", "chain", c->name, "desired",
-                          desired_names[c->desired], "driver", c->driver, "image", c->image, "p2p_port",
-                          (int)c->p2p_port, "rpc_port", (int)c->rpc_port, "memory_bytes",
-                          (json_int_t)c->memory_bytes, "pids", (json_int_t)c->pids);
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I}", "chain", c->name, "desired",
+                  desired_names[c->desired], "driver", c->driver, "image", c->image, "p2p_port",
+                  (int)c->p2p_port, "rpc_port", (int)c->rpc_port, "memory_bytes", (json_int_t)c->memory_bytes,
+                  "cpu_millis", (json_int_t)c->cpu_millis, "pids", (json_int_t)c->pids);
     rdg_buf_t text;
     rdg_buf_init(&text, 8192);
     rdg_err_t err = o ? rdg_json_dump_pretty(o, &text) : RDG_E_NO_MEMORY;
-    if (err == RDG_OK) err = rdg_file_replace(path, rdg_buf_view(&text), 0600);
+    if (err == RDG_OK) err = state_file_save(path, rdg_buf_view(&text), 0600);
     rdg_buf_fini(&text);
     json_decref(o);
     return rdg_fail_in(err, "cannot keep the desired state of chain %s", c->name);
@@ -48,6 +50,7 @@ static rdg_err_t take(const json_t *o, chain_t *c) {
     RDG_TRY(rdg_json_get_u64(o, "p2p_port", &p2p_port));
     RDG_TRY(rdg_json_get_u64(o, "rpc_port", &rpc_port));
     RDG_TRY(rdg_json_opt_u64(o, "memory_bytes", &c->memory_bytes));
+    RDG_TRY(rdg_json_opt_u64(o, "cpu_millis", &c->cpu_millis));
     RDG_TRY(rdg_json_opt_u64(o, "pids", &c->pids));
     size_t d = 0;
     while (d < 3 && strcmp(desired, desired_names[d]) != 0) ++d;
@@ -62,24 +65,25 @@ static rdg_err_t take(const json_t *o, chain_t *c) {
     return RDG_OK;
 }
 
+static rdg_err_t take_text(void *ctx, rdg_bytes_t text) {
+    json_t *o = NULL;
+    rdg_err_t err = rdg_json_parse(text, &o);
+    if (err == RDG_OK) err = take(o, ctx);
+    json_decref(o);
+    return err;
+}
+
 rdg_err_t chain_load(const char *dir, const char *name, chain_t *out) {
     char path[CHAIN_PATH_MAX];
-    json_t *o = NULL;
-    rdg_buf_t text;
     memset(out, 0, sizeof *out);
     snprintf(out->name, sizeof out->name, "%s", name);
     RDG_TRY(chain_path(dir, name, "chain.json", path));
-    rdg_buf_init(&text, 8192);
-    rdg_err_t err = rdg_file_read(path, &text);
-    if (err == RDG_E_NOT_FOUND) {
-        rdg_buf_fini(&text);
+    rdg_err_t err = state_file_load(path, 8192, 0600, take_text, out);
+    if (err == RDG_OK || err == RDG_E_NO_MEMORY || err == RDG_E_IO) return err;
+    if (err == RDG_E_NOT_FOUND)
         return rdg_fail(RDG_E_NOT_FOUND, "chain %s is not on this device: prepare it first", name);
-    }
-    if (err == RDG_OK && (rdg_json_parse(rdg_buf_view(&text), &o) != RDG_OK || take(o, out) != RDG_OK))
-        err = rdg_fail(RDG_E_CORRUPT, "%s holds no desired state: %s", path, rdg_err_message(RDG_E_CORRUPT));
-    json_decref(o);
-    rdg_buf_fini(&text);
-    return err;
+    rdg_err_t why = rdg_fail_in(err, "%s holds no desired state", path);
+    return rdg_fail(RDG_E_CORRUPT, "%s", rdg_err_message(why));
 }
 
 rdg_err_t port_reserve(const char *host, uint16_t *port, int *fd) {

@@ -1,5 +1,5 @@
-/* A chain on this device: what is wanted of it, on disk in <dir>/chains/<name>/chain.json (replaced
- * atomically).
+/* A chain on this device: what is wanted of it, on disk in <dir>/chains/<name>/chain.json
+ * (state_file.h: kept twice, each replaced atomically).
  *
  *   <dir>/chains/<name>/chain.json   the desired state
  *   <dir>/chains/<name>/node/        the node's directory (docs/device-protocol.md)
@@ -19,7 +19,7 @@ typedef struct chain {
     char name[COMMAND_CHAIN_MAX + 1];
     char driver[16], image[512];
     uint16_t p2p_port, rpc_port;
-    uint64_t memory_bytes, pids;
+    uint64_t memory_bytes, cpu_millis, pids;
     chain_desired_t desired;
 } chain_t;
 

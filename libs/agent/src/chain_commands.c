@@ -324,6 +324,7 @@ rdg_err_t agent_start_chain(rdg_agent_t *a, const command_t *c, executor_run_t *
     RDG_TRY(workloads_get(a->workloads, c->chain, &chain));
     RDG_TRY(configure(a, c, &chain, &changed));
     RDG_TRY(rdg_json_opt_u64(c->params, "memory_bytes", &chain.memory_bytes));
+    RDG_TRY(rdg_json_opt_u64(c->params, "cpu_millis", &chain.cpu_millis));
     RDG_TRY(rdg_json_opt_u64(c->params, "pids", &chain.pids));
     executor_progress(at, "start", 30);
     if (changed) RDG_TRY(workloads_halt(a->workloads, chain.name));

@@ -1,5 +1,6 @@
 #include "identity.h"
 #include "credentials.h"
+#include "state_file.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/clock.h"
 #include "ridge/base/file.h"
@@ -40,32 +41,34 @@ static rdg_err_t look_at_certificate(const char *dir, identity_t *i) {
     return RDG_OK;
 }
 
+static rdg_err_t take_text(void *ctx, rdg_bytes_t text) {
+    json_t *o = NULL;
+    rdg_err_t err = rdg_json_parse(text, &o);
+    if (err == RDG_OK) err = take_answer(o, ctx);
+    json_decref(o);
+    return err;
+}
+
 rdg_err_t identity_load(const char *dir, identity_t *out) {
     char path[PATH_MAX];
-    rdg_buf_t text;
-    json_t *o = NULL;
     memset(out, 0, sizeof *out);
     RDG_TRY(rdg_path_join(path, sizeof path, dir, "identity.key"));
     RDG_TRY(rdg_sm2_key_load_or_generate(path, &out->key));
     RDG_TRY(rdg_path_join(path, sizeof path, dir, "enrolment.json"));
-    rdg_buf_init(&text, 8192);
-    rdg_err_t err = rdg_file_read(path, &text);
-    if (err == RDG_OK && (err = rdg_json_parse(rdg_buf_view(&text), &o)) == RDG_OK) err = take_answer(o, out);
-    json_decref(o);
-    if (text.data) rdg_secure_zero(text.data, text.len);
-    rdg_buf_fini(&text);
+    rdg_err_t err = state_file_load(path, 8192, 0600, take_text, out);
     if (err == RDG_E_NOT_FOUND) return RDG_OK;
     if (err == RDG_OK) {
         err = look_at_certificate(dir, out);
         if (err == RDG_OK) return RDG_OK;
         identity_fini(out);
-        return rdg_fail_in(err, "the device's certificates (remove %s to enrol again with a new token)",
+        return rdg_fail_in(err, "the device's certificates (remove %s* to enrol again with a new token)",
                            path);
     }
     identity_fini(out);
-    return rdg_fail(RDG_E_CORRUPT,
-                    "%s holds no enrolment: remove it and enrol again with the same token or a new one",
-                    path);
+    return rdg_fail(
+        RDG_E_CORRUPT,
+        "%s holds no enrolment: remove it and %s.2 and enrol again with the same token or a new one", path,
+        path);
 }
 
 void identity_fini(identity_t *i) {
@@ -122,7 +125,7 @@ static rdg_err_t save_answer(const char *dir, const json_t *answer) {
     RDG_TRY(rdg_path_join(path, sizeof path, dir, "enrolment.json"));
     rdg_buf_init(&text, 8192);
     rdg_err_t err = rdg_json_dump_pretty(answer, &text);
-    if (err == RDG_OK) err = rdg_file_replace(path, rdg_buf_view(&text), 0600);
+    if (err == RDG_OK) err = state_file_save(path, rdg_buf_view(&text), 0600);
     if (text.data) rdg_secure_zero(text.data, text.len);
     rdg_buf_fini(&text);
     return err;

@@ -322,30 +322,33 @@ static rdg_err_t open_doors(uplink_t *u) {
     return RDG_OK;
 }
 
-static rdg_err_t start(uplink_t *u, const char *url, const char *token) {
-    RDG_TRY(rdg_url_host_port(url, "tlcp", DEFAULT_PORT, u->host, sizeof u->host, &u->port));
-    if (token) RDG_TRY(take_token(u, token));
+static rdg_err_t make(uplink_t *u) {
     RDG_TRY(rdg_loop_new(&u->loop));
     RDG_TRY(open_doors(u));
-    RDG_TRY(rdg_timer_new(u->loop, on_tick, u, &u->timer));
-    rdg_timer_start(u->timer, 1, 0);
-    RDG_TRY(thread_start(&u->thread, run, u));
-    u->running = true;
-    return RDG_OK;
+    return rdg_timer_new(u->loop, on_tick, u, &u->timer);
 }
 
-rdg_err_t uplink_start(const char *dir, const char *url, const char *token, uplink_t **out) {
+rdg_err_t uplink_new(const char *dir, uplink_t **out) {
     uplink_t *u = rdg_calloc(1, sizeof *u);
     if (!u) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the link to the cloud");
     u->dir = dir;
     pthread_mutex_init(&u->lock, NULL);
     rdg_list_init(&u->visitors);
-    rdg_err_t err = start(u, url, token);
+    rdg_err_t err = make(u);
     if (err != RDG_OK)
         uplink_stop(u);
     else
         *out = u;
     return err;
+}
+
+rdg_err_t uplink_start(uplink_t *u, const char *url, const char *token) {
+    RDG_TRY(rdg_url_host_port(url, "tlcp", DEFAULT_PORT, u->host, sizeof u->host, &u->port));
+    if (token) RDG_TRY(take_token(u, token));
+    rdg_timer_start(u->timer, 1, 0);
+    RDG_TRY(thread_start(&u->thread, run, u));
+    u->running = true;
+    return RDG_OK;
 }
 
 void uplink_stop(uplink_t *u) {

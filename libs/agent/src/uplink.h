@@ -29,9 +29,11 @@ typedef enum uplink_service {
 
 typedef struct uplink uplink_t;
 
-/* Makes the sockets; dials as soon as there are credentials in dir (credentials.h) or a token. url:
- * "tlcp://host:port" (port 7781). token: NULL once enrolled. INVALID: the URL, a token without fingerprint. */
-rdg_err_t uplink_start(const char *dir, const char *url, const char *token, uplink_t **out);
+/* Makes the sockets: nothing answers at them before uplink_start. dir is borrowed for life. */
+rdg_err_t uplink_new(const char *dir, uplink_t **out);
+/* Dials as soon as there are credentials in dir (credentials.h) or a token. url: "tlcp://host:port" (port 7781).
+ * token: NULL once enrolled. INVALID: the URL, a token without fingerprint. */
+rdg_err_t uplink_start(uplink_t *u, const char *url, const char *token);
 const char *uplink_socket(const uplink_t *u, uplink_service_t service); /* borrowed */
 /* Thread-safe: the credentials in dir have changed; the link is made anew with them. */
 void uplink_reload(uplink_t *u);

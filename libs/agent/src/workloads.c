@@ -18,15 +18,20 @@
 #define BACKOFF_MAX_MS 60000u
 #define STABLE_MS 60000u
 #define BUSY_LOOK_MS 50u
+#define LOG_LOOK_MS 10000u
+#define LOG_BYTES_MAX (16u << 20)
+#define LOGS_KEPT 2
 
 typedef struct workload {
     pthread_mutex_t op; /* held during driver calls; `chain` changes only under it and w->lock */
     chain_t chain;
     bool used, seen_running;
+    bool due, taken; /* there is something for a starter; one has it */
     unsigned restarts;
-    int last_exit; /* as of waitpid; -1: unknown, or none since it was last asked to run */
-    int pidfd;     /* the supervisor's */
-    uint64_t started_ms, retry_at_ms, backoff_ms;
+    int last_exit;            /* as of waitpid; -1: unknown, or none since it was last asked to run */
+    int pidfd;                /* the supervisor's */
+    workload_health_t health; /* under w->lock */
+    uint64_t started_ms, retry_at_ms, backoff_ms, log_at_ms;
 } workload_t;
 
 struct workloads {
@@ -34,9 +39,12 @@ struct workloads {
     char *dir;
     pthread_mutex_t lock; /* used flags and records; taken after op, never before */
     workload_t all[WORKLOADS_MAX];
+    pthread_cond_t news; /* a starter has ended, or everything is settled */
+    size_t starters;
     pthread_t thread;
     int wake;
-    bool stopping, running;
+    bool stopping, running, settled;
+    uint64_t since_ms;
 };
 
 static void wake(workloads_t *w) {
@@ -62,6 +70,8 @@ static workload_t *claim(workloads_t *w, const chain_t *c) {
         got->chain = *c;
         got->used = true;
         got->seen_running = false;
+        got->due = false;
+        got->health = WORKLOAD_HEALTH_UNKNOWN;
         got->restarts = 0;
         got->last_exit = -1;
         /* A descriptor of the slot's former chain is left to the supervisor, which alone may close it. */
@@ -110,6 +120,7 @@ static rdg_err_t spec_of(const workloads_t *w, const chain_t *c, spec_paths_t *p
                                      .image = c->image[0] ? c->image : NULL,
                                      .args = p->args,
                                      .memory_bytes = c->memory_bytes,
+                                     .cpu_millis = c->cpu_millis,
                                      .pids = c->pids};
     return RDG_OK;
 }
@@ -146,17 +157,33 @@ rdg_err_t workloads_run(workloads_t *w, const char *chain) {
     return err;
 }
 
-rdg_err_t workloads_halt(workloads_t *w, const char *chain) {
+static rdg_err_t halt(workloads_t *w, const char *chain, uint64_t grace_ms) {
     workload_t *l = find(w, chain);
     rdg_err_t err;
     if (!l) return RDG_OK;
     pthread_mutex_lock(&l->op);
     spec_paths_t *p = spec_new(w, &l->chain, &err);
-    if (p) err = p->driver->stop(p->driver->ctx, &p->spec, WORKLOAD_STOP_GRACE_MS);
+    if (p) err = p->driver->stop(p->driver->ctx, &p->spec, grace_ms);
     rdg_free(p);
     pthread_mutex_unlock(&l->op);
     wake(w);
     return err;
+}
+
+rdg_err_t workloads_halt(workloads_t *w, const char *chain) {
+    return halt(w, chain, WORKLOAD_STOP_GRACE_MS);
+}
+
+rdg_err_t workloads_restart(workloads_t *w, const char *chain) {
+    return halt(w, chain, WORKLOAD_HUNG_GRACE_MS);
+}
+
+void workloads_set_health(workloads_t *w, const char *chain, workload_health_t health) {
+    workload_t *l = find(w, chain);
+    if (!l) return;
+    pthread_mutex_lock(&w->lock);
+    l->health = health;
+    pthread_mutex_unlock(&w->lock);
 }
 
 rdg_err_t workloads_get(workloads_t *w, const char *chain, chain_t *out) {
@@ -242,6 +269,9 @@ static rdg_err_t view_locked(workloads_t *w, workload_t *l, workload_view_t *out
     out->chain = l->chain;
     out->restarts = l->restarts;
     out->last_exit = l->last_exit;
+    pthread_mutex_lock(&w->lock);
+    out->health = l->health;
+    pthread_mutex_unlock(&w->lock);
     spec_paths_t *p = spec_new(w, &l->chain, &err);
     if (p) err = p->driver->status(p->driver->ctx, &p->spec, &out->status);
     rdg_free(p);
@@ -272,6 +302,87 @@ size_t workloads_list(workloads_t *w, workload_view_t *out, size_t max) {
     return n;
 }
 
+/* --- starters ------------------------------------------------------------------------------------ */
+
+static void put_off(workload_t *l) {
+    l->backoff_ms = l->backoff_ms ? l->backoff_ms : BACKOFF_MIN_MS;
+    l->retry_at_ms = rdg_mono_ms(rdg_clock_system()) + l->backoff_ms;
+    l->backoff_ms = l->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : l->backoff_ms * 2;
+}
+
+static void start_due(workloads_t *w, workload_t *l) {
+    ++l->restarts;
+    l->retry_at_ms = 0;
+    rdg_err_t err = run_locked(w, l);
+    rdg_log(RDG_LOG_INFO, "workload.started", RDG_STR("chain", l->chain.name),
+            RDG_U64("restarts", l->restarts), RDG_STR("code", rdg_err_name(err)),
+            RDG_STR("error", err == RDG_OK ? "" : rdg_err_message(err)));
+    if (err != RDG_OK) put_off(l);
+}
+
+/* A removal that was cut short, or failed. */
+static void remove_due(workloads_t *w, workload_t *l) {
+    rdg_err_t err = remove_locked(w, l, NULL);
+    if (err != RDG_OK) {
+        rdg_log_err("workload.removal_failed", err);
+        put_off(l);
+        return;
+    }
+    pthread_mutex_lock(&w->lock);
+    l->used = false;
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void act(workloads_t *w, workload_t *l) {
+    pthread_mutex_lock(&l->op);
+    if (l->used && l->chain.desired == CHAIN_REMOVED)
+        remove_due(w, l);
+    else if (l->used && l->chain.desired == CHAIN_RUNNING)
+        start_due(w, l);
+    pthread_mutex_unlock(&l->op);
+}
+
+static void *act_on_due(void *arg) {
+    workloads_t *w = arg;
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < WORKLOADS_MAX && !__atomic_load_n(&w->stopping, __ATOMIC_ACQUIRE); ++i) {
+        workload_t *l = &w->all[i];
+        if (!l->due || l->taken) continue;
+        l->taken = true;
+        pthread_mutex_unlock(&w->lock);
+        act(w, l);
+        pthread_mutex_lock(&w->lock);
+        l->due = l->taken = false;
+        wake(w);
+        i = SIZE_MAX; /* from the first again: others may have become due */
+    }
+    --w->starters;
+    pthread_cond_broadcast(&w->news);
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+static void hand_over(workloads_t *w, workload_t *l) {
+    pthread_mutex_lock(&w->lock);
+    bool more = !l->due && w->starters < WORKLOAD_STARTERS;
+    l->due = true;
+    w->starters += more;
+    pthread_mutex_unlock(&w->lock);
+    if (!more || thread_start_detached(act_on_due, w) == RDG_OK) return;
+    rdg_log_err("workload.no_thread", RDG_E_NO_MEMORY);
+    pthread_mutex_lock(&w->lock);
+    --w->starters;
+    l->due = false;
+    pthread_mutex_unlock(&w->lock);
+}
+
+static bool is_due(workloads_t *w, const workload_t *l) {
+    pthread_mutex_lock(&w->lock);
+    bool due = l->due;
+    pthread_mutex_unlock(&w->lock);
+    return due;
+}
+
 /* --- the supervisor ---------------------------------------------------------------------------- */
 
 static void forget_pidfd(workload_t *l) {
@@ -295,14 +406,30 @@ static void note_end(workload_t *l, const rdg_container_status_t *s, uint64_t no
 
 /* Looks at one workload; returns when it wants to be looked at again (mono ms), UINT64_MAX: when something
  * happens. */
+static void look_at_log(workloads_t *w, workload_t *l, uint64_t now) {
+    char path[CHAIN_PATH_MAX];
+    if (now < l->log_at_ms) return;
+    l->log_at_ms = now + LOG_LOOK_MS;
+    if (chain_path(w->dir, l->chain.name, "node/node.log", path) != RDG_OK) return;
+    rdg_err_t err = rdg_container_log_rotate(path, LOG_BYTES_MAX, LOGS_KEPT);
+    if (err != RDG_OK) rdg_log_err("workload.log_not_rotated", err);
+}
+
 static uint64_t tend(workloads_t *w, workload_t *l, uint64_t now) {
     workload_view_t v;
+    if (is_due(w, l)) return UINT64_MAX;
+    if (l->chain.desired == CHAIN_REMOVED) {
+        if (now < l->retry_at_ms) return l->retry_at_ms;
+        hand_over(w, l);
+        return now + BACKOFF_MIN_MS;
+    }
     rdg_err_t err = view_locked(w, l, &v);
     if (err != RDG_OK) {
         rdg_log_err("workload.status_failed", err);
         return now + BACKOFF_MIN_MS;
     }
     if (v.status.state == RDG_CONTAINER_RUNNING) {
+        look_at_log(w, l, now);
         if (l->pidfd < 0) {
             spec_paths_t *p = spec_new(w, &l->chain, &err);
             if (p && p->driver->watch(p->driver->ctx, &p->spec, &l->pidfd) != RDG_OK) l->pidfd = -1;
@@ -322,16 +449,39 @@ static uint64_t tend(workloads_t *w, workload_t *l, uint64_t now) {
         w->options.changed(w->options.ctx);
     }
     if (now < l->retry_at_ms) return l->retry_at_ms;
-    ++l->restarts;
-    l->retry_at_ms = 0;
-    err = run_locked(w, l);
-    rdg_log(RDG_LOG_INFO, "workload.started", RDG_STR("chain", l->chain.name),
-            RDG_U64("restarts", l->restarts), RDG_STR("code", rdg_err_name(err)),
-            RDG_STR("error", err == RDG_OK ? "" : rdg_err_message(err)));
-    if (err == RDG_OK) return now;
-    l->backoff_ms = l->backoff_ms ? l->backoff_ms : BACKOFF_MIN_MS;
-    l->retry_at_ms = now + l->backoff_ms;
-    return l->retry_at_ms;
+    hand_over(w, l);
+    return now + BACKOFF_MIN_MS;
+}
+
+/* Once: everything that should run does, or has been tried. */
+static void look_whether_settled(workloads_t *w) {
+    unsigned running = 0, failed = 0;
+    bool settled = true;
+    if (w->settled) return;
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < WORKLOADS_MAX; ++i) {
+        const workload_t *l = &w->all[i];
+        if (!l->used || l->chain.desired != CHAIN_RUNNING) continue;
+        running += l->seen_running;
+        failed += !l->seen_running && !l->due && l->retry_at_ms > 0 && l->restarts > 0;
+        settled = settled && (l->seen_running || (!l->due && l->restarts > 0));
+    }
+    w->settled = settled;
+    if (settled) pthread_cond_broadcast(&w->news);
+    pthread_mutex_unlock(&w->lock);
+    if (settled && running + failed > 0)
+        rdg_log(RDG_LOG_INFO, "workloads.up", RDG_U64("running", running), RDG_U64("failed", failed),
+                RDG_U64("after_ms", rdg_mono_ms(rdg_clock_system()) - w->since_ms));
+}
+
+bool workloads_settled(workloads_t *w, uint64_t timeout_ms) {
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + timeout_ms, now;
+    pthread_mutex_lock(&w->lock);
+    while (!w->settled && (now = rdg_mono_ms(rdg_clock_system())) < end)
+        (void)thread_cond_wait_ms(&w->news, &w->lock, end - now);
+    bool settled = w->settled;
+    pthread_mutex_unlock(&w->lock);
+    return settled;
 }
 
 static uint64_t tend_all(workloads_t *w) {
@@ -353,6 +503,7 @@ static uint64_t tend_all(workloads_t *w) {
         pthread_mutex_unlock(&l->op);
         if (at < next) next = at;
     }
+    look_whether_settled(w);
     return next;
 }
 
@@ -400,19 +551,13 @@ static rdg_err_t load_all(workloads_t *w) {
     return RDG_OK;
 }
 
-static void finish_removals(workloads_t *w) {
-    for (size_t i = 0; i < WORKLOADS_MAX; ++i)
-        if (w->all[i].used && w->all[i].chain.desired == CHAIN_REMOVED) {
-            rdg_err_t err = workloads_remove(w, w->all[i].chain.name, NULL);
-            if (err != RDG_OK) rdg_log_err("workload.removal_failed", err);
-        }
-}
-
 rdg_err_t workloads_start(const workloads_options_t *options, workloads_t **out) {
     workloads_t *w = rdg_calloc(1, sizeof *w);
     if (!w) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the workloads");
     w->options = *options;
     pthread_mutex_init(&w->lock, NULL);
+    thread_cond_init(&w->news);
+    w->since_ms = rdg_mono_ms(rdg_clock_system());
     for (size_t i = 0; i < WORKLOADS_MAX; ++i) {
         pthread_mutex_init(&w->all[i].op, NULL);
         w->all[i].pidfd = -1;
@@ -422,7 +567,6 @@ rdg_err_t workloads_start(const workloads_options_t *options, workloads_t **out)
     rdg_err_t err =
         w->wake >= 0 && w->dir ? load_all(w) : rdg_fail(RDG_E_NO_MEMORY, "no memory for the workloads");
     if (err == RDG_OK) {
-        finish_removals(w);
         err = thread_start(&w->thread, supervise, w);
         w->running = err == RDG_OK;
     }
@@ -439,11 +583,15 @@ void workloads_stop(workloads_t *w) {
     __atomic_store_n(&w->stopping, true, __ATOMIC_RELEASE);
     if (w->wake >= 0) wake(w);
     if (w->running) pthread_join(w->thread, NULL);
+    pthread_mutex_lock(&w->lock);
+    while (w->starters > 0) (void)pthread_cond_wait(&w->news, &w->lock);
+    pthread_mutex_unlock(&w->lock);
     for (size_t i = 0; i < WORKLOADS_MAX; ++i) {
         forget_pidfd(&w->all[i]);
         pthread_mutex_destroy(&w->all[i].op);
     }
     if (w->wake >= 0) close(w->wake);
+    pthread_cond_destroy(&w->news);
     pthread_mutex_destroy(&w->lock);
     rdg_free(w->dir);
     rdg_free(w);

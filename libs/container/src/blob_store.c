@@ -112,8 +112,9 @@ static rdg_err_t settle(const char *root, int fd, const char *part, const char *
     return rdg_dir_sync(dir);
 }
 
-rdg_err_t blob_fetch(const char *root, rdg_http_client_t *http, const char *url, const char *digest,
-                     uint64_t size, bool (*progress)(void *ctx, uint64_t bytes), void *ctx) {
+static rdg_err_t fetch_whole(const char *root, rdg_http_client_t *http, const char *url, const char *digest,
+                             uint64_t size, bool (*progress)(void *ctx, uint64_t bytes), void *ctx,
+                             bool *resumed) {
     char path[PATH_MAX], part[PATH_MAX + 8];
     struct stat st;
     RDG_TRY(blob_path(root, digest, path));
@@ -128,6 +129,7 @@ rdg_err_t blob_fetch(const char *root, rdg_http_client_t *http, const char *url,
         err = rdg_fail_errno(errno, "cannot truncate %s", part);
     off_t end = lseek(f.fd, 0, SEEK_END);
     f.have = end > 0 ? (uint64_t)end : 0;
+    *resumed = f.have > 0;
     for (int attempt = 0; err == RDG_OK && f.have < size && attempt < ATTEMPTS; ++attempt) {
         uint64_t before = f.have;
         err = fetch_once(&f, http, url);
@@ -140,8 +142,19 @@ rdg_err_t blob_fetch(const char *root, rdg_http_client_t *http, const char *url,
         err = rdg_fail(RDG_E_UNAVAILABLE, "%s gave %llu of %llu bytes: the next attempt goes on from there",
                        url, (unsigned long long)f.have, (unsigned long long)size);
     if (err == RDG_OK) err = settle(root, f.fd, part, path, digest);
-    if (err == RDG_E_TOO_LARGE) (void)unlink(part);
+    /* A full disk has better uses for half a blob than to wait for its other half. */
+    if (err == RDG_E_TOO_LARGE || err == RDG_E_DISK_FULL) (void)unlink(part);
     close(f.fd);
+    return err;
+}
+
+rdg_err_t blob_fetch(const char *root, rdg_http_client_t *http, const char *url, const char *digest,
+                     uint64_t size, bool (*progress)(void *ctx, uint64_t bytes), void *ctx) {
+    bool resumed = false;
+    rdg_err_t err = fetch_whole(root, http, url, digest, size, progress, ctx, &resumed);
+    /* What an earlier attempt left may have lost bytes to a power cut: that is no fault of the registry. */
+    if (err == RDG_E_CORRUPT && resumed)
+        err = fetch_whole(root, http, url, digest, size, progress, ctx, &resumed);
     return err;
 }
 

@@ -1,6 +1,7 @@
 #include "run_state.h"
 #include "ridge/base/config.h"
 #include "ridge/base/file.h"
+#include "ridge/base/log.h"
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -87,7 +88,10 @@ rdg_err_t container_run_load(const char *state_dir, rdg_container_status_t *out,
     rdg_buf_fini(&text);
     if (err == RDG_E_NOT_FOUND) return RDG_OK;
     RDG_TRY(rdg_fail_in(err, "cannot read the state of a container"));
-    if (!parse(line, &r))
-        return rdg_fail(RDG_E_CORRUPT, "%s holds no state of a container: remove it to go on", path);
+    if (!parse(line, &r)) {
+        /* A damaged disk must not keep a workload down: the driver looks for the process by its mark. */
+        rdg_log(RDG_LOG_ERROR, "container.state_unreadable", RDG_STR("file", path));
+        return RDG_OK;
+    }
     return judge(state_dir, &r, out, proc);
 }

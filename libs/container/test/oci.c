@@ -9,11 +9,14 @@
 #include "ridge/net/http_server.h"
 #include "ridge/net/process.h"
 #include "ridge/test.h"
+#include "ridge/test_faults.h"
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -264,12 +267,18 @@ static const char *some_layer(void) {
     return path;
 }
 
-static rdg_err_t pull(registry_t *r, const char *tag, rdg_container_progress_fn progress, void *ctx) {
-    char root[PATH_MAX], reference[160];
-    snprintf(root, sizeof root, "%s/oci", rdg_test_dir());
+static rdg_err_t pull_into(const char *root, registry_t *r, const char *tag,
+                           rdg_container_progress_fn progress, void *ctx) {
+    char reference[160];
     snprintf(reference, sizeof reference, "%s/node:%s", r->host, tag);
     image_pull_t how = {.root = root, .bytes_max = 64u << 20, .progress = progress, .progress_ctx = ctx};
     return image_pull(&how, reference);
+}
+
+static rdg_err_t pull(registry_t *r, const char *tag, rdg_container_progress_fn progress, void *ctx) {
+    char root[PATH_MAX];
+    snprintf(root, sizeof root, "%s/oci", rdg_test_dir());
+    return pull_into(root, r, tag, progress, ctx);
 }
 
 TEST(an_image_is_pulled_once_and_serves_when_the_registry_is_away) {
@@ -338,6 +347,70 @@ TEST(an_image_beyond_the_limit_is_refused_before_it_is_fetched) {
     CHECK_ERR(image_pull(&small, reference), RDG_E_TOO_LARGE);
     CHECK_EQ(r.served, 0);
     registry_stop(&r);
+}
+
+static size_t files_like(const char *dir, const char *pattern) {
+    char command[PATH_MAX + 64], output[64] = "";
+    snprintf(command, sizeof command, "find %s -name '%s' | wc -l", dir, pattern);
+    const char *const argv[] = {"/bin/sh", "-c", command, NULL};
+    CHECK_OK(rdg_process_run(argv, 10000, output, sizeof output));
+    return strtoul(output, NULL, 10);
+}
+
+TEST(a_pull_onto_a_full_disk_says_so_cleans_up_and_goes_through_when_there_is_room) {
+    if (geteuid() != 0) rdg_test_skip("needs root: it mounts a small file system");
+    registry_t r;
+    char root[PATH_MAX];
+    registry_start(&r, some_layer(), "{}");
+    snprintf(root, sizeof root, "%s/oci", rdg_test_dir());
+    CHECK_OK(rdg_dir_make(root, 0700));
+    /* Of this process alone: it goes with it. */
+    CHECK_EQ(unshare(CLONE_NEWNS), 0);
+    CHECK_EQ(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    /* Too small for the blob; for the blob and what is unpacked. */
+    static const char *const sizes[] = {"size=512k", "size=1800k"};
+    for (size_t i = 0; i < 2; ++i) {
+        CHECK_EQ(mount("tmpfs", root, "tmpfs", i ? MS_REMOUNT : 0, sizes[i]), 0);
+        CHECK_ERR(pull(&r, "1", NULL, NULL), RDG_E_DISK_FULL);
+        CHECK_EQ(files_like(root, "*.part"), 0);
+        CHECK_EQ(files_like(root, "*.tmp"), 0);
+    }
+    CHECK_EQ(mount("tmpfs", root, "tmpfs", MS_REMOUNT, "size=16m"), 0);
+    CHECK_OK(pull(&r, "1", NULL, NULL));
+    registry_stop(&r);
+}
+
+static registry_t shared;
+
+static void pull_once(const char *dir, unsigned char *ack) {
+    if (pull_into(dir, &shared, "1", NULL, NULL) == RDG_OK) ack[0] = 1;
+}
+
+static void pull_again(const char *dir, unsigned char *ack) {
+    image_t image;
+    char reference[160];
+    snprintf(reference, sizeof reference, "%s/node:1", shared.host);
+    if (ack[0]) CHECK_OK(image_find(dir, reference, &image));
+    /* Whatever counts as there is whole. */
+    if (image_find(dir, reference, &image) == RDG_OK) {
+        char layer[PATH_MAX];
+        CHECK_OK(layer_path(dir, image.layers[0], layer));
+        CHECK(there(layer, "a") && there(layer, "b"));
+    }
+    CHECK_OK(pull_into(dir, &shared, "1", NULL, NULL));
+    CHECK_OK(image_find(dir, reference, &image));
+    CHECK_EQ(files_like(dir, "*.part"), 0);
+    CHECK_EQ(files_like(dir, "*.tmp"), 0);
+}
+
+TEST(a_pull_that_is_killed_or_cut_at_any_write_goes_through_the_next_time) {
+    static const tar_entry_t entries[] = {{'0', "a", NULL, "first"}, {'0', "b", NULL, "second"}};
+    char tar[PATH_MAX];
+    snprintf(tar, sizeof tar, "%s/small.tar", rdg_test_dir());
+    write_tar(tar, entries, 2);
+    registry_start(&shared, tar, "{}");
+    rdg_test_faults_each(RDG_FAULT_FAIL, RDG_FAULT_CUT_LOST, pull_once, pull_again);
+    registry_stop(&shared);
 }
 
 TEST(an_image_of_the_cloud_needs_the_link_to_the_cloud) {

@@ -3,14 +3,15 @@
  *
  * Invariants
  * 1. Workloads do not depend on the agent: they go on when it stops, and are found again when it starts.
- * 2. Desired state is acted on without the cloud.
+ * 2. Desired state is acted on without the cloud, and before anything else is looked at: a device whose
+ * identity, queues or ports are in trouble still runs its workloads.
  * 3. A command has one effect however often it is delivered, through any crash.
  * 4. The only root that the device and its nodes trust is the one that its enrolment token named. Their
  * certificates are renewed at two thirds of their life; the newest revocation list reaches every node.
  * 5. A reading answered with 202 is durable, and leaves the queue only after its transaction's receipt.
  * 6. A file that was taken to be uploaded is kept until the cloud has it durably, or refuses it for good.
  *
- * Threads: one for the link, one for MQTT (two with a local broker), workload supervision, telemetry, intake,
+ * Threads: one for the link, one for MQTT (two with a local broker), workload supervision and health, telemetry, intake,
  * two for requests, two for HTTP, one for certificates, one for uploads, and up to 16 for commands while there are any. Stacks are small; the budget
  * is 12 MiB. */
 #ifndef RIDGE_AGENT_AGENT_H
@@ -38,6 +39,7 @@ typedef struct rdg_agent_options {
     uint16_t http_port;             /* 0: the system chooses; <dir>/agent.json tells */
     const char *intake_broker;      /* "none", "spawn", or a URL; NULL: none */
     uint64_t telemetry_interval_ms; /* 0: 5 s */
+    uint64_t health_interval_ms;    /* between two looks at each node; 0: 10 s */
     uint64_t queue_bytes;           /* 0: 64 MiB */
     uint64_t outbox_bytes;          /* of files that wait to be uploaded; 0: 2 GiB */
     uint64_t upload_bytes_per_s;    /* of files; 0: as fast as the link goes */

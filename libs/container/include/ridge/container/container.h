@@ -27,13 +27,14 @@ extern "C" {
 #define RDG_CONTAINER_ARGS_MAX 64
 
 typedef struct rdg_container_spec {
-    const char *name;            /* rdg_name_valid; unique on the device */
-    const char *state_dir;       /* the driver's own, one per container */
-    const char *data_dir;        /* the workload's directory on the host */
-    const char *log_path;        /* standard output and error are appended */
-    const char *image;           /* NULL for drivers without images */
-    const char *const *args;     /* NULL-terminated, after the program or the image's entry point */
-    uint64_t memory_bytes, pids; /* 0: no limit; `process` sets none */
+    const char *name;                  /* rdg_name_valid; unique on the device */
+    const char *state_dir;             /* the driver's own, one per container */
+    const char *data_dir;              /* the workload's directory on the host */
+    const char *log_path;              /* standard output and error are appended */
+    const char *image;                 /* NULL for drivers without images */
+    const char *const *args;           /* NULL-terminated, after the program or the image's entry point */
+    uint64_t memory_bytes, cpu_millis; /* thousandths of a core; 0: no limit; `process` sets none */
+    uint64_t pids;                     /* 0: 1,024; `process` sets none */
 } rdg_container_spec_t;
 
 typedef enum rdg_container_state {
@@ -92,6 +93,10 @@ typedef struct rdg_container_oci_options {
 } rdg_container_oci_options_t;
 /* UNSUPPORTED names what is missing: root, a runtime, overlayfs. Returns owned. */
 rdg_err_t rdg_container_oci_new(const rdg_container_oci_options_t *options, rdg_container_driver_t **out);
+
+/* A log that its writers append to, once it is larger than max_bytes: what it holds moves to <path>.1, that to
+ * <path>.2, and so on up to `keep`; lines that are written in between may be lost. On a full disk the oldest go first. */
+rdg_err_t rdg_container_log_rotate(const char *path, uint64_t max_bytes, unsigned keep);
 
 /* For main() of the unpacker: true when argv asks to unpack a layer; it is done then, and *status is the exit status. */
 bool rdg_container_unpack_main(int argc, char **argv, int *status);
