@@ -3,6 +3,7 @@
 #include <string.h>
 #include "cli.h"
 #include "ridge/base/clock.h"
+#include "ridge/base/config.h"
 
 #define WAIT_MS (6ull * 3600000)
 
@@ -51,6 +52,22 @@ static rdg_err_t follow(cli_t *cli, const char *chain, const char *device, uint6
     return RDG_OK;
 }
 
+/* "A..B", either may be left out. */
+static rdg_err_t range(cli_t *cli, json_t *body) {
+    const char *text = cli_flag(cli, "range", NULL), *dots = text ? strstr(text, "..") : NULL;
+    uint64_t first = 0, last = 0;
+    char from[32];
+    if (cli_has(cli, "archives") || text) json_object_set_new(body, "archives", json_true());
+    if (!text) return RDG_OK;
+    if (!dots || (size_t)(dots - text) >= sizeof from) return rdg_fail(RDG_E_INVALID, "--range: want A..B");
+    snprintf(from, sizeof from, "%.*s", (int)(dots - text), text);
+    if (*from) RDG_TRY(rdg_fail_in(rdg_parse_u64(from, &first), "--range"));
+    if (dots[2]) RDG_TRY(rdg_fail_in(rdg_parse_u64(dots + 2, &last), "--range"));
+    json_object_set_new(body, "from", json_integer((json_int_t)first));
+    json_object_set_new(body, "to", json_integer((json_int_t)last));
+    return RDG_OK;
+}
+
 static rdg_err_t recover(cli_t *cli) {
     const char *chain = cli->args[0], *device = cli->args[1];
     uint64_t after;
@@ -58,8 +75,13 @@ static rdg_err_t recover(cli_t *cli) {
     RDG_TRY(cli_component("chain", chain));
     RDG_TRY(cli_component("device", device));
     RDG_TRY(last_event(cli, chain, &after));
-    RDG_TRY(cli_call(cli, "POST", json_object(), &answer, "/chains/%s/nodes/%s/recover", chain, device));
-    rdg_err_t err = RDG_OK;
+    json_t *body = json_object();
+    rdg_err_t err = range(cli, body);
+    if (err != RDG_OK) {
+        json_decref(body);
+        return err;
+    }
+    RDG_TRY(cli_call(cli, "POST", body, &answer, "/chains/%s/nodes/%s/recover", chain, device));
     if (!cli_has(cli, "no-wait")) {
         err = follow(cli, chain, device, after);
         json_decref(answer);
@@ -75,10 +97,13 @@ const command_t node_commands[] = {
     {"node",
      "recover",
      "CHAIN DEVICE",
-     "let a damaged node begin anew from its peers",
+     "let a damaged node begin anew, from its peers or from archives",
      2,
      2,
      recover,
-     {{"no-wait", NULL, "return at once; see ridge chain status"}, {0}}},
+     {{"archives", NULL, "from the chain's archives, then from its peers"},
+      {"range", "A..B", "the same; with the blocks from A on, and archives up to block B"},
+      {"no-wait", NULL, "return at once; see ridge chain status"},
+      {0}}},
     {0},
 };

@@ -6,46 +6,13 @@ import os
 import shutil
 import sys
 
+from archives import await_end, files, head, object_path, order, read
 from cases import case, check, equal, main
 from support import Meter, cluster, create, deploy, labs
-
-ENDS = {"archived", "failed", "refused", "duplicate"}
-
-
-def order(lab, chain, **body):
-    return lab.cloud.must("POST", f"/chains/{chain}/archives", body)["number"]
-
-
-def await_end(lab, number, seconds=60):
-    def ended():
-        try:
-            got = lab.cloud.must("GET", f"/archives/{number}")
-        except OSError:
-            return None
-        return got if got["state"] in ENDS else None
-
-    return labs.wait_for(f"the end of archive {number}", seconds, ended, 0.05)
-
-
-def head(lab, chain):
-    return max(lab.rpc(url, "ridge_status")["height"] for url in lab.rpc_urls(chain).values())
-
-
-def read(lab, chain, meter):
-    meter.post(50)
-    labs.wait_for("receipts", 30, meter.queue_empty, 0.02)
 
 
 def archives(lab):
     return lab.cloud.must("GET", "/archives")["archives"]
-
-
-def files(lab):
-    return lab.cloud.must("GET", "/files?kind=archive")["files"]
-
-
-def object_path(lab, file):
-    return os.path.join(lab.cloud.dir, "collect", "objects", file["sm3"][:2], file["sm3"])
 
 
 def check_by_file_alone(lab, chain, archive):

@@ -62,6 +62,8 @@ rdg_err_t agent_start_chain(rdg_agent_t *a, const command_t *c, executor_run_t *
 rdg_err_t agent_recover_chain(rdg_agent_t *a, const command_t *c, executor_run_t *at,
                               json_t **result); /* chain_recover.c */
 rdg_err_t agent_run_command(void *agent, const command_t *c, executor_run_t *at, json_t **result);
+/* chain_restore.c: archives (an array of the command's params) into the node's ledger; then the node stands still. */
+rdg_err_t agent_restore_chain(rdg_agent_t *a, const command_t *c, executor_run_t *at, const json_t *archives);
 /* chain_archive.c: chain.archive */
 rdg_err_t chain_archive(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **result);
 void agent_release_ports(rdg_agent_t *a, const char *chain); /* NULL: all */

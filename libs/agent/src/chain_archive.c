@@ -28,12 +28,13 @@ static bool expired(const command_t *c) {
 
 /* Asks until the file is there. node: readable when it ends. */
 static rdg_err_t await_export(const command_t *c, const rdg_rpc_t *rpc, int node, uint64_t from, uint64_t to,
-                              executor_run_t *at, json_t **done) {
+                              uint64_t state_from, executor_run_t *at, json_t **done) {
     for (unsigned wait = LOOK_FIRST_MS;; wait = wait * 2 < LOOK_LAST_MS ? wait * 2 : LOOK_LAST_MS) {
         json_t *state = NULL;
         const char *word = "";
-        rdg_err_t err = rdg_rpc_call(rpc, "node_exportArchive",
-                                     json_pack("[I, I]", (json_int_t)from, (json_int_t)to), &state);
+        rdg_err_t err = rdg_rpc_call(
+            rpc, "node_exportArchive",
+            json_pack("[I, I, I]", (json_int_t)from, (json_int_t)to, (json_int_t)state_from), &state);
         if (err != RDG_OK && err != RDG_E_BUSY) return err;
         if (err == RDG_OK) (void)rdg_json_opt_str(state, "state", &word);
         if (strcmp(word, "done") == 0) {
@@ -75,7 +76,7 @@ static rdg_err_t queue_file(rdg_agent_t *a, const command_t *c, const json_t *do
 }
 
 static rdg_err_t export_file(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **about) {
-    uint64_t from = 0, to = 0;
+    uint64_t from = 0, to = 0, state_from = 0;
     char url[64];
     int node = -1;
     chain_t chain;
@@ -84,11 +85,13 @@ static rdg_err_t export_file(rdg_agent_t *a, const command_t *c, executor_run_t 
     RDG_TRY(workloads_get(a->workloads, c->chain, &chain));
     RDG_TRY(rdg_json_opt_u64(c->params, "from", &from));
     RDG_TRY(rdg_json_opt_u64(c->params, "to", &to));
-    if (from > INT64_MAX || to > INT64_MAX) return rdg_fail(RDG_E_INVALID, "from, to: no heights");
+    RDG_TRY(rdg_json_opt_u64(c->params, "state_from", &state_from));
+    if (from > INT64_MAX || to > INT64_MAX || state_from > INT64_MAX)
+        return rdg_fail(RDG_E_INVALID, "from, to: no heights");
     agent_rpc_url(&chain, url);
     RDG_TRY(workloads_watch(a->workloads, c->chain, &node));
     rdg_err_t err = rdg_rpc_http_new(url, RPC_MS, &rpc);
-    if (err == RDG_OK) err = await_export(c, rpc, node, from, to, at, &done);
+    if (err == RDG_OK) err = await_export(c, rpc, node, from, to, state_from, at, &done);
     if (rpc) rdg_rpc_http_free(rpc);
     close(node);
     if (err == RDG_OK) err = queue_file(a, c, done, about);

@@ -1,7 +1,9 @@
-/* chain.recover: a node whose ledger is damaged, or lost, begins anew from its peers.
+/* chain.recover: a node whose ledger is damaged, or lost, begins anew: from archives if the cloud names some, then from its
+ * peers.
  *
  *   set-aside  the node stands; its ledger is moved to data.damaged; `voted` says that this is no new node, so that it
  *              votes again only when it has caught up (docs/consensus.md, lost records)
+ *   archive n of m: …   the archives that the cloud names, if any (chain_restore.c)
  *   configure, start, ready   as chain.start: genesis, peers, certificates and configuration are written anew
  *   catch-up   until it has the height that the cloud named, and votes again if the cloud says that it can; then
  *              data.damaged is deleted
@@ -32,7 +34,7 @@ typedef struct recovery {
     uint64_t target;
     bool await_voting;
     char data[CHAIN_PATH_MAX], aside[CHAIN_PATH_MAX], stage[CHAIN_PATH_MAX], voted[CHAIN_PATH_MAX],
-        record[CHAIN_PATH_MAX], key[CHAIN_PATH_MAX], enc_key[CHAIN_PATH_MAX];
+        record[CHAIN_PATH_MAX], key[CHAIN_PATH_MAX], enc_key[CHAIN_PATH_MAX], restore[CHAIN_PATH_MAX];
 } recovery_t;
 
 static rdg_err_t find_paths(recovery_t *r) {
@@ -40,6 +42,7 @@ static rdg_err_t find_paths(recovery_t *r) {
     RDG_TRY(chain_path(dir, name, "node/data", r->data));
     RDG_TRY(chain_path(dir, name, "node/data.damaged", r->aside));
     RDG_TRY(chain_path(dir, name, "node/recovering", r->stage));
+    RDG_TRY(chain_path(dir, name, "node/restore", r->restore));
     RDG_TRY(chain_path(dir, name, "node/voted", r->voted));
     RDG_TRY(chain_path(dir, name, "node/damaged", r->record));
     RDG_TRY(chain_path(dir, name, "node/node-enc.key", r->enc_key));
@@ -104,6 +107,7 @@ static rdg_err_t set_aside(recovery_t *r) {
     RDG_TRY(workloads_halt(r->a->workloads, r->chain.name));
     /* Before the ledger goes: from here on the node knows that it may have voted. */
     RDG_TRY(rdg_file_replace(r->voted, rdg_bytes_str("1\n"), 0600));
+    RDG_TRY(rdg_tree_remove(r->restore, NULL)); /* of an earlier recovery */
     if (stage == 0) RDG_TRY(set_stage(r, 1));
     RDG_TRY(move_away(r));
     if (unlink(r->record) != 0 && errno != ENOENT)
@@ -111,6 +115,16 @@ static rdg_err_t set_aside(recovery_t *r) {
     RDG_TRY(set_stage(r, 2));
     rdg_log(RDG_LOG_INFO, "chain.recover", RDG_STR("chain", r->chain.name), RDG_U64("to", r->target));
     return RDG_OK;
+}
+
+/* While the directory is there the node takes no part; so it goes when all is in, and before the node is started. */
+static rdg_err_t restore(recovery_t *r) {
+    json_t *archives = json_object_get(r->c->params, "archives");
+    if (json_array_size(archives) > 0 && stage_of(r) < 3) {
+        RDG_TRY(agent_restore_chain(r->a, r->c, r->at, archives));
+        RDG_TRY(set_stage(r, 3));
+    }
+    return rdg_tree_remove(r->restore, NULL);
 }
 
 typedef struct seen {
@@ -188,6 +202,7 @@ rdg_err_t agent_recover_chain(rdg_agent_t *a, const command_t *c, executor_run_t
     if (err == RDG_OK) err = find_paths(r);
     if (err == RDG_OK) err = check_keys(r);
     if (err == RDG_OK) err = set_aside(r);
+    if (err == RDG_OK) err = restore(r);
     if (err == RDG_OK) err = agent_start_chain(a, c, at, result);
     if (err == RDG_OK) err = await_caught_up(r, &seen);
     if (err == RDG_OK) err = finish(r, &seen, result);

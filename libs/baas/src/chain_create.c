@@ -92,6 +92,8 @@ static rdg_err_t read_request(const rdg_service_call_t *call, asked_t *a) {
     if (json_is_object(a->params) &&
         (rdg_json_opt_u64(a->params, CHAIN_SNAPSHOT_GAP, &gap) != RDG_OK || gap == 0))
         return rdg_fail(RDG_E_INVALID, "params: snapshot_gap is a number of blocks, at least 1");
+    if (json_is_object(a->params) && rdg_json_opt_u64(a->params, CHAIN_ARCHIVE_STATE_BLOCKS, &gap) != RDG_OK)
+        return rdg_fail(RDG_E_INVALID, "params: archive_state_blocks is a number of blocks, 0 for never");
     RDG_TRY(check_words(a));
     return check_devices(a);
 }

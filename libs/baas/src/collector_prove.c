@@ -1,5 +1,5 @@
 /* The file of an archive, read back from where it is stored, against the chain's genesis. */
-#include "collector.h"
+#include "archive_states.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -51,6 +51,7 @@ static rdg_err_t prove_file(rdg_baas_t *b, archive_row_t *r, const rdg_genesis_t
     if (err == RDG_OK) err = rdg_archive_verify(a, go_on, b, &report);
     if (err == RDG_OK) err = rdg_archive_content_digest(rdg_archive_manifest(a), &r->claim.content);
     if (err == RDG_OK) take_manifest(r, a, &report);
+    if (err == RDG_OK && rdg_archive_manifest(a)->state_frames) err = archive_state_note(b, r);
     rdg_archive_close(a);
     return err;
 }

@@ -1,4 +1,4 @@
-#include "collector.h"
+#include "archive_states.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,12 +75,14 @@ static rdg_err_t next_device(rdg_baas_t *b, archive_row_t *r, const chain_t *c, 
     return archives_move(b, r, "ordered", why ? reason : NULL);
 }
 
-static rdg_err_t send_order(rdg_baas_t *b, const archive_row_t *r, json_t **command) {
+static rdg_err_t send_order(rdg_baas_t *b, const archive_row_t *r, const chain_t *c, json_t **command) {
     char path[128];
+    uint64_t state_from;
+    RDG_TRY(archive_state_wanted(b, r, c, &state_from));
     uint64_t from = r->wanted_from ? r->wanted_from : r->claim.from,
              deadline = baas_now() + COLLECTOR_ORDER_MS;
-    json_t *params = json_pack("{s:s, s:I, s:I}", "chain", r->name, "from", (json_int_t)from, "to",
-                               (json_int_t)r->wanted_to);
+    json_t *params = json_pack("{s:s, s:I, s:I, s:I}", "chain", r->name, "from", (json_int_t)from, "to",
+                               (json_int_t)r->wanted_to, "state_from", (json_int_t)state_from);
     json_t *body = json_pack("{s:s, s:s, s:o, s:I}", "id", r->command, "type", "chain.archive", "params",
                              params, "deadline_ms", (json_int_t)deadline);
     if (!body) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a command");
@@ -112,7 +114,7 @@ static rdg_err_t ordered(rdg_baas_t *b, archive_row_t *r, const chain_t *c, uint
     if (!r->command[0]) RDG_TRY(next_device(b, r, c, NULL));
     if (archive_ended(r)) return RDG_OK;
     *after_ms = LOOK_MS;
-    rdg_err_t err = send_order(b, r, &command);
+    rdg_err_t err = send_order(b, r, c, &command);
     if (err != RDG_OK && passes(err)) return err;
     if (err != RDG_OK) return next_device(b, r, c, rdg_err_message(err));
     (void)rdg_json_opt_str(command, "state", &state);

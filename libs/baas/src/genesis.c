@@ -76,6 +76,7 @@ rdg_err_t genesis_compose(rdg_baas_t *b, const chain_t *c, const steps_t *prepar
     rdg_sm2_key_free(key);
     json_t *params = json_copy(c->params);
     if (params) json_object_del(params, CHAIN_SNAPSHOT_GAP);
+    if (params) json_object_del(params, CHAIN_ARCHIVE_STATE_BLOCKS);
     json_t *g = json_pack("{s:i, s:s, s:I, s:I, s:s, s:o, s:[o], s:o}", "version", 1, "name", c->name,
                           "chain_id", (json_int_t)c->chain_id, "time_ms", (json_int_t)baas_now(), "consensus",
                           c->consensus, "validators", validators, "admins",

@@ -70,6 +70,8 @@ void work_leave(rdg_baas_t *b, const char *chain); /* and kicks it */
 /* Of a chain's parameters the one that is its nodes' and not the genesis's: from how many blocks behind on they take a
  * snapshot. */
 #define CHAIN_SNAPSHOT_GAP "snapshot_gap"
+/* And one that is the collector's: after how many blocks an archive ends with the state again; 0: never. */
+#define CHAIN_ARCHIVE_STATE_BLOCKS "archive_state_blocks"
 
 typedef struct chain {
     int64_t number;

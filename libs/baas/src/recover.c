@@ -1,6 +1,8 @@
-/* A node that begins anew from its peers: ordered from its device, and recorded on the main chain. */
+/* A node that begins anew, from archives or from its peers: ordered from its device, and recorded on the main chain. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include "archive_states.h"
 #include "contract.h"
 #include "mainchain.h"
 #include "ridge/base/log.h"
@@ -68,10 +70,13 @@ static rdg_err_t check_others(const chain_t *c, const others_t *o) {
         o->voting, c->name, (unsigned long long)o->quorum, c->name);
 }
 
-static rdg_err_t insert(rdg_baas_t *b, const chain_t *c, const step_t *prepared, const step_t *former) {
+static rdg_err_t insert(rdg_baas_t *b, const chain_t *c, const step_t *prepared, const step_t *former,
+                        const archive_span_t *span) {
     RDG_TRY(rdg_sql_begin(b->db));
-    rdg_err_t err = former ? step_again(b, c, former)
-                           : step_insert(b, c, prepared->device, prepared->position, STEP_RECOVER);
+    rdg_err_t err = recovery_wish_set(b, c, prepared->device, span);
+    if (err == RDG_OK)
+        err = former ? step_again(b, c, former)
+                     : step_insert(b, c, prepared->device, prepared->position, STEP_RECOVER);
     if (err == RDG_OK) err = event_add(b, c->number, prepared->device, "recover", "ordered", "");
     if (err == RDG_OK) err = rdg_sql_commit(b->db);
     if (err != RDG_OK) rdg_sql_rollback(b->db);
@@ -79,9 +84,31 @@ static rdg_err_t insert(rdg_baas_t *b, const chain_t *c, const step_t *prepared,
     return err;
 }
 
-static rdg_err_t order(rdg_baas_t *b, const chain_t *c, const char *device) {
-    steps_t steps;
+/* From archives a node comes back without peers; with some it must not take the chain's last votes away. */
+static rdg_err_t check_sources(rdg_baas_t *b, const chain_t *c, const char *device,
+                               const archive_span_t *span) {
     others_t others;
+    archive_piece_t *pieces = NULL;
+    size_t count = 0;
+    rdg_err_t err = look_at_others(b, c, device, &others);
+    if (!span->wanted || err == RDG_OK) {
+        RDG_TRY(err);
+        RDG_TRY(check_others(c, &others));
+    }
+    if (!span->wanted) return RDG_OK;
+    RDG_TRY(mainchain_needed(b));
+    RDG_TRY(archive_pieces(b, c, &pieces, &count));
+    uint64_t reach = count ? pieces[count - 1].to : 0;
+    rdg_free(pieces);
+    if (reach > 0 && reach >= span->to) return RDG_OK;
+    return rdg_fail(RDG_E_UNAVAILABLE,
+                    "the archives of chain '%s' reach from block 1 to %" PRIu64
+                    " without a gap: see ridge archive list",
+                    c->name, reach);
+}
+
+static rdg_err_t order(rdg_baas_t *b, const chain_t *c, const char *device, const archive_span_t *span) {
+    steps_t steps;
     RDG_TRY(steps_load(b, c, &steps));
     const step_t *prepared = steps_find(&steps, device, STEP_PREPARE),
                  *former = steps_find(&steps, device, STEP_RECOVER);
@@ -91,11 +118,22 @@ static rdg_err_t order(rdg_baas_t *b, const chain_t *c, const char *device) {
                        device, c->name, c->name);
     else if (former && former->rank != RANK_FINAL)
         err = rdg_fail(RDG_E_CONFLICT, "the node of device '%s' is being recovered already", device);
-    if (err == RDG_OK) err = look_at_others(b, c, device, &others);
-    if (err == RDG_OK) err = check_others(c, &others);
-    if (err == RDG_OK) err = insert(b, c, prepared, former);
+    if (err == RDG_OK) err = check_sources(b, c, device, span);
+    if (err == RDG_OK) err = insert(b, c, prepared, former, span);
     steps_fini(&steps);
     return err;
+}
+
+static rdg_err_t read_span(const rdg_service_call_t *call, archive_span_t *s) {
+    *s = (archive_span_t){.wanted = false};
+    if (!call->body) return RDG_OK;
+    RDG_TRY(rdg_json_opt_bool(call->body, "archives", &s->wanted));
+    RDG_TRY(rdg_json_opt_u64(call->body, "from", &s->from));
+    RDG_TRY(rdg_json_opt_u64(call->body, "to", &s->to));
+    if (s->from > INT64_MAX || s->to > INT64_MAX || (s->to > 0 && s->from > s->to))
+        return rdg_fail(RDG_E_INVALID, "from, to: want heights, the first not behind the last");
+    s->wanted = s->wanted || s->from > 0 || s->to > 0;
+    return RDG_OK;
 }
 
 static rdg_err_t recover(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
@@ -103,10 +141,12 @@ static rdg_err_t recover(void *ctx, const rdg_service_call_t *call, rdg_service_
     const char *name = rdg_service_arg(call, "name");
     chain_t c;
     json_t *o = NULL;
+    archive_span_t span;
+    RDG_TRY(read_span(call, &span));
     work_enter(b, name);
     rdg_err_t err = chain_load_running(b, name, &c);
     if (err == RDG_OK) {
-        err = order(b, &c, rdg_service_arg(call, "device"));
+        err = order(b, &c, rdg_service_arg(call, "device"), &span);
         if (err == RDG_OK) err = chain_describe(b, &c, &o);
         chain_fini(&c);
     }
@@ -116,15 +156,34 @@ static rdg_err_t recover(void *ctx, const rdg_service_call_t *call, rdg_service_
 
 /* --- the workflow -------------------------------------------------------------------------------------------------- */
 
+/* archives: NULL without a wish for them. */
+static rdg_err_t find_sources(rdg_baas_t *b, const chain_t *c, const step_t *s, others_t *others,
+                              json_t **archives) {
+    archive_span_t span;
+    uint64_t last = 0;
+    *archives = NULL;
+    RDG_TRY(recovery_wish(b, c, s->device, &span));
+    rdg_err_t err = look_at_others(b, c, s->device, others);
+    if (!span.wanted || (err != RDG_OK && err != RDG_E_UNAVAILABLE)) return err;
+    RDG_TRY(recovery_archives(b, c, s->device, &span, archives, &last));
+    if (last > others->height) others->height = last;
+    return RDG_OK;
+}
+
 static rdg_err_t send_one(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const step_t *s) {
     others_t others;
     const step_t *prepared = steps_find(steps, s->device, STEP_PREPARE);
-    json_t *params = NULL;
-    RDG_TRY(look_at_others(b, c, s->device, &others));
-    RDG_TRY(flow_start_params(b, c, steps, s, &params));
-    if (!params) return RDG_OK; /* the step has failed */
+    json_t *params = NULL, *archives = NULL;
+    RDG_TRY(find_sources(b, c, s, &others, &archives));
+    rdg_err_t err = flow_start_params(b, c, steps, s, &params);
+    if (err != RDG_OK || !params) { /* NULL: the step has failed */
+        json_decref(archives);
+        return err;
+    }
+    if (archives) json_object_set_new(params, "archives", archives);
     json_object_set_new(params, "height", json_integer((json_int_t)others.height));
-    json_object_set_new(params, "await_voting", json_boolean(tolerates(&others)));
+    /* Nobody else there: nothing is decided with which it could vote again. */
+    json_object_set_new(params, "await_voting", json_boolean(tolerates(&others) && others.voting > 0));
     json_object_set(params, "public_key", json_object_get(prepared->result, "public_key"));
     return flow_send(b, c, s, "chain.recover", params, DEADLINE_MS);
 }
@@ -179,6 +238,7 @@ rdg_err_t flow_recover(rdg_baas_t *b, const chain_t *c, const steps_t *steps, ui
         if (s->kind != STEP_RECOVER) continue;
         if (s->rank == RANK_PENDING) RDG_TRY(send_one(b, c, steps, s));
         if (step_done(s)) RDG_TRY(record(b, c, s));
+        if (s->rank == RANK_FINAL) RDG_TRY(recovery_archives_end(b, c, s->device));
         if (s->rank == RANK_FINAL) continue;
         if (s->rank != RANK_PENDING) RDG_TRY(move_on(b, c, s));
         if (*after_ms == 0 || *after_ms > MOVE_ON_MS) *after_ms = MOVE_ON_MS;

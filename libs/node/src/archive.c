@@ -70,7 +70,8 @@ static void clear_others(const char *dir, const char *file) {
 }
 
 /* An export that was ended, and not taken away before a restart, is made anew: it cannot be told from a foreign file. */
-static rdg_err_t export_range(rdg_node_t *n, uint64_t from, uint64_t wanted, archived_t *out) {
+static rdg_err_t export_range(rdg_node_t *n, uint64_t from, uint64_t wanted, uint64_t state_from,
+                              archived_t *out) {
     char dir[4096], path[4096];
     rdg_archive_export_options_t o = {.signer = n->key, .progress = progress, .progress_ctx = n};
     o.from = from ? from : rdg_ledger_pruned(n->ledger) + 1;
@@ -88,7 +89,12 @@ static rdg_err_t export_range(rdg_node_t *n, uint64_t from, uint64_t wanted, arc
         return rdg_fail(RDG_E_DISK_FULL, "the node's disk has less than %llu MiB left", SPARE_BYTES >> 20);
     RDG_TRY(rdg_path_join(path, sizeof path, dir, out->file));
     (void)unlink(path);
-    RDG_TRY(rdg_archive_export_file(n->ledger, &o, path, &out->manifest));
+    /* The states of old blocks are gone: then the next archive has one. */
+    if (state_from > 0 && o.to >= state_from && rdg_snapshot_pin_at(n->ledger, o.to, &o.state) != RDG_OK)
+        o.state = NULL;
+    rdg_err_t err = rdg_archive_export_file(n->ledger, &o, path, &out->manifest);
+    if (o.state) rdg_snapshot_unpin(o.state);
+    RDG_TRY(err);
     return rdg_archive_manifest_digest(&out->manifest, &out->digest);
 }
 
@@ -101,9 +107,9 @@ static void *run(void *arg) {
     rdg_ledger_head(n->ledger, &head);
     done.checkpoint = head.checkpoint_height;
     pthread_mutex_lock(&a->lock);
-    uint64_t from = a->from, to = a->to;
+    uint64_t from = a->from, to = a->to, state_from = a->state_from;
     pthread_mutex_unlock(&a->lock);
-    rdg_err_t err = export_range(n, from, to, &done);
+    rdg_err_t err = export_range(n, from, to, state_from, &done);
     pthread_mutex_lock(&a->lock);
     if (err == RDG_E_CANCELLED && a->full)
         err = rdg_fail(RDG_E_DISK_FULL,
@@ -124,13 +130,14 @@ static void *run(void *arg) {
 }
 
 /* The three below with the lock held. */
-static rdg_err_t begin(rdg_node_t *n, uint64_t from, uint64_t to) {
+static rdg_err_t begin(rdg_node_t *n, uint64_t from, uint64_t to, uint64_t state_from) {
     archiver_t *a = &n->archiver;
     if (a->stop) return rdg_fail(RDG_E_UNAVAILABLE, "this node is stopping");
     if (a->thread_there) pthread_join(a->thread, NULL); /* it has ended: the state says so */
     a->thread_there = false;
     a->from = from;
     a->to = to;
+    a->state_from = state_from;
     a->full = false;
     a->progress = (rdg_archive_progress_t){0};
     if (pthread_create(&a->thread, NULL, run, n) != 0)
@@ -156,7 +163,7 @@ static bool still_there(const rdg_node_t *n, const char *file) {
            rdg_file_exists(path);
 }
 
-static rdg_err_t ask(rdg_node_t *n, uint64_t from, uint64_t to, json_t **out) {
+static rdg_err_t ask(rdg_node_t *n, uint64_t from, uint64_t to, uint64_t state_from, json_t **out) {
     archiver_t *a = &n->archiver;
     bool same = a->from == from && a->to == to;
     if (a->state == ARCHIVER_RUNNING && !same)
@@ -171,7 +178,7 @@ static rdg_err_t ask(rdg_node_t *n, uint64_t from, uint64_t to, json_t **out) {
     if (a->state == ARCHIVER_DONE && same && still_there(n, a->done.file)) {
         *out = done_json(&a->done);
     } else {
-        if (a->state != ARCHIVER_RUNNING) RDG_TRY(begin(n, from, to));
+        if (a->state != ARCHIVER_RUNNING) RDG_TRY(begin(n, from, to, state_from));
         *out = json_pack("{s:s, s:I, s:I, s:I}", "state", "running", "height", (json_int_t)a->progress.height,
                          "blocks", (json_int_t)a->progress.blocks, "blocks_total",
                          (json_int_t)a->progress.blocks_total);
@@ -179,13 +186,13 @@ static rdg_err_t ask(rdg_node_t *n, uint64_t from, uint64_t to, json_t **out) {
     return *out ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the answer");
 }
 
-rdg_err_t archive_ask(void *node, uint64_t from, uint64_t to, json_t **out) {
+rdg_err_t archive_ask(void *node, uint64_t from, uint64_t to, uint64_t state_from, json_t **out) {
     rdg_node_t *n = node;
     if (to > 0 && from > to)
         return rdg_fail(RDG_E_INVALID, "blocks %" PRIu64 " to %" PRIu64 ": the first is behind the last",
                         from, to);
     pthread_mutex_lock(&n->archiver.lock);
-    rdg_err_t err = ask(n, from, to, out);
+    rdg_err_t err = ask(n, from, to, state_from, out);
     pthread_mutex_unlock(&n->archiver.lock);
     return err;
 }

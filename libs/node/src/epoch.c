@@ -117,6 +117,11 @@ static rdg_err_t find_lost(rdg_node_t *n, const records_t *records) {
     return write_lost(n, true);
 }
 
+rdg_err_t epoch_note_lost(rdg_node_t *n) {
+    const records_t none = {.count = 0};
+    return find_lost(n, &none);
+}
+
 void epoch_watch_lost(rdg_node_t *n) {
     rdg_consensus_status_t status;
     if (!n->lost) return;

@@ -237,12 +237,37 @@ typedef struct archiver {
     pthread_t thread;
     bool thread_there, stop, full;
     archiver_state_t state;
-    uint64_t from, to; /* as it was asked */
+    uint64_t from, to, state_from; /* as it was asked */
     rdg_archive_progress_t progress;
     archived_t done;
     rdg_err_t err;
     char why[RDG_ERROR_TEXT_MAX];
 } archiver_t;
+
+/* Archives into the ledger before the node takes part, restore.c. */
+typedef enum restorer_state {
+    RESTORER_IDLE,
+    RESTORER_RUNNING,
+    RESTORER_DONE,
+    RESTORER_FAILED
+} restorer_state_t;
+typedef enum restore_kind { RESTORE_HEADERS, RESTORE_STATE, RESTORE_BLOCKS, RESTORE_KINDS } restore_kind_t;
+typedef struct restore_order {
+    char file[65];
+    rdg_hash_t manifest;
+    restore_kind_t kind;
+} restore_order_t;
+typedef struct restorer {
+    bool wanted;          /* since the start: no links, no votes */
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_t thread;
+    bool thread_there, stop;
+    restorer_state_t state;
+    restore_order_t order; /* the last one */
+    rdg_archive_progress_t progress;
+    rdg_err_t err;
+    char why[RDG_ERROR_TEXT_MAX];
+} restorer_t;
 
 struct rdg_node {
     rdg_node_options_t options;
@@ -283,6 +308,7 @@ struct rdg_node {
     reads_t reads;
     transfer_t transfer;
     archiver_t archiver;
+    restorer_t restorer;
     uint64_t leaving_ms; /* since when it hands the lead over, to stop then */
     rdg_hash_t validated[NODE_VALIDATED_MAX];
     size_t validated_next;
@@ -339,9 +365,15 @@ void damage_tick(rdg_node_t *n);
 void damage_close(rdg_node_t *n);
 
 /* archive.c */
+/* restore.c */
+void restore_open(rdg_node_t *n);
+void restore_close(rdg_node_t *n); /* before the ledger is closed */
+rdg_err_t restore_ask(void *node, const char *file, const rdg_hash_t *manifest, const char *kind,
+                      json_t **out);
+/* archive.c */
 void archive_open(rdg_node_t *n);
 void archive_close(rdg_node_t *n); /* before the ledger is closed */
-rdg_err_t archive_ask(void *node, uint64_t from, uint64_t to, json_t **out);
+rdg_err_t archive_ask(void *node, uint64_t from, uint64_t to, uint64_t state_from, json_t **out);
 
 /* driver.c: the consensus core and its actions */
 rdg_err_t host_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out);
@@ -373,6 +405,7 @@ void epoch_start(rdg_node_t *n);
 uint64_t epoch_last_height(rdg_node_t *n);
 /* Starts the next epoch's core if the running one has ended with the ledger's head. */
 bool epoch_advance(rdg_node_t *n);
+rdg_err_t epoch_note_lost(rdg_node_t *n); /* whether its ledger was lost, while it is empty still */
 void epoch_watch_lost(rdg_node_t *n);
 /* A block of this validator is durable: from now on an empty ledger means a lost one. */
 void driver_mark_voted(rdg_node_t *n);

@@ -61,6 +61,10 @@ static void watch_halt(rdg_node_t *n) {
 
 static void on_tick(void *arg) {
     rdg_node_t *n = arg;
+    if (n->restorer.wanted) {
+        status_refresh(n);
+        return;
+    }
     n->refusals = 0;
     peers_refresh(n);
     gossip_tick(n);
@@ -74,6 +78,9 @@ static void on_tick(void *arg) {
 }
 
 static rdg_err_t submit(void *ctx, rdg_bytes_t wire, rdg_hash_t *id) {
+    const rdg_node_t *n = ctx;
+    if (n->restorer.wanted)
+        return rdg_fail(RDG_E_UNAVAILABLE, "this node is being restored from archives: ask another one");
     return gossip_submit(ctx, wire, id);
 }
 
@@ -172,7 +179,7 @@ static rdg_err_t open_mesh(rdg_node_t *n) {
         .host = n->options.p2p_host,
         .port = n->options.p2p_port,
         .peers = n->peers,
-        .peer_count = n->peer_count,
+        .peer_count = n->restorer.wanted ? 0 : n->peer_count,
         .max_frame = NODE_FRAME_MAX,
         .message = on_message,
         .link = on_link,
@@ -235,6 +242,7 @@ static rdg_err_t open_all(rdg_node_t *n) {
                                   .syncing = is_syncing,
                                   .damaged = damage_found,
                                   .archive = archive_ask,
+                                  .restore = restore_ask,
                                   .ctx = n,
                                   .keys = n->rpc_keys,
                                   .key_count = n->rpc_key_count};
@@ -242,6 +250,8 @@ static rdg_err_t open_all(rdg_node_t *n) {
     rpc.key_count = n->rpc_key_count;
     RDG_TRY(rdg_node_rpc_new(&rpc, &n->rpc));
     status_refresh(n);
+    /* Before anything is imported: a ledger that has blocks looks like one that was never lost. */
+    if (n->restorer.wanted) RDG_TRY(epoch_note_lost(n));
     return http_open(n);
 }
 
@@ -259,6 +269,7 @@ rdg_err_t rdg_node_open(const rdg_node_options_t *options, rdg_node_t **out) {
     pthread_mutex_init(&n->lock, NULL);
     raft_open(n);
     archive_open(n);
+    restore_open(n);
     rdg_err_t err = open_all(n);
     if (err == RDG_OK) err = damage_load(n);
     if (err != RDG_OK) {
@@ -283,9 +294,9 @@ rdg_err_t rdg_node_run(rdg_node_t *n, int *exit_status) {
             RDG_BOOL("validator", n->self < n->epoch.validators.count), RDG_STR("sm2_batches", batches),
             RDG_STR("sm2_batches_why", refused ? refused : ""));
     rdg_timer_start(n->tick, TICK_MS, TICK_MS);
-    epoch_start(n);
+    if (!n->restorer.wanted) epoch_start(n);
     rdg_err_t err = rdg_loop_run(n->loop);
-    if (n->exit_status == 0) raft_hand_over(n);
+    if (n->exit_status == 0 && !n->restorer.wanted) raft_hand_over(n);
     rdg_ledger_head(n->ledger, &head);
     rdg_log(RDG_LOG_INFO, "node.stop", RDG_U64("height", head.height), RDG_HEX("hash", head.hash.b, 32));
     *exit_status = n->exit_status;
@@ -309,6 +320,7 @@ void rdg_node_close(rdg_node_t *n) {
     if (n->http) rdg_http_server_stop(n->http);
     rdg_node_rpc_free(n->rpc);
     archive_close(n);
+    restore_close(n);
     lane_close(n);
     rdg_p2p_stop(n->p2p);
     gossip_close(n);

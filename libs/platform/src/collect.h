@@ -12,7 +12,7 @@
  *    answer. After a crash the part file is cut back to the offset.
  * 2. A file is stored only when the bytes on disk, read back, have its digest; equal files are stored once.
  * 3. An upload is used by the device that created it alone. Knowing a digest gives nobody a file: another device
- *    has to send the bytes.
+ *    has to send the bytes. A device reads what a service of the cloud has let it read, and nothing else.
  * 4. Objects are put before the row that names them and removed after it, so a crash leaves at most an object without a
  *    row, which the next start removes.
  *
@@ -30,6 +30,7 @@
 #include "ridge/sql/sql.h"
 
 #define COLLECT_CHUNK_MAX (256u << 10)
+#define COLLECT_PIECE_MAX (1u << 20) /* of a file that a device reads */
 #define COLLECT_FILE_MAX (16ull << 30)
 #define COLLECT_META_MAX 4096u
 #define COLLECT_UPLOADS_DEVICE 8
@@ -99,6 +100,13 @@ rdg_err_t collect_drop(collect_t *c, const char *device, const char *upload);
 void collect_handle(void *collect, const rdg_http_request_t *req, rdg_http_response_t *res);
 void collect_answer(rdg_http_response_t *res, unsigned status, json_t *body); /* takes body */
 void collect_refuse(rdg_http_response_t *res, rdg_err_t err, json_t *more, unsigned retry_after_s);
+
+/* collect_give.c: files that a device may read; who may is a row of file_readers. */
+bool collect_gives(const char *path);
+void collect_give(collect_t *c, const char *device, const rdg_http_request_t *req, rdg_http_response_t *res);
+extern const char collect_readers_migration[];
+extern const rdg_service_route_t collect_reader_routes[];
+extern const size_t collect_reader_route_count;
 
 /* collect_files.c: stored files; the context is the collect_t */
 extern const rdg_service_route_t collect_routes[];

@@ -133,6 +133,8 @@ static rdg_err_t content(void *ctx, const rdg_service_call_t *call, rdg_service_
 static rdg_err_t remove_rows(collect_t *c, int64_t number, rdg_sql_value_t digest, int64_t *others) {
     RDG_TRY(
         rdg_sql_exec(c->db, "DELETE FROM files WHERE number = ?", RDG_SQL_PARAMS(rdg_sql_int(number)), NULL));
+    RDG_TRY(rdg_sql_exec(c->db, "DELETE FROM file_readers WHERE file = ?",
+                         RDG_SQL_PARAMS(rdg_sql_int(number)), NULL));
     RDG_TRY(rdg_sql_query(c->db, "SELECT COUNT(*) FROM files WHERE digest = ?", RDG_SQL_PARAMS(digest),
                           collect_int_row, others));
     if (*others > 0) return RDG_OK;

@@ -539,4 +539,7 @@ void collect_tick(collect_t *c) {
 
 void collect_forget(collect_t *c, const char *device) {
     drop_all(c, "SELECT id FROM uploads WHERE device = ?", rdg_sql_text(device), "device removed");
+    rdg_err_t err = rdg_sql_exec(c->db, "DELETE FROM file_readers WHERE device = ?",
+                                 RDG_SQL_PARAMS(rdg_sql_text(device)), NULL);
+    if (err != RDG_OK) rdg_log_err("collect.readers_kept", err);
 }

@@ -123,6 +123,7 @@ rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, devices_routes, devices_route_count, p));
     RDG_TRY(rdg_service_add(service, command_routes, command_route_count, p));
     RDG_TRY(rdg_service_add(service, collect_routes, collect_route_count, p->collect));
+    RDG_TRY(rdg_service_add(service, collect_reader_routes, collect_reader_route_count, p->collect));
     return rdg_service_add(service, request_routes, request_route_count, p);
 }
 

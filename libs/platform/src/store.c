@@ -1,4 +1,5 @@
 #include "internal.h"
+#include "collect.h"
 #include <stdio.h>
 #include "ridge/base/file.h"
 
@@ -56,6 +57,7 @@ static const char *const migrations[] = {
     " WHERE state IN ('queued', 'sent', 'running');"
     "CREATE INDEX commands_due ON commands (deadline_ms) WHERE state = 'queued' AND handed = 0;"
     "CREATE INDEX commands_rollout ON commands (rollout, number) WHERE rollout IS NOT NULL;",
+    collect_readers_migration,
 };
 
 rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir) {

@@ -51,8 +51,13 @@ typedef struct rdg_node_rpc_options {
      * owned. Any thread. NULL: not supported. */
     rdg_err_t (*transfer)(void *ctx, rdg_bytes_t wire, json_t **out);
     /* Of node_exportArchive: begins to write a segment of the ledger to a file, or tells how it goes; returned owned.
-     * from, to 0: the first that is there, as many as a segment holds. Any thread. NULL: not supported. */
-    rdg_err_t (*archive)(void *ctx, uint64_t from, uint64_t to, json_t **out);
+     * from, to 0: the first that is there, as many as a segment holds. state_from: one that ends there or above ends with
+     * the state, if it is still there; 0: none does. Any thread. NULL: not supported. */
+    rdg_err_t (*archive)(void *ctx, uint64_t from, uint64_t to, uint64_t state_from, json_t **out);
+    /* Of node_importArchive: begins to import a file of the directory `restore` (docs/recovery.md), or tells how it goes;
+     * returned owned. Any thread. NULL: not supported. */
+    rdg_err_t (*restore)(void *ctx, const char *file, const rdg_hash_t *manifest, const char *kind,
+                         json_t **out);
     /* Is the node catching up, and to which height? Any thread. NULL: never. */
     bool (*syncing)(void *ctx, uint64_t *highest);
     /* A call met what can not be read as it was written. Any thread. NULL: nobody wants to know. */

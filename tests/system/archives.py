@@ -1,0 +1,39 @@
+"""What the suites about archives share."""
+
+import os
+
+from support import labs
+
+ENDS = {"archived", "failed", "refused", "duplicate"}
+
+
+def order(lab, chain, **body):
+    return lab.cloud.must("POST", f"/chains/{chain}/archives", body)["number"]
+
+
+def await_end(lab, number, seconds=60):
+    def ended():
+        try:
+            got = lab.cloud.must("GET", f"/archives/{number}")
+        except OSError:
+            return None
+        return got if got["state"] in ENDS else None
+
+    return labs.wait_for(f"the end of archive {number}", seconds, ended, 0.05)
+
+
+def head(lab, chain):
+    return max(lab.rpc(url, "ridge_status")["height"] for url in lab.rpc_urls(chain).values())
+
+
+def read(lab, chain, meter):
+    meter.post(50)
+    labs.wait_for("receipts", 30, meter.queue_empty, 0.02)
+
+
+def files(lab):
+    return lab.cloud.must("GET", "/files?kind=archive")["files"]
+
+
+def object_path(lab, file):
+    return os.path.join(lab.cloud.dir, "collect", "objects", file["sm3"][:2], file["sm3"])

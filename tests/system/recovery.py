@@ -1,0 +1,178 @@
+"""Nodes that come back from archives: by the state in one, by executing all blocks, after kills, and what is refused; see
+tests/suites.d/recovery."""
+
+import os
+import signal
+import sys
+
+from archives import await_end, files, object_path, order, read
+from cases import case, check, equal, main
+from support import Meter, ask_create, await_chain, check_same_blocks, cluster, deploy, height, labs, run_seed, urls
+
+CHAIN = "feeder"
+QUICK = ("--telemetry-interval", "200ms")
+
+
+def begin(lab):
+    """A chain whose archives end with the state every five blocks, and its meter."""
+    ask_create(lab, CHAIN, params={"archive_state_blocks": 5})
+    await_chain(lab, CHAIN, "running")
+    deploy(lab, CHAIN, bind=True)
+    return Meter(lab, "dev-1")
+
+
+def archive(lab):
+    got = await_end(lab, order(lab, CHAIN))
+    equal((got["state"], got["error"]), ("archived", None), "archive")
+    return got
+
+
+def shown(lab, number):
+    (file,) = [f for f in files(lab) if f["number"] == number]
+    return lab.cli("archive", "show", object_path(lab, file))
+
+
+def status(lab, device):
+    return lab.rpc(urls(lab, CHAIN, [device])[device], "ridge_status")
+
+
+def same_everywhere(lab):
+    """Every node at one height, with one hash and one state."""
+
+    def agreed():
+        found = [status(lab, d) for d in ("dev-1", "dev-2", "dev-3", "dev-4")]
+        return len({(s["height"], s["hash"], s["state_root"]) for s in found}) == 1
+
+    labs.wait_for("one state on all nodes", 60, agreed, 0.1)
+
+
+def recovered_entries(lab):
+    answer = lab.cloud.must("GET", f"/mainchain/chains/{CHAIN}")["entries"]
+    return [e["values"]["device"] for e in answer if e["kind"] == "recovery" and e["state"] == "written"]
+
+
+def check_nothing_left(lab, device):
+    place = os.path.join(lab.node_dir(device, CHAIN), "node")
+    left = [n for n in ("restore", "data.damaged", "recovering", "damaged") if os.path.exists(os.path.join(place, n))]
+    equal(left, [], f"what is left of the recovery on {device}")
+
+
+@case
+def a_node_comes_back_from_archives_by_state_and_by_blocks():
+    with cluster(agent=QUICK) as lab:
+        meter = begin(lab)
+        read(lab, CHAIN, meter)
+        first = archive(lab)
+        read(lab, CHAIN, meter)
+        second = archive(lab)
+        last = [shown(lab, a["file"]) for a in (first, second)][-1]
+        equal(last.get("state_height"), second["to"], "the state in the second archive")
+        genesis = os.path.join(lab.node_dir("dev-1", CHAIN), "node", "genesis.json")
+        for a in (first, second):
+            (file,) = [f for f in files(lab) if f["number"] == a["file"]]
+            lab.cli("archive", "verify", object_path(lab, file), "--genesis", genesis, "--manifest", a["manifest"])
+        read(lab, CHAIN, meter)
+        top = height(lab, urls(lab, CHAIN, ["dev-1"])["dev-1"])
+        lab.cli("node", "recover", CHAIN, "dev-3", "--archives")
+        check_nothing_left(lab, "dev-3")
+        now = status(lab, "dev-3")
+        equal(now["sync"]["base_height"], second["to"], "the height of the state that it was built from")
+        check(now["height"] >= top and now["consensus"]["voting"], f"it caught up and votes: {now['height']} of {top}")
+        same_everywhere(lab)
+        # The same by executing every block: then it has the bodies too.
+        lab.cli("node", "recover", CHAIN, "dev-3", "--range", f"1..{second['to']}")
+        equal(status(lab, "dev-3")["sync"]["base_height"], 0, "nothing is missing below")
+        read(lab, CHAIN, meter)
+        check_same_blocks(lab, CHAIN)
+        same_everywhere(lab)
+        meter.check_on(CHAIN)
+        labs.wait_for("both recoveries on the main chain", 30, lambda: recovered_entries(lab) == ["dev-3"] * 2, 0.1)
+        # What is not archived can not be asked for.
+        code, why = lab.cli("node", "recover", CHAIN, "dev-3", "--range", f"1..{second['to'] + 1000}", check=False)
+        check(code == 5 and "without a gap" in why, f"{code}: {why}")
+        for text in ("5", "x..3", "9..2"):
+            code, why = lab.cli("node", "recover", CHAIN, "dev-3", "--range", text, check=False)
+            check(code != 0 and ("range" in why or "from, to" in why), f"--range {text}: {code}: {why}")
+
+
+def kill_node(lab, device):
+    for name, pid in lab.nodes(CHAIN):
+        if name == device:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
+@case
+def a_recovery_from_archives_goes_on_after_kills():
+    rng = run_seed()
+    with cluster(agent=QUICK) as lab:
+        meter = begin(lab)
+        for _ in range(3):
+            for _ in range(4):
+                read(lab, CHAIN, meter)
+            archive(lab)
+        top = height(lab, urls(lab, CHAIN, ["dev-1"])["dev-1"])
+        lab.cloud.must("POST", f"/chains/{CHAIN}/nodes/dev-4/recover", {"archives": True, "from": 1})
+        agent = lab.agents["dev-4"]
+
+        def ended():
+            try:
+                events = lab.cloud.must("GET", f"/chains/{CHAIN}/events?after=0")["events"]
+            except OSError:
+                return False
+            mine = [e for e in events if e["device"] == "dev-4" and e["step"] == "recover"]
+            check(mine[-1]["state"] != "failed", mine[-1]["message"])
+            return mine[-1]["state"] == "done"
+
+        for _ in range(6):
+            if ended():
+                break
+            victim = rng.choice(["agent", "node", "cloud", "all"])
+            labs.wait_for("some work to be done", 10, lambda: os.path.exists(agent.dir), rng.uniform(0.05, 0.4))
+            print(f"     kill {victim}", flush=True)
+            if victim in ("agent", "all"):
+                agent.kill()
+            if victim in ("node", "all"):
+                kill_node(lab, "dev-4")
+            if victim in ("cloud", "all"):
+                lab.cloud.kill()
+                lab.cloud.start()
+            if victim in ("agent", "all"):
+                agent.start()
+        labs.wait_for("the end of the recovery", 120, ended, 0.1)
+        now = status(lab, "dev-4")
+        check(now["height"] >= top and now["sync"]["base_height"] == 0, f"{now['height']} of {top}")
+        check_nothing_left(lab, "dev-4")
+        read(lab, CHAIN, meter)
+        same_everywhere(lab)
+        check_same_blocks(lab, CHAIN)
+        meter.check_on(CHAIN)
+
+
+@case
+def an_archive_that_was_changed_is_not_brought_in():
+    with cluster(agent=QUICK) as lab:
+        meter = begin(lab)
+        read(lab, CHAIN, meter)
+        got = archive(lab)
+        (file,) = [f for f in files(lab) if f["number"] == got["file"]]
+        path = object_path(lab, file)
+        os.chmod(path, 0o600)
+        with open(path, "r+b") as stored:
+            stored.seek(file["size"] // 2)
+            byte = stored.read(1)
+            stored.seek(file["size"] // 2)
+            stored.write(bytes([byte[0] ^ 1]))
+        code, why = lab.cli("node", "recover", CHAIN, "dev-2", "--archives", check=False)
+        check(code != 0 and "archive 1 of 1" in why and "digest" in why, f"{code}: {why}")
+        # From its peers it comes back all the same.
+        lab.cli("node", "recover", CHAIN, "dev-2")
+        read(lab, CHAIN, meter)
+        same_everywhere(lab)
+        meter.check_on(CHAIN)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
