@@ -18,7 +18,7 @@
  *   stall       in the storms that promise it: while transactions wait, a height is decided within the bound
  *   dragged     nobody correct changes to a view that nobody correct wished for
  *   leader, log one leader of a term, one block for a height of a term (raft.c)
- *   evidence    nobody honest is accused
+ *   evidence    nobody honest is accused; of view changes, nobody who still has its records
  *   halt        no correct replica stops by itself
  *   bounds      queues and runs stay within their limits */
 
@@ -150,6 +150,22 @@ void check_voted(world_t *w, const rdg_statement_t *s, uint32_t validator) {
                       (unsigned long long)s->height);
     w->certified[s->height] = true;
     w->certified_digest[s->height] = s->digest;
+}
+
+/* Evidence is two messages of one kind. */
+static bool accusable(const world_t *w, uint32_t validator, rdg_bytes_t evidence) {
+    uint32_t kind = wire_kind(evidence);
+    bool of_views = kind == RDG_PHASE_VIEW_CHANGE || kind == RDG_PHASE_NEW_VIEW;
+    if (w->plan.evil >> validator & 1) return true;
+    for (uint32_t i = 0; i < w->count; ++i)
+        if (w->replicas[i].validator == validator && w->replicas[i].wiped && of_views)
+            return true; /* as in check_once */
+    return false;
+}
+
+void check_evidence(world_t *w, const replica_t *r, const rdg_consensus_action_t *a) {
+    if (a->to < set_count(r->members) && !accusable(w, set_member(r->members, a->to), a->bytes))
+        world_violate(w, "evidence", "replica %u accuses %u, which is honest", r->id, a->to);
 }
 
 /* Before a PBFT message of a correct replica leaves. */

@@ -135,8 +135,7 @@ static void act(world_t *w, replica_t *r, const rdg_consensus_action_t *a) {
         break;
     case RDG_ACTION_EVIDENCE:
         ++w->evidence;
-        if (a->to < set_count(r->members) && !(w->plan.evil >> set_member(r->members, a->to) & 1))
-            world_violate(w, "evidence", "replica %u accuses %u, which is honest", r->id, a->to);
+        check_evidence(w, r, a);
         break;
     case RDG_ACTION_READ: break;
     case RDG_ACTION_VIEW:

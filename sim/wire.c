@@ -35,6 +35,12 @@ bool wire_read(rdg_bytes_t bytes, wire_t *out) {
     return rdg_rlp_done(&list) == RDG_OK && rdg_rlp_done(&outer) == RDG_OK;
 }
 
+uint32_t wire_kind(rdg_bytes_t bytes) {
+    rdg_rlp_t outer, list;
+    rdg_rlp_init(&outer, bytes);
+    return rdg_rlp_list(&outer, &list) == RDG_OK ? (uint32_t)rdg_rlp_u64(&list) : 0;
+}
+
 void wire_write(const wire_t *m, rdg_buf_t *out) {
     size_t list = rdg_rlp_list_begin(out);
     rdg_rlp_put_u64(out, m->kind);

@@ -15,6 +15,7 @@ typedef struct wire {
 } wire_t;
 
 bool wire_read(rdg_bytes_t bytes, wire_t *out);
+uint32_t wire_kind(rdg_bytes_t bytes); /* of the first message in bytes; 0: unreadable */
 void wire_write(const wire_t *m, rdg_buf_t *out);
 
 #endif

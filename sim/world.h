@@ -295,6 +295,7 @@ void check_send(world_t *w, replica_t *r, rdg_bytes_t bytes);
 void check_commit(world_t *w, replica_t *r, const rdg_consensus_action_t *a);
 void check_checkpoint(world_t *w, replica_t *r, const rdg_consensus_action_t *a);
 void check_applied(world_t *w, replica_t *r, uint64_t height);
+void check_evidence(world_t *w, const replica_t *r, const rdg_consensus_action_t *a);
 /* It signs what execution gave: the block, and so its result, must outlive a power cut. */
 void check_result_durable(world_t *w, const replica_t *r, uint64_t height);
 void check_step(world_t *w, replica_t *r);
