@@ -12,6 +12,7 @@
 #include "ridge/net/broker.h"
 #include "ridge/net/http_server.h"
 #include "ridge/net/mqtt.h"
+#include "ridge/client/rpc.h"
 #include "workloads.h"
 
 #define HELD_PORTS_MAX 64
@@ -66,6 +67,21 @@ rdg_err_t agent_run_command(void *agent, const command_t *c, executor_run_t *at,
 rdg_err_t agent_restore_chain(rdg_agent_t *a, const command_t *c, executor_run_t *at, const json_t *archives);
 /* chain_archive.c: chain.archive */
 rdg_err_t chain_archive(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **result);
+/* chain_prune.c: chain.prune */
+rdg_err_t chain_prune(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **result);
+/* node_job.c */
+/* One call of a node_ method, with the token that the node has left for its agent. params: an array without it; borrowed.
+ * UNAVAILABLE: there is none, or as rdg_rpc_call. */
+rdg_err_t node_ask(const rdg_agent_t *a, const char *chain, const rdg_rpc_t *rpc, const char *method,
+                   const json_t *params, json_t **out);
+typedef struct node_job {
+    const char *method, *step; /* step: of the command's progress */
+    const json_t *params;      /* an array, without the token; borrowed */
+} node_job_t;
+/* Asks the chain's running node until it answers {"state": "done", …}; *done is owned. UNAVAILABLE: the node ended, or is
+ * of an older version; TIMEOUT, CANCELLED; the node's own refusals. */
+rdg_err_t node_job(const rdg_agent_t *a, const command_t *c, executor_run_t *at, const node_job_t *job,
+                   json_t **done);
 void agent_release_ports(rdg_agent_t *a, const char *chain); /* NULL: all */
 /* "http://127.0.0.1:<port>" */
 void agent_rpc_url(const chain_t *c, char out[64]);

@@ -3,53 +3,9 @@
  * manifest makes other bytes of the same blocks, so the file is not told by its digest.) */
 #include "agent_internal.h"
 #include "ridge/base/file.h"
-#include "ridge/base/log.h"
-#include "ridge/client/rpc.h"
-#include <poll.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 #define ARCHIVE_KIND "archive"
-#define RPC_MS 10000u
-#define LOOK_FIRST_MS 20u
-#define LOOK_LAST_MS 500u
-
-static void report(executor_run_t *at, const json_t *state) {
-    uint64_t blocks = 0, total = 0;
-    (void)rdg_json_opt_u64(state, "blocks", &blocks);
-    (void)rdg_json_opt_u64(state, "blocks_total", &total);
-    executor_progress(at, "export", total ? (unsigned)(blocks * 100 / total) : 0);
-}
-
-static bool expired(const command_t *c) {
-    return c->deadline_ms && rdg_wall_ms(rdg_clock_system()) >= c->deadline_ms;
-}
-
-/* Asks until the file is there. node: readable when it ends. */
-static rdg_err_t await_export(const command_t *c, const rdg_rpc_t *rpc, int node, uint64_t from, uint64_t to,
-                              uint64_t state_from, executor_run_t *at, json_t **done) {
-    for (unsigned wait = LOOK_FIRST_MS;; wait = wait * 2 < LOOK_LAST_MS ? wait * 2 : LOOK_LAST_MS) {
-        json_t *state = NULL;
-        const char *word = "";
-        rdg_err_t err = rdg_rpc_call(
-            rpc, "node_exportArchive",
-            json_pack("[I, I, I]", (json_int_t)from, (json_int_t)to, (json_int_t)state_from), &state);
-        if (err != RDG_OK && err != RDG_E_BUSY) return err;
-        if (err == RDG_OK) (void)rdg_json_opt_str(state, "state", &word);
-        if (strcmp(word, "done") == 0) {
-            *done = state;
-            return RDG_OK;
-        }
-        report(at, state);
-        json_decref(state);
-        if (executor_stopping(at)) return rdg_fail(RDG_E_CANCELLED, "the agent is stopping");
-        if (expired(c)) return rdg_fail(RDG_E_TIMEOUT, "the export was not ready by the command's deadline");
-        struct pollfd end = {.fd = node, .events = POLLIN};
-        if (poll(&end, 1, (int)wait) > 0)
-            return rdg_fail(RDG_E_UNAVAILABLE, "the node ended while it exported");
-    }
-}
 
 /* The node may be a container with rights of its own, so what it says is looked at like anything from outside. */
 static rdg_err_t queue_file(rdg_agent_t *a, const command_t *c, const json_t *done, json_t **about) {
@@ -77,23 +33,17 @@ static rdg_err_t queue_file(rdg_agent_t *a, const command_t *c, const json_t *do
 
 static rdg_err_t export_file(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **about) {
     uint64_t from = 0, to = 0, state_from = 0;
-    char url[64];
-    int node = -1;
-    chain_t chain;
-    rdg_rpc_t *rpc = NULL;
     json_t *done = NULL;
-    RDG_TRY(workloads_get(a->workloads, c->chain, &chain));
     RDG_TRY(rdg_json_opt_u64(c->params, "from", &from));
     RDG_TRY(rdg_json_opt_u64(c->params, "to", &to));
     RDG_TRY(rdg_json_opt_u64(c->params, "state_from", &state_from));
     if (from > INT64_MAX || to > INT64_MAX || state_from > INT64_MAX)
         return rdg_fail(RDG_E_INVALID, "from, to: no heights");
-    agent_rpc_url(&chain, url);
-    RDG_TRY(workloads_watch(a->workloads, c->chain, &node));
-    rdg_err_t err = rdg_rpc_http_new(url, RPC_MS, &rpc);
-    if (err == RDG_OK) err = await_export(c, rpc, node, from, to, state_from, at, &done);
-    if (rpc) rdg_rpc_http_free(rpc);
-    close(node);
+    json_t *range = json_pack("[I, I, I]", (json_int_t)from, (json_int_t)to, (json_int_t)state_from);
+    if (!range) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an order");
+    const node_job_t job = {"node_exportArchive", "export", range};
+    rdg_err_t err = node_job(a, c, at, &job, &done);
+    json_decref(range);
     if (err == RDG_OK) err = queue_file(a, c, done, about);
     json_decref(done);
     return err;

@@ -407,6 +407,8 @@ rdg_err_t agent_run_command(void *agent, const command_t *c, executor_run_t *at,
         err = set_peers(a, c);
     else if (strcmp(c->type, "chain.archive") == 0)
         err = chain_archive(a, c, at, result);
+    else if (strcmp(c->type, "chain.prune") == 0)
+        err = chain_prune(a, c, at, result);
     else if (strcmp(c->type, "chain.remove") == 0)
         err = remove_chain(a, c, result);
     else if (strcmp(c->type, "intake.bind") == 0)

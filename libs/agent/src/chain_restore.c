@@ -96,10 +96,11 @@ static rdg_err_t import(restore_t *r, const wanted_t *w, const rdg_rpc_t *rpc) {
         json_t *state = NULL;
         const char *word = "";
         uint64_t blocks = 0, total = 0, now = rdg_mono_ms(rdg_clock_system());
-        rdg_err_t err = rdg_rpc_call(
-            rpc, "node_importArchive",
-            json_pack("[s, o, s]", w->name, rdg_json_hex(w->manifest.b, sizeof w->manifest.b), w->kind),
-            &state);
+        json_t *params =
+            json_pack("[s, o, s]", w->name, rdg_json_hex(w->manifest.b, sizeof w->manifest.b), w->kind);
+        if (!params) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an order");
+        rdg_err_t err = node_ask(r->a, r->c->chain, rpc, "node_importArchive", params, &state);
+        json_decref(params);
         if (err != RDG_OK && !is_away(err)) return err;
         if (err == RDG_OK) away_since = 0;
         if (err != RDG_OK && away_since == 0) away_since = now;

@@ -1,6 +1,6 @@
 #include "mainchain.h"
 #include "internal.h"
-#include "collector.h"
+#include "collector_prune.h"
 #include <string.h>
 #include <time.h>
 #include "ridge/base/alloc.h"
@@ -64,6 +64,7 @@ rdg_err_t rdg_baas_routes(rdg_baas_t *b, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, recover_routes, recover_route_count, b));
     RDG_TRY(rdg_service_add(service, mainchain_routes, mainchain_route_count, b));
     RDG_TRY(rdg_service_add(service, collector_routes, collector_route_count, b));
+    RDG_TRY(rdg_service_add(service, policy_routes, policy_route_count, b));
     return rdg_service_add(service, intake_routes, intake_route_count, b);
 }
 

@@ -12,7 +12,9 @@ typedef struct collector {
     char *dir; /* of files while they are proven */
     pthread_t thread;
     bool running, kicked;
-    pthread_cond_t work; /* with the service's lock */
+    pthread_cond_t work; /* with the service's lock, as kicked and the next */
+    bool prunes_due;
+    uint64_t prunes_at_ms; /* monotonic; the thread's own */
 } collector_t;
 
 /* One row of the table `archives`. */

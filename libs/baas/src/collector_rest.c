@@ -1,4 +1,4 @@
-#include "collector.h"
+#include "collector_prune.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,10 +51,14 @@ static rdg_err_t order(void *ctx, const rdg_service_call_t *call, rdg_service_an
 static rdg_err_t reply_list(rdg_baas_t *b, const rdg_service_call_t *call, const char *chain,
                             rdg_service_answer_t *answer) {
     uint64_t limit = LIST_DEFAULT;
-    json_t *list = NULL;
+    json_t *list = NULL, *devices = NULL;
     RDG_TRY(rdg_service_query_u64(call, "limit", 1, LIST_MAX, &limit));
     RDG_TRY(archives_list(b, chain, limit, &list));
-    return rdg_service_reply(answer, 200, json_pack("{s:o}", "archives", list));
+    rdg_err_t err = prunes_list(b, chain, &devices);
+    if (err == RDG_OK)
+        return rdg_service_reply(answer, 200, json_pack("{s:o, s:o}", "archives", list, "devices", devices));
+    json_decref(list);
+    return err;
 }
 
 static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
@@ -76,11 +80,23 @@ static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     return reply_row(ctx, (int64_t)number, 200, answer);
 }
 
+/* Tells every device again what it may delete. */
+static rdg_err_t prune(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    rdg_baas_t *b = ctx;
+    json_t *devices = NULL;
+    chain_t c;
+    RDG_TRY(chain_load_running(b, rdg_service_arg(call, "name"), &c));
+    rdg_err_t err = prunes_order(b, c.number);
+    if (err == RDG_OK) err = prunes_list(b, c.name, &devices);
+    chain_fini(&c);
+    return err == RDG_OK ? rdg_service_reply(answer, 202, json_pack("{s:o}", "devices", devices)) : err;
+}
+
 static rdg_err_t about(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     rdg_baas_t *b = ctx;
     rdg_sm2_public_t key;
     (void)call;
-    rdg_sm2_key_public(b->collector->key, &key);
+    collector_public(b, &key);
     return rdg_service_reply(answer, 200,
                              json_pack("{s:o, s:b}", "public_key", rdg_json_hex(key.b, sizeof key.b),
                                        "anchors", b->collector->anchorer.anchor != NULL));
@@ -89,6 +105,7 @@ static rdg_err_t about(void *ctx, const rdg_service_call_t *call, rdg_service_an
 const rdg_service_route_t collector_routes[] = {
     {"POST", "/api/v1/chains/{name}/archives", 0, order},
     {"GET", "/api/v1/chains/{name}/archives", 0, list_of_chain},
+    {"POST", "/api/v1/chains/{name}/prune", 0, prune},
     {"GET", "/api/v1/archives", 0, list},
     {"GET", "/api/v1/archives/{number}", 0, show},
     {"GET", "/api/v1/collector", 0, about},

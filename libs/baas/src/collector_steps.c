@@ -1,4 +1,5 @@
 #include "archive_states.h"
+#include "collector_prune.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,6 @@
 #define LOOK_MS 200        /* at a command or a file that may come any moment */
 #define LOOK_LATER_MS 2000 /* at one that takes longer */
 #define REFUSED_AGAIN_MS 60000
-#define RECEIPT_MAX 4096
 #define UPLOAD_MAX_MS (30ull * 86400000)
 
 static bool passes(rdg_err_t err) {
@@ -214,22 +214,6 @@ static rdg_err_t exported(rdg_baas_t *b, archive_row_t *r, const chain_t *c, uin
 
 /* --- verified ---------------------------------------------------------------------------------------------- */
 
-static rdg_err_t sign(rdg_baas_t *b, archive_row_t *r) {
-    const rdg_collector_claim_t *c = &r->claim;
-    rdg_archive_receipt_t receipt = {.chain_id = c->chain_id,
-                                     .genesis = c->genesis,
-                                     .from = c->from,
-                                     .to = c->to,
-                                     .mark_ms = c->mark_ms,
-                                     .manifest = c->manifest,
-                                     .content = c->content,
-                                     .anchor_height = r->anchored.height,
-                                     .anchor_tx = r->anchored.tx};
-    rdg_buf_fini(&r->receipt);
-    rdg_buf_init(&r->receipt, RECEIPT_MAX);
-    return rdg_archive_receipt_sign(&receipt, b->collector->key, &r->receipt);
-}
-
 static rdg_err_t verified(rdg_baas_t *b, archive_row_t *r, uint64_t *after_ms) {
     const rdg_collector_anchorer_t *a = &b->collector->anchorer;
     if (!a->anchor) return RDG_OK;
@@ -241,14 +225,16 @@ static rdg_err_t verified(rdg_baas_t *b, archive_row_t *r, uint64_t *after_ms) {
             if (r->error && strcmp(r->error, rdg_err_message(err)) == 0) return RDG_OK;
             return archives_move(b, r, "verified", rdg_err_message(err));
         }
-        RDG_TRY(sign(b, r));
+        RDG_TRY(collector_sign(b, r));
         RDG_TRY(archives_save(b, r));
     }
     if (a->receipted) RDG_TRY(a->receipted(a->ctx, &r->claim, rdg_buf_view(&r->receipt)));
     *after_ms = 1;
     rdg_log(RDG_LOG_INFO, "collector.archived", RDG_STR("chain", r->name), RDG_U64("from", r->claim.from),
             RDG_U64("to", r->claim.to), RDG_U64("anchor_height", r->anchored.height));
-    return archives_move(b, r, "archived", NULL);
+    RDG_TRY(archives_move(b, r, "archived", NULL));
+    prunes_kick(b);
+    return RDG_OK;
 }
 
 rdg_err_t collector_advance(rdg_baas_t *b, archive_row_t *r, uint64_t *after_ms) {

@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "collector_prune.h"
 #include <stdio.h>
 #include <string.h>
 #include "ridge/base/alloc.h"
@@ -104,6 +104,7 @@ rdg_err_t follow_apply(rdg_baas_t *b, const json_t *command) {
         }
         event_wake(b);
     }
+    if (err == RDG_OK && !o.chain && n.rank == RANK_FINAL) err = prunes_apply(b, command);
     if (err == RDG_OK && moved && n.rank == RANK_FINAL) work_kick(b, o.name);
     rdg_free(n.result);
     return err;

@@ -1,5 +1,5 @@
-#include "internal.h"
 #include "archive_states.h"
+#include "collector_prune.h"
 #include <stdio.h>
 #include "ridge/base/file.h"
 
@@ -66,6 +66,7 @@ static const char *const migrations[] = {
     "CREATE INDEX main_intents_name ON main_intents (name, number);",
     collector_migration,
     archive_states_migration,
+    policy_migration,
 };
 
 rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir) {
@@ -91,6 +92,8 @@ rdg_err_t baas_store_prune(rdg_baas_t *b) {
         "DELETE FROM contract_migrations WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM chain_members WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM recovery_wishes WHERE chain NOT IN (SELECT number FROM chains)",
+        "DELETE FROM archive_policies WHERE chain NOT IN (SELECT number FROM chains)",
+        "DELETE FROM archive_prunes WHERE chain NOT IN (SELECT number FROM chains)",
     };
     for (size_t i = 0; i < sizeof statements / sizeof statements[0]; ++i)
         RDG_TRY(rdg_sql_exec(b->db, statements[i], NULL, 0, NULL));

@@ -47,6 +47,10 @@ static rdg_err_t faulty_check_files(rdg_kv_t *kv) {
     return rdg_kv_check_files(inner_of(kv));
 }
 
+static rdg_err_t faulty_compact(rdg_kv_t *kv) {
+    return rdg_kv_compact(inner_of(kv));
+}
+
 static void faulty_stats(rdg_kv_t *kv, rdg_kv_stats_t *out) {
     rdg_kv_stats(inner_of(kv), out);
 }
@@ -59,7 +63,8 @@ static const rdg_kv_backend_t FAULTY = {.close = faulty_close,
                                         .snapshot_release = faulty_release,
                                         .iter_open = faulty_iter,
                                         .stats = faulty_stats,
-                                        .check_files = faulty_check_files};
+                                        .check_files = faulty_check_files,
+                                        .compact = faulty_compact};
 
 rdg_err_t rdg_kv_open_faulty(rdg_kv_t *inner, rdg_kv_t **out) {
     faulty_t *f = rdg_calloc(1, sizeof *f);

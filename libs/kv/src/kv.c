@@ -49,6 +49,10 @@ void rdg_kv_iter_close(rdg_kv_iter_t *it) {
     if (it) it->backend->iter_close(it);
 }
 
+rdg_err_t rdg_kv_compact(rdg_kv_t *kv) {
+    return kv->backend->compact ? kv->backend->compact(kv) : RDG_OK;
+}
+
 rdg_err_t rdg_kv_check_files(rdg_kv_t *kv) {
     return kv->backend->check_files ? kv->backend->check_files(kv) : RDG_OK;
 }

@@ -16,6 +16,7 @@ typedef struct rdg_kv_backend {
     void (*iter_close)(rdg_kv_iter_t *it);
     void (*stats)(rdg_kv_t *kv, rdg_kv_stats_t *out);
     rdg_err_t (*check_files)(rdg_kv_t *kv); /* NULL: there are none */
+    rdg_err_t (*compact)(rdg_kv_t *kv);     /* NULL: nothing is kept twice */
 } rdg_kv_backend_t;
 
 /* First member of every backend's store and iterator. */

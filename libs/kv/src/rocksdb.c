@@ -291,6 +291,17 @@ static rdg_err_t store_check_files(rdg_kv_t *kv) {
     return err == RDG_OK ? RDG_OK : check_named(s) == RDG_OK ? check_tables(s) : err;
 }
 
+/* Tables of the last level that nothing above overlaps stay as they are. Its failures are those of background work, which
+ * the next write reports. */
+static rdg_err_t store_compact(rdg_kv_t *kv) {
+    store_t *s = (store_t *)kv;
+    rocksdb_compactoptions_t *o = rocksdb_compactoptions_create();
+    rocksdb_compactoptions_set_exclusive_manual_compaction(o, 0);
+    rocksdb_compact_range_opt(s->db, o, NULL, 0, NULL, 0);
+    rocksdb_compactoptions_destroy(o);
+    return RDG_OK;
+}
+
 static const rdg_kv_backend_t ROCKSDB = {.close = store_close,
                                          .get = store_get,
                                          .write = store_write,
@@ -301,7 +312,8 @@ static const rdg_kv_backend_t ROCKSDB = {.close = store_close,
                                          .iter_err = iter_err,
                                          .iter_close = iter_close,
                                          .stats = store_stats,
-                                         .check_files = store_check_files};
+                                         .check_files = store_check_files,
+                                         .compact = store_compact};
 
 rdg_err_t rdg_kv_open_rocksdb(const char *path, const rdg_kv_options_t *options, rdg_kv_t **out) {
     *out = NULL;

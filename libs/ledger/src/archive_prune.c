@@ -2,7 +2,8 @@
  *   1. the receipt is verified, and its content compared with this ledger's own headers;
  *   2. ids of the blocks from which a transaction could be replayed are stored, as a snapshot needs them;
  *   3. mark and receipt become durable in one synced write: from here on readers answer ARCHIVED;
- *   4. files below the mark are removed, the one that it lies in is punched. Open repeats this step. */
+ *   4. files below the mark are removed, the one that it lies in is punched. Open repeats this step.
+ * The first two, which read every block that goes, leave the ledger's writers alone. */
 #include <inttypes.h>
 #include <string.h>
 #include "archive_internal.h"
@@ -12,7 +13,7 @@
 
 enum { RECEIPT_MAX = 512, IDS_BATCH_BYTES = 4 << 20 };
 
-const char META_PRUNED[] = "pruned";
+const char META_PRUNED[] = "pruned", META_FREED[] = "pruned-bytes";
 
 /* --- the content of a range ---------------------------------------------------------------------- */
 
@@ -102,10 +103,14 @@ static rdg_err_t check_receipt(rdg_ledger_t *l, uint64_t below, const rdg_archiv
     return r->mark_ms == mark_ms ? RDG_OK : forbidden("names another time than that of its last block");
 }
 
-/* The last body is what the files' end is found by. */
-static rdg_err_t check_newest(rdg_ledger_t *l, uint64_t below) {
-    const rdg_ledger_head_t *head = &l->view->head;
-    uint64_t newest = l->base > 0 && head->height == l->base ? l->last : head->height;
+/* The last body is what the files' end is found by. With the write lock. */
+static uint64_t newest_body(const rdg_ledger_t *l) {
+    uint64_t head = l->view->head.height;
+    return l->base > 0 && head == l->base ? l->last : head;
+}
+
+static rdg_err_t check_newest(const rdg_ledger_t *l, uint64_t below) {
+    uint64_t newest = newest_body(l);
     if (below <= newest) return RDG_OK;
     return rdg_fail(RDG_E_INVALID, "a ledger keeps its newest body, which is that of block %" PRIu64, newest);
 }
@@ -124,23 +129,37 @@ static rdg_err_t put_ids(rdg_kv_batch_t *batch, const rdg_block_t *b) {
     return err == RDG_OK ? rdg_kv_batch_err(batch) : err;
 }
 
+static rdg_err_t write_ids(rdg_ledger_t *l, rdg_kv_batch_t *batch) {
+    if (rdg_kv_batch_bytes(batch) == 0) return RDG_OK;
+    rdg_err_t err = rdg_kv_write(l->kv, batch, false); /* the mark's write syncs what was before it */
+    rdg_kv_batch_clear(batch);
+    return err;
+}
+
 /* Before the mark, in batches; written twice they are the same. */
-static rdg_err_t keep_ids(rdg_ledger_t *l, uint64_t below, rdg_kv_batch_t *batch) {
-    uint64_t head = l->view->head.height, h = rdg_ledger_pruned(l) + 1;
-    if (head > RDG_TX_VALID_MAX && h < head - RDG_TX_VALID_MAX) h = head - RDG_TX_VALID_MAX;
-    for (; h < below; ++h) {
+static rdg_err_t keep_ids(rdg_ledger_t *l, uint64_t below) {
+    rdg_ledger_head_t head;
+    rdg_ledger_head(l, &head);
+    uint64_t h = rdg_ledger_pruned(l) + 1;
+    if (head.height > RDG_TX_VALID_MAX && h < head.height - RDG_TX_VALID_MAX)
+        h = head.height - RDG_TX_VALID_MAX;
+    rdg_kv_batch_t *batch = rdg_kv_batch_new();
+    rdg_err_t err = batch ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory to prune");
+    for (; err == RDG_OK && h < below; ++h) {
         rdg_block_t *b = NULL;
-        rdg_err_t err = rdg_ledger_block(l, h, &b);
-        if (err == RDG_E_UNAVAILABLE) continue; /* of a snapshot: it has its ids */
+        err = rdg_ledger_block(l, h, &b);
+        if (err == RDG_E_UNAVAILABLE ||
+            err == RDG_E_ARCHIVED) { /* of a snapshot, or pruned: its ids are there */
+            err = RDG_OK;
+            continue;
+        }
         if (err == RDG_OK && b->header.tx_count > 0) err = put_ids(batch, b);
         rdg_block_unref(b);
-        if (err == RDG_OK && rdg_kv_batch_bytes(batch) > IDS_BATCH_BYTES) {
-            err = rdg_kv_write(l->kv, batch, false); /* the mark's write syncs what was before it */
-            rdg_kv_batch_clear(batch);
-        }
-        RDG_TRY(err);
+        if (err == RDG_OK && rdg_kv_batch_bytes(batch) > IDS_BATCH_BYTES) err = write_ids(l, batch);
     }
-    return RDG_OK;
+    if (err == RDG_OK) err = write_ids(l, batch);
+    if (batch) rdg_kv_batch_free(batch);
+    return err;
 }
 
 static rdg_err_t move_mark(rdg_ledger_t *l, uint64_t below, const rdg_archive_receipt_t *r,
@@ -148,12 +167,9 @@ static rdg_err_t move_mark(rdg_ledger_t *l, uint64_t below, const rdg_archive_re
     rdg_kv_batch_t *batch = rdg_kv_batch_new();
     if (!batch) return rdg_fail(RDG_E_NO_MEMORY, "no memory to prune");
     ledger_key_t key = key_of_height(KEY_ARCHIVE, r->to);
-    rdg_err_t err = keep_ids(l, below, batch);
-    if (err == RDG_OK) {
-        rdg_kv_batch_put(batch, key_view(&key), receipt);
-        put_u64(batch, META_PRUNED, below - 1);
-        err = rdg_kv_write(l->kv, batch, true);
-    }
+    rdg_kv_batch_put(batch, key_view(&key), receipt);
+    put_u64(batch, META_PRUNED, below - 1);
+    rdg_err_t err = rdg_kv_write(l->kv, batch, true);
     rdg_kv_batch_free(batch);
     if (err == RDG_OK) atomic_store(&l->pruned, below - 1);
     return err;
@@ -161,29 +177,46 @@ static rdg_err_t move_mark(rdg_ledger_t *l, uint64_t below, const rdg_archive_re
 
 /* --- the files ----------------------------------------------------------------------------------- */
 
+/* The sum of all that was ever measured. A crash between the files and this line loses its share of the sum. */
+static rdg_err_t add_freed(rdg_ledger_t *l, uint64_t freed) {
+    uint64_t sum = rdg_ledger_freed(l) + freed;
+    if (freed == 0) return RDG_OK;
+    rdg_kv_batch_t *batch = rdg_kv_batch_new();
+    if (!batch) return rdg_fail(RDG_E_NO_MEMORY, "no memory to prune");
+    put_u64(batch, META_FREED, sum);
+    rdg_err_t err = rdg_kv_write(l->kv, batch, false);
+    rdg_kv_batch_free(batch);
+    return err;
+}
+
 rdg_err_t prune_sweep(rdg_ledger_t *l, uint64_t head, uint64_t *freed, uint64_t *files) {
     block_entry_t e;
+    uint64_t before = *freed;
     for (uint64_t h = atomic_load(&l->pruned) + 1; h <= head; ++h) {
         RDG_TRY(entry_load(l->kv, NULL, h, &e));
-        if (e.place.file != 0) return blockfile_release(l->files, &e.place, freed, files);
+        if (e.place.file == 0) continue;
+        RDG_TRY(blockfile_release(l->files, &e.place, freed, files));
+        return add_freed(l, *freed - before);
     }
     return RDG_OK;
 }
 
-static rdg_err_t prune(rdg_ledger_t *l, uint64_t below, const rdg_archive_receipt_t *r, rdg_bytes_t receipt,
-                       rdg_prune_result_t *out) {
-    uint64_t mark = rdg_ledger_pruned(l);
+static rdg_err_t stale(uint64_t mark) {
+    return rdg_fail(RDG_E_STALE, "blocks up to %" PRIu64 " are pruned already: the mark does not move back",
+                    mark);
+}
+
+/* With the write lock: another may have moved the mark meanwhile. */
+static rdg_err_t move_and_sweep(rdg_ledger_t *l, uint64_t below, const rdg_archive_receipt_t *r,
+                                rdg_bytes_t receipt, rdg_prune_result_t *out) {
+    rdg_err_t err = RDG_OK;
     if (l->failed != RDG_OK)
         return rdg_fail(l->failed, "the ledger prunes nothing since it failed: remove the cause and restart");
-    if (below <= 1) return rdg_fail(RDG_E_INVALID, "no block is below %" PRIu64, below);
-    rdg_err_t err = RDG_OK;
-    if (below > mark + 1) {
-        RDG_TRY(check_receipt(l, below, r));
+    if (below > rdg_ledger_pruned(l) + 1) {
         RDG_TRY(check_newest(l, below));
         RDG_TRY(move_mark(l, below, r, receipt));
     } else {
-        err = rdg_fail(RDG_E_STALE,
-                       "blocks up to %" PRIu64 " are pruned already: the mark does not move back", mark);
+        err = stale(rdg_ledger_pruned(l));
     }
     out->pruned_height = rdg_ledger_pruned(l);
     RDG_TRY(prune_sweep(l, l->view->head.height, &out->bytes_freed, &out->files_removed));
@@ -195,15 +228,58 @@ rdg_err_t rdg_ledger_prune(rdg_ledger_t *l, uint64_t below, rdg_bytes_t receipt,
                            rdg_prune_result_t *out) {
     rdg_archive_receipt_t r;
     memset(out, 0, sizeof *out);
+    out->pruned_height = rdg_ledger_pruned(l);
     if (receipt.len > RECEIPT_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "archive receipt: of %zu bytes", receipt.len);
     rdg_err_t err = rdg_archive_receipt_verify(receipt, collectors, collector_count, &r);
     if (err != RDG_OK) return rdg_fail_in(err, "nothing is pruned");
+    if (below <= 1) return rdg_fail(RDG_E_INVALID, "no block is below %" PRIu64, below);
+    if (below > rdg_ledger_pruned(l) + 1) {
+        RDG_TRY(check_receipt(l, below, &r));
+        RDG_TRY(keep_ids(l, below));
+    }
     pthread_mutex_lock(&l->write_lock);
-    out->pruned_height = rdg_ledger_pruned(l);
-    err = prune(l, below, &r, receipt, out);
+    err = move_and_sweep(l, below, &r, receipt, out);
     pthread_mutex_unlock(&l->write_lock);
     return err;
+}
+
+/* Times of blocks only grow. */
+static rdg_err_t first_younger(rdg_ledger_t *l, uint64_t low, uint64_t high, uint64_t time_ms,
+                               uint64_t *out) {
+    rdg_header_t h;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        RDG_TRY(rdg_ledger_header(l, middle, &h, NULL, NULL));
+        if (h.time_ms > time_ms)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    *out = low;
+    return RDG_OK;
+}
+
+rdg_err_t rdg_ledger_retained(rdg_ledger_t *l, const rdg_retention_t *keep, uint64_t end, uint64_t now_ms,
+                              uint64_t *first) {
+    rdg_ledger_head_t head;
+    pthread_mutex_lock(&l->write_lock);
+    uint64_t high = newest_body(l), low = rdg_ledger_pruned(l) + 1;
+    pthread_mutex_unlock(&l->write_lock);
+    rdg_ledger_head(l, &head);
+    uint64_t by_count = keep->blocks < head.height ? head.height - keep->blocks + 1 : 1;
+    if (by_count < high) high = by_count;
+    if (end < high) high = end + 1;
+    if (high <= low || keep->age_ms == 0) {
+        *first = high > 0 ? high : 1;
+        return RDG_OK;
+    }
+    return first_younger(l, low, high, keep->age_ms < now_ms ? now_ms - keep->age_ms : 0, first);
+}
+
+uint64_t rdg_ledger_freed(rdg_ledger_t *l) {
+    uint64_t sum = 0;
+    return load_u64(l->kv, META_FREED, &sum) == RDG_OK ? sum : 0;
 }
 
 uint64_t rdg_ledger_pruned(rdg_ledger_t *l) {

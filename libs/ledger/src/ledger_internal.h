@@ -119,8 +119,8 @@ rdg_err_t ledger_parts(rdg_ledger_t *l, uint64_t height, block_entry_t *e, rdg_b
                        block_parts_t *parts);
 
 /* archive_prune.c */
-extern const char META_PRUNED[];
-/* Deletes what lies below the mark. With write_lock, or while opening. */
+extern const char META_PRUNED[], META_FREED[];
+/* Deletes what lies below the mark, and counts what that frees. With write_lock, or while opening. */
 rdg_err_t prune_sweep(rdg_ledger_t *l, uint64_t head, uint64_t *freed, uint64_t *files);
 rdg_err_t archived_error(rdg_ledger_t *l, uint64_t height); /* ARCHIVED, which names the archive */
 

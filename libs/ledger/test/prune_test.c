@@ -219,6 +219,37 @@ static uint64_t disk_bytes(const char *name) {
     return bytes;
 }
 
+/* By number and by age; the newest body stays whatever is said, and what a receipt does not reach. */
+TEST(prune_retains_the_newest_blocks_and_the_young_ones) {
+    chain_t c;
+    rdg_prune_result_t out;
+    rdg_header_t h;
+    uint64_t first = 0;
+    chain_open(&c, "c");
+    chain_grow(&c, 20, 1);
+    CHECK_OK(rdg_ledger_retained(c.l, &(rdg_retention_t){0, 0}, 20, UINT64_MAX, &first));
+    CHECK_EQ(first, 20);
+    CHECK_OK(rdg_ledger_retained(c.l, &(rdg_retention_t){0, 0}, 12, UINT64_MAX, &first));
+    CHECK_EQ(first, 13);
+    CHECK_OK(rdg_ledger_retained(c.l, &(rdg_retention_t){5, 0}, 20, UINT64_MAX, &first));
+    CHECK_EQ(first, 16);
+    CHECK_OK(rdg_ledger_retained(c.l, &(rdg_retention_t){20, 0}, 20, UINT64_MAX, &first));
+    CHECK_EQ(first, 1);
+    CHECK_OK(rdg_ledger_retained(c.l, &(rdg_retention_t){UINT64_MAX, 0}, 20, UINT64_MAX, &first));
+    CHECK_EQ(first, 1);
+    CHECK_OK(rdg_ledger_header(c.l, 7, &h, NULL, NULL));
+    for (uint64_t age = 1; age < 1000; age *= 7) {
+        CHECK_OK(rdg_ledger_retained(c.l, &(rdg_retention_t){0, age}, 20, h.time_ms + age, &first));
+        CHECK_EQ(first, 8); /* block 7 is that old, 8 is younger */
+    }
+    CHECK_OK(rdg_ledger_retained(c.l, &(rdg_retention_t){0, UINT64_MAX}, 20, h.time_ms, &first));
+    CHECK_EQ(first, 1);
+    CHECK_OK(prune(c.l, 1, 10, 11, &out));
+    CHECK_OK(rdg_ledger_retained(c.l, &(rdg_retention_t){0, 0}, 8, UINT64_MAX, &first));
+    CHECK(first <= rdg_ledger_pruned(c.l) + 1); /* nothing to do */
+    chain_close(&c);
+}
+
 /* Files behind the newest one go whole; its first part goes where the file system has holes. */
 TEST(prune_frees_the_disk_and_says_how_much) {
     chain_t c;
@@ -234,6 +265,7 @@ TEST(prune_frees_the_disk_and_says_how_much) {
     uint64_t before = disk_bytes("c/blocks");
     CHECK_OK(prune(c.l, 1, 11, 12, &out));
     CHECK_EQ(before - disk_bytes("c/blocks"), out.bytes_freed);
+    CHECK_EQ(rdg_ledger_freed(c.l), out.bytes_freed);
     CHECK(out.bytes_freed == 0 || out.bytes_freed > 10 * sizeof data);
     rdg_block_t *b = NULL;
     CHECK(has_body(c.l, 12));

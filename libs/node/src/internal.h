@@ -268,6 +268,17 @@ typedef struct restorer {
     rdg_err_t err;
     char why[RDG_ERROR_TEXT_MAX];
 } restorer_t;
+/* Deleting what is archived, prune.c. */
+#define PRUNE_ID_MAX 64
+typedef struct pruner {
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_t thread;
+    bool thread_there, running;
+    struct prune_order *order; /* owned; of the running one, or the last */
+    json_t *done;              /* its answer; owned; NULL: it failed */
+    rdg_err_t err;
+    char why[RDG_ERROR_TEXT_MAX];
+} pruner_t;
 
 struct rdg_node {
     rdg_node_options_t options;
@@ -309,6 +320,8 @@ struct rdg_node {
     transfer_t transfer;
     archiver_t archiver;
     restorer_t restorer;
+    pruner_t pruner;
+    char agent_token[65];
     uint64_t leaving_ms; /* since when it hands the lead over, to stop then */
     rdg_hash_t validated[NODE_VALIDATED_MAX];
     size_t validated_next;
@@ -374,6 +387,11 @@ rdg_err_t restore_ask(void *node, const char *file, const rdg_hash_t *manifest, 
 void archive_open(rdg_node_t *n);
 void archive_close(rdg_node_t *n); /* before the ledger is closed */
 rdg_err_t archive_ask(void *node, uint64_t from, uint64_t to, uint64_t state_from, json_t **out);
+
+/* prune.c */
+void prune_open(rdg_node_t *n);
+void prune_close(rdg_node_t *n); /* before the ledger is closed */
+rdg_err_t prune_ask(void *node, const json_t *order, json_t **out);
 
 /* driver.c: the consensus core and its actions */
 rdg_err_t host_sign(void *ctx, const rdg_hash_t *hash, rdg_sm2_signature_t *out);

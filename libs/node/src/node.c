@@ -218,6 +218,14 @@ static bool is_syncing(void *node, uint64_t *highest) {
     return syncing;
 }
 
+/* Whoever may read the node's keys may speak to it as its agent. New with each start. */
+static rdg_err_t make_agent_token(rdg_node_t *n) {
+    char path[4096];
+    RDG_TRY(rdg_path_join(path, sizeof path, n->dir, "agent.token"));
+    rdg_random_hex(rdg_random_system(), n->agent_token, sizeof n->agent_token / 2);
+    return rdg_file_replace(path, rdg_bytes_str(n->agent_token), 0600);
+}
+
 static rdg_err_t open_all(rdg_node_t *n) {
     if (!(n->dir = rdg_strdup(n->options.dir))) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the node");
     RDG_TRY(open_metrics(n));
@@ -231,6 +239,7 @@ static rdg_err_t open_all(rdg_node_t *n) {
     RDG_TRY(rdg_timer_new(n->loop, on_tick, n, &n->tick));
     RDG_TRY(credentials_load(n));
     RDG_TRY(open_mesh(n));
+    RDG_TRY(make_agent_token(n));
     rdg_node_rpc_options_t rpc = {.ledger = n->ledger,
                                   .pool = n->pool,
                                   .submit = submit,
@@ -243,6 +252,8 @@ static rdg_err_t open_all(rdg_node_t *n) {
                                   .damaged = damage_found,
                                   .archive = archive_ask,
                                   .restore = restore_ask,
+                                  .prune = prune_ask,
+                                  .agent_token = n->agent_token,
                                   .ctx = n,
                                   .keys = n->rpc_keys,
                                   .key_count = n->rpc_key_count};
@@ -270,6 +281,7 @@ rdg_err_t rdg_node_open(const rdg_node_options_t *options, rdg_node_t **out) {
     raft_open(n);
     archive_open(n);
     restore_open(n);
+    prune_open(n);
     rdg_err_t err = open_all(n);
     if (err == RDG_OK) err = damage_load(n);
     if (err != RDG_OK) {
@@ -321,6 +333,7 @@ void rdg_node_close(rdg_node_t *n) {
     rdg_node_rpc_free(n->rpc);
     archive_close(n);
     restore_close(n);
+    prune_close(n);
     lane_close(n);
     rdg_p2p_stop(n->p2p);
     gossip_close(n);

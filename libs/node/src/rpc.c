@@ -12,9 +12,10 @@ enum {
     CODE_SERVER = -32000
 };
 
-static const rpc_method_t *const tables[] = {
-    rpc_ridge_methods,  rpc_eth_methods,       rpc_call_methods, rpc_log_methods,   rpc_fee_methods,
-    rpc_filter_methods, rpc_subscribe_methods, rpc_send_methods, rpc_proof_methods, rpc_trace_methods};
+static const rpc_method_t *const tables[] = {rpc_ridge_methods,     rpc_eth_methods,  rpc_call_methods,
+                                             rpc_log_methods,       rpc_fee_methods,  rpc_filter_methods,
+                                             rpc_subscribe_methods, rpc_send_methods, rpc_proof_methods,
+                                             rpc_trace_methods,     rpc_agent_methods};
 
 rdg_err_t rdg_node_rpc_new(const rdg_node_rpc_options_t *options, rdg_node_rpc_t **out) {
     rdg_node_rpc_t *rpc = rdg_calloc(1, sizeof *rpc);
@@ -106,8 +107,10 @@ static json_t *answer_one(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, 
         snprintf(text, sizeof text, "the method %.64s does not exist", name);
         answer = error_answer(id, CODE_METHOD, RDG_E_UNSUPPORTED, text, NULL);
     } else {
-        rdg_err_t err = session && m->run_session ? m->run_session(session, params, &result)
-                                                  : m->run(rpc, params, &result);
+        rdg_err_t err = rpc_agent_check(rpc, m->name, params);
+        if (err == RDG_OK)
+            err = session && m->run_session ? m->run_session(session, params, &result)
+                                            : m->run(rpc, params, &result);
         /* Whoever asked may not be the one who has to mend it. */
         if (err == RDG_E_CORRUPT || err == RDG_E_IO)
             rdg_log(RDG_LOG_ERROR, "rpc.read_failed", RDG_STR("method", m->name),

@@ -33,7 +33,10 @@ typedef struct rpc_method {
 
 extern const rpc_method_t rpc_eth_methods[], rpc_fee_methods[], rpc_call_methods[], rpc_log_methods[],
     rpc_filter_methods[], rpc_subscribe_methods[], rpc_send_methods[], rpc_proof_methods[],
-    rpc_trace_methods[], rpc_ridge_methods[];
+    rpc_trace_methods[], rpc_ridge_methods[], rpc_agent_methods[];
+
+/* rpc_agent.c: FORBIDDEN if the method is the agent's alone (node_) and the first parameter is not its token. */
+rdg_err_t rpc_agent_check(const rdg_node_rpc_t *rpc, const char *method, const json_t *params);
 
 /* rpc_batch.c: before the first of a batch is answered. */
 void rpc_expect(rdg_node_rpc_t *rpc, const json_t *batch);

@@ -31,36 +31,6 @@ static rdg_err_t read_index(rdg_node_rpc_t *rpc, const json_t *params, json_t **
     return RDG_OK;
 }
 
-static rdg_err_t optional_number(const json_t *params, size_t i, const char *what, uint64_t *out) {
-    const json_t *v = json_array_get(params, i);
-    *out = 0;
-    if (!v || json_is_null(v)) return RDG_OK;
-    if (!json_is_integer(v) || json_integer_value(v) < 0)
-        return rdg_fail(RDG_E_INVALID, "%s: want a height", what);
-    *out = (uint64_t)json_integer_value(v);
-    return RDG_OK;
-}
-
-/* For the agent of this device: `node_` is relayed to nobody. */
-static rdg_err_t export_archive(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
-    uint64_t from, to, state_from;
-    if (!rpc->options.archive) return rdg_fail(RDG_E_UNSUPPORTED, "this server exports no archives");
-    RDG_TRY(optional_number(params, 0, "from", &from));
-    RDG_TRY(optional_number(params, 1, "to", &to));
-    RDG_TRY(optional_number(params, 2, "state_from", &state_from));
-    return rpc->options.archive(rpc->options.ctx, from, to, state_from, result);
-}
-
-static rdg_err_t import_archive(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
-    const char *file = json_string_value(json_array_get(params, 0)),
-               *kind = json_string_value(json_array_get(params, 2));
-    rdg_hash_t manifest;
-    if (!rpc->options.restore) return rdg_fail(RDG_E_UNSUPPORTED, "this server imports no archives");
-    if (!file || !kind) return rdg_fail(RDG_E_INVALID, "want a file, its manifest's digest, and a kind");
-    RDG_TRY(param_hash(params, 1, "manifest", &manifest));
-    return rpc->options.restore(rpc->options.ctx, file, &manifest, kind, result);
-}
-
 static rdg_err_t transfer_leader(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
     rdg_buf_t wire;
     if (!rpc->options.transfer) return rdg_fail(RDG_E_UNSUPPORTED, "this server leads nothing");
@@ -105,7 +75,5 @@ const rpc_method_t rpc_ridge_methods[] = {
     {"ridge_getSeal", get_seal, NULL},
     {"ridge_readIndex", read_index, NULL},
     {"ridge_transferLeader", transfer_leader, NULL},
-    {"node_exportArchive", export_archive, NULL},
-    {"node_importArchive", import_archive, NULL},
     {NULL, NULL, NULL},
 };

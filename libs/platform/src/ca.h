@@ -65,6 +65,11 @@ rdg_err_t ca_issue_cloud(ca_t *ca, const rdg_sm2_public_t *sign, const rdg_sm2_p
                          const char *const *dns_names, size_t dns_count, rdg_cert_t **sign_cert,
                          rdg_cert_t **enc_cert);
 
+/* For the collector of archives, whose receipts nodes delete by: {"certificate"}, PEM, its own first and then those towards
+ * the root, which is not among them. The request proves the key, and is for RDG_CREDENTIALS_COLLECTOR. FORBIDDEN: the key
+ * was revoked as compromised. */
+rdg_err_t ca_issue_collector(ca_t *ca, const char *request, json_t **out);
+
 typedef struct ca_revoked {
     char device[65], chain[65];
     bool current; /* it was the one in use: its pair is revoked with it */

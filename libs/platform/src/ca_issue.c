@@ -4,7 +4,7 @@
 #include "ridge/base/alloc.h"
 #include "ridge/base/log.h"
 #include "ridge/codec/hex.h"
-#include "ridge/crypto/cert_request.h"
+#include "ridge/crypto/credentials.h"
 
 typedef struct order {
     ca_t *ca;
@@ -199,6 +199,25 @@ rdg_err_t ca_issue_pair(ca_t *ca, const ca_subject_t *subject, const char *sign_
     }
     rdg_free(sign_pem);
     rdg_free(enc_pem);
+    return err;
+}
+
+rdg_err_t ca_issue_collector(ca_t *ca, const char *request, json_t **out) {
+    rdg_cert_request_t parsed;
+    order_t o;
+    char *pem = NULL;
+    RDG_TRY(rdg_fail_in(check_request(request, RDG_CREDENTIALS_COLLECTOR, &parsed), "request"));
+    order_init(&o, ca, CA_CLOUD, RDG_CREDENTIALS_COLLECTOR, RDG_CERT_SIGN, &parsed.public_key);
+    snprintf(o.name, sizeof o.name, "%s", RDG_CREDENTIALS_COLLECTOR);
+    RDG_TRY(rdg_sql_begin(ca->db));
+    rdg_err_t err = issue(&o, &pem);
+    if (err == RDG_OK) err = rdg_sql_commit(ca->db);
+    if (err != RDG_OK) rdg_sql_rollback(ca->db);
+    if (err == RDG_OK) {
+        *out = json_pack("{s:s+}", "certificate", pem, ca_chain_pem(ca));
+        if (!*out) err = rdg_fail(RDG_E_NO_MEMORY, "no memory for a certificate");
+    }
+    rdg_free(pem);
     return err;
 }
 

@@ -91,11 +91,24 @@ static rdg_err_t issue_node(void *ctx, const rdg_service_call_t *call, rdg_servi
     return rdg_service_reply(answer, 201, pair);
 }
 
+/* For the chain service, which collects archives. */
+static rdg_err_t issue_collector(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    rdg_platform_t *p = ctx;
+    const json_t *body;
+    const char *request;
+    json_t *certificate = NULL;
+    RDG_TRY(rdg_service_body(call, &body));
+    RDG_TRY(rdg_json_get_str(body, "request", &request));
+    RDG_TRY(ca_issue_collector(p->ca, request, &certificate));
+    return rdg_service_reply(answer, 201, certificate);
+}
+
 const rdg_service_route_t ca_routes[] = {
     {"GET", "/api/v1/ca", RDG_ROUTE_PUBLIC, show_ca},
     {"GET", "/api/v1/ca/crl", RDG_ROUTE_PUBLIC, show_crl},
     {"GET", "/api/v1/certificates", 0, list},
     {"POST", "/api/v1/certificates/{serial}/revoke", 0, revoke},
     {"POST", "/api/v1/devices/{name}/certificates", 0, issue_node},
+    {"POST", "/api/v1/ca/collector", 0, issue_collector},
 };
 const size_t ca_route_count = sizeof ca_routes / sizeof ca_routes[0];

@@ -75,7 +75,7 @@ rdg_err_t ca_revoke(ca_t *ca, const char *serial, rdg_crl_reason_t reason, ca_re
     rdg_crl_t *crl = NULL;
     RDG_TRY(rdg_sql_begin(ca->db));
     rdg_err_t err = find(ca, serial, &f);
-    if (err == RDG_OK && strcmp(f.device, CA_CLOUD) == 0 && f.number == f.newest)
+    if (err == RDG_OK && strcmp(f.device, CA_CLOUD) == 0 && !f.chain[0] && f.number == f.newest)
         err = rdg_fail(RDG_E_CONFLICT,
                        "certificate '%.64s' is the cloud's own: remove link/cloud.key and restart "
                        "the cloud to have another made, then revoke this one",

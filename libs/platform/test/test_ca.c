@@ -469,3 +469,46 @@ TEST(ca_keeps_the_clouds_own_certificates_fresh) {
     CHECK(strcmp(first, second) != 0);
     kit_close(&k);
 }
+
+static unsigned ask_collector(kit_t *k, const rdg_sm2_key_t *key, const char *name, json_t **a) {
+    rdg_buf_t pem;
+    rdg_buf_init(&pem, RDG_CERT_REQUEST_MAX);
+    CHECK_OK(rdg_cert_request_make(key, name, &pem));
+    json_t *body = json_pack("{s:s}", "request", rdg_buf_cstr(&pem));
+    char *text = rdg_json_text(body);
+    unsigned status = kit_call(k, "POST", "/ca/collector", text, a);
+    rdg_free(text);
+    json_decref(body);
+    rdg_buf_fini(&pem);
+    return status;
+}
+
+/* No device and no node can have its name; once revoked as compromised, the key gets no certificate any more. */
+TEST(ca_certifies_the_collector_under_a_name_of_its_own) {
+    kit_t k;
+    json_t *a, *again;
+    rdg_sm2_key_t *key = NULL;
+    rdg_cert_t *chain[RDG_CERT_CHAIN_MAX];
+    size_t count;
+    char serial[RDG_CERT_SERIAL_MAX], path[128];
+    kit_open(&k);
+    CHECK_OK(rdg_sm2_key_generate(&key));
+    CHECK_EQ(ask_collector(&k, key, "dev-1", NULL), 400);
+    CHECK_EQ(ask_collector(&k, key, RDG_CREDENTIALS_COLLECTOR, &a), 201);
+    CHECK_EQ(ask_collector(&k, key, RDG_CREDENTIALS_COLLECTOR, &again), 201);
+    CHECK_STR(kit_text(a, "certificate"), kit_text(again, "certificate"));
+    CHECK_OK(
+        rdg_cert_parse_pem(rdg_bytes_str(kit_text(a, "certificate")), chain, RDG_CERT_CHAIN_MAX, &count));
+    CHECK(count >= 2);
+    CHECK(rdg_cert_has_name(chain[0], RDG_CREDENTIALS_COLLECTOR) && rdg_cert_allows(chain[0], RDG_CERT_SIGN));
+    CHECK(!rdg_name_valid(RDG_CREDENTIALS_COLLECTOR));
+    CHECK_ERR(rdg_platform_accept_peer(k.platform, chain[0], NULL, NULL), RDG_E_UNAUTHENTICATED);
+    rdg_cert_serial(chain[0], serial);
+    snprintf(path, sizeof path, "/certificates/%s/revoke", serial);
+    CHECK_EQ(kit_call(&k, "POST", path, "{\"reason\":\"key-compromise\"}", NULL), 200);
+    CHECK_EQ(ask_collector(&k, key, RDG_CREDENTIALS_COLLECTOR, NULL), 403);
+    for (size_t i = 0; i < count; ++i) rdg_cert_free(chain[i]);
+    json_decref(a), json_decref(again);
+    rdg_sm2_key_free(key);
+    kit_close(&k);
+}

@@ -17,7 +17,9 @@
  * refused are removed.
  * 3. A receipt is signed after the anchorer has said where, never before; it is stored before anybody sees it, and
  *    verifies by rdg_archive_receipt_verify with the collector's key (<data>/keys/collector.key, 0600).
- * 4. Each step is stored before the next begins, and may be repeated: after a crash the collector goes on where it was.
+ * 4. The receipts of an archived chain go to each of its devices, with a certificate of the key that signed them, until
+ *    the device's mark is where they end; a device has one such command at a time (collector_prune.h).
+ * 5. Each step is stored before the next begins, and may be repeated: after a crash the collector goes on where it was.
  *
  * Limits: RDG_COLLECTOR_OPEN_MAX orders that have not ended; one archive is proven at a time, on a thread of its own;
  * the disk holds one file more meanwhile. */

@@ -33,6 +33,10 @@ extern "C" {
 #define RDG_CREDENTIALS_ROOTS_MAX 4
 #define RDG_CREDENTIALS_TEXT_MAX (64u << 10) /* PEM of a chain, of roots */
 
+/* Name of the certificate by which nodes know a collector of archives. No device, node or cloud can have it: their names
+ * begin with a letter or a digit. */
+#define RDG_CREDENTIALS_COLLECTOR "_collector"
+
 /* The fields are as rdg_tlcp_config_t wants them; owned by the object. */
 typedef struct rdg_credentials {
     rdg_sm2_key_t *sign_key, *enc_key;

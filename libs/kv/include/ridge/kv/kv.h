@@ -58,6 +58,10 @@ bool rdg_kv_iter_next(rdg_kv_iter_t *it, rdg_bytes_t *key, rdg_bytes_t *value);
 rdg_err_t rdg_kv_iter_err(const rdg_kv_iter_t *it);
 void rdg_kv_iter_close(rdg_kv_iter_t *it);
 
+/* Rewrites what deleted and overwritten keys still take, while reads and writes go on. May take long, and writes the
+ * store about once: not for every day. */
+rdg_err_t rdg_kv_compact(rdg_kv_t *kv);
+
 /* Whether every file that the store is made of is there, as long as it was written. CORRUPT names one. */
 rdg_err_t rdg_kv_check_files(rdg_kv_t *kv);
 

@@ -224,6 +224,16 @@ rdg_err_t rdg_ledger_prune(rdg_ledger_t *l, uint64_t below, rdg_bytes_t receipt,
                            rdg_prune_result_t *out);
 /* The mark; 0: nothing is pruned. */
 uint64_t rdg_ledger_pruned(rdg_ledger_t *l);
+/* All that prunings of this ledger have freed of its files, in bytes. */
+uint64_t rdg_ledger_freed(rdg_ledger_t *l);
+/* What a node keeps although it is archived: as many of its newest blocks, and all that are younger. */
+typedef struct rdg_retention {
+    uint64_t blocks, age_ms;
+} rdg_retention_t;
+/* The first height up to `end` + 1 that stays, at now_ms (Unix time): what may be pruned lies below. At least 1; never above
+ * the newest body. */
+rdg_err_t rdg_ledger_retained(rdg_ledger_t *l, const rdg_retention_t *keep, uint64_t end, uint64_t now_ms,
+                              uint64_t *first);
 /* The stored receipt under which a pruned height was deleted. NOT_FOUND. */
 rdg_err_t rdg_ledger_archive_of(rdg_ledger_t *l, uint64_t height, rdg_archive_receipt_t *out);
 /* The content of a range as this ledger's headers have it: what a receipt must name. */

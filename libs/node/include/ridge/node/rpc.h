@@ -50,6 +50,8 @@ typedef struct rdg_node_rpc_options {
     /* Of ridge_transferLeader: takes a signed order (ledger/order.h), waits until another leads, and says who; returned
      * owned. Any thread. NULL: not supported. */
     rdg_err_t (*transfer)(void *ctx, rdg_bytes_t wire, json_t **out);
+    /* What the agent of this device shows to call node_ methods; they are refused to all others. Borrowed; NULL: to all. */
+    const char *agent_token;
     /* Of node_exportArchive: begins to write a segment of the ledger to a file, or tells how it goes; returned owned.
      * from, to 0: the first that is there, as many as a segment holds. state_from: one that ends there or above ends with
      * the state, if it is still there; 0: none does. Any thread. NULL: not supported. */
@@ -58,6 +60,9 @@ typedef struct rdg_node_rpc_options {
      * returned owned. Any thread. NULL: not supported. */
     rdg_err_t (*restore)(void *ctx, const char *file, const rdg_hash_t *manifest, const char *kind,
                          json_t **out);
+    /* Of node_prune: begins to delete what receipts of archives cover, or tells how it goes; returned owned. Any thread.
+     * NULL: not supported. */
+    rdg_err_t (*prune)(void *ctx, const json_t *order, json_t **out);
     /* Is the node catching up, and to which height? Any thread. NULL: never. */
     bool (*syncing)(void *ctx, uint64_t *highest);
     /* A call met what can not be read as it was written. Any thread. NULL: nobody wants to know. */

@@ -1,0 +1,58 @@
+/* Receipts on their way to the devices, and what became of them there (collector_prune.c); who may have them signed
+ * (collector_key.c); what stays on devices (collector_policy.c). */
+#ifndef RIDGE_BAAS_SRC_COLLECTOR_PRUNE_H
+#define RIDGE_BAAS_SRC_COLLECTOR_PRUNE_H
+#include "collector.h"
+
+/* --- collector_policy.c ---------------------------------------------------------------------------- */
+
+#define POLICY_KEEP_BLOCKS 1000
+#define POLICY_KEEP_MS 86400000ull
+
+/* Of a chain; what no row says is the default. */
+typedef struct archive_policy {
+    uint64_t keep_blocks, keep_ms; /* of what is archived: these stay on each device */
+    uint64_t updated_ms;           /* 0: never set */
+} archive_policy_t;
+
+extern const char policy_migration[];
+rdg_err_t policy_load(rdg_baas_t *b, int64_t chain, archive_policy_t *out);
+extern const rdg_service_route_t policy_routes[];
+extern const size_t policy_route_count;
+
+/* --- collector_key.c ------------------------------------------------------------------------------- */
+
+/* The collector's certificate with its chain, PEM; returned owned (rdg_free). A key that the CA has revoked as compromised
+ * is put aside, and another made. On the collector's thread, as the next. */
+rdg_err_t collector_certificate(rdg_baas_t *b, char **pem);
+/* The receipt of an archived row by the key that is certified now: signed anew and stored if another had signed it. */
+rdg_err_t collector_receipt_now(rdg_baas_t *b, archive_row_t *r);
+/* Signs what r says into r's receipt. */
+rdg_err_t collector_sign(rdg_baas_t *b, archive_row_t *r);
+void collector_public(rdg_baas_t *b, rdg_sm2_public_t *out); /* any thread */
+
+/* --- collector_prune.c ------------------------------------------------------------------------------ */
+
+/* A device's part of a chain: what it was told, and what it has said. One command at a time. */
+typedef struct prune_row {
+    int64_t chain, attempt; /* attempt 0: nothing was sent yet */
+    char device[BAAS_NAME_MAX + 1], command[33], state[16];
+    uint64_t wanted;          /* last height of the receipts that were sent */
+    uint64_t height, mark_ms; /* the mark, and the time of its block, as the device said; 0: none */
+    uint64_t freed_bytes, compacted_bytes, ledger_bytes; /* all in all; left */
+    uint64_t keep_blocks, keep_ms;                       /* as they were sent */
+    uint64_t updated_ms;
+} prune_row_t;
+
+/* Sends what is due; *after_ms becomes less if something is due before. */
+rdg_err_t prunes_advance(rdg_baas_t *b, uint64_t *after_ms);
+/* The platform says something of a command that is no step's. Any thread. */
+rdg_err_t prunes_apply(rdg_baas_t *b, const json_t *command);
+/* Something changed that may make prunings due. Any thread. */
+void prunes_kick(rdg_baas_t *b);
+/* All devices of a chain are told again, whatever the time. */
+rdg_err_t prunes_order(rdg_baas_t *b, int64_t chain);
+/* One object a device of running chains, by chain and device; chain NULL: of all. Returned owned. */
+rdg_err_t prunes_list(rdg_baas_t *b, const char *chain, json_t **out);
+
+#endif
