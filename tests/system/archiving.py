@@ -150,5 +150,26 @@ def a_lying_device_is_refused_and_named():
         equal((got["state"], got["from"]), ("archived", 1), "the honest archive after the lies")
 
 
+@case
+def another_device_is_asked_when_one_lies():
+    with cluster(agent=["--upload-rate", "3000"]) as lab:
+        create(lab, "c")
+        deploy(lab, "c", bind=True)
+        read(lab, "c", Meter(lab, "dev-1"))
+
+        def flip(data):
+            data[len(data) // 3] ^= 1
+            return data
+
+        number = order(lab, "c")
+        tamper(lab, flip)
+        got = await_end(lab, number)
+        equal((got["state"], got["from"]), ("archived", 1), f"the archive of the next device ({got['error']})")
+        check(got["device"] != "dev-1", f"taken of {got['device']}")
+        said = [e for e in lab.cloud.must("GET", "/chains/c/events?wait_ms=0")["events"] if e["step"] == "archive" and e["state"] == "refused"]
+        equal([e["device"] for e in said], ["dev-1"], "who was refused")
+        labs.wait_for("the file of the refused one to go", 10, lambda: len(files(lab)) == 1, 0.05)
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -54,16 +54,18 @@ static rdg_err_t choose_device(rdg_baas_t *b, archive_row_t *r, const steps_t *s
     return RDG_E_NOT_FOUND;
 }
 
-/* *why: what the device before has said; NULL at first. */
-static rdg_err_t next_device(rdg_baas_t *b, archive_row_t *r, const chain_t *c, const char *why) {
+/* *why: what the device before has said; NULL at first. last: what the archive ends as if no device is left. */
+static rdg_err_t next_device(rdg_baas_t *b, archive_row_t *r, const chain_t *c, const char *why,
+                             const char *last) {
     char reason[RDG_ERROR_TEXT_MAX];
     steps_t steps;
     snprintf(reason, sizeof reason, "%s", why ? why : "the chain has no device that runs a node");
     RDG_TRY(steps_load(b, c, &steps));
     rdg_err_t err = choose_device(b, r, &steps);
     steps_fini(&steps);
-    if (err == RDG_E_NOT_FOUND) return end(b, r, "failed", rdg_fail(RDG_E_UNAVAILABLE, "%s", reason));
+    if (err == RDG_E_NOT_FOUND) return end(b, r, last, rdg_fail(RDG_E_UNAVAILABLE, "%s", reason));
     RDG_TRY(err);
+    r->claim.from = r->claim.to = 0; /* what the one before has said */
     if (r->wanted_from == 0) {
         /* Without a first block it goes on where the last archive has ended. */
         uint64_t reach;
@@ -111,24 +113,24 @@ static rdg_err_t take_result(archive_row_t *r, const json_t *command) {
 static rdg_err_t ordered(rdg_baas_t *b, archive_row_t *r, const chain_t *c, uint64_t *after_ms) {
     json_t *command = NULL;
     const char *state = "", *message = "it was not done";
-    if (!r->command[0]) RDG_TRY(next_device(b, r, c, NULL));
+    if (!r->command[0]) RDG_TRY(next_device(b, r, c, NULL, "failed"));
     if (archive_ended(r)) return RDG_OK;
     *after_ms = LOOK_MS;
     rdg_err_t err = send_order(b, r, c, &command);
     if (err != RDG_OK && passes(err)) return err;
-    if (err != RDG_OK) return next_device(b, r, c, rdg_err_message(err));
+    if (err != RDG_OK) return next_device(b, r, c, rdg_err_message(err), "failed");
     (void)rdg_json_opt_str(command, "state", &state);
     if (strcmp(state, "done") == 0) {
         err = take_result(r, command);
         err = err == RDG_OK ? archives_move(b, r, "exported", NULL)
-                            : next_device(b, r, c, rdg_err_message(err));
+                            : next_device(b, r, c, rdg_err_message(err), "failed");
     } else if (strcmp(state, "failed") == 0 || strcmp(state, "expired") == 0 ||
                strcmp(state, "cancelled") == 0) {
         char why[RDG_ERROR_TEXT_MAX];
         const json_t *error = json_object_get(command, "error");
         if (json_is_object(error)) (void)rdg_json_opt_str(error, "message", &message);
         snprintf(why, sizeof why, "device '%s': %s", r->device, message);
-        err = next_device(b, r, c, why);
+        err = next_device(b, r, c, why, "failed");
     } else if (baas_now() - r->created_ms > 10000) {
         *after_ms = LOOK_LATER_MS;
     }
@@ -191,6 +193,17 @@ static rdg_err_t proven(rdg_baas_t *b, archive_row_t *r) {
     return archives_move(b, r, "duplicate", why);
 }
 
+/* The device is named, its file goes, and another of the chain is asked for the same blocks. */
+static rdg_err_t refused(rdg_baas_t *b, archive_row_t *r, const chain_t *c, rdg_err_t why) {
+    char text[RDG_ERROR_TEXT_MAX];
+    snprintf(text, sizeof text, "%s", rdg_err_message(why));
+    rdg_log(RDG_LOG_WARN, "collector.refused", RDG_STR("chain", r->name), RDG_STR("device", r->device),
+            RDG_STR("code", rdg_err_name(why)), RDG_STR("why", text));
+    RDG_TRY(event_add(b, r->chain, r->device, "archive", "refused", text));
+    RDG_TRY(drop_file(b, r));
+    return next_device(b, r, c, text, "refused");
+}
+
 static rdg_err_t exported(rdg_baas_t *b, archive_row_t *r, const chain_t *c, uint64_t *after_ms) {
     bool guilty;
     if (r->file == 0) RDG_TRY(find_file(b, r));
@@ -209,7 +222,7 @@ static rdg_err_t exported(rdg_baas_t *b, archive_row_t *r, const chain_t *c, uin
         return end(b, r, "failed", err);
     }
     if (!guilty) return err;
-    return end(b, r, "refused", rdg_fail_in(err, "device '%s'", r->device));
+    return refused(b, r, c, rdg_fail_in(err, "device '%s'", r->device));
 }
 
 /* --- verified ---------------------------------------------------------------------------------------------- */

@@ -3,7 +3,7 @@
  *   ordered ──device exported──► exported ──file here──► fetched, proven ──► verified ──anchored──► archived
  *      │ each device in turn         │                        │                               (receipt signed)
  *      ▼                             ▼                        ▼
- *    failed                       failed                   refused: names device and reason
+ *    failed                       failed                   refused: names device and reason, and asks the next one
  *                                                          duplicate: the chain and range has one already
  *
  * An archive is ordered of one device (command chain.archive), uploaded by its agent to the platform's collection, read
