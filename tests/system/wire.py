@@ -132,7 +132,7 @@ def needles(lab):
         "a command": b"chain.prepare",
         "an MQTT topic": b"devices/dev-1/",
         "a broker password": password.encode(),
-        "telemetry": b'"uptime_ms"',
+        "telemetry": b"/telemetry",
         "a peer's hello (genesis)": bytes.fromhex(genesis(lab)),
         "an archive's head": archive[:64],
         "an archive's middle": archive[len(archive) // 2 :][:64],

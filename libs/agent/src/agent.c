@@ -14,6 +14,7 @@
 
 #define QUEUE_BYTES_DEFAULT (64u << 20)
 #define OUTBOX_BYTES_DEFAULT (2ull << 30)
+#define TELEMETRY_BYTES_DEFAULT (4u << 20)
 #define HTTP_BODY_MAX (1u << 20)
 #define SETTLE_MS 10000u
 
@@ -91,7 +92,12 @@ static void on_up(void *ctx) {
     rdg_agent_t *a = ctx;
     certificates_kick(a->certificates);
     uploader_kick(__atomic_load_n(&a->uploader, __ATOMIC_ACQUIRE), true);
-    on_changed(ctx);
+    telemetry_up(__atomic_load_n(&a->telemetry, __ATOMIC_ACQUIRE));
+}
+
+static void on_telemetry(void *ctx, rdg_bytes_t bytes) {
+    rdg_agent_t *a = ctx;
+    telemetry_answer(__atomic_load_n(&a->telemetry, __ATOMIC_ACQUIRE), bytes);
 }
 
 static rdg_err_t send_certificate_request(void *ctx, rdg_bytes_t request) {
@@ -168,6 +174,9 @@ static rdg_err_t copy_options(rdg_agent_t *a, const rdg_agent_options_t *o) {
     a->advertise_host = rdg_strdup(o->advertise_host ? o->advertise_host : "127.0.0.1");
     a->clock = o->clock ? o->clock : rdg_clock_system();
     a->telemetry_interval_ms = o->telemetry_interval_ms ? o->telemetry_interval_ms : 5000;
+    a->telemetry_bytes = o->telemetry_bytes ? o->telemetry_bytes : TELEMETRY_BYTES_DEFAULT;
+    a->queue_bytes = o->queue_bytes ? o->queue_bytes : QUEUE_BYTES_DEFAULT;
+    a->outbox_bytes = o->outbox_bytes ? o->outbox_bytes : OUTBOX_BYTES_DEFAULT;
     return a->dir && a->cloud_url && a->name && a->advertise_host && (a->token || !o->token)
                ? RDG_OK
                : rdg_fail(RDG_E_NO_MEMORY, "no memory for the agent");
@@ -214,7 +223,7 @@ static rdg_err_t open_workloads(rdg_agent_t *a, const rdg_agent_options_t *o) {
     return health_start(a->workloads, o->health_interval_ms, &a->health);
 }
 
-static rdg_err_t open_state(rdg_agent_t *a, const rdg_agent_options_t *o) {
+static rdg_err_t open_state(rdg_agent_t *a) {
     char path[PATH_MAX];
     certificates_options_t c = {.dir = a->dir,
                                 .device = a->name,
@@ -224,14 +233,11 @@ static rdg_err_t open_state(rdg_agent_t *a, const rdg_agent_options_t *o) {
                                 .changed = on_credentials,
                                 .ctx = a};
     RDG_TRY(certificates_start(&c, &a->certificates));
-    intake_options_t i = {.dir = a->dir,
-                          .queue_bytes = o->queue_bytes ? o->queue_bytes : QUEUE_BYTES_DEFAULT,
-                          .node_url = node_url,
-                          .ctx = a,
-                          .metrics = a->metrics};
+    intake_options_t i = {
+        .dir = a->dir, .queue_bytes = a->queue_bytes, .node_url = node_url, .ctx = a, .metrics = a->metrics};
     RDG_TRY(intake_start(&i, &a->intake));
     RDG_TRY(rdg_path_join(path, sizeof path, a->dir, "outbox"));
-    RDG_TRY(outbox_open(path, o->outbox_bytes ? o->outbox_bytes : OUTBOX_BYTES_DEFAULT, &a->outbox));
+    RDG_TRY(outbox_open(path, a->outbox_bytes, &a->outbox));
     RDG_TRY(rdg_path_join(path, sizeof path, a->dir, "commands.log"));
     return journal_open(path, rdg_clock_system(), &a->journal);
 }
@@ -263,6 +269,7 @@ static rdg_err_t start_services(rdg_agent_t *a, const rdg_agent_options_t *o) {
                         .request = on_request,
                         .certificates = on_certificates,
                         .list = on_list,
+                        .telemetry = on_telemetry,
                         .up = on_up,
                         .refused = on_refused,
                         .ctx = a};
@@ -307,7 +314,7 @@ rdg_err_t rdg_agent_start(const rdg_agent_options_t *options, rdg_agent_t **out)
     rdg_err_t err = copy_options(a, options);
     if (err == RDG_OK) err = open_workloads(a, options);
     if (err == RDG_OK) err = open_identity(a, options);
-    if (err == RDG_OK) err = open_state(a, options);
+    if (err == RDG_OK) err = open_state(a);
     if (err == RDG_OK) err = start_services(a, options);
     if (err != RDG_OK) {
         char why[RDG_ERROR_TEXT_MAX];

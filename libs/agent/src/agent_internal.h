@@ -28,7 +28,8 @@ typedef struct held_ports {
 struct rdg_agent {
     char *dir, *cloud_url, *token, *name, *advertise_host;
     uint64_t telemetry_interval_ms, started_ms;
-    const rdg_clock_t *clock; /* of certificates */
+    uint64_t queue_bytes, outbox_bytes, telemetry_bytes; /* budgets on disk */
+    const rdg_clock_t *clock;                            /* of certificates */
     int dir_lock, failed_fd;
     identity_t identity;
     rdg_container_driver_t *drivers[4];
@@ -96,7 +97,9 @@ void requests_take(requests_t *r, rdg_bytes_t text); /* drops what does not fit 
 rdg_err_t telemetry_start(rdg_agent_t *a, telemetry_t **out);
 void telemetry_halt(telemetry_t *t); /* joins */
 void telemetry_free(telemetry_t *t);
-void telemetry_kick(telemetry_t *t); /* something changed: tell it now; NULL is fine */
+void telemetry_kick(telemetry_t *t);                      /* something changed: tell it now; NULL is fine */
+void telemetry_up(telemetry_t *t);                        /* the cloud is connected; NULL is fine */
+void telemetry_answer(telemetry_t *t, rdg_bytes_t bytes); /* what the cloud says it has; NULL is fine */
 uint64_t agent_rss_kib(void);
 
 /* local_api.c: the handler of the agent's HTTP server, and the message callback of the device's own broker.

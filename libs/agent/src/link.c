@@ -33,7 +33,8 @@ struct link {
     /* The thread's own. */
     in_flight_t flight[LINK_IN_FLIGHT];
     size_t flight_count;
-    char command_topic[128], request_topic[128], certificates_topic[128], status_topic[128];
+    char command_topic[128], request_topic[128], certificates_topic[128], status_topic[128],
+        answer_topic[128];
 };
 
 static void note(link_t *l, bool *flag) {
@@ -51,6 +52,10 @@ static bool on_message(void *ctx, const char *topic, rdg_bytes_t payload) {
     }
     if (strcmp(topic, l->certificates_topic) == 0) {
         l->options.certificates(l->options.ctx, payload);
+        return true;
+    }
+    if (strcmp(topic, l->answer_topic) == 0) {
+        l->options.telemetry(l->options.ctx, payload);
         return true;
     }
     if (strcmp(topic, LIST_TOPIC) == 0) {
@@ -168,8 +173,9 @@ static rdg_err_t connect_mqtt(link_t *l) {
     snprintf(l->request_topic, sizeof l->request_topic, "devices/%s/request", i->device_id);
     snprintf(l->certificates_topic, sizeof l->certificates_topic, "devices/%s/certificates", i->device_id);
     snprintf(l->status_topic, sizeof l->status_topic, "devices/%s/status", i->device_id);
+    snprintf(l->answer_topic, sizeof l->answer_topic, "devices/%s/telemetry-ack", i->device_id);
     const char *const subscriptions[] = {l->command_topic, l->request_topic, l->certificates_topic,
-                                         LIST_TOPIC};
+                                         l->answer_topic, LIST_TOPIC};
     char url[160];
     snprintf(url, sizeof url, "mqtt+unix://%s", uplink_socket(l->options.uplink, UPLINK_MQTT));
     rdg_mqtt_options_t o = {.url = url,
@@ -179,7 +185,7 @@ static rdg_err_t connect_mqtt(link_t *l) {
                             .will_topic = l->status_topic,
                             .will_payload = "{\"online\":false}",
                             .subscriptions = subscriptions,
-                            .subscription_count = 4,
+                            .subscription_count = sizeof subscriptions / sizeof subscriptions[0],
                             .message = on_message,
                             .connection = on_connection,
                             .published = on_published,

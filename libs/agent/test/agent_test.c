@@ -9,6 +9,7 @@
 #include "ridge/client/cloud.h"
 #include "ridge/codec/hex.h"
 #include "ridge/codec/json.h"
+#include "ridge/codec/telemetry.h"
 #include "ridge/net/broker.h"
 #include "ridge/net/http_client.h"
 #include "ridge/net/http_server.h"
@@ -42,6 +43,8 @@ typedef struct cloud {
     json_t *results[RESULTS_MAX];
     size_t result_count;
     json_t *response, *telemetry;
+    bool silent;            /* telemetry gets no answer */
+    uint64_t live, backlog; /* records */
     bool online, offline_seen;
 } cloud_t;
 
@@ -100,10 +103,38 @@ static void enrol(void *ctx, const rdg_http_request_t *req, rdg_http_response_t 
     json_decref(o);
 }
 
+/* What a record says, and an answer that names all of them. */
+static json_t *take_telemetry(cloud_t *c, const char *topic, rdg_bytes_t payload) {
+    static rdg_telemetry_t t;
+    rdg_telemetry_message_t m;
+    rdg_telemetry_ack_t ack = {0};
+    bool silent = false;
+    char answer_topic[160];
+    rdg_buf_t bytes;
+    CHECK_OK(rdg_telemetry_message_decode(payload, &m));
+    rdg_buf_init(&bytes, RDG_TELEMETRY_MESSAGE_MAX);
+    for (; ack.count < m.count; ++ack.count) {
+        CHECK_OK(rdg_telemetry_decode(m.records[ack.count], &t));
+        ack.names[ack.count] = (rdg_telemetry_name_t){t.seq, t.time_ms};
+        pthread_mutex_lock(&c->lock);
+        ++*(m.live ? &c->live : &c->backlog);
+        silent = c->silent;
+        pthread_mutex_unlock(&c->lock);
+    }
+    CHECK_OK(rdg_telemetry_ack_encode(&ack, &bytes));
+    snprintf(answer_topic, sizeof answer_topic, "%s-ack", topic);
+    if (!silent) (void)rdg_mqtt_publish(c->mqtt, answer_topic, rdg_buf_view(&bytes), false, NULL);
+    rdg_buf_fini(&bytes);
+    return rdg_telemetry_json(&t);
+}
+
 static bool heard(void *ctx, const char *topic, rdg_bytes_t payload) {
     cloud_t *c = ctx;
     json_t *o = NULL;
-    if (rdg_json_parse(payload, &o) != RDG_OK) return true;
+    if (strstr(topic, "/telemetry") && rdg_telemetry_is_message(payload))
+        o = take_telemetry(c, topic, payload);
+    else if (rdg_json_parse(payload, &o) != RDG_OK)
+        return true;
     pthread_mutex_lock(&c->lock);
     if (strstr(topic, "/result") && c->result_count < RESULTS_MAX) {
         c->results[c->result_count++] = json_incref(o);
@@ -404,6 +435,25 @@ TEST(a_link_that_is_cut_comes_back_and_loses_no_command) {
     CHECK(fake_gateway_devices(c.gateway) >= 3);
     CHECK_EQ(fake_gateway_strangers(c.gateway), 1);
     CHECK_EQ(fake_gateway_resumed(c.gateway), fake_gateway_devices(c.gateway) - 1);
+    rdg_agent_stop(a);
+    cloud_stop(&c);
+}
+
+/* Without an answer nothing is given up: what was told goes to disk and comes again, also from another process. */
+TEST(telemetry_that_was_not_answered_comes_again_after_a_restart) {
+    cloud_t c;
+    cloud_start(&c);
+    c.silent = true;
+    rdg_agent_t *a = agent_start(&c, c.token);
+    AWAIT(&c, c.live >= 3);
+    rdg_agent_stop(a);
+    CHECK_EQ(c.backlog, 0);
+    uint64_t told = c.live;
+    pthread_mutex_lock(&c.lock);
+    c.silent = false;
+    pthread_mutex_unlock(&c.lock);
+    a = agent_start(&c, NULL);
+    AWAIT(&c, c.backlog >= told);
     rdg_agent_stop(a);
     cloud_stop(&c);
 }

@@ -1,6 +1,7 @@
 #include "internal.h"
 #include "collect.h"
 #include "command.h"
+#include "monitor.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ static rdg_err_t put_locked(rdg_platform_t *p, const char *name, json_t *identit
         snprintf(d->name, sizeof d->name, "%s", name);
         d->identity = identity;
         rdg_list_init(&d->turns);
+        rdg_buf_init(&d->record, RDG_TELEMETRY_RECORD_MAX);
         d->last_seen_ms = d->saved_ms = last_seen_ms;
         err = rdg_map_put(p->devices, rdg_bytes_str(name), d, NULL);
     }
@@ -79,6 +81,7 @@ static void device_free(device_t *d) {
     if (!d) return;
     json_decref(d->identity);
     json_decref(d->telemetry);
+    rdg_buf_fini(&d->record);
     rdg_free(d);
 }
 
@@ -137,6 +140,7 @@ static void touch(rdg_platform_t *p, const char *name, bool online, json_t *tele
             json_t *old = d->telemetry;
             d->telemetry = telemetry;
             telemetry = old;
+            rdg_buf_clear(&d->record);
         }
         if (came || went) {
             rdg_metric_set(p->m_online, (int64_t)rdg_metric_value(p->m_online) + (came ? 1 : -1));
@@ -169,12 +173,58 @@ void devices_telemetry(rdg_platform_t *p, const char *name, json_t *telemetry) {
     touch(p, name, true, telemetry);
 }
 
+void devices_record(rdg_platform_t *p, const char *name, rdg_bytes_t record, uint64_t interval_ms) {
+    json_t *old = NULL;
+    pthread_mutex_lock(&p->lock);
+    device_t *d = devices_find(p, name);
+    if (d) {
+        rdg_buf_clear(&d->record);
+        (void)rdg_buf_append(&d->record, record.data, record.len);
+        d->record_ms = platform_now();
+        d->interval_ms = interval_ms;
+        old = d->telemetry;
+        d->telemetry = NULL;
+    }
+    pthread_mutex_unlock(&p->lock);
+    json_decref(old);
+}
+
+/* The queue of readings, as it was told before there were others. */
+static json_t *intake_json(const json_t *queue) {
+    static const char *const names[][2] = {
+        {"queued", "items"}, {"queued_bytes", "bytes"}, {"confirmed", "done"}, {"refused", "failed"}};
+    json_t *o = json_object(), *v;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i)
+        if ((v = json_object_get(queue, names[i][1]))) json_object_set(o, names[i][0], v);
+    for (int i = 0; i < 2; ++i)
+        if ((v = json_object_get(queue, i ? "p99_us" : "p50_us")))
+            json_object_set_new(o, i ? "p99_ms" : "p50_ms", json_real((double)json_integer_value(v) / 1000));
+    return o;
+}
+
+/* Call with the lock held. The last telemetry as JSON, made when it is asked for. Borrowed; NULL: none. */
+static const json_t *telemetry_of(device_t *d) {
+    if (d->telemetry || d->record.len == 0) return d->telemetry;
+    rdg_telemetry_t *t = rdg_calloc(1, sizeof *t);
+    if (t && rdg_telemetry_decode(rdg_buf_view(&d->record), t) == RDG_OK)
+        d->telemetry = rdg_telemetry_json(t);
+    if (d->telemetry) {
+        uint64_t rss = t->host[RDG_HOST_AGENT_RSS_KIB];
+        json_t *agent = json_object_get(d->telemetry, "agent");
+        if (rss != RDG_TELEMETRY_ABSENT) json_object_set_new(agent, "rss_kib", json_integer((json_int_t)rss));
+        const json_t *queue = json_object_get(json_object_get(d->telemetry, "queues"), "intake");
+        if (queue) json_object_set_new(d->telemetry, "intake", intake_json(queue));
+    }
+    rdg_free(t);
+    return d->telemetry;
+}
+
 /* --- REST -------------------------------------------------------------------------------------- */
 
 /* Call with the lock held. Copies what is shared. */
-static json_t *describe(const device_t *d) {
+static json_t *describe(device_t *d) {
     json_t *o = json_deep_copy(d->identity);
-    const json_t *t = d->telemetry, *agent = json_object_get(t, "agent");
+    const json_t *t = telemetry_of(d), *agent = json_object_get(t, "agent");
     const json_t *chains = json_object_get(t, "chains"), *intake = json_object_get(t, "intake"),
                  *certificates = json_object_get(t, "certificates");
     json_object_set_new(o, "name", json_string(d->name));
@@ -194,15 +244,42 @@ static int by_name(const void *a, const void *b) {
     return strcmp((*x)->name, (*y)->name);
 }
 
+/* Call with the lock held. All devices by name; count of them in *n; rdg_free. NULL: no memory. */
+static device_t **sorted_devices(rdg_platform_t *p, size_t *n) {
+    size_t count = rdg_map_count(p->devices), pos = 0;
+    device_t **sorted = rdg_calloc(count ? count : 1, sizeof *sorted);
+    *n = 0;
+    for (void *d; sorted && *n < count && rdg_map_next(p->devices, &pos, NULL, &d);) sorted[(*n)++] = d;
+    if (sorted) qsort(sorted, *n, sizeof *sorted, by_name);
+    return sorted;
+}
+
+json_t *devices_latest(rdg_platform_t *p, const char *after, size_t limit) {
+    size_t n;
+    pthread_mutex_lock(&p->lock);
+    device_t **sorted = sorted_devices(p, &n);
+    json_t *list = sorted ? json_array() : NULL;
+    for (size_t i = 0; i < n && json_array_size(list) < limit; ++i) {
+        if (strcmp(sorted[i]->name, after) <= 0) continue;
+        const json_t *t = telemetry_of(sorted[i]);
+        json_t *o = json_pack("{s:s, s:s, s:I}", "device", sorted[i]->name, "state",
+                              sorted[i]->online ? "online" : "offline", "last_seen_ms",
+                              (json_int_t)sorted[i]->last_seen_ms);
+        if (t) json_object_set_new(o, "telemetry", json_deep_copy(t));
+        json_array_append_new(list, o);
+    }
+    pthread_mutex_unlock(&p->lock);
+    rdg_free(sorted);
+    return list;
+}
+
 static rdg_err_t list_devices(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     rdg_platform_t *p = ctx;
     (void)call;
     pthread_mutex_lock(&p->lock);
-    size_t count = rdg_map_count(p->devices), n = 0, pos = 0;
-    device_t **sorted = rdg_calloc(count ? count : 1, sizeof *sorted);
+    size_t n;
+    device_t **sorted = sorted_devices(p, &n);
     json_t *list = sorted ? json_array() : NULL;
-    for (void *d; sorted && n < count && rdg_map_next(p->devices, &pos, NULL, &d);) sorted[n++] = d;
-    if (sorted) qsort(sorted, n, sizeof *sorted, by_name);
     for (size_t i = 0; i < n; ++i) json_array_append_new(list, describe(sorted[i]));
     pthread_mutex_unlock(&p->lock);
     rdg_free(sorted);
@@ -213,7 +290,7 @@ static rdg_err_t show_device(void *ctx, const rdg_service_call_t *call, rdg_serv
     rdg_platform_t *p = ctx;
     const char *name = rdg_service_arg(call, "name");
     pthread_mutex_lock(&p->lock);
-    const device_t *d = devices_find(p, name);
+    device_t *d = devices_find(p, name);
     json_t *o = d ? describe(d) : NULL;
     pthread_mutex_unlock(&p->lock);
     return d ? rdg_service_reply(answer, 200, o) : devices_absent(name);
@@ -222,8 +299,8 @@ static rdg_err_t show_device(void *ctx, const rdg_service_call_t *call, rdg_serv
 static rdg_err_t refuse_busy(rdg_platform_t *p, const char *name) {
     rdg_err_t err = RDG_OK;
     pthread_mutex_lock(&p->lock);
-    const device_t *d = devices_find(p, name);
-    const json_t *first = d ? json_array_get(json_object_get(d->telemetry, "chains"), 0) : NULL;
+    device_t *d = devices_find(p, name);
+    const json_t *first = d ? json_array_get(json_object_get(telemetry_of(d), "chains"), 0) : NULL;
     if (!d) err = devices_absent(name);
     if (first && json_string_value(json_object_get(first, "chain")))
         err = rdg_fail(RDG_E_CONFLICT, "device '%s' still runs chain '%.64s': destroy the chain first", name,
@@ -241,6 +318,7 @@ static rdg_err_t delete_device(void *ctx, const rdg_service_call_t *call, rdg_se
     RDG_TRY(command_drop_device(p, name));
     RDG_TRY(ca_revoke_device(p->ca, name, RDG_CRL_CESSATION));
     collect_forget(p->collect, name);
+    RDG_TRY(monitor_forget(p->monitor, name));
     RDG_TRY(
         rdg_sql_exec(p->db, "DELETE FROM devices WHERE name = ?", RDG_SQL_PARAMS(rdg_sql_text(name)), NULL));
     char topic[PLATFORM_TOPIC_MAX];

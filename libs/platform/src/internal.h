@@ -36,10 +36,12 @@ typedef struct device {
     bool online;
     bool barred; /* revoked: what was on its way when the broker cut it off does not bring it back */
     uint64_t last_seen_ms, saved_ms;
-    json_t *identity;  /* public_key, arch, agent_version, drivers, enrolled_ms */
-    json_t *telemetry; /* the last; NULL before the first */
+    json_t *identity; /* public_key, arch, agent_version, drivers, enrolled_ms */
     rdg_list_t turns;
     device_turn_t turn;
+    json_t *telemetry; /* the last; NULL before the first, and until somebody asks for what record says */
+    rdg_buf_t record;  /* the last, as the device sent it; empty when it sent JSON, or nothing yet */
+    uint64_t record_ms, interval_ms; /* when it came, by our clock; how often they come */
 } device_t;
 
 struct rdg_platform {
@@ -56,6 +58,7 @@ struct rdg_platform {
     uint64_t list_published; /* number of the revocation list that the broker has; the dispatcher's */
     int64_t looked_s;        /* when certificates and list were last looked after; the dispatcher's */
     struct collect *collect;
+    struct monitor *monitor;
     rdg_broker_t *broker; /* NULL with a foreign one */
     char *broker_url;
     rdg_mqtt_t *mqtt;
@@ -104,6 +107,10 @@ void devices_seen(rdg_platform_t *p, const char *name);
 void devices_bar(rdg_platform_t *p, const char *name); /* until it enrols again */
 void devices_status(rdg_platform_t *p, const char *name, bool online);
 void devices_telemetry(rdg_platform_t *p, const char *name, json_t *telemetry); /* takes */
+void devices_record(rdg_platform_t *p, const char *name, rdg_bytes_t record, uint64_t interval_ms);
+/* What one device, or all, were like last: [{"device","state","last_seen_ms","telemetry"?}] after the name `after`, at
+ * most limit. Owned; NULL: no memory. */
+json_t *devices_latest(rdg_platform_t *p, const char *after, size_t limit);
 rdg_err_t devices_absent(const char *name); /* the error that names an unknown device */
 extern const rdg_service_route_t devices_routes[];
 extern const size_t devices_route_count;
@@ -153,6 +160,9 @@ void dispatch_connection(rdg_platform_t *p, bool up);
 void request_response(rdg_platform_t *p, const char *device, json_t *response); /* takes */
 extern const rdg_service_route_t request_routes[];
 extern const size_t request_route_count;
+
+/* monitoring.c: what joins monitoring to the platform */
+rdg_err_t monitoring_open(rdg_platform_t *p, const rdg_platform_options_t *o);
 
 /* link.c: the MQTT side */
 rdg_err_t link_start(rdg_platform_t *p, const rdg_platform_options_t *options);

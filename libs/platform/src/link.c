@@ -1,4 +1,5 @@
 #include "command.h"
+#include "monitor.h"
 #include "ridge/net/stream.h"
 #include <stdio.h>
 #include <string.h>
@@ -49,6 +50,13 @@ static rdg_err_t take_result(rdg_platform_t *p, const char *device, const json_t
 
 static rdg_err_t accept(rdg_platform_t *p, const char *device, const char *kind, rdg_bytes_t payload) {
     json_t *message = NULL;
+    /* Of now, or of a backlog: stored and answered by the monitor. JSON is that of agents before it. */
+    if (strcmp(kind, "telemetry") == 0 && rdg_telemetry_is_message(payload)) {
+        devices_seen(p, device);
+        /* One that does not fit gets no answer, and comes again by itself. */
+        rdg_err_t err = monitor_take(p->monitor, device, payload);
+        return err == RDG_E_BUSY ? RDG_OK : err;
+    }
     if (strcmp(kind, "telemetry") == 0 && payload.len > PLATFORM_TELEMETRY_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "telemetry of %zu bytes: at most %u", payload.len,
                         PLATFORM_TELEMETRY_MAX);

@@ -1,5 +1,6 @@
 #include "command.h"
 #include "collect.h"
+#include "monitor.h"
 #include <time.h>
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
@@ -102,6 +103,7 @@ rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_
     if (err == RDG_OK) err = open_ca(p, options);
     if (err == RDG_OK) err = command_requeue(p, NULL);
     if (err == RDG_OK) err = open_collection(p, options);
+    if (err == RDG_OK) err = monitoring_open(p, options);
     if (err == RDG_OK) err = start_broker(p, options);
     if (err == RDG_OK) err = link_start(p, options);
     if (err == RDG_OK) err = dispatch_start(p);
@@ -124,6 +126,7 @@ rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, command_routes, command_route_count, p));
     RDG_TRY(rdg_service_add(service, collect_routes, collect_route_count, p->collect));
     RDG_TRY(rdg_service_add(service, collect_reader_routes, collect_reader_route_count, p->collect));
+    RDG_TRY(rdg_service_add(service, monitor_routes, monitor_route_count, p));
     return rdg_service_add(service, request_routes, request_route_count, p);
 }
 
@@ -141,9 +144,11 @@ void rdg_platform_close(rdg_platform_t *p) {
     if (!p) return;
     rdg_platform_stop(p);
     dispatch_join(p);
+    monitor_stop(p->monitor); /* while what it stores can still be answered */
     if (p->mqtt) rdg_mqtt_stop(p->mqtt);
     if (p->broker) rdg_broker_stop(p->broker);
     collect_close(p->collect);
+    monitor_close(p->monitor);
     devices_free(p);
     rdg_tlcp_identity_unref(p->identity);
     ca_close(p->ca);

@@ -3,6 +3,7 @@
 #include <time.h>
 #include "ridge/base/log.h"
 #include "ridge/codec/hex.h"
+#include "ridge/codec/telemetry.h"
 
 #define PATIENCE_MS 15000
 
@@ -172,12 +173,16 @@ unsigned fake_enrol(kit_t *k, fake_t *f, const char *token, json_t **answer) {
 }
 
 void fake_publish(fake_t *f, const char *kind, const char *payload) {
+    fake_publish_bytes(f, kind, rdg_bytes_str(payload));
+}
+
+void fake_publish_bytes(fake_t *f, const char *kind, rdg_bytes_t payload) {
     char topic[160];
     snprintf(topic, sizeof topic, "devices/%s/%s", f->name, kind);
     pthread_mutex_lock(&f->lock);
     rdg_mqtt_t *mqtt = f->mqtt;
     pthread_mutex_unlock(&f->lock);
-    if (mqtt) (void)rdg_mqtt_publish(mqtt, topic, rdg_bytes_str(payload), strcmp(kind, "status") == 0, NULL);
+    if (mqtt) (void)rdg_mqtt_publish(mqtt, topic, payload, strcmp(kind, "status") == 0, NULL);
 }
 
 static void answer_command(fake_t *f, const json_t *m) {
@@ -225,6 +230,15 @@ static void keep(fake_t *f, json_t **place, json_t *m) {
 static bool on_message(void *ctx, const char *topic, rdg_bytes_t payload) {
     fake_t *f = ctx;
     json_t *m = NULL;
+    rdg_telemetry_ack_t ack;
+    if (strstr(topic, "/telemetry-ack")) {
+        CHECK_OK(rdg_telemetry_ack_decode(payload, &ack));
+        pthread_mutex_lock(&f->lock);
+        f->acks += (unsigned)ack.count;
+        pthread_cond_broadcast(&f->changed);
+        pthread_mutex_unlock(&f->lock);
+        return true;
+    }
     if (rdg_json_parse(payload, &m) != RDG_OK) return true;
     if (strstr(topic, "/command")) answer_command(f, m);
     if (strstr(topic, "/request")) answer_request(f, m);
@@ -245,7 +259,7 @@ static void on_connection(void *ctx, bool up, const char *why) {
 }
 
 void fake_connect(kit_t *k, fake_t *f) {
-    char token[128], topics[3][160], will[160];
+    char token[128], topics[4][160], will[160];
     if (!f->password[0]) {
         kit_token(k, token);
         CHECK_EQ(fake_enrol(k, f, token, NULL), 201);
@@ -254,7 +268,8 @@ void fake_connect(kit_t *k, fake_t *f) {
     snprintf(topics[1], sizeof topics[1], "devices/%s/request", f->name);
     snprintf(will, sizeof will, "devices/%s/status", f->name);
     snprintf(topics[2], sizeof topics[2], "devices/%s/certificates", f->name);
-    const char *subscriptions[] = {topics[0], topics[1], topics[2], "cloud/crl"};
+    snprintf(topics[3], sizeof topics[3], "devices/%s/telemetry-ack", f->name);
+    const char *subscriptions[] = {topics[0], topics[1], topics[2], topics[3], "cloud/crl"};
     rdg_mqtt_options_t o = {.url = rdg_platform_broker_url(k->platform),
                             .client_id = f->name,
                             .username = f->name,
@@ -262,7 +277,7 @@ void fake_connect(kit_t *k, fake_t *f) {
                             .will_topic = will,
                             .will_payload = "{\"online\":false}",
                             .subscriptions = subscriptions,
-                            .subscription_count = 4,
+                            .subscription_count = 5,
                             .message = on_message,
                             .connection = on_connection,
                             .ctx = f};
@@ -292,6 +307,18 @@ void fake_fini(fake_t *f) {
     json_decref(f->got_list);
     pthread_cond_destroy(&f->changed);
     pthread_mutex_destroy(&f->lock);
+}
+
+void fake_wait_acks(fake_t *f, unsigned count) {
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += PATIENCE_MS / 1000;
+    pthread_mutex_lock(&f->lock);
+    while (f->acks < count && pthread_cond_timedwait(&f->changed, &f->lock, &end) == 0) {
+    }
+    unsigned seen = f->acks;
+    pthread_mutex_unlock(&f->lock);
+    CHECK(seen >= count);
 }
 
 void fake_wait_commands(fake_t *f, unsigned count) {

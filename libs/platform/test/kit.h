@@ -32,6 +32,7 @@ typedef struct fake {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     unsigned commands;      /* deliveries */
+    unsigned acks;          /* telemetry records that the cloud says it has */
     char last_command[65];  /* id */
     char taken[2048];       /* the ids in the order of their first delivery, each with a space behind it */
     bool connected, silent; /* silent: requests stay without an answer */
@@ -51,7 +52,9 @@ void fake_connect(kit_t *k,
 void fake_disconnect(fake_t *f); /* says offline first */
 void fake_fini(fake_t *f);
 void fake_publish(fake_t *f, const char *kind, const char *payload);
-void fake_wait_taken(fake_t *f, const char *id);    /* first delivered by now; fails after 15 s */
+void fake_wait_taken(fake_t *f, const char *id); /* first delivered by now; fails after 15 s */
+void fake_publish_bytes(fake_t *f, const char *kind, rdg_bytes_t payload);
+void fake_wait_acks(fake_t *f, unsigned count);     /* of telemetry; fails after 15 s */
 void fake_wait_commands(fake_t *f, unsigned count); /* fails after 10 s */
 void kit_pause(void);                               /* between two looks at what somebody else changes */
 void kit_wait_state(kit_t *k, const char *command, const char *state);

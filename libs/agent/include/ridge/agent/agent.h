@@ -41,6 +41,7 @@ typedef struct rdg_agent_options {
     uint64_t telemetry_interval_ms; /* 0: 5 s */
     uint64_t health_interval_ms;    /* between two looks at each node; 0: 10 s */
     uint64_t queue_bytes;           /* 0: 64 MiB */
+    uint64_t telemetry_bytes;       /* of telemetry that waits on disk for the cloud; 0: 4 MiB */
     uint64_t outbox_bytes;          /* of files that wait to be uploaded; 0: 2 GiB */
     uint64_t upload_bytes_per_s;    /* of files; 0: as fast as the link goes */
     const rdg_clock_t *clock;       /* by which certificates age; NULL: the system's */

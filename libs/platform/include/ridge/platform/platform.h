@@ -3,7 +3,7 @@
  *
  * It owns `<data_dir>/platform.db` and, unless a broker's URL is given, a mosquitto under
  * `<data_dir>/broker`. Everything is reached over REST: rdg_platform_routes are the paths of docs/rest-api.md
- * under /devices, /device-tokens, /enrol, /commands, /files, /ca and /certificates.
+ * under /devices, /device-tokens, /enrol, /commands, /files, /telemetry, /ca and /certificates.
  *
  * Invariants
  * 1. A command is on disk before it is published, and is published until the broker has taken it: also after
@@ -20,6 +20,7 @@
  *
  * 7. A file that a device was told is stored is stored, and a piece of one that it was told is taken is on disk,
  * through any crash.
+ * 8. So is a telemetry record that a device was told is stored, in `<data_dir>/monitor.db`.
  *
  * Limits: 100,000 devices; 1,000 unfinished commands a device; 512 KiB of parameters and of a result; 1,024
  * requests waiting; finished commands are kept for 30 days, at most 100,000 of them, unless the options say otherwise.
