@@ -6,7 +6,7 @@ Usage: bench/run consensus [--json] [--quick] [PART]...      PART: pbft-4 raft-3
 Each chain is made of ridge-node processes on loopback, without cloud and agents, and lives alone. Measured, for metering
 calls (one reading each) and for empty calls (an address without code; signatures are checked all the same): the highest rate
 that is held, found by doubling and halving; latency at half of it; CPU of a node and bytes that a node sends to the others, for
-each transaction. Then, under 50 calls a second, the leader is killed again and again: the time to the next block elsewhere,
+each transaction; what is executed of three times that rate, as a part of the highest, and whether anything taken was lost. Then, under 50 calls a second, the leader is killed again and again: the time to the next block elsewhere,
 beside twice the base time-out. etcd takes puts of 256 bytes over gRPC from ridge-etcd-put, and Raft calls with 256 bytes of
 data; without etcd (Debian: etcd-server) that part says so and is left out.
 """
@@ -116,14 +116,24 @@ class Bench:
             low = int(low * 0.9)
         raise labs.LabError(f"{kind}: no rate is held")
 
+    def overload(self, kind, rate, best):
+        """Three times what is held: how much of the best remains, and whether all that was taken is executed."""
+        got = self.load(kind, 3 * rate, self.options.probe)
+        taken = got["sent"] - got["refused"]
+        figures = {"offered": 3 * rate, "tps": got["tps"], "of_best": round(got["tps"] / best, 2), "refused": got["refused"],
+                   "taken_and_lost": taken - got["included"], "p50_ms": got["p50_ms"], "p99_ms": got["p99_ms"]}  # fmt: skip
+        say(f"    overload: {figures}")
+        return figures
+
     def rates(self, kind, first):
         say(f"  {kind}:")
         rate, full = self.highest(kind, first)
         half = self.load(kind, max(1, rate // 2), self.options.half)
         say(f"    at half: p50 {half['p50_ms']} ms, p99 {half['p99_ms']} ms")
+        overload = self.overload(kind, rate, full["tps"])
         picked = {name: full[name] for name in ("tps", "cpu_us_per_tx_per_node", "wire_bytes_per_tx_per_node")}
         return {**picked, "p50_ms_at_full": full["p50_ms"], "p99_ms_at_full": full["p99_ms"], "p50_ms_at_half": half["p50_ms"],
-                "p99_ms_at_half": half["p99_ms"]}  # fmt: skip
+                "p99_ms_at_half": half["p99_ms"], "overload": overload}  # fmt: skip
 
     # --- the leader's death ------------------------------------------------------------------------------
 

@@ -121,7 +121,7 @@ static size_t call(run_t *r, const char *body, double *ms) {
     json_t *root = NULL;
     rdg_buf_init(&answer, ANSWER_MAX);
     double begin = now_ms();
-    MUST(rdg_node_rpc_handle(r->rpc, NULL, rdg_bytes(body, strlen(body)), &answer));
+    MUST(rdg_node_rpc_handle(r->rpc, NULL, rdg_bytes(body, strlen(body)), &answer, NULL));
     *ms = now_ms() - begin;
     root = json_loadb((const char *)answer.data, answer.len, 0, NULL);
     const json_t *logs = json_object_get(root, "result");

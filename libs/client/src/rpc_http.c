@@ -23,9 +23,11 @@ static rdg_err_t exchange(rpc_http_t *h, const rdg_buf_t *request, json_t **answ
                             .max_body = RDG_RPC_ANSWER_MAX};
     rdg_http_answer_t got;
     RDG_TRY(rdg_http_call(h->http, &call, &got));
-    rdg_err_t err = got.status == 200
-                        ? rdg_json_parse(rdg_buf_view(&got.body), answer)
-                        : rdg_fail(RDG_E_UNAVAILABLE, "%s answered HTTP status %u", h->url, got.status);
+    /* A node says by 429 that it refused all of the request for want of room; what it says is in the answer. */
+    rdg_err_t err = got.status == 200 || got.status == 429 ? rdg_json_parse(rdg_buf_view(&got.body), answer)
+                                                           : RDG_E_UNAVAILABLE;
+    if (err != RDG_OK && got.status != 200)
+        err = rdg_fail(RDG_E_UNAVAILABLE, "%s answered HTTP status %u", h->url, got.status);
     rdg_http_answer_fini(&got);
     return err;
 }
@@ -46,6 +48,12 @@ static rdg_err_t http_call(void *ctx, const char *method, const json_t *params, 
 /* Answers of a batch may come in any order: each is put where its id says. */
 static rdg_err_t sort_answers(const json_t *answers, uint64_t first, size_t count, json_t **results,
                               rdg_err_t *errs) {
+    if (json_is_object(answers)) { /* one error for all of them */
+        json_t *none = NULL;
+        rdg_err_t err = rdg_rpc_decode(answers, &none);
+        json_decref(none);
+        return err == RDG_OK ? rdg_fail(RDG_E_PROTOCOL, "the node's answer to a batch is no array") : err;
+    }
     if (!json_is_array(answers)) return rdg_fail(RDG_E_PROTOCOL, "the node's answer to a batch is no array");
     size_t i;
     json_t *answer;

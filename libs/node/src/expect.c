@@ -36,11 +36,12 @@ bool expect_take(expected_t *e, const rdg_tx_t *tx) {
     return found;
 }
 
-/* Those alone that submitting would verify: what the pool or the ledger refuses costs no signature here either. */
+/* Those alone that submitting would verify: what the pool or the ledger refuses, or has no room for, costs no signature
+ * here either. */
 static void gather(rdg_node_t *n, rdg_bytes_t wire, batch_t *b) {
     rdg_tx_location_t where;
     rdg_tx_t *tx = NULL;
-    if (rdg_tx_decode(wire, &tx) != RDG_OK) return;
+    if (backlog_is_full(n, b->count) || rdg_tx_decode(wire, &tx) != RDG_OK) return;
     if (rdg_pool_precheck(n->pool, tx) != RDG_OK ||
         rdg_ledger_find_tx(n->ledger, &tx->id, &where) != RDG_E_NOT_FOUND) {
         rdg_tx_unref(tx);

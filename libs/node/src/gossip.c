@@ -7,15 +7,25 @@
 #define FRESH_BYTES_MAX (512u << 10)
 #define TXS_BYTES_MAX (1u << 20) /* of one message */
 #define VERIFY_BATCH 256
-#define RESEND_MAX 256
+#define RESEND_FIRST 256
+#define RESEND_MAX 2048
+#define RESEND_BYTES (256u << 10) /* of the first */
 #define RESEND_TICKS 4
+#define PEER_QUEUE_MAX                                                                                       \
+    (2u << 20) /* more than that waits for a slow peer: what it says of blocks goes first */
 
 /* --- out: one message carries what a few milliseconds brought
  * -------------------------------------------------------- */
 
 static void flush(rdg_node_t *n) {
     n->gossip.flush_armed = false;
-    if (n->gossip.out.len > 0) rdg_p2p_broadcast(n->p2p, MSG_TXS, rdg_buf_view(&n->gossip.out));
+    for (size_t i = 0; n->gossip.out.len > 0 && i < RDG_P2P_PEERS_MAX; ++i) {
+        if (!rdg_p2p_connected(n->p2p, i)) continue;
+        if (rdg_p2p_queued(n->p2p, i) > PEER_QUEUE_MAX)
+            rdg_metric_add(n->m_dropped, 1);
+        else
+            (void)rdg_p2p_send(n->p2p, i, MSG_TXS, rdg_buf_view(&n->gossip.out));
+    }
     rdg_buf_clear(&n->gossip.out);
 }
 
@@ -79,8 +89,10 @@ rdg_err_t gossip_submit(rdg_node_t *n, rdg_bytes_t wire, rdg_hash_t *id) {
     RDG_TRY(refuse_halted(n));
     RDG_TRY(rdg_tx_decode(wire, &tx));
     *id = tx->id;
-    rdg_err_t err = expect_take(&n->expected, tx) ? rdg_ledger_admit_verified(n->ledger, n->pool, tx)
-                                                  : rdg_ledger_admit(n->ledger, n->pool, tx);
+    /* What was verified with others of its request has its place: refusing it now would waste that. */
+    bool verified = expect_take(&n->expected, tx);
+    rdg_err_t err = verified ? rdg_ledger_admit_verified(n->ledger, n->pool, tx) : backlog_refuse(n, tx);
+    if (err == RDG_OK && !verified) err = rdg_ledger_admit(n->ledger, n->pool, tx);
     if (err == RDG_OK) {
         hand_to_loop(n, tx);
         rdg_node_rpc_pending(n->rpc, &tx->id);
@@ -155,6 +167,7 @@ static void verify_next(rdg_node_t *n) {
         n->gossip.head = (n->gossip.head + 1) % RDG_NODE_VERIFY_MAX;
         --n->gossip.count;
     }
+    atomic_store(&n->backlog.unverified, n->gossip.count);
     n->gossip.verifying = rdg_loop_work(n->loop, on_verify, on_verified, b) == RDG_OK;
     if (n->gossip.verifying) return;
     for (size_t i = 0; i < b->count; ++i) rdg_tx_unref(b->txs[i]);
@@ -167,9 +180,9 @@ static bool is_full(const gossip_t *g, size_t bytes) {
 }
 
 static void receive_one(rdg_node_t *n, rdg_tx_t *tx) {
-    bool full = is_full(&n->gossip, tx->raw.len);
-    if (full || rdg_pool_precheck(n->pool, tx) != RDG_OK) {
-        if (full) rdg_metric_add(n->m_dropped, 1);
+    rdg_err_t err = is_full(&n->gossip, tx->raw.len) ? RDG_E_FULL : rdg_pool_precheck(n->pool, tx);
+    if (err != RDG_OK) {
+        if (err == RDG_E_FULL) rdg_metric_add(n->m_dropped, 1);
         rdg_tx_unref(tx);
         return;
     }
@@ -191,34 +204,54 @@ void gossip_receive(rdg_node_t *n, rdg_bytes_t bytes) {
         if (good) receive_one(n, tx);
     }
     if (!good) rdg_metric_add(n->m_refused, 1);
+    atomic_store(&n->backlog.unverified, n->gossip.count);
     verify_next(n);
 }
 
-/* A message may have been dropped, or the leader restarted: what stays oldest in the pool is sent again. */
-void gossip_tick(rdg_node_t *n) {
+static void resend(rdg_node_t *n) {
+    gossip_t *g = &n->gossip;
     rdg_tx_t *txs[RESEND_MAX];
-    size_t count = rdg_pool_take(n->pool, 0, RESEND_MAX, FLUSH_BYTES * 4, UINT64_MAX, txs);
-    if (count > 0 && rdg_hash_equal(&txs[0]->id, &n->gossip.oldest))
-        ++n->gossip.oldest_ticks;
-    else
-        n->gossip.oldest_ticks = 0;
-    if (count > 0) n->gossip.oldest = txs[0]->id;
-    if (n->gossip.oldest_ticks >= RESEND_TICKS) {
-        for (size_t i = 0; i < count; ++i) {
-            put_tx(&n->gossip.out, txs[i]);
-            spread(n);
-        }
-        n->gossip.oldest_ticks = 0;
+    size_t most = g->resend * (RESEND_BYTES / RESEND_FIRST);
+    size_t count = rdg_pool_take(n->pool, 0, g->resend, most, UINT64_MAX, txs);
+    if (count > 0) g->resent = txs[count - 1]->id;
+    for (size_t i = 0; i < count; ++i) {
+        put_tx(&g->out, txs[i]);
+        if (g->out.len >= FLUSH_BYTES) flush(n);
+        rdg_tx_unref(txs[i]);
     }
-    for (size_t i = 0; i < count; ++i) rdg_tx_unref(txs[i]);
+    flush(n);
+}
+
+/* A message may have been dropped, or the leader restarted: what stays oldest in the pool is sent again. When all that was
+ * sent so is gone from here, there is more of the kind behind it: twice as much then, and sooner. */
+static void resend_stuck(rdg_node_t *n) {
+    gossip_t *g = &n->gossip;
+    rdg_tx_t *oldest = NULL, *last = g->resend > 0 ? rdg_pool_find(n->pool, &g->resent) : NULL;
+    bool helped = g->resend > 0 && !last;
+    rdg_tx_unref(last);
+    if (rdg_pool_take(n->pool, 0, 1, SIZE_MAX, UINT64_MAX, &oldest) == 0) {
+        g->resend = 0;
+        return;
+    }
+    g->oldest_ticks = rdg_hash_equal(&oldest->id, &g->oldest) ? g->oldest_ticks + 1 : 0;
+    g->oldest = oldest->id;
+    rdg_tx_unref(oldest);
+    if (g->oldest_ticks < (helped ? 1 : RESEND_TICKS)) return;
+    g->resend = !helped ? RESEND_FIRST : g->resend < RESEND_MAX ? 2 * g->resend : RESEND_MAX;
+    g->oldest_ticks = 0;
+    resend(n);
+}
+
+void gossip_tick(rdg_node_t *n) {
+    resend_stuck(n);
     verify_next(n);
 }
 
 void gossip_link_up(rdg_node_t *n, size_t peer) {
-    rdg_tx_t *txs[RESEND_MAX];
+    rdg_tx_t *txs[RESEND_FIRST];
     rdg_buf_t out;
     rdg_buf_init(&out, TXS_BYTES_MAX);
-    size_t count = rdg_pool_take(n->pool, 0, RESEND_MAX, FLUSH_BYTES * 4, UINT64_MAX, txs);
+    size_t count = rdg_pool_take(n->pool, 0, RESEND_FIRST, RESEND_BYTES, UINT64_MAX, txs);
     for (size_t i = 0; i < count; ++i) {
         put_tx(&out, txs[i]);
         rdg_tx_unref(txs[i]);

@@ -1,5 +1,6 @@
 #include "internal.h"
 #include "ridge/net/websocket.h"
+#include <stdio.h>
 #include <string.h>
 
 #define ANSWER_MAX (32u << 20)
@@ -14,6 +15,25 @@ static void answer_text(rdg_http_response_t *res, unsigned status, const char *t
     (void)rdg_http_write(res, type, rdg_bytes_str(text));
 }
 
+/* A request of which everything was refused for want of room is also HTTP's 429, so that clients and proxies that know
+ * nothing of us wait before they come again. The answer is the same. */
+static void answer_rpc(rdg_node_t *n, const rdg_http_request_t *req, rdg_http_response_t *res,
+                       rdg_buf_t *out) {
+    uint64_t retry_ms;
+    char seconds[24];
+    rdg_err_t err = rdg_node_rpc_handle(n->rpc, NULL, rdg_http_body(req), out, &retry_ms);
+    if (err != RDG_OK) {
+        answer_text(res, 500, "text/plain", rdg_err_message(err));
+        return;
+    }
+    if (retry_ms > 0) {
+        snprintf(seconds, sizeof seconds, "%llu", (unsigned long long)(retry_ms + 999) / 1000);
+        rdg_http_status(res, 429);
+        (void)rdg_http_set_header(res, "Retry-After", seconds);
+    }
+    (void)rdg_http_write(res, "application/json", rdg_buf_view(out));
+}
+
 static void on_request(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res) {
     rdg_node_t *n = ctx;
     const char *path = rdg_http_path(req), *method = rdg_http_method(req);
@@ -26,11 +46,7 @@ static void on_request(void *ctx, const rdg_http_request_t *req, rdg_http_respon
         answer_text(res, 403, "text/plain",
                     "JSON-RPC does not serve pages of a browser: the request has an Origin\n");
     } else if (strcmp(method, "POST") == 0 && strcmp(path, "/") == 0) {
-        rdg_err_t err = rdg_node_rpc_handle(n->rpc, NULL, rdg_http_body(req), &out);
-        if (err == RDG_OK)
-            (void)rdg_http_write(res, "application/json", rdg_buf_view(&out));
-        else
-            answer_text(res, 500, "text/plain", rdg_err_message(err));
+        answer_rpc(n, req, res, &out);
     } else if (strcmp(method, "GET") == 0 && strcmp(path, "/metrics") == 0) {
         (void)rdg_metrics_expose(n->metrics, &out);
         (void)rdg_http_write(res, "text/plain; version=0.0.4", rdg_buf_view(&out));
@@ -63,7 +79,7 @@ static void on_message(void *ctx, void *session, rdg_ws_t *ws, rdg_bytes_t bytes
     rdg_node_t *n = ctx;
     rdg_buf_t out;
     rdg_buf_init(&out, WS_QUEUE_BYTES / 2);
-    if (rdg_node_rpc_handle(n->rpc, session, bytes, &out) != RDG_OK)
+    if (rdg_node_rpc_handle(n->rpc, session, bytes, &out, NULL) != RDG_OK)
         rdg_ws_close(ws, 1011, "no memory for an answer");
     else if (out.len > 0)
         (void)rdg_ws_send(ws, rdg_buf_view(&out));

@@ -2,6 +2,7 @@
 #ifndef RIDGE_NODE_INTERNAL_H
 #define RIDGE_NODE_INTERNAL_H
 #include <pthread.h>
+#include <stdatomic.h>
 #include "giver_turn.h"
 #include "inbox.h"
 #include "ridge/base/arena.h"
@@ -117,8 +118,17 @@ typedef struct gossip {
     rdg_tx_t **unverified; /* ring of RDG_NODE_VERIFY_MAX */
     size_t head, count, bytes;
     rdg_hash_t oldest; /* of the pool at the last resend tick */
+    rdg_hash_t resent; /* the last of what was sent again */
     unsigned oldest_ticks;
+    size_t resend; /* how many are sent again at a time; 0: nothing was since the pool was empty */
 } gossip_t;
+
+/* backlog.c: how much may wait. The atomic ones are for any thread, the others the loop's. */
+typedef struct backlog {
+    atomic_size_t limit, unverified; /* transactions; unverified: of peers */
+    atomic_uint_fast64_t per_second;
+    uint64_t rate, txs, since_ms;
+} backlog_t;
 
 /* What this node gives to laggards: heights that are kept readable, and one snapshot in a file. */
 #define GIVER_PINS 3
@@ -313,6 +323,7 @@ struct rdg_node {
     lane_t lane;
     proposing_t proposing;
     gossip_t gossip;
+    backlog_t backlog;
     expected_t expected;
     sync_t sync;
     giver_t giver;
@@ -363,7 +374,7 @@ struct rdg_node {
         *m_pending;
     rdg_metric_t *m_sync_headers, *m_sync_chunks, *m_sync_blocks, *m_sync_snapshots, *m_sync_blamed,
         *m_sync_given;
-    rdg_metric_t *m_links, *m_links_refused, *m_links_total, *m_links_resumed, *m_batched;
+    rdg_metric_t *m_links, *m_links_refused, *m_links_total, *m_links_resumed, *m_batched, *m_overload;
     uint64_t links_refused, links_total, links_resumed; /* of those that the metrics have */
 };
 
@@ -464,6 +475,14 @@ void expect_open(expected_t *e);
 void expect_close(expected_t *e);
 void expect_transactions(rdg_node_t *n, const rdg_bytes_t *wires, size_t count);
 bool expect_take(expected_t *e, const rdg_tx_t *tx); /* whether its signature was found good, once */
+
+/* backlog.c */
+void backlog_open(rdg_node_t *n);              /* after the parameters are known */
+void backlog_count(rdg_node_t *n, size_t txs); /* of a block that is durable now */
+bool backlog_is_full(rdg_node_t *n,
+                     size_t more); /* any thread, as the next: with so many more than wait now */
+rdg_err_t backlog_refuse(rdg_node_t *n, const rdg_tx_t *tx); /* FULL, or what the pool has against it */
+uint64_t backlog_retry_ms(void *node);                       /* when it is worth to try again */
 
 /* gossip.c: transactions in and out */
 rdg_err_t gossip_open(rdg_node_t *n);

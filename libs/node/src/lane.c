@@ -126,6 +126,7 @@ static void done_apply(rdg_node_t *n, job_t *job) {
     rdg_metric_set(n->m_height, (int64_t)job->height);
     rdg_log(RDG_LOG_DEBUG, "node.block", RDG_U64("height", job->height), RDG_HEX("hash", job->digest.b, 32));
     proposing_count(n, job->height, job->txs);
+    backlog_count(n, job->txs);
     giver_pin(n, false);
     (void)driver_step(n, &(rdg_consensus_event_t){.kind = RDG_EVENT_EXECUTED,
                                                   .height = job->height,

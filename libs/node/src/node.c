@@ -84,6 +84,13 @@ static rdg_err_t submit(void *ctx, rdg_bytes_t wire, rdg_hash_t *id) {
     return gossip_submit(ctx, wire, id);
 }
 
+static bool refuses_all(void *ctx) {
+    rdg_node_t *n = ctx;
+    bool full = backlog_is_full(n, 0);
+    if (full) rdg_metric_add(n->m_overload, 1);
+    return full;
+}
+
 static void expect(void *ctx, const rdg_bytes_t *wires, size_t count) {
     expect_transactions(ctx, wires, count);
 }
@@ -104,6 +111,10 @@ static rdg_err_t open_metrics(rdg_node_t *n) {
                                              "links refused: certificates, unknown keys, broken TLCP", NULL);
     n->m_batched = rdg_metrics_counter(n->metrics, "ridge_node_signatures_batched_total",
                                        "signatures of transactions verified several at a time", NULL);
+    n->m_overload = rdg_metrics_counter(
+        n->metrics, "ridge_node_overload_refused_total",
+        "transactions of users, or requests of nothing else, refused because more wait than is soon executed",
+        NULL);
     n->m_links_total = rdg_metrics_counter(n->metrics, "ridge_node_links_total",
                                            "links to peers that came up since the start", NULL);
     n->m_links_resumed = rdg_metrics_counter(n->metrics, "ridge_node_links_resumed_total",
@@ -236,6 +247,7 @@ static rdg_err_t open_all(rdg_node_t *n) {
     RDG_TRY(history_open(n));
     RDG_TRY(sync_open(n));
     RDG_TRY(epoch_open(n));
+    backlog_open(n);
     RDG_TRY(rdg_timer_new(n->loop, on_tick, n, &n->tick));
     RDG_TRY(credentials_load(n));
     RDG_TRY(open_mesh(n));
@@ -244,6 +256,8 @@ static rdg_err_t open_all(rdg_node_t *n) {
                                   .pool = n->pool,
                                   .submit = submit,
                                   .expect = expect,
+                                  .retry_ms = backlog_retry_ms,
+                                  .full = refuses_all,
                                   .status = status_json,
                                   .consensus = consensus_status_json,
                                   .read_index = raft_read_index,

@@ -9,7 +9,8 @@ enum {
     CODE_REQUEST = -32600,
     CODE_METHOD = -32601,
     CODE_PARAMS = -32602,
-    CODE_SERVER = -32000
+    CODE_SERVER = -32000,
+    CODE_LIMIT = -32005 /* EIP-1474: limit exceeded */
 };
 
 static const rpc_method_t *const tables[] = {rpc_ridge_methods,     rpc_eth_methods,  rpc_call_methods,
@@ -88,12 +89,30 @@ static int number_of(rdg_err_t err) {
     switch (err) {
     case RDG_E_INVALID:
     case RDG_E_MALFORMED: return CODE_PARAMS;
+    case RDG_E_FULL: return CODE_LIMIT;
     default: return CODE_SERVER;
     }
 }
 
+/* Of the calls of one request. */
+typedef struct outcome {
+    size_t calls, full;
+    uint64_t retry_ms;
+} outcome_t;
+
+/* A transaction for which there was no room: the same one may be sent again, and when. */
+static void tell_retry(rdg_node_rpc_t *rpc, const char *method, json_t *answer, outcome_t *o) {
+    bool submits = strcmp(method, "ridge_sendTransaction") == 0 || strcmp(method, "eth_sendTransaction") == 0;
+    if (!submits || !rpc->options.retry_ms) return;
+    ++o->full;
+    o->retry_ms = rpc->options.retry_ms(rpc->options.ctx);
+    json_t *data = json_object_get(json_object_get(answer, "error"), "data");
+    json_object_set_new(data, "retry_after_ms", json_integer((json_int_t)o->retry_ms));
+}
+
 /* NULL for a notification. */
-static json_t *answer_one(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, const json_t *request) {
+static json_t *answer_one(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, const json_t *request,
+                          outcome_t *outcome) {
     const json_t *id = json_object_get(request, "id"), *params = json_object_get(request, "params");
     const char *name = json_string_value(json_object_get(request, "method"));
     bool id_ok = !id || json_is_string(id) || json_is_number(id) || json_is_null(id);
@@ -117,13 +136,15 @@ static json_t *answer_one(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, 
                     RDG_STR("code", rdg_err_name(err)), RDG_STR("why", rdg_err_message(err)));
         if (err == RDG_E_CORRUPT && rpc->options.damaged)
             rpc->options.damaged(rpc->options.ctx, err, rdg_err_message(err));
-        if (err != RDG_OK)
+        if (err != RDG_OK) {
             answer = error_answer(id, number_of(err), err, rdg_err_message(err), result);
-        else {
+            if (err == RDG_E_FULL) tell_retry(rpc, m->name, answer, outcome);
+        } else {
             answer = envelope(id);
             json_object_set_new(answer, "result", result);
         }
     }
+    ++outcome->calls;
     if (id) return answer;
     json_decref(answer);
     return NULL;
@@ -142,14 +163,14 @@ static rdg_err_t write_error(int number, rdg_err_t code, const char *message, rd
 
 /* Each answer is written and freed before the next is made: a batch costs the memory of its largest. */
 static rdg_err_t answer_batch(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, const json_t *batch,
-                              rdg_buf_t *out) {
+                              outcome_t *outcome, rdg_buf_t *out) {
     json_t *request;
     size_t i, count = json_array_size(batch), written = 0;
     if (count == 0 || count > RDG_RPC_CALLS_MAX)
         return write_error(CODE_REQUEST, RDG_E_TOO_LARGE, "a batch holds 1 to 100 requests", out);
     rpc_expect(rpc, batch);
     json_array_foreach(batch, i, request) {
-        json_t *answer = answer_one(rpc, session, request);
+        json_t *answer = answer_one(rpc, session, request, outcome);
         if (!answer) continue;
         rdg_buf_u8(out, written++ == 0 ? '[' : ',');
         RDG_TRY(write_answer(answer, out));
@@ -157,17 +178,34 @@ static rdg_err_t answer_batch(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *sessi
     return written > 0 ? rdg_buf_u8(out, ']') : RDG_OK;
 }
 
+static rdg_err_t refuse_all(rdg_node_rpc_t *rpc, rdg_buf_t *out, uint64_t *retry_ms) {
+    outcome_t o = {0};
+    json_t *answer =
+        error_answer(NULL, CODE_LIMIT, RDG_E_FULL,
+                     "more transactions wait than this chain executes soon: send all of this again after "
+                     "retry_after_ms, and less at once",
+                     NULL);
+    tell_retry(rpc, "ridge_sendTransaction", answer, &o);
+    if (retry_ms) *retry_ms = o.retry_ms;
+    return write_answer(answer, out);
+}
+
 rdg_err_t rdg_node_rpc_handle(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, rdg_bytes_t body,
-                              rdg_buf_t *out) {
+                              rdg_buf_t *out, uint64_t *retry_ms) {
     json_t *request = NULL;
+    outcome_t outcome = {0};
     size_t start = out->len;
+    if (retry_ms) *retry_ms = 0;
+    if (!session && rpc->options.full && rpc->options.full(rpc->options.ctx) && rpc_only_submits(body))
+        return refuse_all(rpc, out, retry_ms);
     rdg_err_t err = rdg_json_parse(body, &request);
     if (err != RDG_OK) return write_error(CODE_PARSE, err, rdg_err_message(err), out);
     if (json_is_array(request))
-        err = answer_batch(rpc, session, request, out);
+        err = answer_batch(rpc, session, request, &outcome, out);
     else
-        err = write_answer(answer_one(rpc, session, request), out);
+        err = write_answer(answer_one(rpc, session, request, &outcome), out);
     json_decref(request);
+    if (retry_ms && outcome.full > 0 && outcome.full == outcome.calls) *retry_ms = outcome.retry_ms;
     if (err != RDG_E_TOO_LARGE) return err;
     size_t limit = out->max;
     rdg_buf_clear(out);

@@ -31,3 +31,16 @@ void rpc_expect(rdg_node_rpc_t *rpc, const json_t *batch) {
     if (count > 1) rpc->options.expect(rpc->options.ctx, wires, count);
     rdg_buf_fini(&bytes);
 }
+
+static size_t count_of(rdg_bytes_t body, const char *word) {
+    size_t count = 0, len = strlen(word);
+    const uint8_t *at = body.data, *end = body.data + body.len;
+    for (; at && (at = memmem(at, (size_t)(end - at), word, len)); at += len) ++count;
+    return count;
+}
+
+/* Inside a JSON string a quote is escaped, so that the words stand alone where they are found. */
+bool rpc_only_submits(rdg_bytes_t body) {
+    size_t calls = count_of(body, "\"method\"");
+    return calls > 0 && calls == count_of(body, "\"ridge_sendTransaction\"");
+}

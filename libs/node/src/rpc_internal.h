@@ -40,6 +40,8 @@ rdg_err_t rpc_agent_check(const rdg_node_rpc_t *rpc, const char *method, const j
 
 /* rpc_batch.c: before the first of a batch is answered. */
 void rpc_expect(rdg_node_rpc_t *rpc, const json_t *batch);
+/* Reading what will be refused costs more than all else about it: whether the text calls nothing but ridge_sendTransaction. */
+bool rpc_only_submits(rdg_bytes_t body);
 
 /* rpc_params.c: each names the parameter it refuses. */
 rdg_err_t param_hash(const json_t *params, size_t i, const char *what, rdg_hash_t *out);

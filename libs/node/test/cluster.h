@@ -33,6 +33,7 @@ void cluster_init_observers(cluster_t *c, size_t count, size_t validators);
 void cluster_write_peers(cluster_t *c, size_t i, unsigned mask);
 void cluster_start(cluster_t *c, size_t i);
 void cluster_use_raft(cluster_t *c); /* before the first start; a base time-out of a second */
+void cluster_use_small_blocks(cluster_t *c, uint64_t txs); /* before the first start */
 void cluster_start_all(cluster_t *c);
 void cluster_kill(cluster_t *c, size_t i); /* SIGKILL, reaped */
 int cluster_stop(cluster_t *c, size_t i);  /* SIGTERM; its exit status */

@@ -297,6 +297,10 @@ bool rdg_p2p_connected(const rdg_p2p_t *p, size_t peer) {
     return peer < p->options.peer_count && p->peers[peer].link != NULL;
 }
 
+size_t rdg_p2p_queued(const rdg_p2p_t *p, size_t peer) {
+    return rdg_p2p_connected(p, peer) ? rdg_stream_queued(p->peers[peer].link->stream) : 0;
+}
+
 size_t rdg_p2p_link_count(const rdg_p2p_t *p) {
     size_t n = 0;
     for (size_t i = 0; i < p->options.peer_count; ++i) n += p->peers[i].link != NULL;

@@ -1,7 +1,8 @@
 /* JSON-RPC 2.0 of a node: Ethereum's methods as stock tools ask them, and Ridge's own (docs/developer.md).
  *
  * It needs the ledger, the pool and some functions of the node; it knows nothing of sockets. handle() may be
- * called from several threads at once. Answers carry error.data.code, the name of the rdg_err_t.
+ * called from several threads at once. Answers carry error.data.code, the name of the rdg_err_t, and where it is FULL
+ * of a transaction error.data.retry_after_ms.
  *
  * 1. A subscription belongs to a session (one connection); its messages are sent in the order of the blocks,
  *    by a thread that starts with the first subscription. The session's send must not wait. None is sent before
@@ -41,6 +42,11 @@ typedef struct rdg_node_rpc_options {
     /* These are about to be submitted one by one, by a batch: their signatures may be verified together. Borrowed for
      * the call. Any thread. NULL: each is verified by itself. */
     void (*expect)(void *ctx, const rdg_bytes_t *wires, size_t count);
+    /* There was no room for a transaction (FULL): when it is worth to send it again. Any thread. NULL: not said. */
+    uint64_t (*retry_ms)(void *ctx);
+    /* There is no room for any: a request over HTTP that holds nothing else is refused unread, with one error for all of
+     * it and no id. Any thread, cheap. NULL: never. */
+    bool (*full)(void *ctx);
     /* The answer of ridge_status; returned owned. Any thread. */
     rdg_err_t (*status)(void *ctx, json_t **out);
     /* Of ridge_consensus; the same. */
@@ -76,9 +82,10 @@ typedef struct rdg_node_rpc_options {
 rdg_err_t rdg_node_rpc_new(const rdg_node_rpc_options_t *options, rdg_node_rpc_t **out);
 void rdg_node_rpc_free(rdg_node_rpc_t *rpc); /* sessions are freed before; NULL is fine */
 /* One request or a batch; the answer (never empty unless all were notifications) is appended. session may be
- * NULL: then nothing can be subscribed to. Fails only for want of memory. */
+ * NULL: then nothing can be subscribed to. *retry_ms (or NULL): 0, or when to try again if there was no room for any of
+ * its transactions and it held nothing else. Fails only for want of memory. */
 rdg_err_t rdg_node_rpc_handle(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, rdg_bytes_t body,
-                              rdg_buf_t *answer);
+                              rdg_buf_t *answer, uint64_t *retry_ms);
 /* The ledger has a new head. Any thread; cheap. */
 void rdg_node_rpc_wake(rdg_node_rpc_t *rpc);
 /* A verified transaction came into the pool, from whomever. Any thread; cheap. */

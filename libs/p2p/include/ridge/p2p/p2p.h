@@ -81,6 +81,7 @@ uint16_t rdg_p2p_port(const rdg_p2p_t *p);
 rdg_err_t rdg_p2p_send(rdg_p2p_t *p, size_t peer, uint8_t type, rdg_bytes_t bytes);
 void rdg_p2p_broadcast(rdg_p2p_t *p, uint8_t type, rdg_bytes_t bytes); /* to every peer with a link */
 bool rdg_p2p_connected(const rdg_p2p_t *p, size_t peer);
+size_t rdg_p2p_queued(const rdg_p2p_t *p, size_t peer); /* bytes that wait for it to take them */
 size_t rdg_p2p_link_count(const rdg_p2p_t *p);
 
 #ifdef __cplusplus
