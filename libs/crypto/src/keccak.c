@@ -1,11 +1,13 @@
 /* Keccak-256 as Ethereum uses it: the Keccak team's submission with padding 0x01, before FIPS 202 changed
  * that to 0x06; so neither libcrypto's nor libgcrypt's SHA3-256 can stand in. */
-#include "ridge/crypto/hash.h"
+#include "keccak.h"
 
 #include <string.h>
 
+#include "ridge/crypto/hash.h"
+
 #define RATE 136
-#define LANES 25
+#define LANES RDG_KECCAK_LANES
 
 static const uint64_t round_constants[24] = {
     0x0000000000000001, 0x0000000000008082, 0x800000000000808a, 0x8000000080008000, 0x000000000000808b,
@@ -14,62 +16,90 @@ static const uint64_t round_constants[24] = {
     0x8000000000008003, 0x8000000000008002, 0x8000000000000080, 0x000000000000800a, 0x800000008000000a,
     0x8000000080008081, 0x8000000000008080, 0x0000000080000001, 0x8000000080008008};
 
-static inline uint64_t rotl(uint64_t v, unsigned n) {
-    return n ? v << n | v >> (64 - n) : v;
-}
-
-/* Unrolled by hand: with loops, gcc keeps the lanes in memory and takes twice the time. */
-#define THETA_SUM(x) c[x] = a[x] ^ a[(x) + 5] ^ a[(x) + 10] ^ a[(x) + 15] ^ a[(x) + 20]
-#define THETA_MIX(x, left, right) d[x] = c[left] ^ rotl(c[right], 1)
-/* rho and pi of lane `from` into lane `to`. */
-#define MOVE(to, from, rot) b[to] = rotl(a[from] ^ d[(from) % 5], rot)
-#define CHI(row)                                                                                             \
+#define ROTL(v, n) ((v) << ((n) % 64) | (v) >> ((64 - (n)) % 64))
+/* The step mappings' names are those of FIPS 202. One row of the new state is rho, pi and chi of five lanes, so
+ * that no more than these five are alive at once; two rounds go from one array to the other and back, and
+ * nothing is copied. */
+#define CHI(to, row, v0, v1, v2, v3, v4)                                                                     \
     do {                                                                                                     \
-        a[(row) + 0] = b[(row) + 0] ^ (~b[(row) + 1] & b[(row) + 2]);                                        \
-        a[(row) + 1] = b[(row) + 1] ^ (~b[(row) + 2] & b[(row) + 3]);                                        \
-        a[(row) + 2] = b[(row) + 2] ^ (~b[(row) + 3] & b[(row) + 4]);                                        \
-        a[(row) + 3] = b[(row) + 3] ^ (~b[(row) + 4] & b[(row) + 0]);                                        \
-        a[(row) + 4] = b[(row) + 4] ^ (~b[(row) + 0] & b[(row) + 1]);                                        \
+        const uint64_t b0 = (v0), b1 = (v1), b2 = (v2), b3 = (v3), b4 = (v4);                                \
+        to[(row) + 0] = b0 ^ (~b1 & b2);                                                                     \
+        to[(row) + 1] = b1 ^ (~b2 & b3);                                                                     \
+        to[(row) + 2] = b2 ^ (~b3 & b4);                                                                     \
+        to[(row) + 3] = b3 ^ (~b4 & b0);                                                                     \
+        to[(row) + 4] = b4 ^ (~b0 & b1);                                                                     \
+    } while (0)
+#define COLUMN(a, x) (a[x] ^ a[(x) + 5] ^ a[(x) + 10] ^ a[(x) + 15] ^ a[(x) + 20])
+#define LANE(a, i, n) ROTL(a[i] ^ d[(i) % 5], n)
+#define ROUND(to, a, constant)                                                                               \
+    do {                                                                                                     \
+        const uint64_t c0 = COLUMN(a, 0), c1 = COLUMN(a, 1), c2 = COLUMN(a, 2), c3 = COLUMN(a, 3),           \
+                       c4 = COLUMN(a, 4);                                                                    \
+        const uint64_t d[5] = {c4 ^ ROTL(c1, 1), c0 ^ ROTL(c2, 1), c1 ^ ROTL(c3, 1), c2 ^ ROTL(c4, 1),       \
+                               c3 ^ ROTL(c0, 1)};                                                            \
+        CHI(to, 0, LANE(a, 0, 0), LANE(a, 6, 44), LANE(a, 12, 43), LANE(a, 18, 21), LANE(a, 24, 14));        \
+        to[0] ^= (constant);                                                                                 \
+        CHI(to, 5, LANE(a, 3, 28), LANE(a, 9, 20), LANE(a, 10, 3), LANE(a, 16, 45), LANE(a, 22, 61));        \
+        CHI(to, 10, LANE(a, 1, 1), LANE(a, 7, 6), LANE(a, 13, 25), LANE(a, 19, 8), LANE(a, 20, 18));         \
+        CHI(to, 15, LANE(a, 4, 27), LANE(a, 5, 36), LANE(a, 11, 10), LANE(a, 17, 15), LANE(a, 23, 56));      \
+        CHI(to, 20, LANE(a, 2, 62), LANE(a, 8, 55), LANE(a, 14, 39), LANE(a, 15, 41), LANE(a, 21, 2));       \
     } while (0)
 
-static void permute(uint64_t a[LANES]) {
-    for (int round = 0; round < 24; round++) {
-        uint64_t b[LANES], c[5], d[5];
-        THETA_SUM(0), THETA_SUM(1), THETA_SUM(2), THETA_SUM(3), THETA_SUM(4);
-        THETA_MIX(0, 4, 1), THETA_MIX(1, 0, 2), THETA_MIX(2, 1, 3), THETA_MIX(3, 2, 4), THETA_MIX(4, 3, 0);
-        MOVE(0, 0, 0), MOVE(1, 6, 44), MOVE(2, 12, 43), MOVE(3, 18, 21), MOVE(4, 24, 14);
-        MOVE(5, 3, 28), MOVE(6, 9, 20), MOVE(7, 10, 3), MOVE(8, 16, 45), MOVE(9, 22, 61);
-        MOVE(10, 1, 1), MOVE(11, 7, 6), MOVE(12, 13, 25), MOVE(13, 19, 8), MOVE(14, 20, 18);
-        MOVE(15, 4, 27), MOVE(16, 5, 36), MOVE(17, 11, 10), MOVE(18, 17, 15), MOVE(19, 23, 56);
-        MOVE(20, 2, 62), MOVE(21, 8, 55), MOVE(22, 14, 39), MOVE(23, 15, 41), MOVE(24, 21, 2);
-        CHI(0);
-        CHI(5);
-        CHI(10);
-        CHI(15);
-        CHI(20);
-        a[0] ^= round_constants[round];
+static inline __attribute__((always_inline)) void rounds(uint64_t a[LANES]) {
+    uint64_t e[LANES];
+    for (int i = 0; i < 24; i += 2) {
+        ROUND(e, a, round_constants[i]);
+        ROUND(a, e, round_constants[i + 1]);
     }
 }
 
-static inline uint64_t load_le64(const uint8_t *p) {
-    uint64_t v = 0;
-    for (int i = 7; i >= 0; i--) v = v << 8 | p[i];
-    return v;
+void rdg_keccak_permute_portable(uint64_t a[LANES]) {
+    rounds(a);
 }
 
-static void absorb(uint64_t a[LANES], const uint8_t block[RATE]) {
-    for (size_t i = 0; i < RATE / 8; i++) a[i] ^= load_le64(block + 8 * i);
-    permute(a);
+#if defined(__x86_64__)
+static bool has_bmi;
+
+__attribute__((constructor)) static void detect(void) {
+    has_bmi = __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+}
+
+/* With "and not" and a rotation into another register as one instruction each: an eighth less time. */
+__attribute__((target("bmi,bmi2"))) static void permute_bmi(uint64_t a[LANES]) {
+    rounds(a);
+}
+
+void rdg_keccak_permute(uint64_t a[LANES]) {
+    if (has_bmi)
+        permute_bmi(a);
+    else
+        rounds(a);
+}
+#else
+void rdg_keccak_permute(uint64_t a[LANES]) {
+    rounds(a);
+}
+#endif
+
+/* Written so that compilers make one load or store of it. */
+static inline uint64_t load_le64(const uint8_t *p) {
+    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
+           (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
 }
 
 void rdg_keccak256(const void *data, size_t len, uint8_t out[32]) {
     uint64_t a[LANES] = {0};
     const uint8_t *p = data;
-    for (; len >= RATE; p += RATE, len -= RATE) absorb(a, p);
-    uint8_t last[RATE] = {0};
-    if (len) memcpy(last, p, len);
-    last[len] = 0x01;
-    last[RATE - 1] |= 0x80;
-    absorb(a, last);
+    for (; len >= RATE; p += RATE, len -= RATE) {
+        for (size_t i = 0; i < RATE / 8; i++) a[i] ^= load_le64(p + 8 * i);
+        rdg_keccak_permute(a);
+    }
+    size_t lane = 0;
+    for (; len >= 8; p += 8, len -= 8) a[lane++] ^= load_le64(p);
+    uint64_t last = (uint64_t)1 << (8 * len);
+    for (size_t i = 0; i < len; i++) last |= (uint64_t)p[i] << (8 * i);
+    a[lane] ^= last;
+    a[RATE / 8 - 1] ^= (uint64_t)1 << 63;
+    rdg_keccak_permute(a);
     for (size_t i = 0; i < 32; i++) out[i] = (uint8_t)(a[i / 8] >> (8 * (i % 8)));
 }

@@ -1,3 +1,4 @@
+#include "keccak.h"
 #include "ridge/crypto/hash.h"
 #include "ridge/test.h"
 #include "sm3_lanes.h"
@@ -177,6 +178,68 @@ TEST(keccak256_known_vectors) {
     check_hex(h, "a6c4d403279fe3e0af03729caada8374b5ca54d8065329a3ebcaeb4b60aa386e");
     rdg_keccak256(block, 137, h);
     check_hex(h, "d869f639c7046b4929fc92a4d988a8b22c55fbadb802c0c66ebcd484f1915f39");
+}
+
+/* The five step mappings as FIPS 202 defines them (section 3.2), rotations and constants computed. */
+static void keccak_by_definition(uint64_t a[25]) {
+    unsigned lfsr = 1;
+    for (int round = 0; round < 24; round++) {
+        uint64_t c[5], b[25];
+        for (int x = 0; x < 5; x++) c[x] = a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20];
+        for (int i = 0; i < 25; i++) {
+            uint64_t right = c[(i + 1) % 5];
+            a[i] ^= c[(i + 4) % 5] ^ (right << 1 | right >> 63);
+        }
+        b[0] = a[0];
+        for (int t = 0, x = 1, y = 0; t < 24; t++) {
+            int rotation = (t + 1) * (t + 2) / 2 % 64, next = (2 * x + 3 * y) % 5;
+            uint64_t v = a[x + 5 * y];
+            b[y + 5 * next] = v << rotation | v >> (64 - rotation) % 64;
+            x = y, y = next;
+        }
+        for (int i = 0; i < 25; i++) {
+            int row = i - i % 5;
+            a[i] = b[i] ^ (~b[row + (i + 1) % 5] & b[row + (i + 2) % 5]);
+        }
+        for (int j = 0; j < 7; j++) {
+            a[0] ^= (uint64_t)(lfsr & 1) << ((1 << j) - 1);
+            lfsr = lfsr << 1 ^ (lfsr & 0x80 ? 0x171 : 0);
+        }
+    }
+}
+
+TEST(keccak_permutes_as_its_definition_says_on_every_processor) {
+    uint64_t want[25], portable[25], best[25];
+    for (int n = 0; n < 1000; n++) {
+        memset(want, 0, sizeof want);
+        if (n > 0) rdg_random_fill(rdg_test_random(), want, sizeof want);
+        memcpy(portable, want, sizeof want);
+        memcpy(best, want, sizeof want);
+        keccak_by_definition(want);
+        rdg_keccak_permute_portable(portable);
+        rdg_keccak_permute(best);
+        CHECK_MEM(portable, want, sizeof want);
+        CHECK_MEM(best, want, sizeof want);
+    }
+}
+
+/* Every length over three blocks, against the sponge written out byte by byte. */
+TEST(keccak256_pads_every_length) {
+    uint8_t data[409], block[200], h[32];
+    rdg_random_fill(rdg_test_random(), data, sizeof data);
+    for (size_t len = 0; len <= sizeof data; len++) {
+        uint64_t a[25] = {0};
+        for (size_t at = 0; at <= len; at += 136) {
+            memset(block, 0, sizeof block);
+            size_t n = len - at < 136 ? len - at : 136;
+            memcpy(block, data + at, n);
+            if (n < 136) block[n] ^= 0x01, block[135] ^= 0x80;
+            for (size_t i = 0; i < 136; i++) a[i / 8] ^= (uint64_t)block[i] << (8 * (i % 8));
+            keccak_by_definition(a);
+        }
+        rdg_keccak256(data, len, h);
+        for (size_t i = 0; i < 32; i++) CHECK_EQ(h[i], (a[i / 8] >> (8 * (i % 8))) & 0xff);
+    }
 }
 
 static void leaf(int i, rdg_hash_t *out) {
