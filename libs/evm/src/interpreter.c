@@ -156,15 +156,7 @@ evm_step_t evm_interpret(rdg_evm_t *vm, evm_frame_t *f) {
 #include "loop_arithmetic.inc"
 #include "loop_context.inc"
 #include "loop_stack.inc"
-    MESSAGE(CREATE, evm_op_create, RDG_EVM_CREATE)
-    MESSAGE(CREATE2, evm_op_create, RDG_EVM_CREATE2)
-    MESSAGE(CALL, evm_op_call, RDG_EVM_CALL)
-    MESSAGE(CALLCODE, evm_op_call, RDG_EVM_CALLCODE)
-    MESSAGE(DELEGATECALL, evm_op_call, RDG_EVM_DELEGATECALL)
-    MESSAGE(STATICCALL, evm_op_call, RDG_EVM_STATICCALL)
-    MESSAGE(RETURN, evm_op_halt, RDG_EVM_SUCCESS)
-    MESSAGE(REVERT, evm_op_halt, RDG_EVM_REVERT)
-    OUTLINE(SELFDESTRUCT, evm_op_selfdestruct)
+#include "loop_message.inc"
 
 op_guard:
     if (--vm->poll_left == 0 && (vm->err = evm_poll(vm)) != RDG_OK) return RDG_EVM_HOST_ERROR;
@@ -174,10 +166,6 @@ op_trace:
     if ((vm->err = evm_trace(vm, f)) != RDG_OK) return RDG_EVM_HOST_ERROR;
     if (--vm->poll_left == 0 && (vm->err = evm_poll(vm)) != RDG_OK) return RDG_EVM_HOST_ERROR;
     goto *(is_cancun ? cancun : shanghai)[ip[-1]];
-op_STOP:
-    SAVE();
-    vm->output = rdg_bytes(NULL, 0);
-    return RDG_EVM_SUCCESS;
 op_invalid:
     return RDG_EVM_INVALID_OPCODE;
 out_of_gas:

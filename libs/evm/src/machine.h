@@ -143,6 +143,8 @@ bool evm_precompile(const rdg_evm_t *vm, const evm_call_t *call, uint64_t *gas, 
 
 /* watch.c; only while vm->watch is set */
 rdg_err_t evm_poll(rdg_evm_t *vm);
+void evm_watch_worked(rdg_evm_t *vm,
+                      uint64_t gas); /* a precompile did, for so much gas: poll as soon as after jumps */
 rdg_err_t evm_trace(rdg_evm_t *vm, evm_frame_t *f); /* before the operation behind which f->ip stands */
 evm_step_t evm_watch_enter(rdg_evm_t *vm, const evm_call_t *call);
 evm_step_t evm_watch_leave(rdg_evm_t *vm, rdg_evm_kind_t kind, const evm_outcome_t *outcome);

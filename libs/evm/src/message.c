@@ -131,6 +131,7 @@ static evm_step_t host_precompile(rdg_evm_t *vm, const evm_call_t *call, uint64_
 static evm_step_t try_precompile(rdg_evm_t *vm, const evm_call_t *call, size_t snapshot, bool *done) {
     evm_outcome_t outcome = {.gas_left = call->gas};
     *done = evm_precompile(vm, call, &outcome.gas_left, &vm->return_data, &outcome.status);
+    if (*done && vm->watch) evm_watch_worked(vm, call->gas - outcome.gas_left);
     if (!*done) {
         bool ok = false;
         EVM_TRY(host_precompile(vm, call, &outcome.gas_left, done, &ok));

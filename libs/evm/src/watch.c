@@ -37,6 +37,12 @@ rdg_err_t evm_poll(rdg_evm_t *vm) {
     return vm->watch->poll ? vm->watch->poll(vm->watch->ctx) : RDG_OK;
 }
 
+/* A loop of the cheapest operations takes some 16 gas. */
+void evm_watch_worked(rdg_evm_t *vm, uint64_t gas) {
+    uint64_t jumps = gas / 16;
+    vm->poll_left = jumps < vm->poll_left ? vm->poll_left - (unsigned)jumps : 1;
+}
+
 static rdg_err_t tell(rdg_evm_t *vm, evm_frame_t *f, size_t pc) {
     uint8_t op = pc < f->code->len ? f->code->bytes[pc] : 0;
     unsigned cost = evm_static_gas(op);

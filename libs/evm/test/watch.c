@@ -165,3 +165,18 @@ TEST(code_that_never_stops_is_stopped_by_the_guard) {
         world_free(w);
     }
 }
+
+/* 20 calls of BLAKE2 F with 2^16 rounds: few jumps and much work. */
+TEST(the_guard_is_asked_by_the_work_of_precompiles_too) {
+    world_t *w = world_new();
+    rdg_evm_watch_t guard = {.poll = on_poll};
+    seen_t *s = watch(w, guard);
+    world_run_gas(
+        w,
+        "PUSH1 1 PUSH1 1 MSTORE8 PUSH1 20 JUMPDEST PUSH1 1 SWAP1 SUB PUSH0 PUSH0 PUSH1 213 PUSH0 PUSH1 9 GAS "
+        "STATICCALL POP DUP1 PUSH1 7 JUMPI",
+        UINT32_MAX);
+    CHECK_EQ(w->result.status, RDG_EVM_SUCCESS);
+    CHECK(s->polls > 20);
+    world_free(w);
+}

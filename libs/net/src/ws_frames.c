@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "ridge/base/alloc.h"
+#include "ridge/base/log.h"
 #include "ws_internal.h"
 
 /* Answers to pings that the peer does not fetch; beyond, it is not read any more. */
@@ -160,6 +161,8 @@ static void queue_close(rdg_ws_t *ws, uint64_t now_ms) {
     pthread_mutex_unlock(&ws->hub->lock);
     if (!close.code || ws->closing_ms) return;
     ws->closing_ms = now_ms;
+    rdg_log(RDG_LOG_INFO, "websocket.closing", RDG_U64("code", close.code), RDG_STR("why", close.reason),
+            RDG_U64("unsent", ws->sending_bytes));
     (void)wslay_event_queue_close(ws->wslay, (uint16_t)close.code, (const uint8_t *)close.reason,
                                   strlen(close.reason));
 }

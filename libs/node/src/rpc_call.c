@@ -7,7 +7,7 @@
 #define REASON_MAX 300
 
 rdg_err_t rpc_call_read(const json_t *o, rpc_call_t *c) {
-    *c = (rpc_call_t){.call = {.gas = 0, .time_ms = RDG_RPC_CALL_MS}};
+    *c = (rpc_call_t){.call = {.gas = 0}};
     rdg_buf_init(&c->data, RDG_TX_BYTES_MAX);
     if (!json_is_object(o)) return rdg_fail(RDG_E_INVALID, "parameter 1: want a call object");
     const json_t *v;
@@ -62,17 +62,19 @@ static rdg_err_t run(rdg_node_rpc_t *rpc, const rdg_call_t *call, rdg_buf_t *out
     return rdg_ledger_call(rpc->options.ledger, call, output, r);
 }
 
-static rdg_err_t read_place(rdg_node_rpc_t *rpc, const json_t *v, rdg_call_t *call) {
-    call->at_height = true;
+rdg_err_t rpc_call_place(rdg_node_rpc_t *rpc, const json_t *v, rdg_call_t *call) {
     RDG_TRY(param_height(rpc, v, "block", &call->height));
     uint64_t head = rpc_head(rpc);
-    if (call->height >= head) call->at_height = false;
-    return RDG_OK;
+    call->at_height = call->height < head;
+    if (call->height <= head) return RDG_OK;
+    return rdg_fail(RDG_E_NOT_FOUND, "block %llu is not here yet: the newest is %llu",
+                    (unsigned long long)call->height, (unsigned long long)head);
 }
 
 static rdg_err_t read_all(rdg_node_rpc_t *rpc, const json_t *params, rpc_call_t *c, rpc_overrides_t *o) {
     RDG_TRY(rpc_call_read(json_array_get(params, 0), c));
-    RDG_TRY(read_place(rpc, json_array_get(params, 1), &c->call));
+    c->call.time_ms = rpc->options.call_ms;
+    RDG_TRY(rpc_call_place(rpc, json_array_get(params, 1), &c->call));
     RDG_TRY(rpc_overrides_read(json_array_get(params, 2), o));
     c->call.overrides = o->list;
     c->call.override_count = o->count;
@@ -104,8 +106,8 @@ static rdg_err_t run_in_time(rdg_node_rpc_t *rpc, rdg_call_t *call, uint64_t end
                              rdg_call_result_t *r) {
     uint64_t now = rdg_mono_ms(rdg_clock_system());
     if (now >= end_ms)
-        return rdg_fail(RDG_E_TIMEOUT, "the estimate took longer than %d ms: give gas yourself",
-                        RDG_RPC_CALL_MS);
+        return rdg_fail(RDG_E_TIMEOUT, "the estimate took longer than %u ms: give gas yourself",
+                        rpc->options.call_ms);
     call->time_ms = end_ms - now;
     return run(rpc, call, output, r);
 }
@@ -136,7 +138,7 @@ rdg_err_t rpc_estimate(rdg_node_rpc_t *rpc, rdg_call_t *call, uint64_t *gas, jso
     rdg_buf_t output;
     rdg_buf_init(&output, OUTPUT_MAX);
     uint64_t limit = rdg_ledger_genesis(rpc->options.ledger)->params.tx_gas_limit;
-    uint64_t end_ms = rdg_mono_ms(rdg_clock_system()) + RDG_RPC_CALL_MS;
+    uint64_t end_ms = rdg_mono_ms(rdg_clock_system()) + rpc->options.call_ms;
     if (call->gas == 0 || call->gas > limit) call->gas = limit;
     rdg_err_t err = run_in_time(rpc, call, end_ms, &output, &r);
     if (err == RDG_OK && r.status != RDG_EVM_SUCCESS)

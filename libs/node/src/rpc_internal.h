@@ -75,6 +75,8 @@ typedef struct rpc_call {
 } rpc_call_t;
 /* c->data is to be freed also after a failure. */
 rdg_err_t rpc_call_read(const json_t *o, rpc_call_t *c);
+/* The block on whose state it runs; NOT_FOUND: beyond the head. */
+rdg_err_t rpc_call_place(rdg_node_rpc_t *rpc, const json_t *v, rdg_call_t *call);
 /* The least gas with which it succeeds, or its refusal with revert data in *data. */
 rdg_err_t rpc_estimate(rdg_node_rpc_t *rpc, rdg_call_t *call, uint64_t *gas, json_t **data);
 /* The error of a call that did not succeed: *data gets what it left, for error.data. */

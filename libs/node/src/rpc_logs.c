@@ -111,7 +111,7 @@ rdg_err_t rpc_logs_page(rdg_node_rpc_t *rpc, const rpc_filter_t *filter, const r
     f.from = range->from;
     f.from_index = range->from_index;
     f.to = range->to < head ? range->to : head;
-    f.time_ms = RDG_RPC_LOGS_MS;
+    f.time_ms = rpc->options.call_ms;
     f.stood_at = &stood_at;
     bool cut = f.to >= f.from && f.to - f.from >= LOG_BLOCKS_MAX;
     if (cut) f.to = f.from + LOG_BLOCKS_MAX - 1;
@@ -131,7 +131,8 @@ rdg_err_t rpc_logs_page(rdg_node_rpc_t *rpc, const rpc_filter_t *filter, const r
 }
 
 /* One answer or none: who asks as Ethereum does would take a part for the whole. */
-static rdg_err_t refuse_part(const rpc_log_page_t *page, const rpc_log_range_t *range) {
+static rdg_err_t refuse_part(const rdg_node_rpc_t *rpc, const rpc_log_page_t *page,
+                             const rpc_log_range_t *range) {
     unsigned long long from = range->from, next = page->next;
     if (page->why == RDG_E_INVALID)
         return rdg_fail(RDG_E_TOO_LARGE,
@@ -140,9 +141,9 @@ static rdg_err_t refuse_part(const rpc_log_page_t *page, const rpc_log_range_t *
     if (page->why == RDG_E_TIMEOUT)
         return rdg_fail(
             RDG_E_TIMEOUT,
-            "the search took longer than %d ms and stood at block %llu: ask for blocks %llu to %llu first, "
+            "the search took longer than %u ms and stood at block %llu: ask for blocks %llu to %llu first, "
             "or name addresses or topics",
-            RDG_RPC_LOGS_MS, next, from, next - 1);
+            rpc->options.call_ms, next, from, next - 1);
     if (next == range->from)
         return rdg_fail(
             RDG_E_TOO_LARGE,
@@ -163,7 +164,7 @@ rdg_err_t rpc_logs(rdg_node_rpc_t *rpc, const rpc_filter_t *filter, uint64_t fro
     RDG_TRY(rpc_logs_page(rpc, filter, &range, &page));
     if (page.why == RDG_OK) return *result = page.list, RDG_OK;
     json_decref(page.list);
-    return refuse_part(&page, &range);
+    return refuse_part(rpc, &page, &range);
 }
 
 /* --- methods -------------------------------------------------------------------------------------- */

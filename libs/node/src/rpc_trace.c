@@ -74,7 +74,7 @@ static rdg_err_t trace_transaction(rdg_node_rpc_t *rpc, const json_t *params, js
     RDG_TRY(tracer_new(json_array_get(params, 1), &t));
     rdg_buf_init(&output, OUTPUT_MAX);
     rdg_err_t err = rdg_ledger_trace(rpc->options.ledger, where.height, where.index, &t->watch,
-                                     RDG_RPC_TRACE_MS, &output, &r);
+                                     2 * rpc->options.call_ms, &output, &r);
     err = answer(t, err, &r, &output, result);
     rdg_buf_fini(&output);
     return err;
@@ -84,14 +84,12 @@ static rdg_err_t call(rdg_node_rpc_t *rpc, const json_t *params, rpc_call_t *c, 
                       tracer_t *t, rdg_buf_t *output, rdg_call_result_t *r) {
     const json_t *options = json_array_get(params, 2);
     RDG_TRY(rpc_call_read(json_array_get(params, 0), c));
-    c->call.at_height = true;
-    RDG_TRY(param_height(rpc, json_array_get(params, 1), "block", &c->call.height));
-    if (c->call.height >= rpc_head(rpc)) c->call.at_height = false;
+    RDG_TRY(rpc_call_place(rpc, json_array_get(params, 1), &c->call));
     RDG_TRY(rpc_overrides_read(json_object_get(options, "stateOverrides"), o));
     c->call.overrides = o->list;
     c->call.override_count = o->count;
     c->call.watch = &t->watch;
-    c->call.time_ms = RDG_RPC_TRACE_MS;
+    c->call.time_ms = 2 * rpc->options.call_ms;
     return rdg_ledger_call(rpc->options.ledger, &c->call, output, r);
 }
 

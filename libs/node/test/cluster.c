@@ -166,7 +166,8 @@ static void run_node(cluster_t *c, size_t i) {
                             .pool_bytes = 4u << 20,
                             .pool_per_sender = 1000,
                             .snapshot_gap = c->snapshot_gap,
-                            .scrub_ms = c->scrub_ms};
+                            .scrub_ms = c->scrub_ms,
+                            .rpc_call_ms = c->rpc_call_ms};
     rdg_err_t err = rdg_node_open(&o, &node);
     if (err == RDG_OK) err = rdg_node_run(node, &status);
     if (err != RDG_OK) rdg_log_err("node.failed", err);
@@ -351,12 +352,28 @@ rdg_tx_t *cluster_tx(cluster_t *c) {
     return cluster_sign(c, (rdg_tx_fields_t){.to = &to});
 }
 
-void cluster_log_has(cluster_t *c, size_t i, const char *text) {
+static void read_log(const cluster_t *c, size_t i, rdg_buf_t *log) {
     char path[600];
-    rdg_buf_t log;
-    rdg_buf_init(&log, 64u << 20);
+    rdg_buf_init(log, 64u << 20);
     CHECK_OK(rdg_path_join(path, sizeof path, c->dirs[i], "node.log"));
-    CHECK_OK(rdg_file_read(path, &log));
+    CHECK_OK(rdg_file_read(path, log));
+}
+
+void cluster_wait_log(cluster_t *c, size_t i, const char *text) {
+    uint64_t until = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+    for (bool there = false; !there && rdg_mono_ms(rdg_clock_system()) < until;) {
+        rdg_buf_t log;
+        read_log(c, i, &log);
+        there = strstr(rdg_buf_cstr(&log), text) != NULL;
+        rdg_buf_fini(&log);
+        if (!there) pause_ms(20);
+    }
+    cluster_log_has(c, i, text);
+}
+
+void cluster_log_has(cluster_t *c, size_t i, const char *text) {
+    rdg_buf_t log;
+    read_log(c, i, &log);
     const char *all = rdg_buf_cstr(&log), *tail = all + (log.len > 600 ? log.len - 600 : 0);
     if (!strstr(all, text))
         rdg_test_fail(__FILE__, __LINE__, "the log of node %zu does not say '%s'; it ends: %s", i, text,

@@ -19,6 +19,7 @@ typedef struct cluster {
     size_t pool_count;     /* of nodes that are started from now on */
     uint64_t snapshot_gap; /* the same */
     uint64_t scrub_ms;     /* the same */
+    unsigned rpc_call_ms;  /* the same */
     char dirs[CLUSTER_MAX][512];
     uint16_t p2p_ports[CLUSTER_MAX], rpc_ports[CLUSTER_MAX];
     pid_t pids[CLUSTER_MAX];
@@ -63,6 +64,7 @@ rdg_tx_t *cluster_tx(cluster_t *c);
 void cluster_send(cluster_t *c, size_t i, rdg_bytes_t wire, char code[32]);
 /* Fails the test unless the node's log holds this text. */
 void cluster_log_has(cluster_t *c, size_t i, const char *text);
+void cluster_wait_log(cluster_t *c, size_t i, const char *text); /* until it does */
 /* "halted" of its ridge_status: empty while it is not, or does not answer. */
 void cluster_halted(cluster_t *c, size_t i, char out[600]);
 /* A call of governance by the administrator: method of contracts/Governance.sol, args (taken) as its parameters.

@@ -5,7 +5,8 @@
  * Machines without a watch do not pay for it: the operations that look at it stand in other dispatch tables.
  *
  * poll  is called at the execution's begin and then about every RDG_EVM_POLL_EVERY jumps, calls and creates: code
- *       that runs for long does one of these.
+ *       that runs for long does one of these. A precompile counts by its gas, so that some hundred pairings do not
+ *       pass for some hundred jumps.
  * step  before each operation, with the gas as Ethereum's rules have it there. With step, code is analysed anew at
  *       each call and runs many times slower.
  * enter, leave  around each message, also those that fail before they begin and those to precompiles. */

@@ -12,8 +12,8 @@
  *    RDG_RPC_FILTER_SECONDS after it was asked for the last time.
  * Limits (errors name them and how to ask otherwise): batches of RDG_RPC_CALLS_MAX; 16 subscriptions a session
  * and 256 in all; 256 polled filters; of pending transactions the last 4,096 are kept for who reads slowly;
- * eth_getLogs: 10,000 logs, 8 MiB of log data, RDG_RPC_LOGS_MS, where ridge_getLogs ends a page; calls
- * RDG_RPC_CALL_MS; traces RDG_RPC_TRACE_MS and 4 MiB. An answer (of a batch: all of them) that passes the limit
+ * eth_getLogs: 10,000 logs, 8 MiB of log data, call_ms, where ridge_getLogs ends a page; calls
+ * call_ms and an estimate with all its runs the same; traces twice that and 4 MiB. An answer (of a batch: all of them) that passes the limit
  * of its buffer becomes the error TOO_LARGE. */
 #ifndef RIDGE_NODE_RPC_H
 #define RIDGE_NODE_RPC_H
@@ -28,8 +28,6 @@ extern "C" {
 #define RDG_RPC_KEYS_MAX 16
 #define RDG_RPC_FILTER_SECONDS 300
 #define RDG_RPC_CALL_MS 5000
-#define RDG_RPC_LOGS_MS 5000
-#define RDG_RPC_TRACE_MS 10000
 
 typedef struct rdg_node_rpc rdg_node_rpc_t;
 typedef struct rdg_node_rpc_session rdg_node_rpc_session_t;
@@ -77,6 +75,7 @@ typedef struct rdg_node_rpc_options {
     /* Accounts that eth_sendTransaction signs for; borrowed. Whoever can reach the RPC can spend with them. */
     rdg_sm2_key_t *const *keys;
     size_t key_count; /* at most RDG_RPC_KEYS_MAX */
+    unsigned call_ms; /* see Limits; 0: RDG_RPC_CALL_MS */
 } rdg_node_rpc_options_t;
 
 rdg_err_t rdg_node_rpc_new(const rdg_node_rpc_options_t *options, rdg_node_rpc_t **out);
