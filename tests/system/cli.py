@@ -47,7 +47,7 @@ def help_names_every_command_and_each_has_its_own():
     for wanted in ("device list", "device token", "chain create", "chain status", "chain list", "chain destroy",
                    "contract deploy", "contract send", "contract call", "contract list", "contract upgrade",
                    "contract migrate", "contract freeze", "contract unfreeze", "contract revoke", "contract show",
-                   "contract register", "contract owner", "contract deployers", "contract policy", "contract approve",
+                   "contract register", "contract owner", "contract deployers", "contract policy", "contract digest", "contract approve",
                    "contract events", "block list", "block show",
                    "tx show"):  # fmt: skip
         check(wanted in out, f"the help does not name '{wanted}'")

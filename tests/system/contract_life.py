@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import uuid
@@ -12,6 +13,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from cases import case, check, equal, main  # noqa: E402
 from support import ROOT, cluster, create, npm_packages  # noqa: E402
+
+BIN = os.environ.get("RIDGE_BIN", os.path.join(ROOT, "build", "dev", "bin"))
 
 
 def artifact(name):
@@ -187,6 +190,51 @@ def two_of_two(lab, own, other, key, secret):
     equal((done["executed"], policy(lab)["deployers"], policy(lab)["proposals"]), (True, [], []), "after the second approval")
 
 
+def approved_code_only(lab, url, key, secret):
+    """Two of two approve code; whoever then deploys it, once, may. The policy itself takes two, too."""
+
+    def both(*change):
+        number = str(lab.cli("contract", "policy", "set", "life", *change)["proposal"])
+        check(lab.cli("contract", "approve", "life", number, "--key", key, "--passphrase-file", secret)["executed"], f"{change} is not done")
+
+    code = ("--artifact", artifact("Metering"))
+    both("--deploy", "approved-code")
+    digest = lab.cli("contract", "digest", *code)["digest"]
+    check(digest != lab.cli("contract", "digest", "--artifact", artifact("Notes"))["digest"], "another code, the same digest")
+    refused(lab, ["administrators approved", f"ridge contract policy set life --approve-code {digest}"], "contract", "deploy", "life", "meters", *code)
+    said = deploy_by(lab, url, key, "correct horse")
+    check("administrators approved" in said, f"code that nobody approved: {said}")
+    refused(lab, ["initCodeDigest", "0x12"], "contract", "policy", "set", "life", "--approve-code", "0x12")
+    both("--approve-code", digest)
+    address = deploy_by(lab, url, key, "correct horse")
+    check(address.startswith("0x"), f"approved code is refused: {address}")
+    refused(lab, [digest], "contract", "deploy", "life", "meters", *code)  # once
+    both("--approve-code", digest)
+    equal(lab.cli("contract", "deploy", "life", "meters", *code)["version"], 1, "version")
+    both("--approve-code", digest)
+    both("--disapprove-code", digest)
+    refused(lab, [digest], "contract", "upgrade", "life", "meters", *code)
+
+
+@case
+def digests_are_those_of_code_with_its_arguments():
+    with tempfile.TemporaryDirectory(prefix="ridge-contract-digest-") as folder:
+        path = os.path.join(folder, "A.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"abi": [{"type": "constructor", "inputs": [{"name": "limit", "type": "uint256"}]}], "bytecode": "0x6001"}, file)
+
+        def digest(*args):
+            done = subprocess.run([os.path.join(BIN, "ridge"), "contract", "digest", *args, "--artifact", path], capture_output=True, text=True, timeout=60, check=False)
+            return done.returncode, (done.stdout + done.stderr).strip()
+
+        code = bytes.fromhex("6001") + (7).to_bytes(32, "big")
+        sm3 = subprocess.run(["openssl", "dgst", "-sm3", "-r"], input=code, capture_output=True, timeout=60, check=True).stdout.split()[0]
+        equal(digest("7"), (0, "0x" + sm3.decode()), "digest")
+        for args, words in ((("seven",), ["limit", "uint256", "seven"]), ((), ["constructor"]), (("7", "8"), ["constructor"])):
+            status, said = digest(*args)
+            check(status != 0 and all(w in said for w in words), f"digest {args}: {status} {said!r}")
+
+
 @case
 def who_may_is_governed_and_changes_wait_for_approvals():
     with cluster(("dev-1",)) as lab:
@@ -210,6 +258,7 @@ def who_may_is_governed_and_changes_wait_for_approvals():
         equal(lab.cli("contract", "deployers", "list", "life")["deployers"], [other], "deployers")
         names_and_owners(lab, deploy_by(lab, url, key, "correct horse"), other, own)
         two_of_two(lab, own, other, key, secret)
+        approved_code_only(lab, url, key, secret)
 
 
 if __name__ == "__main__":

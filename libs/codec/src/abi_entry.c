@@ -78,11 +78,11 @@ static rdg_err_t not_found(const json_t *abi, const char *kind, const char *name
         err = rdg_fail(RDG_E_INVALID, "%s %.80s is overloaded: give its full signature, one of: %.300s", kind,
                        name, text ? text : "");
     else if (arg_count == RDG_ABI_ANY_COUNT)
-        err = rdg_fail(RDG_E_NOT_FOUND, "no %s %.80s in the ABI: there are %.300s", kind, name ? name : "",
-                       text ? text : "");
+        err = rdg_fail(RDG_E_NOT_FOUND, "no %s%s%.80s in the ABI: there are %.300s", kind, name ? " " : "",
+                       name ? name : "", text ? text : "");
     else
-        err = rdg_fail(RDG_E_NOT_FOUND, "no %s %.80s with %zu arguments in the ABI: there are %.300s", kind,
-                       name ? name : "", arg_count, text ? text : "");
+        err = rdg_fail(RDG_E_NOT_FOUND, "no %s%s%.80s with %zu arguments in the ABI: there are %.300s", kind,
+                       name ? " " : "", name ? name : "", arg_count, text ? text : "");
     rdg_buf_fini(&list);
     return err;
 }
