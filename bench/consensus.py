@@ -11,7 +11,6 @@ beside twice the base time-out. etcd takes puts of 256 bytes over gRPC from ridg
 data; without etcd (Debian: etcd-server) that part says so and is left out.
 """
 
-import argparse
 import json
 import os
 import re
@@ -24,10 +23,11 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tools", "lab"))
+sys.path[:0] = [os.path.join(ROOT, "tools", "lab"), os.path.join(ROOT, "bench", "tools")]
 
 import lab as labs  # noqa: E402
 import nodes  # noqa: E402
+import options as bench_options  # noqa: E402
 
 ARTIFACT = os.path.join(ROOT, "contracts", "artifacts", "Metering.json")
 BASE_MS = {"pbft": 2000, "raft": 1000}
@@ -265,20 +265,11 @@ PARTS = {
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="short probes, two deaths: one to three minutes a part; for trying, not for figures")
-    parser.add_argument("--seconds", type=int, default=20, help="that the highest rate must be held (default 20)")
-    parser.add_argument("--half", type=int, default=15, help="seconds at half the rate (default 15)")
-    parser.add_argument("--probe", type=int, default=5, help="seconds of a probe (default 5)")
+    parser = bench_options.parser_of(__doc__, PARTS, "two deaths: one to three minutes a part")
     parser.add_argument("--deaths", type=int, default=7, help="leaders that die in each chain (default 7)")
-    options = parser.parse_args()
-    options.halvings = 3
-    for part in options.parts:
-        if part not in PARTS:
-            parser.error(f"no part '{part}': one of {', '.join(PARTS)}")
+    options = bench_options.parse(parser, PARTS)
     if options.quick:
-        options.seconds, options.half, options.probe, options.deaths, options.halvings = 3, 2, 2, 2, 1
+        options.deaths = 2
     return options
 
 

@@ -12,7 +12,6 @@ many   memory of a node with 10,000 contracts of 3.7 kB, each with code of its o
 The speed-up of two cores at 0, 10, 50 and 100 % of conflicts is part of bench/run evm.
 """
 
-import argparse
 import importlib.util
 import json
 import os
@@ -26,6 +25,7 @@ _spec = importlib.util.spec_from_file_location("consensus_bench", os.path.join(R
 consensus = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(consensus)
 labs, nodes, say, binary = consensus.labs, consensus.nodes, consensus.say, consensus.binary
+bench_options = consensus.bench_options
 
 METHOD = "registerMeter(bytes32,int64,int64)"
 
@@ -154,21 +154,9 @@ PARTS = {"rates": rates, "logs": logs, "many": many}
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="short probes, 100,000 events, 500 contracts; for trying, not for figures")
-    parser.add_argument("--seconds", type=int, default=20, help="that the highest rate must be held (default 20)")
-    parser.add_argument("--half", type=int, default=15, help="seconds at half the rate (default 15)")
-    parser.add_argument("--probe", type=int, default=5, help="seconds of a probe (default 5)")
+    parser = bench_options.parser_of(__doc__, PARTS, "100,000 events, 500 contracts")
     parser.add_argument("--first", type=int, default=1000, help="rate of the first probe (default 1000)")
-    options = parser.parse_args()
-    options.halvings = 3
-    for part in options.parts:
-        if part not in PARTS:
-            parser.error(f"no part '{part}': one of {', '.join(PARTS)}")
-    if options.quick:
-        options.seconds, options.half, options.probe, options.halvings = 3, 2, 2, 1
-    return options
+    return bench_options.parse(parser, PARTS)
 
 
 def main():
