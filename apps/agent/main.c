@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -39,6 +40,10 @@ static const rdg_option_t options[] = {
      1ull << 40},
     {"upload-rate", RDG_OPT_SIZE, "0", "bytes of files a second to the cloud at most; 0: no limit", false, 0,
      1ull << 40},
+    {"image-bytes", RDG_OPT_SIZE, "4GiB",
+     "disk space for images; above it those that nothing needs go, the oldest first", false, 1 << 20,
+     1ull << 40},
+    {"json", RDG_OPT_BOOL, "false", "of 'ridge-agent doctor': the report as JSON", false, 0, 0},
     {"log-level", RDG_OPT_STRING, "info", "debug, info, warn or error", false, 0, 0},
 };
 
@@ -54,8 +59,8 @@ static int wait_for_end(rdg_agent_t *a, const sigset_t *signals) {
     return 1;
 }
 
-static int run(const rdg_config_t *c, const sigset_t *signals) {
-    rdg_agent_options_t o = {
+static rdg_agent_options_t options_of(const rdg_config_t *c) {
+    return (rdg_agent_options_t){
         .dir = rdg_config_str(c, "dir"),
         .cloud_url = rdg_config_str(c, "cloud"),
         .name = rdg_config_str(c, "name"),
@@ -70,10 +75,15 @@ static int run(const rdg_config_t *c, const sigset_t *signals) {
         .telemetry_interval_ms = rdg_config_u64(c, "telemetry-interval"),
         .health_interval_ms = rdg_config_u64(c, "health-interval"),
         .telemetry_bytes = rdg_config_u64(c, "telemetry-bytes"),
+        .image_bytes = rdg_config_u64(c, "image-bytes"),
         .queue_bytes = rdg_config_u64(c, "queue-bytes"),
         .outbox_bytes = rdg_config_u64(c, "outbox-bytes"),
         .upload_bytes_per_s = rdg_config_u64(c, "upload-rate"),
     };
+}
+
+static int run(const rdg_config_t *c, const sigset_t *signals) {
+    rdg_agent_options_t o = options_of(c);
     rdg_agent_t *a = NULL;
     rdg_err_t err = rdg_agent_start(&o, &a);
     if (err != RDG_OK) {
@@ -87,6 +97,34 @@ static int run(const rdg_config_t *c, const sigset_t *signals) {
     rdg_agent_stop(a);
     rdg_log(RDG_LOG_INFO, "agent.stopped", RDG_I64("status", status));
     return status;
+}
+
+/* 0: sound, 3: warnings, 4: something is wrong. */
+static int doctor(const rdg_config_t *c) {
+    static const int statuses[] = {0, 3, 4};
+    rdg_agent_options_t o = options_of(c);
+    rdg_agent_verdict_t verdict = RDG_AGENT_FAILED;
+    json_t *report = NULL, *check;
+    size_t i;
+    rdg_log_set_level(RDG_LOG_ERROR);
+    if (rdg_agent_doctor(&o, &report, &verdict) != RDG_OK) {
+        fprintf(stderr, "ridge-agent: %s\n", rdg_err_message(RDG_E_NO_MEMORY));
+        return 1;
+    }
+    if (rdg_config_bool(c, "json")) {
+        (void)json_dumpf(report, stdout, JSON_INDENT(2));
+        putchar('\n');
+    } else {
+        json_array_foreach(json_object_get(report, "checks"), i, check) {
+            const char *remedy = json_string_value(json_object_get(check, "remedy"));
+            printf("%-8s %-20s %s\n", json_string_value(json_object_get(check, "state")),
+                   json_string_value(json_object_get(check, "check")),
+                   json_string_value(json_object_get(check, "message")));
+            if (remedy && remedy[0]) printf("%-8s %-20s -> %s\n", "", "", remedy);
+        }
+    }
+    json_decref(report);
+    return statuses[verdict];
 }
 
 int main(int argc, char **argv) {
@@ -106,16 +144,29 @@ int main(int argc, char **argv) {
     sigaddset(&signals, SIGINT);
     sigprocmask(SIG_BLOCK, &signals, NULL); /* before any thread, so that all inherit it */
     signal(SIGPIPE, SIG_IGN);
-    rdg_err_t err = rdg_config_load("ridge-agent", "Runs the agent of an edge device.", "RIDGE_AGENT",
-                                    options, sizeof options / sizeof options[0], argc, argv, &c);
+    rdg_err_t err =
+        rdg_config_load("ridge-agent",
+                        "Runs the agent of an edge device. 'ridge-agent doctor' says what is wrong with it "
+                        "(exit status 0: nothing, 3: warnings, 4: something).",
+                        "RIDGE_AGENT", options, sizeof options / sizeof options[0], argc, argv, &c);
     if (err == RDG_E_CANCELLED) return 0;
     if (err == RDG_OK) err = rdg_log_level_parse(rdg_config_str(c, "log-level"), &level);
-    if (err == RDG_OK && !rdg_config_str(c, "name"))
+    const char *const *words = NULL;
+    size_t word_count = err == RDG_OK ? rdg_config_rest(c, &words) : 0;
+    bool examine = word_count == 1 && strcmp(words[0], "doctor") == 0;
+    if (err == RDG_OK && word_count > 0 && !examine)
+        err = rdg_fail(RDG_E_INVALID, "'%.40s' is no command: 'doctor' is the only one", words[0]);
+    if (err == RDG_OK && !examine && !rdg_config_str(c, "name"))
         err = rdg_fail(RDG_E_INVALID, "the device has no name: give it one with --name");
     if (err != RDG_OK) {
         fprintf(stderr, "ridge-agent: %s\n", rdg_err_message(err));
         rdg_config_free(c);
         return 2;
+    }
+    if (examine) {
+        int found = doctor(c);
+        rdg_config_free(c);
+        return found;
     }
     rdg_log_set_level(level);
     rdg_log_common("program", "ridge-agent");

@@ -15,6 +15,7 @@
 #define QUEUE_BYTES_DEFAULT (64u << 20)
 #define OUTBOX_BYTES_DEFAULT (2ull << 30)
 #define TELEMETRY_BYTES_DEFAULT (4u << 20)
+#define IMAGE_BYTES_DEFAULT (4ull << 30)
 #define HTTP_BODY_MAX (1u << 20)
 #define SETTLE_MS 10000u
 
@@ -173,6 +174,7 @@ static rdg_err_t copy_options(rdg_agent_t *a, const rdg_agent_options_t *o) {
     a->name = rdg_strdup(o->name);
     a->advertise_host = rdg_strdup(o->advertise_host ? o->advertise_host : "127.0.0.1");
     a->clock = o->clock ? o->clock : rdg_clock_system();
+    a->image_bytes = o->image_bytes ? o->image_bytes : IMAGE_BYTES_DEFAULT;
     a->telemetry_interval_ms = o->telemetry_interval_ms ? o->telemetry_interval_ms : 5000;
     a->telemetry_bytes = o->telemetry_bytes ? o->telemetry_bytes : TELEMETRY_BYTES_DEFAULT;
     a->queue_bytes = o->queue_bytes ? o->queue_bytes : QUEUE_BYTES_DEFAULT;

@@ -10,6 +10,7 @@
 #include "ridge/agent/agent.h"
 #include "ridge/base/metrics.h"
 #include "ridge/net/broker.h"
+#include "ridge/net/http_client.h"
 #include "ridge/net/http_server.h"
 #include "ridge/net/mqtt.h"
 #include "ridge/client/rpc.h"
@@ -27,7 +28,7 @@ typedef struct held_ports {
 
 struct rdg_agent {
     char *dir, *cloud_url, *token, *name, *advertise_host;
-    uint64_t telemetry_interval_ms, started_ms;
+    uint64_t telemetry_interval_ms, started_ms, image_bytes;
     uint64_t queue_bytes, outbox_bytes, telemetry_bytes; /* budgets on disk */
     const rdg_clock_t *clock;                            /* of certificates */
     int dir_lock, failed_fd;
@@ -52,6 +53,7 @@ struct rdg_agent {
     rdg_http_server_t *http;
     rdg_broker_t *broker;
     rdg_mqtt_t *intake_mqtt;
+    bool event_waiter;    /* one local program's request waits for events */
     pthread_mutex_t lock; /* held ports, failure */
     held_ports_t held[HELD_PORTS_MAX];
     rdg_err_t failure;
@@ -84,6 +86,8 @@ typedef struct node_job {
 rdg_err_t node_job(const rdg_agent_t *a, const command_t *c, executor_run_t *at, const node_job_t *job,
                    json_t **done);
 void agent_release_ports(rdg_agent_t *a, const char *chain); /* NULL: all */
+/* images_room.c: images that no workload needs go, the oldest first, while all have more than this. */
+void agent_make_room(rdg_agent_t *a, uint64_t budget_bytes);
 /* "http://127.0.0.1:<port>" */
 void agent_rpc_url(const chain_t *c, char out[64]);
 
@@ -91,6 +95,11 @@ void agent_rpc_url(const chain_t *c, char out[64]);
 rdg_err_t requests_start(rdg_agent_t *a, requests_t **out);
 void requests_halt(requests_t *r); /* joins; requests may still be put in, and stay unanswered */
 void requests_free(requests_t *r);
+/* Which of a node's methods others than its agent may call: not those of its administration. */
+bool requests_method_allowed(const char *method);
+/* The node's answer as it is: {"result": …} or {"error": …}. http belongs to the calling thread. */
+rdg_err_t requests_ask_node(rdg_http_client_t *http, const char *url, const char *method,
+                            const json_t *params, uint64_t timeout_ms, json_t **answer);
 void requests_take(requests_t *r, rdg_bytes_t text); /* drops what does not fit or is no request */
 
 /* telemetry.c */
@@ -101,6 +110,11 @@ void telemetry_kick(telemetry_t *t);                      /* something changed: 
 void telemetry_up(telemetry_t *t);                        /* the cloud is connected; NULL is fine */
 void telemetry_answer(telemetry_t *t, rdg_bytes_t bytes); /* what the cloud says it has; NULL is fine */
 uint64_t agent_rss_kib(void);
+
+/* local_chains.c: chains for programs on this device. False: the path is none of these. */
+bool local_chains_handle(rdg_agent_t *a, const rdg_http_request_t *req, rdg_http_response_t *res);
+void local_answer_json(rdg_http_response_t *res, unsigned status, json_t *o); /* takes o */
+void local_answer_error(rdg_http_response_t *res, rdg_err_t err);             /* with the thread's text */
 
 /* local_api.c: the handler of the agent's HTTP server, and the message callback of the device's own broker.
  */

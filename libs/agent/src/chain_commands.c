@@ -162,7 +162,16 @@ static rdg_err_t prepare(rdg_agent_t *a, const command_t *c, executor_run_t *at,
     executor_progress(at, "image", 0);
     image_progress_t progress = {at, 0};
     rdg_err_t err = workloads_driver(a->workloads, chain.driver, &d);
-    if (err == RDG_OK) err = d->prepare(d->ctx, chain.image, image_progressed, &progress);
+    if (err == RDG_OK) {
+        agent_make_room(a, a->image_bytes);
+        err = d->prepare(d->ctx, chain.image, image_progressed, &progress);
+    }
+    /* A full disk: what no workload needs goes, and one more attempt. */
+    if (err == RDG_E_DISK_FULL && chain.image[0]) {
+        rdg_log_err("image.disk_full", err);
+        agent_make_room(a, 0);
+        err = d->prepare(d->ctx, chain.image, image_progressed, &progress);
+    }
     json_t *requests = NULL;
     if (err == RDG_OK) err = make_requests(a, &chain, &requests);
     if (err == RDG_OK) err = prepared(a, &chain, key, requests, result);
@@ -361,6 +370,7 @@ static rdg_err_t remove_chain(rdg_agent_t *a, const command_t *c, json_t **resul
     RDG_TRY(intake_unbind(a->intake, c->chain));
     agent_release_ports(a, c->chain);
     RDG_TRY(workloads_remove(a->workloads, c->chain, &freed));
+    agent_make_room(a, a->image_bytes);
     *result = json_pack("{s:I}", "freed_bytes", (json_int_t)freed);
     return *result ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the result");
 }

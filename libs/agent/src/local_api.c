@@ -22,6 +22,8 @@ static unsigned http_status(rdg_err_t err) {
     case RDG_E_NOT_FOUND: return 404;
     case RDG_E_CONFLICT: return 409;
     case RDG_E_TOO_LARGE: return 413;
+    case RDG_E_UNAVAILABLE:
+    case RDG_E_BUSY:
     case RDG_E_FULL:
     case RDG_E_DISK_FULL:
     case RDG_E_NO_MEMORY: return 503;
@@ -29,7 +31,7 @@ static unsigned http_status(rdg_err_t err) {
     }
 }
 
-static void answer_json(rdg_http_response_t *res, unsigned status, json_t *o) {
+void local_answer_json(rdg_http_response_t *res, unsigned status, json_t *o) {
     rdg_buf_t text;
     rdg_buf_init(&text, 1u << 20);
     rdg_http_status(res, o && rdg_json_dump(o, &text) == RDG_OK ? status : 500);
@@ -38,8 +40,8 @@ static void answer_json(rdg_http_response_t *res, unsigned status, json_t *o) {
     json_decref(o);
 }
 
-static void answer_error(rdg_http_response_t *res, rdg_err_t err) {
-    answer_json(
+void local_answer_error(rdg_http_response_t *res, rdg_err_t err) {
+    local_answer_json(
         res, http_status(err),
         json_pack("{s:{s:s, s:s}}", "error", "code", rdg_err_name(err), "message", rdg_err_message(err)));
 }
@@ -76,28 +78,28 @@ static void post_readings(rdg_agent_t *a, const rdg_http_request_t *req, rdg_htt
     rdg_err_t err =
         p ? take(a, rdg_http_body(req), p) : rdg_fail(RDG_E_NO_MEMORY, "no memory for the readings");
     if (err == RDG_OK)
-        answer_json(res, 202, outcome(p));
+        local_answer_json(res, 202, outcome(p));
     else
-        answer_error(res, err);
+        local_answer_error(res, err);
     rdg_free(p);
 }
 
 static void get_intake(rdg_agent_t *a, rdg_http_response_t *res) {
     intake_stats_t s;
     intake_stats(a->intake, &s);
-    answer_json(res, 200,
-                json_pack("{s:I, s:I, s:I, s:I, s:I, s:{s:f, s:f}, s:s, s:s}", "queued", (json_int_t)s.queued,
-                          "queued_bytes", (json_int_t)s.queued_bytes, "submitted", (json_int_t)s.submitted,
-                          "confirmed", (json_int_t)s.confirmed, "refused", (json_int_t)s.refused,
-                          "latency_ms", "p50", s.p50_ms, "p99", s.p99_ms, "chain", s.chain, "contract",
-                          s.contract));
+    local_answer_json(res, 200,
+                      json_pack("{s:I, s:I, s:I, s:I, s:I, s:{s:f, s:f}, s:s, s:s}", "queued",
+                                (json_int_t)s.queued, "queued_bytes", (json_int_t)s.queued_bytes, "submitted",
+                                (json_int_t)s.submitted, "confirmed", (json_int_t)s.confirmed, "refused",
+                                (json_int_t)s.refused, "latency_ms", "p50", s.p50_ms, "p99", s.p99_ms,
+                                "chain", s.chain, "contract", s.contract));
 }
 
 static void get_health(rdg_agent_t *a, rdg_http_response_t *res) {
-    answer_json(res, 200,
-                json_pack("{s:s, s:s, s:s, s:b, s:I}", "status", "ok", "version", RIDGE_VERSION, "device",
-                          a->identity.enrolled ? a->identity.device_id : a->name, "connected",
-                          (int)link_connected(a->link), "rss_kib", (json_int_t)agent_rss_kib()));
+    local_answer_json(res, 200,
+                      json_pack("{s:s, s:s, s:s, s:b, s:I}", "status", "ok", "version", RIDGE_VERSION,
+                                "device", a->identity.enrolled ? a->identity.device_id : a->name, "connected",
+                                (int)link_connected(a->link), "rss_kib", (json_int_t)agent_rss_kib()));
 }
 
 static void get_metrics(rdg_agent_t *a, rdg_http_response_t *res) {
@@ -135,12 +137,12 @@ static void put_file(rdg_agent_t *a, const rdg_http_request_t *req, rdg_http_res
         err = outbox_piece(a->outbox, kind, name, offset, rdg_http_body(req), last, &have);
     if (err == RDG_OK && last) uploader_kick(__atomic_load_n(&a->uploader, __ATOMIC_ACQUIRE), false);
     if (err == RDG_OK)
-        answer_json(res, last ? 202 : 200,
-                    json_pack("{s:I, s:b}", "offset", (json_int_t)have, "queued", (int)last));
+        local_answer_json(res, last ? 202 : 200,
+                          json_pack("{s:I, s:b}", "offset", (json_int_t)have, "queued", (int)last));
     else
-        answer_json(res, http_status(err),
-                    json_pack("{s:I, s:{s:s, s:s}}", "offset", (json_int_t)have, "error", "code",
-                              rdg_err_name(err), "message", rdg_err_message(err)));
+        local_answer_json(res, http_status(err),
+                          json_pack("{s:I, s:{s:s, s:s}}", "offset", (json_int_t)have, "error", "code",
+                                    rdg_err_name(err), "message", rdg_err_message(err)));
 }
 
 void local_api_handle(void *agent, const rdg_http_request_t *req, rdg_http_response_t *res) {
@@ -153,19 +155,23 @@ void local_api_handle(void *agent, const rdg_http_request_t *req, rdg_http_respo
     else if (strcmp(path, "/v1/intake") == 0 && get)
         get_intake(a, res);
     else if (strcmp(path, "/v1/files") == 0 && get)
-        answer_json(res, 200, outbox_json(a->outbox));
+        local_answer_json(res, 200, outbox_json(a->outbox));
     else if (strcmp(rdg_http_method(req), "PUT") == 0 && file_path(path, kind, name))
         put_file(a, req, res, kind, name);
     else if (strcmp(path, "/v1/health") == 0 && get)
         get_health(a, res);
     else if (strcmp(path, "/metrics") == 0 && get)
         get_metrics(a, res);
+    else if (local_chains_handle(a, req, res))
+        return;
     else
-        answer_error(res,
-                     rdg_fail(RDG_E_NOT_FOUND,
-                              "no %s %.80s here: POST /v1/readings, PUT /v1/files/KIND/NAME, GET /v1/intake, "
-                              "/v1/files, /v1/health and /metrics are",
-                              rdg_http_method(req), path));
+        local_answer_error(
+            res,
+            rdg_fail(
+                RDG_E_NOT_FOUND,
+                "no %s %.80s here: POST /v1/readings and /v1/chains/CHAIN/rpc, PUT /v1/files/KIND/NAME, GET "
+                "/v1/intake, /v1/files, /v1/chains, /v1/chains/CHAIN/events, /v1/health and /metrics are",
+                rdg_http_method(req), path));
 }
 
 bool local_api_message(void *agent, const char *topic, rdg_bytes_t payload) {

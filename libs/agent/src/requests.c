@@ -3,7 +3,6 @@
 #include "ridge/base/list.h"
 #include "ridge/base/log.h"
 #include "ridge/client/rpc.h"
-#include "ridge/net/http_client.h"
 #include "thread.h"
 #include <stdio.h>
 #include <string.h>
@@ -31,7 +30,7 @@ struct requests {
     bool stopping;
 };
 
-static bool allowed(const char *method) {
+bool requests_method_allowed(const char *method) {
     return strncmp(method, "eth_", 4) == 0 || strncmp(method, "ridge_", 6) == 0 ||
            strcmp(method, "net_version") == 0 || strcmp(method, "web3_clientVersion") == 0;
 }
@@ -42,9 +41,8 @@ static uint64_t time_left(const command_t *c) {
     return c->deadline_ms > now ? c->deadline_ms - now : 0;
 }
 
-/* The node's answer as it is: {"result": …} or {"error": …}. */
-static rdg_err_t ask_node(rdg_http_client_t *http, const char *url, const char *method, const json_t *params,
-                          uint64_t timeout_ms, json_t **answer) {
+rdg_err_t requests_ask_node(rdg_http_client_t *http, const char *url, const char *method,
+                            const json_t *params, uint64_t timeout_ms, json_t **answer) {
     static const char *const headers[] = {"Content-Type: application/json"};
     rdg_buf_t body;
     rdg_http_answer_t got;
@@ -76,7 +74,7 @@ static rdg_err_t node_rpc(rdg_agent_t *a, rdg_http_client_t *http, const command
     char url[64];
     json_t *answer = NULL, *params = json_object_get(c->params, "params"), *none = NULL;
     RDG_TRY(rdg_json_get_str(c->params, "method", &method));
-    if (!allowed(method))
+    if (!requests_method_allowed(method))
         return rdg_fail(RDG_E_FORBIDDEN,
                         "the method '%.64s' is not relayed: eth_*, ridge_*, net_version and "
                         "web3_clientVersion are",
@@ -85,7 +83,7 @@ static rdg_err_t node_rpc(rdg_agent_t *a, rdg_http_client_t *http, const command
     RDG_TRY(workloads_get(a->workloads, c->chain, &chain));
     agent_rpc_url(&chain, url);
     if (!params) params = none = json_array();
-    rdg_err_t err = ask_node(http, url, method, params, time_left(c), &answer);
+    rdg_err_t err = requests_ask_node(http, url, method, params, time_left(c), &answer);
     json_decref(none);
     RDG_TRY(err);
     json_t *error = json_object_get(answer, "error"), *result = json_object_get(answer, "result");

@@ -302,6 +302,15 @@ size_t workloads_list(workloads_t *w, workload_view_t *out, size_t max) {
     return n;
 }
 
+size_t workloads_records(workloads_t *w, workload_view_t *out, size_t max) {
+    size_t n = 0;
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < WORKLOADS_MAX && n < max; ++i)
+        if (w->all[i].used) out[n++] = (workload_view_t){.chain = w->all[i].chain};
+    pthread_mutex_unlock(&w->lock);
+    return n;
+}
+
 /* --- starters ------------------------------------------------------------------------------------ */
 
 static void put_off(workload_t *l) {

@@ -69,6 +69,8 @@ typedef struct workload_view {
 } workload_view_t;
 /* Fills up to max; the count. */
 size_t workloads_list(workloads_t *w, workload_view_t *out, size_t max);
+/* The same without asking a driver: the desired state of every chain, also of one that is busy. */
+size_t workloads_records(workloads_t *w, workload_view_t *out, size_t max);
 rdg_err_t workloads_status(workloads_t *w, const char *chain, workload_view_t *out);
 
 #endif

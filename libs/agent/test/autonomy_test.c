@@ -4,6 +4,8 @@
 #include "ridge/agent/agent.h"
 #include "ridge/base/clock.h"
 #include "ridge/base/file.h"
+#include "ridge/codec/json.h"
+#include "ridge/net/http_client.h"
 #include "ridge/test.h"
 #include "workloads.h"
 #include <limits.h>
@@ -133,6 +135,80 @@ TEST(a_damaged_record_of_what_runs_does_not_keep_it_down) {
     CHECK_OK(rdg_file_replace(path, rdg_bytes("\0\0\0\0\0\0\0", 7), 0600));
     CHECK_OK(rdg_agent_start(&o, &a));
     AWAIT(pid_of(dir, 0) > 1);
+    rdg_agent_stop(a);
+    end_all(dir);
+}
+
+/* --- programs on the device -------------------------------------------------------------------------------- */
+
+static unsigned ask(rdg_agent_t *a, const char *method, const char *path, const char *body,
+                    const char *header, json_t **answer) {
+    char url[256];
+    rdg_http_client_t *http = NULL;
+    rdg_http_answer_t got;
+    const char *const headers[] = {header};
+    snprintf(url, sizeof url, "http://127.0.0.1:%u%s", (unsigned)rdg_agent_http_port(a), path);
+    rdg_http_call_t call = {.method = method,
+                            .url = url,
+                            .headers = headers,
+                            .header_count = header != NULL,
+                            .body = rdg_bytes_str(body ? body : "")};
+    CHECK_OK(rdg_http_client_new(&http));
+    CHECK_OK(rdg_http_call(http, &call, &got));
+    unsigned status = got.status;
+    json_decref(*answer);
+    *answer = NULL;
+    CHECK_OK(rdg_json_parse(rdg_buf_view(&got.body), answer));
+    rdg_http_answer_fini(&got);
+    rdg_http_client_free(http);
+    return status;
+}
+
+static bool answers(rdg_agent_t *a, json_t **answer) {
+    return ask(a, "POST", "/v1/chains/c0/rpc", "{\"id\":7,\"method\":\"ridge_status\",\"params\":[]}", NULL,
+               answer) == 200;
+}
+
+TEST(programs_on_the_device_find_chains_and_ask_them_with_the_cloud_away) {
+    const char *dir = rdg_test_dir();
+    rdg_agent_options_t o = options_of(dir);
+    rdg_agent_t *a = NULL;
+    json_t *answer = NULL;
+    leave_chain(dir, 0);
+    CHECK_OK(rdg_agent_start(&o, &a));
+    AWAIT(answers(a, &answer));
+    CHECK_EQ(json_integer_value(json_object_get(answer, "id")), 7);
+    uint64_t height = 0;
+    CHECK_OK(rdg_json_get_u64(json_object_get(answer, "result"), "height", &height));
+    CHECK_EQ(ask(a, "GET", "/v1/chains", NULL, NULL, &answer), 200);
+    CHECK_STR(json_string_value(json_object_get(json_array_get(answer, 0), "chain")), "c0");
+    CHECK(strncmp(json_string_value(json_object_get(json_array_get(answer, 0), "ws_url")),
+                  "ws://127.0.0.1:", 15) == 0);
+    CHECK_EQ(ask(a, "GET", "/v1/chains/c0/events", NULL, NULL, &answer), 200);
+    CHECK(json_integer_value(json_object_get(answer, "next")) > (json_int_t)height);
+
+    static const struct {
+        const char *method, *path, *body, *header;
+        unsigned status;
+    } refused[] = {
+        {"POST", "/v1/chains/c0/rpc", "{\"method\":\"node_exportArchive\"}", NULL, 403},
+        {"POST", "/v1/chains/c0/rpc", "{\"method\":\"admin_stop\"}", NULL, 403},
+        {"POST", "/v1/chains/c0/rpc", "{\"method\":\"eth_chainId\"}", "Origin: http://evil.example", 403},
+        {"POST", "/v1/chains/c0/rpc", "{\"method\":\"eth_chainId\",\"params\":{}}", NULL, 400},
+        {"POST", "/v1/chains/c0/rpc", "[]", NULL, 400},
+        {"POST", "/v1/chains/c0/rpc", "{", NULL, 400},
+        {"POST", "/v1/chains/none/rpc", "{\"method\":\"eth_chainId\"}", NULL, 404},
+        {"GET", "/v1/chains/..%2f..%2fetc/events", NULL, NULL, 404},
+        {"GET", "/v1/chains/c0/events?from=x", NULL, NULL, 400},
+        {"GET", "/v1/chains/c0/events?from=1&wait_ms=999999", NULL, NULL, 400},
+        {"DELETE", "/v1/chains/c0/rpc", NULL, NULL, 404},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; ++i) {
+        CHECK_EQ(ask(a, refused[i].method, refused[i].path, refused[i].body, refused[i].header, &answer),
+                 refused[i].status);
+        CHECK(json_string_value(json_object_get(json_object_get(answer, "error"), "message")));
+    }
+    json_decref(answer);
     rdg_agent_stop(a);
     end_all(dir);
 }

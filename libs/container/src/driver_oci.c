@@ -4,6 +4,7 @@
  * (the bundle), pid (written by the runtime), runtime.log. The runtime's own state is in <root>/run. */
 #include "bundle.h"
 #include "image.h"
+#include "image_collect.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/config.h"
 #include "ridge/base/file.h"
@@ -13,6 +14,7 @@
 #include "ridge/net/process.h"
 #include "run_state.h"
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +32,7 @@ typedef struct driver_oci {
     char *root, *data_mount, *state_root, *unpacker, *cloud_socket;
     char runtime[PATH_MAX];
     uint64_t image_bytes_max;
+    pthread_rwlock_t images; /* read: images are being made; written: they are being collected */
 } driver_oci_t;
 
 typedef struct paths {
@@ -195,7 +198,19 @@ static rdg_err_t oci_prepare(void *ctx, const char *image, rdg_container_progres
                              void *progress_ctx) {
     driver_oci_t *d = ctx;
     image_pull_t how = {d->root, d->image_bytes_max, d->unpacker, d->cloud_socket, progress, progress_ctx};
-    return image_pull(&how, image);
+    pthread_rwlock_rdlock(&d->images);
+    rdg_err_t err = image_pull(&how, image);
+    pthread_rwlock_unlock(&d->images);
+    return err;
+}
+
+static rdg_err_t oci_collect(void *ctx, const char *const *needed, size_t count, uint64_t budget_bytes,
+                             uint64_t *freed) {
+    driver_oci_t *d = ctx;
+    if (pthread_rwlock_trywrlock(&d->images) != 0) return rdg_fail(RDG_E_BUSY, "an image is being pulled");
+    rdg_err_t err = image_collect(d->root, needed, count, budget_bytes, freed);
+    pthread_rwlock_unlock(&d->images);
+    return err;
 }
 
 static rdg_err_t launch(driver_oci_t *d, const rdg_container_spec_t *spec, const paths_t *p, image_t *image) {
@@ -282,6 +297,7 @@ static rdg_err_t oci_watch(void *ctx, const rdg_container_spec_t *spec, int *fd)
 
 static void oci_free(void *ctx) {
     driver_oci_t *d = ctx;
+    pthread_rwlock_destroy(&d->images);
     rdg_free(d->root);
     rdg_free(d->data_mount);
     rdg_free(d->state_root);
@@ -326,6 +342,7 @@ rdg_err_t rdg_container_oci_new(const rdg_container_oci_options_t *options, rdg_
     char real[PATH_MAX], state_root[PATH_MAX];
     driver_oci_t *d = rdg_calloc(1, sizeof *d);
     if (!d) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the oci driver");
+    pthread_rwlock_init(&d->images, NULL);
     rdg_err_t err = check_host(d, options->runtime);
     if (err == RDG_OK) err = rdg_dir_make(options->root, 0700);
     /* Overlayfs separates with ':' and ',': a directory with them in its name cannot be mounted. */
@@ -352,6 +369,7 @@ rdg_err_t rdg_container_oci_new(const rdg_container_oci_options_t *options, rdg_
     d->driver = (rdg_container_driver_t){.name = "oci",
                                          .data_mount = d->data_mount,
                                          .prepare = oci_prepare,
+                                         .collect = oci_collect,
                                          .start = oci_start,
                                          .stop = oci_stop,
                                          .remove = oci_remove,

@@ -18,6 +18,7 @@
 #define RIDGE_AGENT_AGENT_H
 #include <stdbool.h>
 #include <stdint.h>
+#include <jansson.h>
 #include "ridge/base/clock.h"
 #include "ridge/base/error.h"
 
@@ -40,6 +41,7 @@ typedef struct rdg_agent_options {
     const char *intake_broker;      /* "none", "spawn", or a URL; NULL: none */
     uint64_t telemetry_interval_ms; /* 0: 5 s */
     uint64_t health_interval_ms;    /* between two looks at each node; 0: 10 s */
+    uint64_t image_bytes;           /* above it images that nothing needs go; 0: 4 GiB */
     uint64_t queue_bytes;           /* 0: 64 MiB */
     uint64_t telemetry_bytes;       /* of telemetry that waits on disk for the cloud; 0: 4 MiB */
     uint64_t outbox_bytes;          /* of files that wait to be uploaded; 0: 2 GiB */
@@ -55,6 +57,12 @@ uint16_t rdg_agent_http_port(const rdg_agent_t *a);
 /* A descriptor that becomes readable when the agent cannot go on: enrolment refused for good. Borrowed. */
 int rdg_agent_failed_fd(const rdg_agent_t *a);
 rdg_err_t rdg_agent_failure(rdg_agent_t *a); /* with its text */
+
+/* What is wrong with this device, in plain words, whether its agent runs or not: {"device", "state", "checks": [{"check",
+ * "state": "ok"|"warning"|"failure", "message", "remedy"}]}; the state of all is the worst of theirs. Changes nothing.
+ * Only dir, driver, node_program, queue_bytes, outbox_bytes and clock of the options are looked at. */
+typedef enum rdg_agent_verdict { RDG_AGENT_SOUND, RDG_AGENT_WARNED, RDG_AGENT_FAILED } rdg_agent_verdict_t;
+rdg_err_t rdg_agent_doctor(const rdg_agent_options_t *options, json_t **report, rdg_agent_verdict_t *verdict);
 
 #ifdef __cplusplus
 }

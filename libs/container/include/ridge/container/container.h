@@ -61,6 +61,10 @@ typedef struct rdg_container_driver {
     /* Makes the image ready on this device; may take long. No effect when it is ready already. */
     rdg_err_t (*prepare)(void *ctx, const char *image, rdg_container_progress_fn progress,
                          void *progress_ctx);
+    /* Makes room: images that are not in `needed`, the oldest first, go while all together have more than budget_bytes.
+     * Adds what was freed. BUSY: an image is being prepared. NULL: a driver without images. */
+    rdg_err_t (*collect)(void *ctx, const char *const *needed, size_t count, uint64_t budget_bytes,
+                         uint64_t *freed);
     rdg_err_t (*start)(void *ctx, const rdg_container_spec_t *spec);
     /* SIGTERM, SIGKILL after grace_ms; returns when it is gone. Not running is fine. */
     rdg_err_t (*stop)(void *ctx, const rdg_container_spec_t *spec, uint64_t grace_ms);
