@@ -1,5 +1,6 @@
 /* ridge-agent: runs the agent of one edge device (libs/agent). */
 #include "ridge/agent/agent.h"
+#include "ridge/agent/launch.h"
 #include "ridge/base/config.h"
 #include "ridge/base/log.h"
 #include "ridge/container/container.h"
@@ -43,11 +44,16 @@ static const rdg_option_t options[] = {
     {"image-bytes", RDG_OPT_SIZE, "4GiB",
      "disk space for images; above it those that nothing needs go, the oldest first", false, 1 << 20,
      1ull << 40},
+    {"update-trial", RDG_OPT_MS, "5m",
+     "how long a new agent has to reach the cloud before the one before it runs again", false, 1000,
+     86400000},
     {"json", RDG_OPT_BOOL, "false", "of 'ridge-agent doctor': the report as JSON", false, 0, 0},
     {"log-level", RDG_OPT_STRING, "info", "debug, info, warn or error", false, 0, 0},
 };
 
-/* Until SIGTERM or SIGINT (0), or until the agent cannot go on (1). */
+#define UPDATE_WAITS 100 /* no exit status: main() runs what waits */
+
+/* Until SIGTERM or SIGINT (0), until the agent cannot go on (1), or until an update is there. */
 static int wait_for_end(rdg_agent_t *a, const sigset_t *signals) {
     int sfd = signalfd(-1, signals, SFD_CLOEXEC);
     struct pollfd p[2] = {{.fd = sfd, .events = POLLIN}, {.fd = rdg_agent_failed_fd(a), .events = POLLIN}};
@@ -55,6 +61,7 @@ static int wait_for_end(rdg_agent_t *a, const sigset_t *signals) {
     }
     close(sfd);
     if (!(p[1].revents & POLLIN)) return 0;
+    if (rdg_agent_update_waits(a)) return UPDATE_WAITS;
     fprintf(stderr, "ridge-agent: %s\n", rdg_err_message(rdg_agent_failure(a)));
     return 1;
 }
@@ -171,7 +178,10 @@ int main(int argc, char **argv) {
     rdg_log_set_level(level);
     rdg_log_common("program", "ridge-agent");
     rdg_log_common("device", rdg_config_str(c, "name"));
+    rdg_agent_launch(rdg_config_str(c, "dir"), argv, rdg_config_u64(c, "update-trial"));
     int status = run(c, &signals);
     rdg_config_free(c);
-    return status;
+    if (status != UPDATE_WAITS) return status;
+    rdg_agent_relaunch(argv);
+    return 1;
 }

@@ -133,12 +133,15 @@ static rdg_err_t send_many(cli_t *cli, json_t *body) {
     return follow_all(cli, commands);
 }
 
-static rdg_err_t send(cli_t *cli) {
-    json_t *body = NULL, *command = NULL;
+rdg_err_t command_give(cli_t *cli, json_t *body) {
+    json_t *command = NULL;
     uint64_t ttl_ms = 0;
     const char *ttl = cli_flag(cli, "ttl", NULL);
-    if (ttl) RDG_TRY(rdg_fail_in(rdg_parse_ms(ttl, &ttl_ms), "--ttl"));
-    RDG_TRY(command_order(cli, cli->args[1], &body));
+    rdg_err_t bad = ttl ? rdg_fail_in(rdg_parse_ms(ttl, &ttl_ms), "--ttl") : RDG_OK;
+    if (bad != RDG_OK) {
+        json_decref(body);
+        return bad;
+    }
     if (ttl)
         json_object_set_new(body, "deadline_ms",
                             json_integer((json_int_t)(rdg_wall_ms(rdg_clock_system()) + ttl_ms)));
@@ -150,6 +153,12 @@ static rdg_err_t send(cli_t *cli) {
     }
     RDG_TRY(cli_call(cli, "POST", body, &command, "/devices/%s/commands", cli->args[0]));
     return cli_has(cli, "follow") ? follow(cli, command) : print(cli, command);
+}
+
+static rdg_err_t send(cli_t *cli) {
+    json_t *body = NULL;
+    RDG_TRY(command_order(cli, cli->args[1], &body));
+    return command_give(cli, body);
 }
 
 static rdg_err_t show(cli_t *cli) {

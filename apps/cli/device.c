@@ -1,4 +1,4 @@
-#include "cli.h"
+#include "command.h"
 #include "ridge/base/config.h"
 #include <stdio.h>
 
@@ -71,6 +71,14 @@ static rdg_err_t rm(cli_t *cli) {
     return RDG_OK;
 }
 
+static rdg_err_t update(cli_t *cli) {
+    const char *sha256 = cli_flag(cli, "sha256", NULL);
+    if (!sha256)
+        return rdg_fail(RDG_E_INVALID, "--sha256 is missing: deploy/image/build prints it as \"program\"");
+    return command_give(cli, json_pack("{s:s, s:{s:s, s:s}}", "type", "agent.update", "params", "image",
+                                       cli->args[1], "sha256", sha256));
+}
+
 const command_t device_commands[] = {
     {"device", "list", "", "the enrolled devices", 0, 0, list, {{0}}},
     {"device", "show", "DEVICE", "one device and the chains on it", 1, 1, show, {{0}}},
@@ -83,6 +91,17 @@ const command_t device_commands[] = {
      token,
      {{"count", "N", "how many (default 1)"},
       {"ttl", "DURATION", "how long they are accepted (default 24h)"},
+      {0}}},
+    {"device",
+     "update",
+     "DEVICE[,DEVICE...] IMAGE",
+     "bring a new agent; one that does not reach the cloud gives way to the one before",
+     2,
+     2,
+     update,
+     {{"sha256", "HEX", "of the agent's program in the image, as deploy/image/build prints it"},
+      {"ttl", "DURATION", "how long the order is valid (default 10m)"},
+      {"follow", NULL, "wait for the end, with progress"},
       {0}}},
     {"device", "rm", "DEVICE", "revoke a device that holds no chain", 1, 1, rm, {{0}}},
     {0},

@@ -172,6 +172,7 @@ static rdg_err_t copy_options(rdg_agent_t *a, const rdg_agent_options_t *o) {
     a->cloud_url = rdg_strdup(o->cloud_url ? o->cloud_url : "");
     a->token = rdg_strdup(o->token);
     a->name = rdg_strdup(o->name);
+    a->unpacker = rdg_strdup(o->unpacker);
     a->advertise_host = rdg_strdup(o->advertise_host ? o->advertise_host : "127.0.0.1");
     a->clock = o->clock ? o->clock : rdg_clock_system();
     a->image_bytes = o->image_bytes ? o->image_bytes : IMAGE_BYTES_DEFAULT;
@@ -367,6 +368,7 @@ void rdg_agent_stop(rdg_agent_t *a) {
     rdg_free(a->token);
     rdg_free(a->name);
     rdg_free(a->advertise_host);
+    rdg_free(a->unpacker);
     rdg_free(a);
 }
 
@@ -383,4 +385,11 @@ rdg_err_t rdg_agent_failure(rdg_agent_t *a) {
     rdg_err_t err = a->failure == RDG_OK ? RDG_OK : rdg_fail(a->failure, "%s", a->failure_text);
     pthread_mutex_unlock(&a->lock);
     return err;
+}
+
+bool rdg_agent_update_waits(rdg_agent_t *a) {
+    pthread_mutex_lock(&a->lock);
+    bool waits = a->update_waits;
+    pthread_mutex_unlock(&a->lock);
+    return waits;
 }

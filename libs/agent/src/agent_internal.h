@@ -27,7 +27,7 @@ typedef struct held_ports {
 } held_ports_t;
 
 struct rdg_agent {
-    char *dir, *cloud_url, *token, *name, *advertise_host;
+    char *dir, *cloud_url, *token, *name, *advertise_host, *unpacker;
     uint64_t telemetry_interval_ms, started_ms, image_bytes;
     uint64_t queue_bytes, outbox_bytes, telemetry_bytes; /* budgets on disk */
     const rdg_clock_t *clock;                            /* of certificates */
@@ -53,6 +53,7 @@ struct rdg_agent {
     rdg_http_server_t *http;
     rdg_broker_t *broker;
     rdg_mqtt_t *intake_mqtt;
+    bool update_waits;    /* this program is to end, so that another can be launched */
     bool event_waiter;    /* one local program's request waits for events */
     pthread_mutex_t lock; /* held ports, failure */
     held_ports_t held[HELD_PORTS_MAX];
@@ -68,6 +69,8 @@ rdg_err_t agent_recover_chain(rdg_agent_t *a, const command_t *c, executor_run_t
 rdg_err_t agent_run_command(void *agent, const command_t *c, executor_run_t *at, json_t **result);
 /* chain_restore.c: archives (an array of the command's params) into the node's ledger; then the node stands still. */
 rdg_err_t agent_restore_chain(rdg_agent_t *a, const command_t *c, executor_run_t *at, const json_t *archives);
+/* update_command.c: agent.update. Ends when the new program runs and has taken the command up, or the trial failed. */
+rdg_err_t agent_update(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **result);
 /* chain_archive.c: chain.archive */
 rdg_err_t chain_archive(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **result);
 /* chain_prune.c: chain.prune */

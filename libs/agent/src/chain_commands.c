@@ -404,6 +404,7 @@ rdg_err_t agent_run_command(void *agent, const command_t *c, executor_run_t *at,
     rdg_agent_t *a = agent;
     rdg_err_t err;
     rdg_metric_add(a->m_commands, 1);
+    if (strcmp(c->type, "agent.update") == 0) return agent_update(a, c, at, result);
     if (!c->chain[0]) return rdg_fail(RDG_E_INVALID, "%s needs params.chain", c->type);
     if (strcmp(c->type, "chain.prepare") == 0)
         err = prepare(a, c, at, result);

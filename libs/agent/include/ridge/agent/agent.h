@@ -57,9 +57,12 @@ uint16_t rdg_agent_http_port(const rdg_agent_t *a);
 /* A descriptor that becomes readable when the agent cannot go on: enrolment refused for good. Borrowed. */
 int rdg_agent_failed_fd(const rdg_agent_t *a);
 rdg_err_t rdg_agent_failure(rdg_agent_t *a); /* with its text */
+/* The descriptor was made readable because a new program waits to be launched (launch.h): stop, then relaunch. */
+bool rdg_agent_update_waits(rdg_agent_t *a);
 
 /* What is wrong with this device, in plain words, whether its agent runs or not: {"device", "state", "checks": [{"check",
- * "state": "ok"|"warning"|"failure", "message", "remedy"}]}; the state of all is the worst of theirs. Changes nothing.
+ * "state": "ok"|"warning"|"failure", "message", "remedy"}]}; the state of all is the worst of theirs. Changes
+ * nothing, but for a damaged copy of the enrolment that it writes anew from the other.
  * Only dir, driver, node_program, queue_bytes, outbox_bytes and clock of the options are looked at. */
 typedef enum rdg_agent_verdict { RDG_AGENT_SOUND, RDG_AGENT_WARNED, RDG_AGENT_FAILED } rdg_agent_verdict_t;
 rdg_err_t rdg_agent_doctor(const rdg_agent_options_t *options, json_t **report, rdg_agent_verdict_t *verdict);

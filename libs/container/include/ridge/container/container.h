@@ -98,6 +98,12 @@ typedef struct rdg_container_oci_options {
 /* UNSUPPORTED names what is missing: root, a runtime, overlayfs. Returns owned. */
 rdg_err_t rdg_container_oci_new(const rdg_container_oci_options_t *options, rdg_container_driver_t **out);
 
+/* Pulls an image as driver oci does, without needing a runtime, and copies one of its files (a relative path; links are
+ * not followed) to `to`, synced. What was pulled stays in options->root. NOT_FOUND: the image has no such file. */
+rdg_err_t rdg_container_image_file(const rdg_container_oci_options_t *options, const char *image,
+                                   const char *file, const char *to, rdg_container_progress_fn progress,
+                                   void *progress_ctx);
+
 /* A log that its writers append to, once it is larger than max_bytes: what it holds moves to <path>.1, that to
  * <path>.2, and so on up to `keep`; lines that are written in between may be lost. On a full disk the oldest go first. */
 rdg_err_t rdg_container_log_rotate(const char *path, uint64_t max_bytes, unsigned keep);

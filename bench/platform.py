@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""The device's side of the platform: memory of the agent idle, pulling and with ten workloads, the time from its start
+until all workloads run, and the bytes that an idle device costs its link in a day.
+
+Usage: bench/run platform [--quick] [--json]. One device and its cloud on this machine; workloads are chains of one
+validator each (driver process). The link's bytes are counted by a relay on its way: TLCP, both directions. Pulling needs
+root and runc or crun."""
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import urllib.parse
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tools", "lab"))
+sys.path.insert(0, os.path.join(ROOT, "bench"))
+
+import lab as labs  # noqa: E402
+import registry  # noqa: E402
+
+
+class Relay:
+    """Passes connections on to where the cloud listens, and counts bytes of both directions."""
+
+    def __init__(self, target):
+        parts = urllib.parse.urlsplit(target)
+        self.target = (parts.hostname, parts.port)
+        self.bytes = 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"tlcp://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                near = self.listener.accept()[0]
+                far = socket.create_connection(self.target)
+            except OSError:
+                return
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+
+    def _pass(self, source, sink):
+        try:
+            while data := source.recv(65536):
+                self.bytes += len(data)
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            end.close()
+
+    def close(self):
+        self.listener.close()
+
+
+def memory_mb(pid, field="VmRSS"):
+    return registry.memory_mb(pid, field)
+
+
+def idle(agent, relay, seconds):
+    """After the excitement of enrolment, and over some reports."""
+    time.sleep(15)
+    before, start = relay.bytes, time.monotonic()
+    time.sleep(seconds)
+    rate = (relay.bytes - before) / (time.monotonic() - start)
+    return {"rss_mb": memory_mb(agent.pid), "bytes_a_day": round(rate * 86400), "measured_s": seconds}
+
+
+def push_image(lab, mib):
+    """An image of one layer with one file that does not compress."""
+    server = registry.Server("ridge-cloud", lab.cloud.url, lab.cloud.pid, {"Authorization": f"Bearer {lab.cloud.token}"})
+    connection = server.connect()
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        entry = tarfile.TarInfo("file")
+        entry.size = mib << 20
+        archive.addfile(entry, io.BytesIO(os.urandom(mib << 20)))
+    layer = server.push_blob(connection, "bench", tar.getvalue())
+    config = server.push_blob(connection, "bench", json.dumps({"rootfs": {"type": "layers", "diff_ids": []}}).encode())
+    config["mediaType"] = "application/vnd.oci.image.config.v1+json"
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": registry.IMAGE, "config": config, "layers": [layer]}).encode()
+    server.ask(connection, "PUT", "/v2/bench/manifests/1", manifest, {"Content-Type": registry.IMAGE})
+    connection.close()
+    return "cloud.ridge/bench@sha256:" + hashlib.sha256(manifest).hexdigest()
+
+
+def pulling(lab, device, mib):
+    agent = lab.agents[device]
+    if os.geteuid() != 0:
+        return "needs root"
+    image = push_image(lab, mib)
+    with open(f"/proc/{agent.pid}/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")  # the peak begins anew
+    start = time.monotonic()
+    status, why = lab.cli("command", "send", device, "chain.prepare", "--follow", "--params",
+                          json.dumps({"chain": "pulled", "driver": "oci", "image": image}), check=False)  # fmt: skip
+    if status != 0:
+        return f"refused: {why.strip()}"
+    return {"mib": mib, "seconds": round(time.monotonic() - start, 2), "peak_rss_mb": memory_mb(agent.pid, "VmHWM")}
+
+
+def workloads(lab, device, count):
+    for i in range(count):
+        lab.cli("chain", "create", f"w{i}", "--devices", device)
+    time.sleep(15)
+    return memory_mb(lab.agents[device].pid)
+
+
+def cold_start(lab, device, rounds):
+    """As after a power cut with the cloud away: agent and nodes gone, then the agent alone."""
+    agent = lab.agents[device]
+    lab.cloud.stop()
+    took = []
+    for _ in range(rounds):
+        agent.kill()
+        for _, pid in lab.nodes():
+            os.kill(pid, 9)
+        labs.wait_for("the end of all nodes", 20, lambda: not lab.nodes())
+        size = os.path.getsize(agent.log)
+        start = time.monotonic()
+        agent.start()
+
+        def up():
+            with open(agent.log, encoding="utf-8", errors="replace") as file:
+                file.seek(size)
+                return re.search(r'"event":"workloads.up","running":(\d+),"failed":(\d+),"after_ms":(\d+)', file.read())
+
+        found = labs.wait_for("workloads.up in the agent's log", 60, up)
+        took.append({"running": int(found[1]), "failed": int(found[2]), "after_ms": int(found[3]),
+                     "seen_ms": round((time.monotonic() - start) * 1000)})  # fmt: skip
+    return took
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="shorter, 3 workloads, 32 MiB")
+    options = parser.parse_args()
+    count, seconds, mib, rounds = (3, 20, 32, 1) if options.quick else (10, 120, 256, 3)
+    if "RIDGE_BIN" not in os.environ:
+        subprocess.run([os.path.join(ROOT, "tools", "build"), "release"], check=True)
+    lab = labs.Lab()
+    figures = {"workloads": count}
+    relay = None
+    try:
+        cloud = lab.start_cloud()
+        relay = Relay(cloud.link_url)
+        cloud.link_url = relay.url
+        # What a device has by default; the lab's agents report every second.
+        lab.enrol(["bench-1"], "auto", ["--telemetry-interval", "5s"])
+        figures["idle"] = idle(lab.agents["bench-1"], relay, seconds)
+        figures["pulling"] = pulling(lab, "bench-1", mib)
+        figures["rss_mb_with_workloads"] = workloads(lab, "bench-1", count)
+        figures["cold_start"] = cold_start(lab, "bench-1", rounds)
+    finally:
+        lab.stop()
+        if relay:
+            relay.close()
+    print(json.dumps(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
