@@ -111,7 +111,7 @@ def pulling(lab, device, mib):
 
 def workloads(lab, device, count):
     for i in range(count):
-        lab.cli("chain", "create", f"w{i}", "--devices", device)
+        lab.cli("chain", "create", f"w{i}", "--devices", device, "--allow-no-fault-tolerance")
     time.sleep(15)
     return memory_mb(lab.agents[device].pid)
 
@@ -145,7 +145,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="shorter, 3 workloads, 32 MiB")
     options = parser.parse_args()
-    count, seconds, mib, rounds = (3, 20, 32, 1) if options.quick else (10, 120, 256, 3)
+    count, seconds, mib, rounds = (3, 20, 32, 1) if options.quick else (10, 60, 256, 3)
     if "RIDGE_BIN" not in os.environ:
         subprocess.run([os.path.join(ROOT, "tools", "build"), "release"], check=True)
     lab = labs.Lab()
