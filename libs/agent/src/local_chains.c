@@ -4,6 +4,7 @@
 #include "ridge/base/config.h"
 #include "ridge/base/file.h"
 #include "ridge/client/rpc.h"
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -95,15 +96,25 @@ static bool may_wait(rdg_agent_t *a) {
     return mine;
 }
 
+static rdg_err_t await_height(rdg_agent_t *a, const chain_t *chain, uint64_t from, uint64_t wait_ms,
+                              uint64_t *height) {
+    struct pollfd ended = {.fd = -1, .events = POLLIN};
+    rdg_err_t err = workloads_watch(a->workloads, chain->name, &ended.fd);
+    for (uint64_t waited = 0; err == RDG_OK && *height < from && waited < wait_ms; waited += EVENTS_LOOK_MS) {
+        if (poll(&ended, 1, (int)EVENTS_LOOK_MS) > 0)
+            err = rdg_fail(RDG_E_UNAVAILABLE, "the node of chain %s has ended", chain->name);
+        else
+            err = height_of(chain, height);
+    }
+    if (ended.fd >= 0) close(ended.fd);
+    return err;
+}
+
 static rdg_err_t await_block(rdg_agent_t *a, const chain_t *chain, uint64_t from, uint64_t wait_ms,
                              uint64_t *height) {
     RDG_TRY(height_of(chain, height));
     if (*height >= from || wait_ms == 0 || !may_wait(a)) return RDG_OK;
-    rdg_err_t err = RDG_OK;
-    for (uint64_t waited = 0; err == RDG_OK && *height < from && waited < wait_ms; waited += EVENTS_LOOK_MS) {
-        (void)usleep(EVENTS_LOOK_MS * 1000);
-        err = height_of(chain, height);
-    }
+    rdg_err_t err = await_height(a, chain, from, wait_ms, height);
     pthread_mutex_lock(&a->lock);
     a->event_waiter = false;
     pthread_mutex_unlock(&a->lock);

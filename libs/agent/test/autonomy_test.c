@@ -186,6 +186,8 @@ TEST(programs_on_the_device_find_chains_and_ask_them_with_the_cloud_away) {
                   "ws://127.0.0.1:", 15) == 0);
     CHECK_EQ(ask(a, "GET", "/v1/chains/c0/events", NULL, NULL, &answer), 200);
     CHECK(json_integer_value(json_object_get(answer, "next")) > (json_int_t)height);
+    CHECK_EQ(ask(a, "GET", "/v1/chains/c0/events?from=9000000000&wait_ms=150", NULL, NULL, &answer), 200);
+    CHECK_EQ(json_integer_value(json_object_get(answer, "next")), 9000000000);
 
     static const struct {
         const char *method, *path, *body, *header;
