@@ -1,6 +1,6 @@
 /* Archive segments of readings in the metering contract: export, verify, restore, and a single read, beside `zstd -3` and cp
  * of the same bytes in the same run (in memory, without disk, all of them: read once, written once). Then what a ledger
- * keeps on disk before and after it is pruned. One JSON object; MB are raw bytes of blocks and receipts, a
+ * keeps on disk before and after it is pruned, and its store compacted. One JSON object; MB are raw bytes of blocks and receipts, a
  * second is one of processor time.
  * Usage: bench_archive [blocks] [path of Metering.json] */
 #include <stdio.h>
@@ -230,7 +230,7 @@ static void measure(run_t *r, const char *dir, uint64_t to) {
     rdg_archive_t *a = NULL;
     rdg_archive_report_t report;
     rdg_prune_result_t pruned;
-    uint64_t before = 0, after = 0;
+    uint64_t before = 0, after = 0, compacted = 0;
     char path[256];
     snprintf(path, sizeof path, "%s/ledger", dir);
     rdg_buf_init(&file, 4ull << 30), rdg_buf_init(&raw, 4ull << 30);
@@ -247,16 +247,18 @@ static void measure(run_t *r, const char *dir, uint64_t to) {
     MUST(rdg_tree_size(path, &before));
     double pruning = prune_s(r, to, &pruned);
     MUST(rdg_tree_size(path, &after));
+    MUST(rdg_kv_compact(rdg_ledger_kv(r->ledger)));
+    MUST(rdg_tree_size(path, &compacted));
     double mb = (double)raw.len / 1e6, txs = (double)m.tx_count;
     printf("{\"raw_mb\":%.1f,\"txs\":%.0f,\"cp_mb_s\":%.0f,\"zstd3_mb_s\":%.0f,\"export_mb_s\":%.0f,"
            "\"verify_mb_s\":%.1f,\"verify_signatures_s\":%.0f,\"restore_mb_s\":%.1f,\"ratio\":%.2f,\"zstd3_"
            "ratio\":%.2f,"
            "\"block_read_us\":%.0f,\"prune_ms\":%.0f,\"freed_bytes\":%llu,\"disk_bytes_tx\":%.0f,"
-           "\"disk_bytes_tx_pruned\":%.0f}\n",
+           "\"disk_bytes_tx_pruned\":%.0f,\"disk_bytes_tx_compacted\":%.0f}\n",
            mb, txs, mb / copied, mb / zstd, mb / exported, mb / verified,
            (double)report.signatures / verified, mb / restored, (double)raw.len / (double)file.len,
            (double)raw.len / (double)packed, single, pruning * 1e3, (unsigned long long)pruned.bytes_freed,
-           (double)before / txs, (double)after / txs);
+           (double)before / txs, (double)after / txs, (double)compacted / txs);
     rdg_archive_close(a);
     rdg_free(dst);
     rdg_buf_fini(&file), rdg_buf_fini(&raw);

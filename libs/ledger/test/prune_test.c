@@ -1,6 +1,8 @@
 /* Nothing goes without a receipt that fits; what goes is answered for; no crash loses more. */
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "archive_file.h"
 #include "blockfile.h"
@@ -362,5 +364,110 @@ TEST(prune_cut_off_at_any_write_loses_nothing_that_is_not_safe) {
     rdg_buf_fini(&bytes);
     rdg_archive_close(a);
     memory_fini(&f);
+    chain_close(&c);
+}
+
+/* What holds after any cut: nothing is gone that no receipt covers, and the mark is not ahead of its receipt. */
+static uint64_t check_after_a_cut(rdg_ledger_t *l, uint64_t head) {
+    uint64_t mark = rdg_ledger_pruned(l);
+    for (uint64_t h = 1; h <= head; ++h) {
+        rdg_archive_receipt_t r;
+        CHECK_EQ(has_body(l, h), h > mark);
+        if (h > mark) continue;
+        CHECK_OK(rdg_ledger_archive_of(l, h, &r));
+        CHECK(r.from <= h && r.to >= mark && r.anchor_height > 0);
+    }
+    return mark;
+}
+
+static rdg_ledger_t *copy_of(chain_t *c, const char *name, uint64_t head, rdg_kv_t **faulty) {
+    char path[600], db[608];
+    rdg_kv_t *kv = NULL;
+    rdg_ledger_t *l = NULL;
+    rdg_archive_t *a = NULL;
+    memory_file_t f;
+    memory_init(&f);
+    CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), name));
+    CHECK_OK(rdg_path_join(db, sizeof db, path, "db"));
+    CHECK_OK(rdg_dir_make(path, 0700));
+    CHECK_OK(rdg_kv_open_rocksdb(db, &(rdg_kv_options_t){.create = true}, &kv));
+    CHECK_OK(rdg_kv_open_faulty(kv, faulty));
+    CHECK_OK(rdg_ledger_open(path, &c->genesis, &(rdg_ledger_options_t){.store = *faulty}, &l));
+    archive_of(c, 1, head, NULL, &f);
+    CHECK_OK(memory_open(&f, NULL, &a));
+    CHECK_OK(rdg_archive_import(a, l, NULL, NULL));
+    rdg_archive_close(a);
+    memory_fini(&f);
+    return l;
+}
+
+static rdg_ledger_t *open_again(const chain_t *c, const char *name) {
+    char path[600];
+    rdg_ledger_t *l = NULL;
+    CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), name));
+    CHECK_OK(rdg_ledger_open(path, &c->genesis, NULL, &l));
+    return l;
+}
+
+/* Each write to the store fails in turn, until none is left that could. */
+TEST(prune_with_each_write_failing_in_turn_is_ended_or_was_not_begun) {
+    chain_t c;
+    bool done = false;
+    chain_open(&c, "c");
+    chain_grow(&c, 8, 1);
+    for (uint64_t n = 1; !done; ++n) {
+        char name[16];
+        rdg_kv_t *faulty = NULL;
+        rdg_prune_result_t out;
+        CHECK(n < 20);
+        snprintf(name, sizeof name, "w%u", (unsigned)n);
+        rdg_ledger_t *l = copy_of(&c, name, 8, &faulty);
+        rdg_kv_faulty_fail_at(faulty, n, RDG_E_IO);
+        rdg_err_t err = prune(l, 1, 6, 7, &out);
+        CHECK(err == RDG_OK || err == RDG_E_IO);
+        done = err == RDG_OK;
+        CHECK(done || n < 5);
+        rdg_ledger_close(l);
+        l = open_again(&c, name);
+        CHECK(check_after_a_cut(l, 8) == (n <= 2 ? 0u : 6u)); /* ids, mark and receipt, the sum of bytes */
+        err = prune(l, 1, 6, 7, &out);
+        CHECK(err == RDG_OK || err == RDG_E_STALE);
+        CHECK_EQ(check_after_a_cut(l, 8), 6);
+        rdg_ledger_close(l);
+    }
+    chain_close(&c);
+}
+
+/* In a process of its own: prunes one block after another. */
+static void prune_until_killed(const chain_t *c, uint64_t head) {
+    rdg_prune_result_t out;
+    rdg_ledger_t *l = open_again(c, "k");
+    for (uint64_t below = rdg_ledger_pruned(l) + 2; below <= head; ++below)
+        if (prune(l, 1, head, below, &out) != RDG_OK) _exit(1);
+    _exit(0);
+}
+
+TEST(prune_killed_at_any_moment_has_deleted_only_what_is_safe) {
+    enum { HEAD = 60 };
+    chain_t c;
+    rdg_kv_t *faulty = NULL;
+    uint64_t mark = 0;
+    chain_open(&c, "c");
+    chain_grow(&c, HEAD, 2);
+    rdg_ledger_close(copy_of(&c, "k", HEAD, &faulty));
+    for (int round = 0; round < 60 && mark + 1 < HEAD; ++round) {
+        int status;
+        pid_t child = fork();
+        if (child == 0) prune_until_killed(&c, HEAD);
+        usleep((useconds_t)(2000 + rdg_random_below(rdg_test_random(), 40000)));
+        kill(child, SIGKILL);
+        CHECK(waitpid(child, &status, 0) == child);
+        CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+        rdg_ledger_t *l = open_again(&c, "k");
+        uint64_t now = check_after_a_cut(l, HEAD);
+        CHECK(now >= mark);
+        mark = now;
+        rdg_ledger_close(l);
+    }
     chain_close(&c);
 }
