@@ -6,6 +6,7 @@
 #include "archive.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/clock.h"
+#include "ridge/base/config.h"
 #include "ridge/base/file.h"
 
 /* --- what several verbs need --------------------------------------------------------------------- */
@@ -160,6 +161,9 @@ static rdg_err_t show_one(cli_t *cli, const opened_t *o) {
 
 static rdg_err_t show(cli_t *cli) {
     opened_t o;
+    uint64_t number;
+    if (!rdg_file_exists(cli->args[0]) && rdg_parse_u64(cli->args[0], &number) == RDG_OK)
+        return archive_cloud_show(cli, number);
     if (cli_has(cli, "block") && cli_has(cli, "tx"))
         return rdg_fail(RDG_E_INVALID, "--block and --tx: one of them");
     rdg_err_t err = open_archive(cli, &o);
@@ -261,8 +265,9 @@ const command_t archive_commands[] = {
      {GENESIS_FLAG, KEY_FLAG, {"manifest", "DIGEST", "that it must be, as it is anchored"}, {0}}},
     {"archive",
      "show",
-     "FILE",
-     "what is in an archive, or one block or transaction of it",
+     "FILE|NUMBER",
+     "what is in an archive, or one block or transaction of it; by number: of the cloud's, and what devices "
+     "freed",
      1,
      1,
      show,

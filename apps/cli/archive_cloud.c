@@ -10,10 +10,10 @@
 #define LOOK_NS 200000000
 
 static void print_one(const json_t *a) {
-    out_fields(a,
-               COLUMNS("Archive=number", "Chain=chain", "State=state", "Device=device", "From block=from",
-                       "To block=to", "Transactions=transactions", "Signatures=signatures", "Bytes=bytes",
-                       "Manifest=manifest", "Content=content", "Anchored at=anchor_height", "Reason=error"));
+    out_fields(a, COLUMNS("Archive=number", "Chain=chain", "State=state", "Device=device", "From block=from",
+                          "To block=to", "Mark=mark_ms", "Transactions=transactions", "Signatures=signatures",
+                          "Bytes=bytes", "Manifest=manifest", "Content=content", "Anchored at=anchor_height",
+                          "Reason=error"));
 }
 
 /* `verified` is the end only where nothing is anchored. */
@@ -98,6 +98,27 @@ static rdg_err_t list(cli_t *cli) {
     return RDG_OK;
 }
 
+rdg_err_t archive_cloud_show(cli_t *cli, uint64_t number) {
+    json_t *archive = NULL, *of_chain = NULL;
+    if (cli_has(cli, "block") || cli_has(cli, "tx"))
+        return rdg_fail(RDG_E_INVALID, "of an archive in the cloud a block is shown by ridge block show, a "
+                                       "transaction by ridge tx show");
+    RDG_TRY(cli_call(cli, "GET", NULL, &archive, "/archives/%" PRIu64, number));
+    rdg_err_t err =
+        cli_call(cli, "GET", NULL, &of_chain, "/archives?limit=1&chain=%s", out_raw(archive, "chain"));
+    if (err == RDG_OK && cli->json) {
+        json_object_set(archive, "devices", json_object_get(of_chain, "devices"));
+        out_json(archive);
+    }
+    if (err == RDG_OK && !cli->json) {
+        print_one(archive);
+        print_devices(of_chain);
+    }
+    json_decref(of_chain);
+    json_decref(archive);
+    return err;
+}
+
 /* --- what is deleted on devices ------------------------------------------------------------------- */
 
 /* Devices that were online when it was ordered have answered, or none has for a while. */
@@ -144,36 +165,68 @@ static rdg_err_t prune(cli_t *cli) {
     return err;
 }
 
+typedef enum unit { UNIT_NUMBER, UNIT_TIME, UNIT_BYTES } unit_t;
+
+static const struct {
+    const char *flag, *field;
+    unit_t unit;
+} policy_flags[] = {{"keep-blocks", "keep_blocks", UNIT_NUMBER},
+                    {"keep", "keep_ms", UNIT_TIME},
+                    {"every", "every_ms", UNIT_TIME},
+                    {"age", "age_ms", UNIT_TIME},
+                    {"size", "size_bytes", UNIT_BYTES},
+                    {"budget", "budget_bytes", UNIT_BYTES}};
+
+static rdg_err_t read_policy(cli_t *cli, json_t *body) {
+    for (size_t i = 0; i < sizeof policy_flags / sizeof policy_flags[0]; ++i) {
+        const char *flag = policy_flags[i].flag, *text = cli_flag(cli, flag, NULL);
+        unit_t unit = policy_flags[i].unit;
+        uint64_t v = 0;
+        if (!text) continue;
+        rdg_err_t err = unit == UNIT_TIME    ? rdg_parse_ms(text, &v)
+                        : unit == UNIT_BYTES ? rdg_parse_size(text, &v)
+                                             : rdg_parse_u64(text, &v);
+        if (err != RDG_OK || v > INT64_MAX) return rdg_fail_in(err ? err : RDG_E_INVALID, "--%s", flag);
+        json_object_set_new(body, policy_flags[i].field, json_integer((json_int_t)v));
+    }
+    if (cli_has(cli, "cron")) json_object_set_new(body, "cron", json_string(cli_flag(cli, "cron", "")));
+    return RDG_OK;
+}
+
+static void print_policy(json_t *p) {
+    for (size_t i = 0; i < sizeof policy_flags / sizeof policy_flags[0]; ++i) {
+        double v = (double)json_integer_value(json_object_get(p, policy_flags[i].field));
+        char text[48];
+        if (policy_flags[i].unit == UNIT_NUMBER) continue;
+        snprintf(text, sizeof text,
+                 v == 0                              ? "-"
+                 : policy_flags[i].unit == UNIT_TIME ? "%.4g h"
+                                                     : "%.4g MiB",
+                 policy_flags[i].unit == UNIT_TIME ? v / 3.6e6 : v / 1048576.0);
+        json_object_set_new(p, policy_flags[i].flag, json_string(text));
+    }
+    out_fields(p,
+               COLUMNS("Chain=chain", "Archives every=every", "At (cron, UTC)=cron",
+                       "When it has grown by=size", "When older than=age", "When a device has over=budget",
+                       "Next by time=next_ms", "Because of=next_why", "Last=last_ms", "Because of=last_why",
+                       "Under pressure=pressure", "Keeps blocks=keep_blocks", "Keeps younger than=keep"));
+}
+
 static rdg_err_t policy(cli_t *cli) {
     json_t *answer = NULL, *body = json_object();
-    uint64_t blocks, age;
     rdg_err_t err = cli_component("chain", cli->args[0]);
-    if (err == RDG_OK) err = cli_number(cli, "keep-blocks", 0, &blocks);
-    if (err == RDG_OK && cli_has(cli, "keep-blocks"))
-        json_object_set_new(body, "keep_blocks", json_integer((json_int_t)blocks));
-    if (err == RDG_OK && cli_has(cli, "keep")) {
-        err = rdg_fail_in(rdg_parse_ms(cli_flag(cli, "keep", ""), &age), "--keep");
-        json_object_set_new(body, "keep_ms", json_integer((json_int_t)age));
-    }
-    if (err != RDG_OK) {
+    if (err == RDG_OK) err = read_policy(cli, body);
+    bool change = json_object_size(body) > 0;
+    if (err != RDG_OK || !change) {
         json_decref(body);
-        return err;
+        body = NULL;
     }
-    if (json_object_size(body) > 0) {
-        RDG_TRY(cli_call(cli, "PUT", body, &answer, "/chains/%s/archive-policy", cli->args[0]));
-    } else {
-        json_decref(body);
-        RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/chains/%s/archive-policy", cli->args[0]));
-    }
-    if (cli->json) {
+    RDG_TRY(err);
+    RDG_TRY(cli_call(cli, change ? "PUT" : "GET", body, &answer, "/chains/%s/archive-policy", cli->args[0]));
+    if (cli->json)
         out_json(answer);
-    } else {
-        char keep[48];
-        snprintf(keep, sizeof keep, "%.3g h",
-                 (double)json_integer_value(json_object_get(answer, "keep_ms")) / 3.6e6);
-        json_object_set_new(answer, "keep", json_string(keep));
-        out_fields(answer, COLUMNS("Chain=chain", "Keeps blocks=keep_blocks", "Keeps younger than=keep"));
-    }
+    else
+        print_policy(answer);
     json_decref(answer);
     return RDG_OK;
 }
@@ -202,12 +255,17 @@ const command_t archive_cloud_commands[] = {
     {"chain",
      "archive-policy",
      "CHAIN",
-     "what stays on the devices although it is archived; without options: as it is",
+     "when a chain is archived by itself, and what stays on devices; alone: as it is",
      1,
      1,
      policy,
-     {{"keep-blocks", "N", "as many of the newest blocks (at first: 1000)"},
-      {"keep", "TIME", "all that are younger, as 24h or 7d (at first: 24h)"},
+     {{"every", "TIME", "after that time, as 12h or 7d; 0s: never"},
+      {"cron", "TIMES", "at these, in UTC: 'minute hour day month weekday'; '': never"},
+      {"size", "BYTES", "when a device's ledger has grown by so much, as 100MiB; 0: never"},
+      {"age", "TIME", "when the oldest record not archived is so old; 0s: never"},
+      {"budget", "BYTES", "when a device's ledger takes more; then age keeps nothing there; 0: no budget"},
+      {"keep-blocks", "N", "these newest blocks stay on devices (at first: 1000)"},
+      {"keep", "TIME", "and all that are younger, as 24h or 7d (at first: 24h)"},
       {0}}},
     {"archive",
      "list",

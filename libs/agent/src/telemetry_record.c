@@ -75,6 +75,14 @@ static void add_damage(const rdg_agent_t *a, const chain_t *c, rdg_telemetry_cha
     rdg_buf_fini(&text);
 }
 
+/* So that the cloud archives before the device is full. */
+static void add_ledger_size(const rdg_agent_t *a, const chain_t *c, rdg_telemetry_chain_t *out) {
+    char path[CHAIN_PATH_MAX];
+    uint64_t bytes = 0;
+    if (chain_path(a->dir, c->name, "node/data", path) == RDG_OK && rdg_tree_size(path, &bytes) == RDG_OK)
+        out->numbers[RDG_CHAIN_LEDGER_BYTES] = bytes;
+}
+
 static rdg_telemetry_state_t state_of(const workload_view_t *v) {
     if (v->status.state == RDG_CONTAINER_RUNNING)
         return v->chain.desired == CHAIN_RUNNING ? RDG_CHAIN_RUNNING : RDG_CHAIN_STOPPING;
@@ -100,6 +108,7 @@ static void add_chains(rdg_agent_t *a, rdg_telemetry_t *t) {
             ask_node(&views[i].chain, c);
         }
         add_damage(a, &views[i].chain, c);
+        add_ledger_size(a, &views[i].chain, c);
     }
     if (views) t->host[RDG_HOST_CONTAINERS] = running;
     rdg_free(views);

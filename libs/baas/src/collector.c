@@ -73,6 +73,7 @@ static void *run(void *arg) {
         if (err != RDG_OK) rdg_log_err("collector.step_failed", err);
         if (err != RDG_OK) after_ms = 1000;
         for (size_t i = 0; i < count && !baas_stopping(b); ++i) advance_one(b, numbers[i], &after_ms);
+        if (!baas_stopping(b) && schedule_advance(b, &after_ms) != RDG_OK) after_ms = 1000;
         if (!baas_stopping(b) && prunes_advance(b, &after_ms) != RDG_OK) after_ms = 1000;
         uint64_t until = baas_mono() + after_ms;
         pthread_mutex_lock(&b->lock);

@@ -13,8 +13,8 @@ typedef struct collector {
     pthread_t thread;
     bool running, kicked;
     pthread_cond_t work; /* with the service's lock, as kicked and the next */
-    bool prunes_due;
-    uint64_t prunes_at_ms; /* monotonic; the thread's own */
+    bool prunes_due, schedule_due;
+    uint64_t prunes_at_ms, schedule_at_ms; /* monotonic; the thread's own */
 } collector_t;
 
 /* One row of the table `archives`. */

@@ -17,11 +17,12 @@
 #define RECEIPTS_MAX 64 /* a command */
 #define DEADLINE_MS (29ull * 86400000)
 #define AGAIN_MS 60000u     /* asks for what was sent, should the news of it have been lost */
+#define SOON_MS 5000u       /* after what may be over by then */
 #define RETRY_MS 300000u    /* after a refusal */
 #define REVISIT_MS 3600000u /* for what had to stay last time */
 #define COLUMNS                                                                                              \
     "chain, device, attempt, command, state, wanted, height, mark_ms, freed_bytes, compacted_bytes, "        \
-    "ledger_bytes, keep_blocks, keep_ms, updated_ms"
+    "ledger_bytes, keep_blocks, keep_ms, updated_ms, passing"
 
 static rdg_sql_value_t u64(uint64_t v) {
     return rdg_sql_int((int64_t)v);
@@ -47,6 +48,7 @@ static rdg_err_t read_row(void *ctx, const rdg_sql_row_t *r) {
     p->keep_blocks = number(r, 11);
     p->keep_ms = number(r, 12);
     p->updated_ms = number(r, 13);
+    p->passing = rdg_sql_row_int(r, 14) != 0;
     return RDG_OK;
 }
 
@@ -61,24 +63,27 @@ static rdg_err_t load(rdg_baas_t *b, int64_t chain, const char *device, prune_ro
 static rdg_err_t save(rdg_baas_t *b, const prune_row_t *p, const char *error) {
     return rdg_sql_exec(
         b->db,
-        "INSERT INTO archive_prunes (" COLUMNS ", error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO archive_prunes (" COLUMNS
+        ", error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (chain, device) DO UPDATE SET attempt = excluded.attempt, command = excluded.command,"
         " state = excluded.state, wanted = excluded.wanted, height = excluded.height, mark_ms = "
         "excluded.mark_ms,"
         " freed_bytes = excluded.freed_bytes, compacted_bytes = excluded.compacted_bytes,"
         " ledger_bytes = excluded.ledger_bytes, keep_blocks = excluded.keep_blocks, keep_ms = "
         "excluded.keep_ms,"
-        " updated_ms = excluded.updated_ms, error = excluded.error",
+        " updated_ms = excluded.updated_ms, passing = excluded.passing, error = excluded.error",
         RDG_SQL_PARAMS(rdg_sql_int(p->chain), rdg_sql_text(p->device), rdg_sql_int(p->attempt),
                        rdg_sql_text(p->command), rdg_sql_text(p->state), u64(p->wanted), u64(p->height),
                        u64(p->mark_ms), u64(p->freed_bytes), u64(p->compacted_bytes), u64(p->ledger_bytes),
-                       u64(p->keep_blocks), u64(p->keep_ms), u64(baas_now()), rdg_sql_text(error)),
+                       u64(p->keep_blocks), u64(p->keep_ms), u64(baas_now()), rdg_sql_int(p->passing),
+                       rdg_sql_text(error)),
         NULL);
 }
 
 void prunes_kick(rdg_baas_t *b) {
     pthread_mutex_lock(&b->lock);
     b->collector->prunes_due = true;
+    b->collector->schedule_due = true;
     pthread_mutex_unlock(&b->lock);
     collector_kick(b);
 }
@@ -115,11 +120,17 @@ static rdg_err_t settle(rdg_baas_t *b, prune_row_t *p, const char *state, const 
     return RDG_OK;
 }
 
+static bool passes(rdg_err_t err) {
+    return err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT || err == RDG_E_BUSY || err == RDG_E_NO_MEMORY ||
+           err == RDG_E_CLOSED;
+}
+
 static rdg_err_t take(rdg_baas_t *b, prune_row_t *p, const json_t *command) {
     const char *state = "", *message = "it was not done", *code = "";
     char why[RDG_ERROR_TEXT_MAX];
     (void)rdg_json_opt_str(command, "state", &state);
     if (strcmp(p->state, "sent") != 0) return RDG_OK; /* it has been heard */
+    p->passing = false;
     if (strcmp(state, "done") == 0) {
         rdg_err_t err = take_done(p, command);
         if (err == RDG_OK) return settle(b, p, "pruned", NULL);
@@ -134,7 +145,9 @@ static rdg_err_t take(rdg_baas_t *b, prune_row_t *p, const json_t *command) {
         (void)rdg_json_opt_str(error, "code", &code);
     }
     /* Its ledger may have been made anew, with no mark: the next time it gets every receipt. */
-    if (rdg_err_from_name(code) == RDG_E_FORBIDDEN) p->height = 0;
+    rdg_err_t reason = rdg_err_from_name(code);
+    if (reason == RDG_E_FORBIDDEN) p->height = 0;
+    p->passing = passes(reason) || reason == RDG_E_CANCELLED;
     snprintf(why, sizeof why, "%s", message);
     return settle(b, p, "failed", why);
 }
@@ -212,11 +225,6 @@ static void command_id(const chain_t *c, prune_row_t *p) {
     rdg_hex_encode(digest.b, 16, p->command);
 }
 
-static bool passes(rdg_err_t err) {
-    return err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT || err == RDG_E_BUSY || err == RDG_E_NO_MEMORY ||
-           err == RDG_E_CLOSED;
-}
-
 /* An id that exists is answered and not sent again, so asking and sending are one. */
 static rdg_err_t post(rdg_baas_t *b, const chain_t *c, prune_row_t *p, const char *certificate,
                       const found_t *f) {
@@ -271,7 +279,7 @@ static uint64_t due_in(const turn_t *t, const prune_row_t *p) {
     if (strcmp(p->state, "sent") == 0)
         wait = AGAIN_MS;
     else if (strcmp(p->state, "failed") == 0)
-        wait = RETRY_MS;
+        wait = p->passing ? SOON_MS : RETRY_MS;
     else
         wait = p->wanted < t->reach || other ? 0 : REVISIT_MS;
     return waited >= wait ? 0 : wait - waited;
@@ -294,6 +302,7 @@ static rdg_err_t look_at_chain(rdg_baas_t *b, const chain_t *c, uint64_t *after_
     steps_t steps;
     rdg_err_t first = RDG_OK;
     RDG_TRY(policy_load(b, c->number, &t.policy));
+    if (t.policy.pressed_ms) t.policy.keep_ms = 0;
     RDG_TRY(find_receipts(b, c->number, 0, &f));
     t.reach = f.reach;
     if (t.reach == 0) return RDG_OK;

@@ -1,8 +1,10 @@
 /* Receipts on their way to the devices, and what became of them there (collector_prune.c); who may have them signed
- * (collector_key.c); what stays on devices (collector_policy.c). */
+ * (collector_key.c); what stays on devices, and when archives are made by themselves (collector_policy.c,
+ * collector_schedule.c). */
 #ifndef RIDGE_BAAS_SRC_COLLECTOR_PRUNE_H
 #define RIDGE_BAAS_SRC_COLLECTOR_PRUNE_H
 #include "collector.h"
+#include "collector_cron.h"
 
 /* --- collector_policy.c ---------------------------------------------------------------------------- */
 
@@ -13,12 +15,31 @@
 typedef struct archive_policy {
     uint64_t keep_blocks, keep_ms; /* of what is archived: these stay on each device */
     uint64_t updated_ms;           /* 0: never set */
+    /* An archive is ordered: after that time; at these times (empty: none); when the largest ledger of a device has grown
+     * by so much since the last order; when the oldest record that is not archived is so old; when a device's ledger takes
+     * more than its budget. 0: not for that. */
+    uint64_t every_ms, size_bytes, age_ms, budget_bytes;
+    char cron[CRON_TEXT_MAX];
+    uint64_t ordered_ms, ordered_bytes; /* when that was last done, and how large the ledger was; 0: never */
+    char ordered_why[16];
+    uint64_t pressed_ms; /* since when the budget is used up: age keeps nothing then; 0: it is not */
 } archive_policy_t;
 
-extern const char policy_migration[];
+extern const char policy_migration[], schedule_migration[];
 rdg_err_t policy_load(rdg_baas_t *b, int64_t chain, archive_policy_t *out);
+rdg_err_t policy_note(rdg_baas_t *b, int64_t chain, const archive_policy_t *p); /* ordered_…, pressed_ms */
 extern const rdg_service_route_t policy_routes[];
 extern const size_t policy_route_count;
+
+/* --- collector_schedule.c -------------------------------------------------------------------------- */
+
+typedef struct schedule {
+    uint64_t next_ms; /* when it is due next by time alone; 0: not */
+    const char *why;
+} schedule_t;
+rdg_err_t schedule_of(rdg_baas_t *b, const chain_t *c, const archive_policy_t *p, schedule_t *out);
+/* Orders what is due; on the collector's thread, as prunes_advance. */
+rdg_err_t schedule_advance(rdg_baas_t *b, uint64_t *after_ms);
 
 /* --- collector_key.c ------------------------------------------------------------------------------- */
 
@@ -42,6 +63,7 @@ typedef struct prune_row {
     uint64_t freed_bytes, compacted_bytes, ledger_bytes; /* all in all; left */
     uint64_t keep_blocks, keep_ms;                       /* as they were sent */
     uint64_t updated_ms;
+    bool passing; /* failed by what may be over soon: a node that is starting, an agent that stopped */
 } prune_row_t;
 
 /* Sends what is due; *after_ms becomes less if something is due before. */

@@ -67,6 +67,7 @@ static const char *const migrations[] = {
     collector_migration,
     archive_states_migration,
     policy_migration,
+    schedule_migration,
 };
 
 rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir) {

@@ -8,7 +8,7 @@ static const char *const host_names[RDG_HOST_COUNT] = {
     "load_centi",         "memory_total_kib", "memory_used_kib", "disk_total_kib", "disk_used_kib",
     "net_received_bytes", "net_sent_bytes",   "temperature_dk",  "containers"};
 static const char *const chain_names[RDG_CHAIN_COUNT] = {
-    "height", "view", "peers", "pool", "rss_kib", "archive_mark_ms", "restarts"};
+    "height", "view", "peers", "pool", "rss_kib", "archive_mark_ms", "restarts", "ledger_bytes"};
 static const char *const queue_names[RDG_QUEUE_COUNT] = {"items",  "bytes",  "budget_bytes", "done",
                                                          "failed", "p50_us", "p99_us"};
 

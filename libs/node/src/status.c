@@ -96,6 +96,7 @@ json_t *sync_json(rdg_node_t *n, const rdg_ledger_head_t *head) {
 rdg_err_t status_json(void *node, json_t **out) {
     rdg_node_t *n = node;
     rdg_ledger_head_t head;
+    rdg_header_t pruned;
     rdg_ledger_head(n->ledger, &head);
     json_t *s = json_pack("{s:s, s:I, s:s, s:I}", "chain", n->genesis.name, "chain_id",
                           (json_int_t)n->genesis.validators.chain_id, "version", RIDGE_VERSION, "height",
@@ -107,6 +108,11 @@ rdg_err_t status_json(void *node, json_t **out) {
     json_object_set_new(s, "time_ms", json_integer((json_int_t)head.time_ms));
     json_object_set_new(s, "tx_total", json_integer((json_int_t)head.tx_total));
     json_object_set_new(s, "checkpoint_height", json_integer((json_int_t)head.checkpoint_height));
+    if (rdg_ledger_pruned(n->ledger) > 0 &&
+        rdg_ledger_header(n->ledger, rdg_ledger_pruned(n->ledger), &pruned, NULL, NULL) == RDG_OK) {
+        json_object_set_new(s, "pruned_height", json_integer((json_int_t)pruned.height));
+        json_object_set_new(s, "archive_mark_ms", json_integer((json_int_t)pruned.time_ms));
+    }
     json_object_set_new(s, "pool", json_integer((json_int_t)rdg_pool_count(n->pool)));
     json_object_set_new(s, "uptime_ms",
                         json_integer((json_int_t)(rdg_mono_ms(rdg_clock_system()) - n->started_ms)));

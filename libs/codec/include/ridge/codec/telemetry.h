@@ -69,6 +69,7 @@ typedef enum rdg_telemetry_chain_number {
     RDG_CHAIN_RSS_KIB,
     RDG_CHAIN_ARCHIVE_MARK_MS,
     RDG_CHAIN_RESTARTS,
+    RDG_CHAIN_LEDGER_BYTES, /* that its ledger takes on the disk */
     RDG_CHAIN_COUNT
 } rdg_telemetry_chain_number_t;
 
