@@ -14,7 +14,8 @@ static rdg_err_t list(cli_t *cli) {
         out_json(answer);
     else
         out_table(json_object_get(answer, "blocks"),
-                  COLUMNS("HEIGHT=height", "HASH=hash", "TIME=time_ms", "TXS=tx_count", "GAS USED=gas_used"));
+                  COLUMNS("HEIGHT=height", "HASH=hash", "TIME=time_ms", "TXS=tx_count", "GAS USED=gas_used",
+                          "ARCHIVE=archive.number"));
     json_decref(answer);
     return RDG_OK;
 }

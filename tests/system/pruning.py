@@ -6,9 +6,9 @@ import os
 import sqlite3
 import sys
 
-from archives import await_end, head, order, read
+from archives import await_end, files, head, object_path, order, read
 from cases import case, check, equal, main
-from support import Meter, cluster, create, deploy, labs
+from support import Meter, cluster, create, deploy, labs, run_seed, wait_answer
 
 
 def devices(lab, chain):
@@ -85,6 +85,8 @@ def devices_delete_what_is_archived_and_say_how_much():
         equal({n: d["pruned_height"] for n, d in after.items()}, {n: d["pruned_height"] for n, d in got.items()}, "marks after a restart")
         listed = lab.cli("archive", "list", "--chain", "c")
         equal(len(listed["devices"]), 4, "devices in ridge archive list")
+        shown = lab.cli("archive", "show", str(first["number"]))
+        equal((shown["manifest"], len(shown["devices"])), (first["manifest"], 4), "ridge archive show NUMBER")
         table = lab.cli("chain", "prune", "c")
         equal({d["state"] for d in table}, {"pruned"}, "asked again")
         meter.check_on("c")
@@ -174,6 +176,145 @@ def nodes_delete_nothing_by_what_is_no_receipt_of_the_collector():
         second = await_end(lab, order(lab, "c"))
         got = await_state(lab, "c", ["dev-1"], above=first["to"])
         check(got["dev-1"]["pruned_height"] <= second["to"], f"after the change of keys: {got}")
+
+
+def without(o, *fields):
+    return {k: v for k, v in o.items() if k not in fields}
+
+
+@case
+def what_is_gone_is_read_from_the_archive():
+    with cluster() as lab:
+        create(lab, "c")
+        deploy(lab, "c", bind=True)
+        meter = Meter(lab, "dev-1")
+        grow(lab, "c", meter, 5)
+        first = await_end(lab, order(lab, "c"))
+        read_all = lambda: [lab.cloud.must("GET", f"/chains/c/blocks/{h}") for h in range(1, first["to"] + 1)]  # noqa: E731
+        blocks = read_all()
+        ids = [tx["hash"] for b in blocks for tx in b["transactions"]]
+        txs = [lab.cloud.must("GET", f"/chains/c/txs/{i}") for i in ids]
+        by_rpc = lambda method, *params: lab.cloud.must("POST", "/chains/c/rpc", {"id": 7, "method": method, "params": list(params)})["result"]  # noqa: E731
+        before = [by_rpc("eth_getTransactionReceipt", ids[0]), by_rpc("eth_getBlockByHash", blocks[1]["hash"], False), by_rpc("eth_getTransactionByHash", ids[-1])]
+        keep(lab, "c", 1)
+        got = await_state(lab, "c", ["dev-1", "dev-2", "dev-3", "dev-4"])
+        mark = min(d["pruned_height"] for d in got.values())
+        check(mark > 3, f"marks: {got}")
+        for url in lab.rpc_urls("c").values():
+            body = {"jsonrpc": "2.0", "id": 1, "method": "eth_getTransactionReceipt", "params": [ids[0]]}
+            data = labs.request(url, "POST", "/", body)[1]["error"]["data"]
+            equal((data["code"], data["archive"]["manifest"], data["archive"]["to"]), ("ARCHIVED", first["manifest"], first["to"]), "the node's error")
+        after = read_all()
+        equal([without(b, "archive") for b in after], blocks, "blocks, read through")
+        equal([b.get("archive", {}).get("manifest") for b in after[:mark]], [first["manifest"]] * mark, "of which archive blocks are")
+        again = [lab.cloud.must("GET", f"/chains/c/txs/{i}") for i in ids]
+        equal([without(t, "archive") for t in again], txs, "transactions and receipts, read through")
+        equal([by_rpc("eth_getTransactionReceipt", ids[0]), by_rpc("eth_getBlockByHash", blocks[1]["hash"], False), by_rpc("eth_getTransactionByHash", ids[-1])], before, "by JSON-RPC")
+        listed = lab.cli("block", "list", "c", "--from", str(mark), "--limit", "3")["blocks"]
+        equal([b["archive"]["number"] for b in listed], [first["number"]] * 3, "archives in ridge block list")
+        # A stored file that was changed behind the cloud's back is not believed.
+        (file,) = [f for f in files(lab) if f["number"] == first["file"]]
+        lab.cloud.stop()
+        with open(object_path(lab, file), "r+b") as stored:
+            data = bytearray(stored.read())
+            for i in range(200, len(data) // 2, 50):
+                data[i] ^= 1
+            stored.seek(0)
+            stored.write(data)
+        lab.cloud.start()
+        lab.wait_online(["dev-1", "dev-2", "dev-3", "dev-4"])
+        status, said = lab.cloud.call("GET", "/chains/c/blocks/2")
+        check(status >= 400 and f"archive {first['number']}" in said["error"]["message"], f"a changed file: {status} {said}")
+
+
+@case
+def no_cut_loses_a_block_or_moves_a_mark_ahead():
+    """Cloud, agent and node are killed at random while archives are made and blocks deleted; RIDGE_CUTS=N for more."""
+    rng = run_seed()
+    with cluster(("dev-1",)) as lab:
+        create(lab, "c", ("dev-1",))
+        deploy(lab, "c", bind=True)
+        meter = Meter(lab, "dev-1")
+        keep(lab, "c", 1)
+        agent, known, mark = lab.agents["dev-1"], {}, 0
+        for _ in range(int(os.environ.get("RIDGE_CUTS", "5"))):
+            grow(lab, "c", meter, 2)
+            for height in range(1, head(lab, "c") + 1):
+                if height not in known:
+                    known[height] = lab.cloud.must("GET", f"/chains/c/blocks/{height}")
+            number = order(lab, "c")
+            labs.time.sleep(rng.random() * 0.8)  # the moment is the test
+            victims = rng.sample(["cloud", "agent", "node"], rng.randint(1, 2))
+            for victim in victims:
+                if victim == "node":
+                    for pid in lab.node_pids("c").values():
+                        os.kill(pid, 9)
+                else:
+                    (lab.cloud if victim == "cloud" else agent).kill()
+            for victim in victims:
+                if victim != "node":
+                    (lab.cloud if victim == "cloud" else agent).start()
+            wait_answer(lab, "dev-1")
+            got = await_end(lab, number)
+            if got["state"] == "failed":  # the node was killed while it exported
+                got = await_end(lab, order(lab, "c"))
+            equal(got["state"], "archived", f"after the cut of {victims}: {got['error']}")
+            row = await_state(lab, "c", ["dev-1"], above=mark)["dev-1"]
+            equal(row["pruned_height"] <= got["to"], True, f"the mark against the archive: {row}, {got['to']}")
+            mark = row["pruned_height"]
+        meter.check_on("c")
+        for height, block in known.items():
+            equal(without(lab.cloud.must("GET", f"/chains/c/blocks/{height}"), "archive"), without(block, "archive"), f"block {height}")
+
+
+def policy(lab, chain, *options):
+    return lab.cli("chain", "archive-policy", chain, *options)
+
+
+def archived(lab, count):
+    def there():
+        try:
+            got = lab.cloud.must("GET", "/archives")["archives"]
+        except OSError:
+            return None
+        return got if len([a for a in got if a["state"] == "archived"]) >= count else None
+
+    return labs.wait_for(f"{count} archives", 60, there, 0.1)
+
+
+@case
+def archives_are_ordered_by_time_and_by_what_devices_tell():
+    with cluster(("dev-1",), agent=["--telemetry-interval", "200ms"]) as lab:
+        create(lab, "c", ("dev-1",))
+        deploy(lab, "c", bind=True)
+        meter = Meter(lab, "dev-1")
+        grow(lab, "c", meter, 3)
+        status, why = lab.cli("chain", "archive-policy", "c", "--cron", "61 * * * *", check=False)
+        check(status != 0 and "minute" in why, f"a wrong time: {status} {why}")
+        said = policy(lab, "c", "--cron", "0 0 1 1 *", "--every", "0s")
+        equal(said["next_why"], "cron", "the next by cron")
+        # Due while the cloud is away: made up for once, when it is there again.
+        said = policy(lab, "c", "--cron", "", "--every", "3s")
+        equal(said["next_why"], "interval", "the next by interval")
+        check(said["next_ms"] >= said["updated_ms"] + 3000, f"when: {said}")
+        lab.cloud.stop()
+        labs.wait_for("the time to pass", 10, lambda: labs.time.time() * 1000 > said["next_ms"] + 200, 0.05)
+        lab.cloud.start()
+        (first,) = archived(lab, 1)
+        said = policy(lab, "c", "--every", "0s")
+        equal((said["last_why"], said["next_ms"]), ("interval", None), "after the first")
+        equal(len(archived(lab, 1)), 1, "archives")
+        # A ledger above its budget: archived at once, and not kept for its age.
+        grow(lab, "c", meter, 6)
+        equal(devices(lab, "c")["dev-1"]["pruned_height"], 0, "mark while everything is young")
+        equal(policy(lab, "c", "--budget", "1KiB", "--keep-blocks", "2")["pressure"], False, "pressure")
+        got = await_state(lab, "c", ["dev-1"])
+        check(got["dev-1"]["freed_bytes"] > 0, f"freed under pressure: {got}")
+        check(policy(lab, "c")["pressure"], "the pressure is told")
+        policy(lab, "c", "--budget", "0")
+        labs.wait_for("the pressure to go", 30, lambda: not policy(lab, "c")["pressure"], 0.2)
+        grow(lab, "c", meter, 1)
+        check(first["to"] < head(lab, "c"), "the chain goes on")
 
 
 if __name__ == "__main__":

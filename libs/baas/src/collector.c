@@ -1,4 +1,5 @@
 #include "collector_prune.h"
+#include "collector_read.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
@@ -30,6 +31,7 @@ rdg_err_t collector_open(rdg_baas_t *b, const char *data_dir) {
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&b->collector->work, &attr);
     pthread_condattr_destroy(&attr);
+    RDG_TRY(archive_reader_new(b, &b->collector->reader));
     return rdg_fail_in(open_files(b, data_dir), "the collector");
 }
 
@@ -96,6 +98,7 @@ void collector_close(rdg_baas_t *b) {
     if (!c) return;
     if (c->running) pthread_join(c->thread, NULL);
     pthread_cond_destroy(&c->work);
+    archive_reader_free(c->reader);
     rdg_sm2_key_free(c->key);
     rdg_free(c->dir);
     rdg_free(c);

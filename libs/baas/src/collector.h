@@ -9,6 +9,7 @@
 typedef struct collector {
     rdg_collector_anchorer_t anchorer; /* anchor NULL: none */
     rdg_sm2_key_t *key;
+    struct archive_reader *reader;
     char *dir; /* of files while they are proven */
     pthread_t thread;
     bool running, kicked;
@@ -71,5 +72,7 @@ extern const size_t collector_route_count;
 
 /* remote.c: the bytes behind a path of the platform, from offset on, into a descriptor. */
 rdg_err_t remote_fetch(rdg_baas_t *b, const char *path, int fd);
+/* The same into memory: exactly len bytes, or PROTOCOL. */
+rdg_err_t remote_read(rdg_baas_t *b, const char *path, void *dst, size_t len);
 
 #endif

@@ -1,7 +1,9 @@
+#include "collector_read.h"
 #include "internal.h"
 #include <stdio.h>
 #include <string.h>
 #include "ridge/base/config.h"
+#include "ridge/base/log.h"
 #include "ridge/codec/hex.h"
 
 #define NODE_TIMEOUT_MS 5000
@@ -33,15 +35,30 @@ static json_t *summary(const json_t *block) {
                      quantity(block, "size"));
 }
 
-static rdg_err_t add_blocks(relay_t *r, uint64_t from, uint64_t limit, json_t *list) {
+/* A node's answer, or what the archive has in place of what the node has pruned: *source then says which archive. */
+static rdg_err_t ask(relay_t *r, const chain_t *c, const char *method, json_t *params,
+                     const archived_want_t *want, json_t **out, json_t **source) {
+    uint64_t height;
+    *source = NULL;
+    rdg_err_t err = rdg_rpc_call(&r->rpc, method, params, out);
+    if (err != RDG_E_ARCHIVED || !archived_height(r->error, &height)) return err;
+    return archived_read(r->b, c, height, want, out, source);
+}
+
+static rdg_err_t add_blocks(relay_t *r, const chain_t *c, uint64_t from, uint64_t limit, json_t *list) {
+    const archived_want_t want = {NULL, false};
     rdg_rpc_head_t head;
     RDG_TRY(rdg_rpc_head(&r->rpc, &head));
     uint64_t height = from < head.height ? from : head.height;
     for (uint64_t i = 0; i < limit; ++i, --height) {
-        json_t *block = NULL;
-        RDG_TRY(rdg_rpc_call(&r->rpc, "eth_getBlockByNumber",
-                             json_pack("[o, b]", rdg_json_quantity(height), 0), &block));
-        if (json_is_object(block)) json_array_append_new(list, summary(block));
+        json_t *block = NULL, *source = NULL, *row;
+        RDG_TRY(ask(r, c, "eth_getBlockByNumber", json_pack("[o, b]", rdg_json_quantity(height), 0), &want,
+                    &block, &source));
+        if (json_is_object(block) && (row = summary(block))) {
+            if (source) json_object_set(row, "archive", source);
+            json_array_append_new(list, row);
+        }
+        json_decref(source);
         json_decref(block);
         if (height == 0) break;
     }
@@ -56,7 +73,7 @@ static rdg_err_t list_blocks(void *ctx, const rdg_service_call_t *call, rdg_serv
     RDG_TRY(rdg_service_query_u64(call, "limit", 1, BLOCKS_MAX, &limit));
     RDG_TRY(open_relay(ctx, rdg_service_arg(call, "name"), &c, &r));
     json_t *list = json_array();
-    rdg_err_t err = add_blocks(&r, from, limit, list);
+    rdg_err_t err = add_blocks(&r, &c, from, limit, list);
     relay_fini(&r);
     chain_fini(&c);
     if (err == RDG_OK) return rdg_service_reply(answer, 200, json_pack("{s:o}", "blocks", list));
@@ -84,28 +101,38 @@ static rdg_err_t block_params(const char *id, const char **method, json_t **para
 
 static rdg_err_t show_block(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     const char *method, *id = rdg_service_arg(call, "block"), *chain = rdg_service_arg(call, "name");
-    json_t *params, *block = NULL;
+    const archived_want_t want = {NULL, true};
+    json_t *params, *block = NULL, *source = NULL;
     chain_t c;
     relay_t r;
     RDG_TRY(open_relay(ctx, chain, &c, &r));
     rdg_err_t err = block_params(id, &method, &params);
-    if (err == RDG_OK) err = rdg_rpc_call(&r.rpc, method, params, &block);
+    if (err == RDG_OK) err = ask(&r, &c, method, params, &want, &block, &source);
     if (err == RDG_OK && !json_is_object(block))
         err = rdg_fail(RDG_E_NOT_FOUND, "chain '%s' has no block '%.80s'", chain, id);
     if (err == RDG_OK) {
         json_t *o = summary(block);
         if (o) json_object_update_missing(o, block);
+        if (o && source) json_object_set(o, "archive", source);
         err = rdg_service_reply(answer, 200, o);
     }
+    json_decref(source);
     json_decref(block);
     relay_fini(&r);
     chain_fini(&c);
     return err;
 }
 
-static rdg_err_t find_tx(relay_t *r, const uint8_t id[32], json_t **out) {
-    json_t *tx = NULL, *receipt = NULL;
-    RDG_TRY(rdg_rpc_call(&r->rpc, "eth_getTransactionByHash", json_pack("[o]", rdg_json_hex(id, 32)), &tx));
+static rdg_err_t find_tx(relay_t *r, const chain_t *c, const uint8_t id[32], json_t **out) {
+    const archived_want_t want = {id, false};
+    json_t *tx = NULL, *receipt = NULL, *source = NULL;
+    RDG_TRY(
+        ask(r, c, "eth_getTransactionByHash", json_pack("[o]", rdg_json_hex(id, 32)), &want, &tx, &source));
+    if (source) { /* with its receipt already */
+        json_object_set_new(tx, "archive", source);
+        *out = tx;
+        return RDG_OK;
+    }
     if (!json_is_object(tx)) {
         json_decref(tx);
         return rdg_fail(RDG_E_NOT_FOUND,
@@ -128,10 +155,34 @@ static rdg_err_t show_tx(void *ctx, const rdg_service_call_t *call, rdg_service_
     if (rdg_hex_decode(text, strlen(text), id, sizeof id) != RDG_OK)
         return rdg_fail(RDG_E_INVALID, "'%.80s' is no transaction id: give 64 hexadecimal digits", text);
     RDG_TRY(open_relay(ctx, rdg_service_arg(call, "name"), &c, &r));
-    rdg_err_t err = find_tx(&r, id, &out);
+    rdg_err_t err = find_tx(&r, &c, id, &out);
     relay_fini(&r);
     chain_fini(&c);
     return err == RDG_OK ? rdg_service_reply(answer, 200, out) : err;
+}
+
+/* The methods that ask for one block, transaction or receipt are answered as a node would that has it still. */
+static rdg_err_t from_archive(relay_t *r, const chain_t *c, const char *method, const json_t *params,
+                              json_t **result) {
+    const char *hex = json_string_value(json_array_get(params, 0));
+    bool tx = strcmp(method, "eth_getTransactionByHash") == 0,
+         receipt = strcmp(method, "eth_getTransactionReceipt") == 0;
+    bool block = strcmp(method, "eth_getBlockByNumber") == 0 || strcmp(method, "eth_getBlockByHash") == 0;
+    archived_want_t want = {NULL, json_is_true(json_array_get(params, 1))};
+    uint8_t id[32];
+    uint64_t height;
+    json_t *found = NULL;
+    if (!(tx || receipt || block) || !archived_height(r->error, &height)) return RDG_E_ARCHIVED;
+    if (!block) {
+        if (!hex || rdg_hex_decode(hex, strlen(hex), id, sizeof id) != RDG_OK) return RDG_E_ARCHIVED;
+        want.tx = id;
+    }
+    rdg_err_t err = archived_read(r->b, c, height, &want, &found, NULL);
+    if (err == RDG_OK)
+        *result = block ? json_incref(found) : json_incref(json_object_get(found, tx ? "tx" : "receipt"));
+    json_decref(found);
+    if (err != RDG_OK) rdg_log_err("data.archive_not_read", err);
+    return err == RDG_OK ? RDG_OK : RDG_E_ARCHIVED;
 }
 
 /* A JSON-RPC request in, a JSON-RPC answer out, whatever the node says; only a node out of reach is an HTTP
@@ -148,6 +199,7 @@ static rdg_err_t relay_rpc(void *ctx, const rdg_service_call_t *call, rdg_servic
     if (params && !json_is_array(params)) return rdg_fail(RDG_E_INVALID, "params: want an array");
     RDG_TRY(open_relay(ctx, rdg_service_arg(call, "name"), &c, &r));
     rdg_err_t err = rdg_rpc_call(&r.rpc, method, params ? json_incref(params) : json_array(), &result);
+    if (err == RDG_E_ARCHIVED) err = from_archive(&r, &c, method, params, &result);
     json_t *answer_id = id ? json_deep_copy(id) : json_null();
     if (err == RDG_OK)
         out = json_pack("{s:s, s:o, s:O}", "jsonrpc", "2.0", "id", answer_id, "result", result);

@@ -2,6 +2,9 @@
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
 
+#include <string.h>
+
+#define READ_MS 60000
 #define FETCH_MS 3600000 /* the largest file over a slow link to another process */
 
 static rdg_err_t borrow(rdg_baas_t *b, rdg_cloud_client_t **out) {
@@ -47,6 +50,34 @@ rdg_err_t remote_fetch(rdg_baas_t *b, const char *path, int fd) {
         give_back(b, c);
     else
         rdg_cloud_client_free(c);
+    return err;
+}
+
+typedef struct room {
+    uint8_t *dst;
+    size_t len, got;
+} room_t;
+
+static rdg_err_t copy_to(void *ctx, rdg_bytes_t bytes) {
+    room_t *r = ctx;
+    if (bytes.len > r->len - r->got)
+        return rdg_fail(RDG_E_PROTOCOL, "the platform answers more than was asked");
+    memcpy(r->dst + r->got, bytes.data, bytes.len);
+    r->got += bytes.len;
+    return RDG_OK;
+}
+
+rdg_err_t remote_read(rdg_baas_t *b, const char *path, void *dst, size_t len) {
+    rdg_cloud_client_t *c;
+    room_t room = {dst, len, 0};
+    RDG_TRY(borrow(b, &c));
+    rdg_err_t err = rdg_cloud_fetch(c, path, READ_MS, copy_to, &room);
+    if (err == RDG_OK)
+        give_back(b, c);
+    else
+        rdg_cloud_client_free(c);
+    if (err == RDG_OK && room.got != len)
+        err = rdg_fail(RDG_E_PROTOCOL, "the platform answers %zu of %zu bytes", room.got, len);
     return err;
 }
 

@@ -302,8 +302,15 @@ rdg_err_t rdg_ledger_archive_of(rdg_ledger_t *l, uint64_t height, rdg_archive_re
                          : rdg_fail(RDG_E_NOT_FOUND, "no archive receipt covers block %" PRIu64, height);
 }
 
+static _Thread_local uint64_t last_archived;
+
+uint64_t rdg_ledger_archived_height(void) {
+    return last_archived;
+}
+
 rdg_err_t archived_error(rdg_ledger_t *l, uint64_t height) {
     rdg_archive_receipt_t r;
+    last_archived = height;
     char digest[2 * RDG_HASH_BYTES + 1] = "";
     rdg_err_t err = rdg_ledger_archive_of(l, height, &r);
     if (err != RDG_OK)

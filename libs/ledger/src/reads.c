@@ -65,6 +65,8 @@ rdg_err_t rdg_ledger_block(rdg_ledger_t *l, uint64_t height, rdg_block_t **out) 
     block_parts_t parts;
     *out = NULL;
     RDG_TRY(entry_of(l, height, &e));
+    /* Some are in memory still; their receipts are not. */
+    if (height > 0 && height <= atomic_load(&l->pruned)) return archived_error(l, height);
     *out = recent_find(l, &e.hash, rdg_bytes(NULL, 0));
     if (*out) return RDG_OK;
     rdg_buf_init(&buf, block_record_size(&e.place));

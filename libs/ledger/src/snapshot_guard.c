@@ -54,7 +54,9 @@ rdg_err_t guard_write(rdg_ledger_t *l, const view_t *view, const chunk_entry_t *
         RDG_TRY(entry_load(l->kv, view->snap, height, &e));
         if (e.header.tx_count == 0) continue;
         bool has_body = e.place.file && height > atomic_load(&l->pruned);
-        RDG_TRY(has_body ? ids_of_body(l, height, out) : ids_of_record(l, height, out));
+        rdg_err_t err = has_body ? ids_of_body(l, height, out) : RDG_E_ARCHIVED;
+        if (err == RDG_E_ARCHIVED) err = ids_of_record(l, height, out); /* pruned meanwhile, maybe */
+        RDG_TRY(err);
     }
     return rdg_buf_err(out);
 }

@@ -23,6 +23,7 @@
 
 #define PRIORITY 10
 #define RECEIPTS_MAX 64
+#define KEEP_MIN 2 /* blocks: the newest, and one that the node may still be taking in */
 #define RECEIPT_MAX 512
 
 typedef struct prune_order {
@@ -81,6 +82,7 @@ static rdg_err_t read_order(const json_t *o, prune_order_t *out) {
     RDG_TRY(rdg_json_opt_u64(o, "keep_blocks", &out->keep.blocks));
     RDG_TRY(rdg_json_opt_u64(o, "keep_ms", &out->keep.age_ms));
     RDG_TRY(rdg_json_opt_bool(o, "compact", &out->compact));
+    if (out->keep.blocks < KEEP_MIN) out->keep.blocks = KEEP_MIN;
     if (strlen(id) > PRUNE_ID_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "id: at most %d characters", PRUNE_ID_MAX);
     snprintf(out->id, sizeof out->id, "%s", id);

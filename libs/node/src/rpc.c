@@ -69,10 +69,26 @@ static json_t *message_json(const char *message, rdg_err_t code) {
     return text ? text : json_string(rdg_err_text(code));
 }
 
+/* {"code"}; of what is in an archive also which block it is, and the archive. */
+static json_t *error_data(rdg_node_rpc_t *rpc, rdg_err_t code) {
+    json_t *data = json_pack("{s:s}", "code", rdg_err_name(code));
+    rdg_archive_receipt_t r;
+    uint64_t height = rdg_ledger_archived_height();
+    if (code != RDG_E_ARCHIVED || !data || !rpc) return data;
+    json_object_set_new(data, "height", json_integer((json_int_t)height));
+    if (rdg_ledger_archive_of(rpc->options.ledger, height, &r) == RDG_OK)
+        json_object_set_new(data, "archive",
+                            json_pack("{s:I, s:I, s:I, s:o, s:o}", "from", (json_int_t)r.from, "to",
+                                      (json_int_t)r.to, "mark_ms", (json_int_t)r.mark_ms, "manifest",
+                                      rdg_eth_hash_json(&r.manifest), "content",
+                                      rdg_eth_hash_json(&r.content)));
+    return data;
+}
+
 /* output: revert data, or NULL; taken. Ethereum's tools look for revert data in error.data itself, so that is
  * a string then, and code 3 as in their nodes. */
-static json_t *error_answer(const json_t *id, int number, rdg_err_t code, const char *message,
-                            json_t *output) {
+static json_t *error_answer(rdg_node_rpc_t *rpc, const json_t *id, int number, rdg_err_t code,
+                            const char *message, json_t *output) {
     json_t *answer = envelope(id), *error = json_object();
     bool reverted = code == RDG_E_REVERTED && output;
     json_object_set_new(error, "code", json_integer(reverted ? 3 : number));
@@ -80,7 +96,7 @@ static json_t *error_answer(const json_t *id, int number, rdg_err_t code, const 
     if (reverted)
         json_object_set(error, "data", output);
     else
-        json_object_set_new(error, "data", json_pack("{s:s}", "code", rdg_err_name(code)));
+        json_object_set_new(error, "data", error_data(rpc, code));
     json_object_set_new(answer, "error", error);
     json_decref(output);
     return answer;
@@ -118,14 +134,14 @@ static json_t *answer_one(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, 
     const char *name = json_string_value(json_object_get(request, "method"));
     bool id_ok = !id || json_is_string(id) || json_is_number(id) || json_is_null(id);
     if (!json_is_object(request) || !name || !id_ok || (params && !json_is_array(params)))
-        return error_answer(id_ok ? id : NULL, CODE_REQUEST, RDG_E_INVALID,
+        return error_answer(NULL, id_ok ? id : NULL, CODE_REQUEST, RDG_E_INVALID,
                             "not a JSON-RPC 2.0 request: want method, id, and params as an array", NULL);
     const rpc_method_t *m = find(name);
     json_t *result = NULL, *answer;
     if (!m) {
         char text[128];
         snprintf(text, sizeof text, "the method %.64s does not exist", name);
-        answer = error_answer(id, CODE_METHOD, RDG_E_UNSUPPORTED, text, NULL);
+        answer = error_answer(NULL, id, CODE_METHOD, RDG_E_UNSUPPORTED, text, NULL);
     } else {
         rdg_err_t err = rpc_agent_check(rpc, m->name, params);
         if (err == RDG_OK)
@@ -138,7 +154,7 @@ static json_t *answer_one(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, 
         if (err == RDG_E_CORRUPT && rpc->options.damaged)
             rpc->options.damaged(rpc->options.ctx, err, rdg_err_message(err));
         if (err != RDG_OK) {
-            answer = error_answer(id, number_of(err), err, rdg_err_message(err), result);
+            answer = error_answer(rpc, id, number_of(err), err, rdg_err_message(err), result);
             if (err == RDG_E_FULL) tell_retry(rpc, m->name, answer, outcome);
         } else {
             answer = envelope(id);
@@ -159,7 +175,7 @@ static rdg_err_t write_answer(json_t *answer, rdg_buf_t *out) {
 }
 
 static rdg_err_t write_error(int number, rdg_err_t code, const char *message, rdg_buf_t *out) {
-    return write_answer(error_answer(NULL, number, code, message, NULL), out);
+    return write_answer(error_answer(NULL, NULL, number, code, message, NULL), out);
 }
 
 /* Each answer is written and freed before the next is made: a batch costs the memory of its largest. */
@@ -182,7 +198,7 @@ static rdg_err_t answer_batch(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *sessi
 static rdg_err_t refuse_all(rdg_node_rpc_t *rpc, rdg_buf_t *out, uint64_t *retry_ms) {
     outcome_t o = {0};
     json_t *answer =
-        error_answer(NULL, CODE_LIMIT, RDG_E_FULL,
+        error_answer(NULL, NULL, CODE_LIMIT, RDG_E_FULL,
                      "more transactions wait than this chain executes soon: send all of this again after "
                      "retry_after_ms, and less at once",
                      NULL);

@@ -40,7 +40,7 @@ static rdg_err_t block_at(rdg_node_rpc_t *rpc, uint64_t height, bool full, json_
     if (err == RDG_OK) err = rdg_ledger_bloom(l, height, &bloom);
     if (err == RDG_OK && height > 0) err = rdg_ledger_block(l, height, &block);
     if (err == RDG_E_NOT_FOUND) return *result = json_null(), RDG_OK;
-    if (err == RDG_OK) *result = format_block(block, &header, &hash, &executed, &bloom, full);
+    if (err == RDG_OK) *result = rdg_eth_block_json(block, &header, &hash, &executed, &bloom, full);
     rdg_block_unref(block);
     return err;
 }
@@ -68,11 +68,12 @@ static rdg_err_t get_tx(rdg_node_rpc_t *rpc, const json_t *params, json_t **resu
     /* The pool first: a transaction leaves it only when it is in the ledger. */
     rdg_tx_t *pending = rdg_pool_find(rpc->options.pool, &id);
     rdg_err_t err = rdg_ledger_find_tx(rpc->options.ledger, &id, &where);
-    if (err == RDG_E_NOT_FOUND) *result = pending ? format_tx(pending, NULL, 0, 0) : json_null();
+    if (err == RDG_E_NOT_FOUND) *result = pending ? rdg_eth_tx_json(pending, NULL, 0, 0) : json_null();
     rdg_tx_unref(pending);
     if (err == RDG_E_NOT_FOUND) return RDG_OK;
     if (err == RDG_OK) err = rdg_ledger_block(rpc->options.ledger, where.height, &block);
-    if (err == RDG_OK) *result = format_tx(block->txs[where.index], &block->hash, where.height, where.index);
+    if (err == RDG_OK)
+        *result = rdg_eth_tx_json(block->txs[where.index], &block->hash, where.height, where.index);
     rdg_block_unref(block);
     return err;
 }
@@ -113,7 +114,7 @@ static rdg_err_t get_balance(rdg_node_rpc_t *rpc, const json_t *params, json_t *
     RDG_TRY(param_address(json_array_get(params, 0), "address", &address));
     RDG_TRY(param_place(rpc, json_array_get(params, 1), &height));
     RDG_TRY(rdg_ledger_account_at(rpc->options.ledger, height, &address, NULL, &balance, NULL));
-    *result = format_quantity(&balance);
+    *result = rdg_eth_quantity_json(&balance);
     return RDG_OK;
 }
 
@@ -178,7 +179,7 @@ static rdg_err_t tx_in(rdg_node_rpc_t *rpc, const json_t *params, bool by_hash, 
     RDG_TRY(rdg_fail_in(rdg_json_quantity_parse(json_array_get(params, 1), &index), "index"));
     RDG_TRY(find_block(rpc, json_array_get(params, 0), by_hash, &block));
     *result = block && index < block->header.tx_count
-                  ? format_tx(block->txs[index], &block->hash, block->header.height, (uint32_t)index)
+                  ? rdg_eth_tx_json(block->txs[index], &block->hash, block->header.height, (uint32_t)index)
                   : json_null();
     rdg_block_unref(block);
     return RDG_OK;
@@ -216,7 +217,7 @@ static rdg_err_t sha3(rdg_node_rpc_t *rpc, const json_t *params, json_t **result
     rdg_err_t err = param_bytes(json_array_get(params, 0), "data", &data);
     if (err == RDG_OK) {
         rdg_keccak256(data.data, data.len, hash.b);
-        *result = format_hash(&hash);
+        *result = rdg_eth_hash_json(&hash);
     }
     rdg_buf_fini(&data);
     return err;

@@ -157,7 +157,7 @@ static rdg_err_t block_hashes(rdg_node_rpc_t *rpc, uint64_t from, uint64_t to, j
     for (uint64_t h = from; h <= to && err == RDG_OK; ++h) {
         rdg_hash_t hash;
         err = rdg_ledger_header(rpc->options.ledger, h, NULL, &hash, NULL);
-        if (err == RDG_OK) json_array_append_new(list, format_hash(&hash));
+        if (err == RDG_OK) json_array_append_new(list, rdg_eth_hash_json(&hash));
     }
     if (err == RDG_OK)
         *result = list;
@@ -193,7 +193,7 @@ static rdg_err_t pending_hashes(rdg_node_rpc_t *rpc, const polled_t *p, json_t *
     *result = json_array();
     while ((count = pending_since(rpc->pending, &next, ids, 128)) > 0 &&
            json_array_size(*result) < HASHES_MAX)
-        for (size_t i = 0; i < count; ++i) json_array_append_new(*result, format_hash(&ids[i]));
+        for (size_t i = 0; i < count; ++i) json_array_append_new(*result, rdg_eth_hash_json(&ids[i]));
     advance(rpc->filters, p->id, next, 0);
     return RDG_OK;
 }

@@ -3,6 +3,8 @@
 #ifndef RIDGE_NODE_RPC_INTERNAL_H
 #define RIDGE_NODE_RPC_INTERNAL_H
 #include "ridge/base/ref.h"
+#include "ridge/ledger/archive.h"
+#include "ridge/ledger/eth_json.h"
 #include "ridge/node/rpc.h"
 
 #define LOG_BLOCKS_MAX 1000000
@@ -54,15 +56,6 @@ rdg_err_t param_bytes(const json_t *v, const char *what, rdg_buf_t *out);
 rdg_err_t param_height(rdg_node_rpc_t *rpc, const json_t *v, const char *what, uint64_t *out);
 uint64_t rpc_head(rdg_node_rpc_t *rpc);
 
-/* rpc_format.c: the objects of Ethereum's JSON-RPC */
-json_t *format_hash(const rdg_hash_t *h);
-json_t *format_address(const rdg_address_t *a);
-json_t *format_block(const rdg_block_t *block, const rdg_header_t *header, const rdg_hash_t *hash,
-                     const rdg_executed_t *executed, const rdg_bloom_t *bloom, bool full);
-json_t *format_tx(const rdg_tx_t *tx, const rdg_hash_t *block_hash, uint64_t height, uint32_t index);
-json_t *format_log(const rdg_log_entry_t *log, const rdg_hash_t *block_hash, const rdg_hash_t *tx,
-                   uint64_t height, uint32_t tx_index, uint32_t log_index);
-json_t *format_quantity(const rdg_word_t *word);
 /* rpc_receipts.c. NOT_FOUND while the transaction is not in a block. */
 rdg_err_t rpc_receipt(rdg_node_rpc_t *rpc, const rdg_hash_t *id, json_t **out);
 rdg_err_t rpc_block_receipts(rdg_node_rpc_t *rpc, uint64_t height, json_t **out);

@@ -97,7 +97,7 @@ static rdg_err_t on_hit(void *ctx, const rdg_log_hit_t *h) {
         page->why = RDG_E_TOO_LARGE;
         return RDG_E_CANCELLED;
     }
-    json_t *log = format_log(h->log, &h->block_hash, &h->tx_id, h->height, h->tx_index, h->log_index);
+    json_t *log = rdg_eth_log_json(h->log, &h->block_hash, &h->tx_id, h->height, h->tx_index, h->log_index);
     return json_array_append_new(page->list, log) == 0 ? RDG_OK
                                                        : rdg_fail(RDG_E_NO_MEMORY, "no memory for logs");
 }

@@ -50,13 +50,13 @@ static rdg_err_t put_account(const proven_t *p, const rdg_address_t *a, json_t *
         if (rdg_rlp_done(&c) != RDG_OK) return rdg_fail(RDG_E_CORRUPT, "a stored account cannot be read");
         if (hash.len == sizeof code.b) memcpy(code.b, hash.data, sizeof code.b);
     }
-    json_object_set_new(o, "address", format_address(a));
+    json_object_set_new(o, "address", rdg_eth_address_json(a));
     json_object_set_new(o, "accountProof", proof_list(p));
-    json_object_set_new(o, "balance", format_quantity(&balance));
+    json_object_set_new(o, "balance", rdg_eth_quantity_json(&balance));
     json_object_set_new(o, "nonce", rdg_json_quantity(nonce));
-    json_object_set_new(o, "codeHash", format_hash(&code));
-    json_object_set_new(o, "storageHash", format_hash(&p->root));
-    json_object_set_new(o, "stateRoot", format_hash(&p->root));
+    json_object_set_new(o, "codeHash", rdg_eth_hash_json(&code));
+    json_object_set_new(o, "storageHash", rdg_eth_hash_json(&p->root));
+    json_object_set_new(o, "stateRoot", rdg_eth_hash_json(&p->root));
     json_object_set_new(o, "blockNumber", rdg_json_quantity(p->height));
     return RDG_OK;
 }
@@ -65,8 +65,8 @@ static rdg_err_t put_slot(const proven_t *p, const json_t *key, json_t *list) {
     rdg_word_t value = {{0}};
     if (p->present && p->value.len <= sizeof value.b)
         memcpy(value.b + sizeof value.b - p->value.len, p->value.data, p->value.len);
-    json_t *one =
-        json_pack("{s:O, s:o, s:o}", "key", key, "value", format_quantity(&value), "proof", proof_list(p));
+    json_t *one = json_pack("{s:O, s:o, s:o}", "key", key, "value", rdg_eth_quantity_json(&value), "proof",
+                            proof_list(p));
     return json_array_append_new(list, one) == 0 ? RDG_OK
                                                  : rdg_fail(RDG_E_NO_MEMORY, "no memory for a proof");
 }

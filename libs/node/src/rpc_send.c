@@ -17,7 +17,7 @@ static rdg_err_t accounts(rdg_node_rpc_t *rpc, const json_t *params, json_t **re
     for (size_t i = 0; i < rpc->options.key_count; ++i) {
         rdg_address_t a;
         address_of(rpc->options.keys[i], &a);
-        json_array_append_new(*result, format_address(&a));
+        json_array_append_new(*result, rdg_eth_address_json(&a));
     }
     return RDG_OK;
 }
@@ -76,7 +76,7 @@ static rdg_err_t send(rdg_node_rpc_t *rpc, const json_t *params, json_t **result
     if (err == RDG_OK) {
         rdg_hash_t id;
         err = rpc->options.submit(rpc->options.ctx, tx->raw, &id);
-        if (err == RDG_OK) *result = format_hash(&id);
+        if (err == RDG_OK) *result = rdg_eth_hash_json(&id);
     }
     rdg_tx_unref(tx);
     rdg_buf_fini(&c.data);

@@ -75,7 +75,7 @@ static void tell_all(subscriptions_t *all, uint64_t height, const rdg_log_entry_
 
 static rdg_err_t on_log(void *ctx, const rdg_log_hit_t *h) {
     subscriptions_t *all = ctx;
-    json_t *value = format_log(h->log, &h->block_hash, &h->tx_id, h->height, h->tx_index, h->log_index);
+    json_t *value = rdg_eth_log_json(h->log, &h->block_hash, &h->tx_id, h->height, h->tx_index, h->log_index);
     tell_all(all, h->height, h->log, value);
     json_decref(value);
     return RDG_OK;
@@ -90,7 +90,7 @@ static void tell_head(subscriptions_t *all, uint64_t height) {
     if (rdg_ledger_header(l, height, &header, &hash, &executed) != RDG_OK ||
         rdg_ledger_bloom(l, height, &bloom) != RDG_OK)
         return;
-    json_t *value = format_block(NULL, &header, &hash, &executed, &bloom, false);
+    json_t *value = rdg_eth_block_json(NULL, &header, &hash, &executed, &bloom, false);
     json_object_del(value, "transactions");
     json_object_del(value, "uncles");
     json_object_del(value, "size");

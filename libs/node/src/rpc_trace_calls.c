@@ -18,9 +18,9 @@ static rdg_err_t on_enter(void *ctx, const rdg_evm_message_t *m) {
     json_t *o = json_object();
     json_object_set_new(o, "type", json_string(kinds[m->kind]));
     json_object_set_new(o, "from",
-                        format_address(m->kind == RDG_EVM_DELEGATECALL ? &m->recipient : &m->sender));
-    json_object_set_new(o, "to", format_address(create ? &m->recipient : &m->code_address));
-    if (m->kind != RDG_EVM_STATICCALL) json_object_set_new(o, "value", format_quantity(&m->value));
+                        rdg_eth_address_json(m->kind == RDG_EVM_DELEGATECALL ? &m->recipient : &m->sender));
+    json_object_set_new(o, "to", rdg_eth_address_json(create ? &m->recipient : &m->code_address));
+    if (m->kind != RDG_EVM_STATICCALL) json_object_set_new(o, "value", rdg_eth_quantity_json(&m->value));
     json_object_set_new(o, "gas", rdg_json_quantity(m->gas));
     json_object_set_new(o, "input", rdg_json_hex(m->input.data, m->input.len));
     t->open[at] = o;
@@ -43,7 +43,7 @@ static rdg_err_t on_leave(void *ctx, rdg_evm_status_t status, uint64_t gas_left,
     if (!o) return RDG_OK;
     uint64_t gas = t->open_gas[at];
     json_object_set_new(o, "gasUsed", rdg_json_quantity(gas > gas_left ? gas - gas_left : 0));
-    if (created) json_object_set_new(o, "to", format_address(created));
+    if (created) json_object_set_new(o, "to", rdg_eth_address_json(created));
     RDG_TRY(tracer_charge(t, 2 * output.len));
     if (output.len > 0) json_object_set_new(o, "output", rdg_json_hex(output.data, output.len));
     if (status == RDG_EVM_SUCCESS) return RDG_OK;

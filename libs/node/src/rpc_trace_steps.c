@@ -19,7 +19,7 @@ static void word_text(const rdg_word_t *w, char out[67]) {
 static json_t *short_word(const rdg_evm_step_t *s, size_t i) {
     rdg_word_t w;
     rdg_evm_step_word(s, i, &w);
-    return format_quantity(&w);
+    return rdg_eth_quantity_json(&w);
 }
 
 static rdg_err_t put_stack(tracer_t *t, const rdg_evm_step_t *s, json_t *o) {

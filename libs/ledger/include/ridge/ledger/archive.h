@@ -236,6 +236,8 @@ rdg_err_t rdg_ledger_retained(rdg_ledger_t *l, const rdg_retention_t *keep, uint
                               uint64_t *first);
 /* The stored receipt under which a pruned height was deleted. NOT_FOUND. */
 rdg_err_t rdg_ledger_archive_of(rdg_ledger_t *l, uint64_t height, rdg_archive_receipt_t *out);
+/* Which height the last ARCHIVED error of this thread was about. */
+uint64_t rdg_ledger_archived_height(void);
 /* The content of a range as this ledger's headers have it: what a receipt must name. */
 rdg_err_t rdg_archive_content_of(rdg_ledger_t *l, uint64_t from, uint64_t to, rdg_hash_t *out);
 
