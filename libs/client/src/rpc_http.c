@@ -45,15 +45,21 @@ static rdg_err_t http_call(void *ctx, const char *method, const json_t *params, 
     return err;
 }
 
+/* What a node has no room for it refuses with one error, without reading how many they are. */
+static rdg_err_t one_for_all(const json_t *answer, size_t count, rdg_err_t *errs) {
+    json_t *none = NULL;
+    rdg_err_t err = rdg_rpc_decode(answer, &none);
+    json_decref(none);
+    if (err == RDG_OK) return rdg_fail(RDG_E_PROTOCOL, "the node's answer to a batch is no array");
+    if (err != RDG_E_FULL) return err;
+    for (size_t i = 0; i < count; ++i) errs[i] = err;
+    return RDG_OK;
+}
+
 /* Answers of a batch may come in any order: each is put where its id says. */
 static rdg_err_t sort_answers(const json_t *answers, uint64_t first, size_t count, json_t **results,
                               rdg_err_t *errs) {
-    if (json_is_object(answers)) { /* one error for all of them */
-        json_t *none = NULL;
-        rdg_err_t err = rdg_rpc_decode(answers, &none);
-        json_decref(none);
-        return err == RDG_OK ? rdg_fail(RDG_E_PROTOCOL, "the node's answer to a batch is no array") : err;
-    }
+    if (json_is_object(answers)) return one_for_all(answers, count, errs);
     if (!json_is_array(answers)) return rdg_fail(RDG_E_PROTOCOL, "the node's answer to a batch is no array");
     size_t i;
     json_t *answer;

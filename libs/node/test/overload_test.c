@@ -74,6 +74,20 @@ static void all_in_blocks(cluster_t *c, rdg_tx_t **txs, size_t count) {
     }
 }
 
+/* Our own client tells it of each. */
+static void check_batch_full(rdg_rpc_t *rpc, rdg_tx_t *const *txs) {
+    json_t *params[2], *results[2];
+    rdg_err_t errs[2];
+    for (size_t i = 0; i < 2; ++i)
+        params[i] = json_pack("[o]", rdg_json_hex(txs[i]->raw.data, txs[i]->raw.len));
+    CHECK_OK(rpc->batch(rpc->ctx, "ridge_sendTransaction", params, 2, results, errs));
+    for (size_t i = 0; i < 2; ++i) {
+        CHECK_EQ(errs[i], RDG_E_FULL);
+        CHECK(results[i] == NULL);
+        json_decref(params[i]);
+    }
+}
+
 static void send_until_taken(rdg_rpc_t *rpc, const rdg_tx_t *tx) {
     rdg_err_t err;
     while ((err = rdg_rpc_send(rpc, tx)) == RDG_E_FULL) cluster_pause(50);
@@ -124,6 +138,7 @@ TEST(what_does_not_fit_is_refused_before_its_signature_and_what_was_taken_is_exe
     snprintf(url, sizeof url, "http://127.0.0.1:%u/", c.rpc_ports[0]);
     CHECK_OK(rdg_rpc_http_new(url, 30000, &rpc));
     CHECK_ERR(rdg_rpc_send(rpc, txs[ROOM]), RDG_E_FULL);
+    check_batch_full(rpc, txs + ROOM);
     for (size_t i = 1; i < 4; ++i) cluster_start(&c, i);
     for (size_t i = ROOM; i < ROOM + MORE; ++i) send_until_taken(rpc, txs[i]);
     all_in_blocks(&c, txs, ROOM + MORE);
