@@ -23,6 +23,7 @@ static const command_t *const tables[] = {device_commands,
                                           node_commands,
                                           command_commands,
                                           image_commands,
+                                          image_trust_commands,
                                           archive_cloud_commands,
                                           tool_commands};
 

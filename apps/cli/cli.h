@@ -10,6 +10,7 @@
 #ifndef RIDGE_CLI_H
 #define RIDGE_CLI_H
 #include "ridge/client/cloud.h"
+#include "ridge/client/images.h"
 
 #define CLI_FLAGS_MAX 16
 #define CLI_ARGS_MAX 64
@@ -46,7 +47,8 @@ struct cli {
 extern const command_t device_commands[], file_commands[], chain_commands[], contract_commands[],
     contract_dev_commands[], contract_life_commands[], contract_govern_commands[], block_commands[],
     key_commands[], key_sign_commands[], cert_commands[], ca_commands[], archive_commands[],
-    mainchain_commands[], node_commands[], command_commands[], image_commands[], archive_cloud_commands[],
+    mainchain_commands[], node_commands[], command_commands[], image_commands[], image_trust_commands[],
+    archive_cloud_commands[],
     tool_commands[];
 
 /* args.c */
@@ -65,6 +67,7 @@ void cli_help_command(const command_t *c);
 
 /* connect.c: where the cloud is and who asks */
 rdg_err_t cli_connect(cli_t *cli);
+rdg_err_t cli_registry(const cli_t *cli, rdg_images_client_t **out); /* the same cloud's registry; owned */
 /* A call whose path is built with printf; components are to be passed through cli_component first. */
 __attribute__((format(printf, 5, 6))) rdg_err_t cli_call(cli_t *cli, const char *method, json_t *body,
                                                          json_t **answer, const char *path, ...);

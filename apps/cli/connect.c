@@ -44,20 +44,35 @@ static rdg_err_t read_home(const char *home, char url[256], char token[TOKEN_MAX
     return read_token(path, token);
 }
 
-rdg_err_t cli_connect(cli_t *cli) {
-    char url[256] = "http://127.0.0.1:7780", token[TOKEN_MAX] = "";
+static rdg_err_t find_cloud(const cli_t *cli, char url[256], char token[TOKEN_MAX]) {
     const char *home = flag_or_env(cli, "home", "RIDGE_HOME"), *value;
+    snprintf(url, 256, "http://127.0.0.1:7780");
+    token[0] = '\0';
     if (home) RDG_TRY(read_home(home, url, token));
-    if ((value = flag_or_env(cli, "url", "RIDGE_URL"))) snprintf(url, sizeof url, "%s", value);
+    if ((value = flag_or_env(cli, "url", "RIDGE_URL"))) snprintf(url, 256, "%s", value);
     if ((value = flag_or_env(cli, "token-file", "RIDGE_TOKEN_FILE")))
         RDG_TRY(read_token(value, token));
     else if ((value = getenv("RIDGE_TOKEN")))
-        snprintf(token, sizeof token, "%s", value);
+        snprintf(token, TOKEN_MAX, "%s", value);
     if (token[0] == '\0')
         return rdg_fail(RDG_E_UNAUTHENTICATED,
                         "no access token: give --token-file FILE or --home DIR (the cloud wrote "
                         "admin.token into its data directory at its first start)");
+    return RDG_OK;
+}
+
+rdg_err_t cli_connect(cli_t *cli) {
+    char url[256], token[TOKEN_MAX];
+    RDG_TRY(find_cloud(cli, url, token));
     rdg_err_t err = rdg_cloud_client_new(url, token, &cli->cloud);
+    rdg_secure_zero(token, sizeof token);
+    return err;
+}
+
+rdg_err_t cli_registry(const cli_t *cli, rdg_images_client_t **out) {
+    char url[256], token[TOKEN_MAX];
+    RDG_TRY(find_cloud(cli, url, token));
+    rdg_err_t err = rdg_images_client_new(url, token, out);
     rdg_secure_zero(token, sizeof token);
     return err;
 }

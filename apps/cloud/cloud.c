@@ -209,9 +209,8 @@ static rdg_err_t open_images(cloud_t *c, const cloud_options_t *o, char *first, 
                               .metrics = c->metrics};
     RDG_TRY(rdg_images_open(&i, &c->images_service));
     if (!o->image_dir) return RDG_OK;
-    RDG_TRY(rdg_fail_in(
-        rdg_registry_import(rdg_images_registry(c->images_service), o->image_dir, first, first_size),
-        "--image"));
+    RDG_TRY(rdg_fail_in(rdg_images_import(c->images_service, c->platform, o->image_dir, first, first_size),
+                        "--image"));
     if (first[0]) return RDG_OK;
     return rdg_fail(RDG_E_INVALID, "--image %s names no image: build one with deploy/image/build",
                     o->image_dir);

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import sys
+import tempfile
 import threading
 import urllib.parse
 
@@ -553,6 +554,45 @@ def images_are_listed_shown_shared_and_removed():
     check(status == 200 and answer["bytes"] > 0, f"collect: {status} {answer}")
     for method, path in (("GET", "/images"), ("GET", "/image?name=x"), ("DELETE", "/image?name=x&reference=1"), ("PUT", "/image/devices")):
         equal(ask(method, "/api/v1" + path, authorization=False).status, 401, path)
+
+
+@case
+def images_are_signed_and_signers_trusted_and_revoked():
+    one = Set("signed/app")
+    image = one.image("1.0")
+    one.push()
+    with tempfile.TemporaryDirectory(prefix="ridge-sign-") as directory:
+        key = os.path.join(directory, "signer.key")
+        secret = os.path.join(directory, "secret")
+        with open(secret, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write("a long passphrase\n")
+        about = lab().cli("key", "new", key, "--passphrase-file", secret)
+        made = lab().cli("image", "sign", "signed/app:1.0", "--key", key, "--passphrase-file", secret)
+        equal([made["digest"], made["tag"], made["key"]], [image["digest"], "1.0", about["public_key"]], "the signature")
+        listed = must(200, "GET", f"/v2/signed/app/referrers/{image['digest']}?artifactType=application%2Fvnd.ridge.image.signature.v1%2Bjson").json()
+        equal([(m["digest"], m["annotations"]["ridge.signature.tag"]) for m in listed["manifests"]], [(made["artifact"], "1.0")], "the referrers")
+        layer = must(200, "GET", f"/v2/signed/app/manifests/{made['artifact']}").json()["layers"][0]
+        signature = must(200, "GET", f"/v2/signed/app/blobs/{layer['digest']}").json()
+        text = os.path.join(directory, "text")
+        with open(text, "w") as file:
+            file.write("\n".join(["ridge-image-signature-v1", image["digest"], "signed/app", "1.0", str(signature["signed_ms"])]))
+        raw = os.path.join(directory, "raw")
+        with open(raw, "w") as file:
+            file.write(signature["signature"])
+        equal(lab().cli("key", "verify", signature["key"], text, raw)["valid"], True, "the documented text is what is signed")
+        trusted = lab().cli("image", "trust", "factory", about["public_key"], "--repositories", "signed/*")
+        equal({s["name"]: s["revoked"] for s in trusted["signers"]}, {"factory": False, "platform": False}, "the signers")
+        revoked = lab().cli("image", "distrust", "factory")
+        check(revoked["number"] > trusted["number"], "the list's number grows")
+        equal({s["name"]: s["revoked"] for s in lab().cli("image", "signers")["signers"]}, {"factory": True, "platform": False}, "after a revocation")
+        equal(lab().cli("image", "unsigned", "127.0.0.1:5000/*")["unsigned"], "127.0.0.1:5000/*", "what may be unsigned")
+        equal(lab().cli("image", "unsigned", "none")["unsigned"], "", "nothing may be")
+        for words in (("sign", "signed/app:2.0", "--key", key, "--passphrase-file", secret), ("distrust", "nobody")):
+            equal(lab().cli("image", *words, check=False)[0], 3, " ".join(words))
+        for words in (("sign", "signed/app", "--key", key), ("sign", "signed/app:1.0"), ("unsigned", "a,,b"), ("trust", "x", "00")):
+            check(lab().cli("image", *words, check=False)[0] != 0, " ".join(words))
+    for method, path in (("GET", ""), ("PUT", ""), ("PUT", "/signers/x"), ("DELETE", "/signers/factory")):
+        equal(ask(method, "/api/v1/image-trust" + path, authorization=False).status, 401, method + path)
 
 
 @case

@@ -1,4 +1,5 @@
 #include "agent_internal.h"
+#include "image_trust.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
@@ -36,7 +37,7 @@ static rdg_err_t lock_dir(rdg_agent_t *a) {
 static rdg_err_t make_drivers(rdg_agent_t *a, const rdg_agent_options_t *o) {
     const char *want = o->driver ? o->driver : "auto";
     bool all = strcmp(want, "auto") == 0;
-    char root[PATH_MAX];
+    char root[PATH_MAX], trust[PATH_MAX];
     if (!all && strcmp(want, "process") != 0 && strcmp(want, "oci") != 0)
         return rdg_fail(RDG_E_INVALID, "driver '%.32s' is unknown: use auto, process or oci", want);
     if (all || strcmp(want, "process") == 0)
@@ -44,8 +45,12 @@ static rdg_err_t make_drivers(rdg_agent_t *a, const rdg_agent_options_t *o) {
                                           &a->drivers[a->driver_count++]));
     if (all || strcmp(want, "oci") == 0) {
         RDG_TRY(rdg_path_join(root, sizeof root, a->dir, "oci"));
-        rdg_container_oci_options_t oci = {
-            .root = root, .unpacker = o->unpacker, .cloud_socket = uplink_socket(a->uplink, UPLINK_IMAGES)};
+        RDG_TRY(image_trust_path(a->dir, trust));
+        image_trust_mend(a->dir);
+        rdg_container_oci_options_t oci = {.root = root,
+                                           .unpacker = o->unpacker,
+                                           .cloud_socket = uplink_socket(a->uplink, UPLINK_IMAGES),
+                                           .trust_file = trust};
         rdg_err_t err = rdg_container_oci_new(&oci, &a->drivers[a->driver_count]);
         if (err == RDG_OK)
             ++a->driver_count;
@@ -111,6 +116,11 @@ static rdg_err_t send_certificate_request(void *ctx, rdg_bytes_t request) {
 static void on_certificates(void *ctx, rdg_bytes_t text) {
     rdg_agent_t *a = ctx;
     certificates_answer(a->certificates, text);
+}
+
+static void on_trust(void *ctx, rdg_bytes_t text) {
+    rdg_agent_t *a = ctx;
+    certificates_trust(a->certificates, text);
 }
 
 static void on_list(void *ctx, rdg_bytes_t text) {
@@ -273,6 +283,7 @@ static rdg_err_t start_services(rdg_agent_t *a, const rdg_agent_options_t *o) {
                         .certificates = on_certificates,
                         .list = on_list,
                         .telemetry = on_telemetry,
+                        .trust = on_trust,
                         .up = on_up,
                         .refused = on_refused,
                         .ctx = a};

@@ -1,4 +1,5 @@
 #include "certificates.h"
+#include "image_trust.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
@@ -34,7 +35,7 @@ struct certificates {
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t wake;
     bool stopping, kicked;
-    rdg_buf_t answer, list; /* what came; empty: nothing */
+    rdg_buf_t answer, list, trust; /* what came; empty: nothing */
     holder_t holders[HOLDERS_MAX];
     size_t holder_count;
     pthread_mutex_t disk; /* one change of credentials at a time */
@@ -408,6 +409,15 @@ static void take_list(certificates_t *c, const json_t *message) {
                 RDG_STR("why", rdg_err_message(err)));
 }
 
+static void take_trust(certificates_t *c, const json_t *message) {
+    pthread_mutex_lock(&c->disk);
+    rdg_err_t err = image_trust_take(c->dir, message, now_s(c), false);
+    pthread_mutex_unlock(&c->disk);
+    if (err != RDG_OK)
+        rdg_log(RDG_LOG_WARN, "image.trust_refused", RDG_STR("code", rdg_err_name(err)),
+                RDG_STR("why", rdg_err_message(err)));
+}
+
 /* --- the thread --------------------------------------------------------------------------------------------- */
 
 /* Takes what came out of its buffer. With the lock held. */
@@ -450,13 +460,15 @@ static void *run(void *arg) {
     pthread_mutex_lock(&c->lock);
     while (!c->stopping) {
         c->kicked = false;
-        json_t *answer = take(&c->answer), *list = take(&c->list);
+        json_t *answer = take(&c->answer), *list = take(&c->list), *trust = take(&c->trust);
         pthread_mutex_unlock(&c->lock);
         look_at_all(c);
         if (answer) take_answer(c, answer);
         if (list) take_list(c, list);
+        if (trust) take_trust(c, trust);
         json_decref(answer);
         json_decref(list);
+        json_decref(trust);
         renew_due(c);
         raise_alarms(c);
         uint64_t pause = pause_of(c);
@@ -482,6 +494,10 @@ void certificates_answer(certificates_t *c, rdg_bytes_t text) {
 
 void certificates_list(certificates_t *c, rdg_bytes_t text) {
     leave(c, &c->list, text);
+}
+
+void certificates_trust(certificates_t *c, rdg_bytes_t text) {
+    leave(c, &c->trust, text);
 }
 
 void certificates_kick(certificates_t *c) {
@@ -517,6 +533,7 @@ rdg_err_t certificates_start(const certificates_options_t *options, certificates
     thread_cond_init(&c->wake);
     rdg_buf_init(&c->answer, 64u << 10);
     rdg_buf_init(&c->list, 1u << 20);
+    rdg_buf_init(&c->trust, 1u << 20);
     *out = c;
     if (!c->dir || !c->device) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the certificates");
     RDG_TRY(thread_start(&c->thread, run, c));
@@ -539,6 +556,7 @@ void certificates_free(certificates_t *c) {
     certificates_stop(c);
     rdg_buf_fini(&c->answer);
     rdg_buf_fini(&c->list);
+    rdg_buf_fini(&c->trust);
     pthread_cond_destroy(&c->wake);
     pthread_mutex_destroy(&c->disk);
     pthread_mutex_destroy(&c->lock);

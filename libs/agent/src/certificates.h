@@ -11,6 +11,8 @@
  * in each node's directory; an older one is refused. One of another issuing CA under our root means that the
  * cloud has changed its CA: everything is renewed then.
  *
+ * The list of whose images may run here (image_trust.h) comes the same way, and is kept beside.
+ *
  * One thread does all of it; the callbacks only leave what came. */
 #ifndef RIDGE_AGENT_CERTIFICATES_H
 #define RIDGE_AGENT_CERTIFICATES_H
@@ -43,6 +45,7 @@ rdg_err_t certificates_install_node(certificates_t *c, const char *chain, const 
 /* From the MQTT client's thread. Both copy, and drop what is too large. */
 void certificates_answer(certificates_t *c, rdg_bytes_t text); /* devices/<id>/certificates */
 void certificates_list(certificates_t *c, rdg_bytes_t text);   /* cloud/crl */
+void certificates_trust(certificates_t *c, rdg_bytes_t text);  /* cloud/image-trust */
 void certificates_kick(certificates_t *c);                     /* connected: look now */
 /* [{"chain","not_after_ms","alarm"}] for telemetry; owned, NULL without memory. */
 json_t *certificates_status(certificates_t *c);

@@ -1,5 +1,6 @@
 #include "identity.h"
 #include "credentials.h"
+#include "image_trust.h"
 #include "state_file.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/clock.h"
@@ -147,6 +148,12 @@ static rdg_err_t take_certificates(const char *dir, const char *name, const json
     return err;
 }
 
+static rdg_err_t take_trust(const char *dir, const json_t *answer) {
+    const json_t *message = json_object_get(answer, "image_trust");
+    if (!message) return RDG_OK; /* a cloud that knows no signatures: images are refused until it does */
+    return image_trust_take(dir, message, (int64_t)(rdg_wall_ms(rdg_clock_system()) / 1000), true);
+}
+
 static rdg_err_t take(identity_t *i, const identity_enrolment_t *how, json_t *answer,
                       const char *fingerprint) {
     identity_t got = *i;
@@ -156,7 +163,9 @@ static rdg_err_t take(identity_t *i, const identity_enrolment_t *how, json_t *an
         return rdg_fail(RDG_E_PROTOCOL, "the cloud answered for another device, '%.64s'", got.device_id);
     RDG_TRY(take_certificates(how->dir, how->name, answer, fingerprint));
     RDG_TRY(look_at_certificate(how->dir, &got));
+    RDG_TRY(take_trust(how->dir, answer));
     (void)json_object_del(answer, "certificates");
+    (void)json_object_del(answer, "image_trust");
     /* Saved before it is used: the cloud may answer a token only while it is ours. */
     RDG_TRY(save_answer(how->dir, answer));
     *i = got;

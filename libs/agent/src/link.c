@@ -11,6 +11,7 @@
 #define ACKS_MAX 256
 #define LINK_LOOK_MS 50u
 #define LIST_TOPIC "cloud/crl"
+#define TRUST_TOPIC "cloud/image-trust"
 
 typedef struct in_flight {
     int message_id;
@@ -60,6 +61,10 @@ static bool on_message(void *ctx, const char *topic, rdg_bytes_t payload) {
     }
     if (strcmp(topic, LIST_TOPIC) == 0) {
         l->options.list(l->options.ctx, payload);
+        return true;
+    }
+    if (strcmp(topic, TRUST_TOPIC) == 0) {
+        l->options.trust(l->options.ctx, payload);
         return true;
     }
     if (strcmp(topic, l->command_topic) != 0) return true;
@@ -175,7 +180,7 @@ static rdg_err_t connect_mqtt(link_t *l) {
     snprintf(l->status_topic, sizeof l->status_topic, "devices/%s/status", i->device_id);
     snprintf(l->answer_topic, sizeof l->answer_topic, "devices/%s/telemetry-ack", i->device_id);
     const char *const subscriptions[] = {l->command_topic, l->request_topic, l->certificates_topic,
-                                         l->answer_topic, LIST_TOPIC};
+                                         l->answer_topic, LIST_TOPIC, TRUST_TOPIC};
     char url[160];
     snprintf(url, sizeof url, "mqtt+unix://%s", uplink_socket(l->options.uplink, UPLINK_MQTT));
     rdg_mqtt_options_t o = {.url = url,

@@ -24,6 +24,7 @@ typedef struct link_options {
     void (*certificates)(void *ctx, rdg_bytes_t text); /* devices/<id>/certificates */
     void (*list)(void *ctx, rdg_bytes_t text);         /* cloud/crl, retained */
     void (*telemetry)(void *ctx, rdg_bytes_t bytes);   /* devices/<id>/telemetry-ack */
+    void (*trust)(void *ctx, rdg_bytes_t text);        /* cloud/image-trust, retained */
     void (*up)(void *ctx);                             /* connected */
     void (*refused)(void *ctx, rdg_err_t why); /* enrolment is refused for good; the thread's text says why */
     void *ctx;

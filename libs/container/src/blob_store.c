@@ -1,4 +1,5 @@
 #include "blob_store.h"
+#include "ridge/image/signature.h"
 #include "ridge/base/file.h"
 #include "ridge/codec/hex.h"
 #include "ridge/crypto/hash.h"
@@ -171,7 +172,13 @@ rdg_err_t blob_put(const char *root, const char *digest, rdg_bytes_t content) {
 }
 
 rdg_err_t blob_read(const char *root, const char *digest, rdg_buf_t *out) {
-    char path[PATH_MAX];
+    char path[PATH_MAX], actual[RDG_IMAGE_DIGEST_MAX];
+    size_t before = out->len;
     RDG_TRY(blob_path(root, digest, path));
-    return rdg_file_read(path, out);
+    RDG_TRY(rdg_file_read(path, out));
+    rdg_image_digest(rdg_bytes(out->data + before, out->len - before), actual);
+    if (strcmp(actual, digest) == 0) return RDG_OK;
+    (void)unlink(path);
+    return rdg_fail(RDG_E_CORRUPT,
+                    "%s had other bytes than its name says and is removed: prepare the image again", path);
 }

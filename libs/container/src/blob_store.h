@@ -16,6 +16,7 @@ rdg_err_t blob_fetch(const char *root, rdg_http_client_t *http, const char *url,
                      uint64_t size, bool (*progress)(void *ctx, uint64_t bytes), void *ctx);
 /* Stores bytes that are at hand, after comparing. */
 rdg_err_t blob_put(const char *root, const char *digest, rdg_bytes_t content);
+/* Compared with its digest. CORRUPT: it was damaged on the disk; it is removed, so that it can be fetched anew. */
 rdg_err_t blob_read(const char *root, const char *digest, rdg_buf_t *out);
 
 #endif

@@ -29,7 +29,7 @@
 
 typedef struct driver_oci {
     rdg_container_driver_t driver;
-    char *root, *data_mount, *state_root, *unpacker, *cloud_socket;
+    char *root, *data_mount, *state_root, *unpacker, *cloud_socket, *trust_file;
     char runtime[PATH_MAX];
     uint64_t image_bytes_max;
     pthread_rwlock_t images; /* read: images are being made; written: they are being collected */
@@ -197,7 +197,13 @@ static rdg_err_t mount_root(const driver_oci_t *d, const image_t *image, const p
 static rdg_err_t oci_prepare(void *ctx, const char *image, rdg_container_progress_fn progress,
                              void *progress_ctx) {
     driver_oci_t *d = ctx;
-    image_pull_t how = {d->root, d->image_bytes_max, d->unpacker, d->cloud_socket, progress, progress_ctx};
+    image_pull_t how = {.root = d->root,
+                        .bytes_max = d->image_bytes_max,
+                        .unpacker = d->unpacker,
+                        .cloud_socket = d->cloud_socket,
+                        .progress = progress,
+                        .progress_ctx = progress_ctx,
+                        .trust_file = d->trust_file};
     pthread_rwlock_rdlock(&d->images);
     rdg_err_t err = image_pull(&how, image);
     pthread_rwlock_unlock(&d->images);
@@ -217,6 +223,7 @@ static rdg_err_t launch(driver_oci_t *d, const rdg_container_spec_t *spec, const
     json_t *config = NULL;
     container_proc_t proc;
     RDG_TRY(image_find(d->root, spec->image ? spec->image : "", image));
+    RDG_TRY(image_may_run(d->root, d->trust_file, spec->image, image));
     RDG_TRY(image_config(d->root, image, &config));
     delete_runtime_state(d, p);
     rdg_err_t err = mount_root(d, image, p);
@@ -303,6 +310,7 @@ static void oci_free(void *ctx) {
     rdg_free(d->state_root);
     rdg_free(d->unpacker);
     rdg_free(d->cloud_socket);
+    rdg_free(d->trust_file);
     rdg_free(d);
 }
 
@@ -355,8 +363,9 @@ rdg_err_t rdg_container_oci_new(const rdg_container_oci_options_t *options, rdg_
         d->data_mount = rdg_strdup(options->data_mount ? options->data_mount : "/var/lib/ridge-node");
         d->unpacker = rdg_strdup(options->unpacker);
         d->cloud_socket = rdg_strdup(options->cloud_socket);
+        d->trust_file = rdg_strdup(options->trust_file);
         if (!d->root || !d->state_root || !d->data_mount || (options->unpacker && !d->unpacker) ||
-            (options->cloud_socket && !d->cloud_socket))
+            (options->cloud_socket && !d->cloud_socket) || (options->trust_file && !d->trust_file))
             err = RDG_E_NO_MEMORY;
     }
     if (err != RDG_OK) {

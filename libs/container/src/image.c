@@ -1,4 +1,6 @@
 #include "image.h"
+#include "image_trust.h"
+#include "manifest.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
@@ -6,14 +8,6 @@
 #include "ridge/crypto/hash.h"
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
-
-#define MANIFEST_TIMEOUT_MS 30000u
-
-static const char *const accept_headers[] = {
-    "Accept: application/vnd.oci.image.manifest.v1+json, "
-    "application/vnd.docker.distribution.manifest.v2+json, "
-    "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json"};
 
 static rdg_err_t record_path(const char *root, const char *reference, char out[PATH_MAX]) {
     uint8_t sum[32];
@@ -26,70 +20,18 @@ static rdg_err_t record_path(const char *root, const char *reference, char out[P
 
 /* --- manifests ------------------------------------------------------------------------------------ */
 
-static rdg_err_t take_descriptor(const json_t *d, char digest[IMAGE_DIGEST_TEXT], uint64_t *size) {
-    const char *text = NULL;
-    RDG_TRY(rdg_json_get_str(d, "digest", &text));
-    RDG_TRY(rdg_json_get_u64(d, "size", size));
-    if (!image_digest_valid(text)) return rdg_fail(RDG_E_UNSUPPORTED, "'%.80s' is no sha256 digest", text);
-    memcpy(digest, text, strlen(text) + 1);
-    return RDG_OK;
-}
-
-static rdg_err_t parse_manifest(const json_t *m, image_t *out) {
-    json_t *config = NULL, *layers = NULL;
-    RDG_TRY(rdg_json_get_object(m, "config", &config));
-    RDG_TRY(rdg_json_get_array(m, "layers", &layers));
-    RDG_TRY(take_descriptor(config, out->config, &out->config_size));
-    out->layer_count = json_array_size(layers);
-    if (out->layer_count == 0 || out->layer_count > IMAGE_LAYERS_MAX)
-        return rdg_fail(RDG_E_UNSUPPORTED, "the image has %zu layers: 1 to %d are supported",
-                        out->layer_count, IMAGE_LAYERS_MAX);
-    out->total = out->config_size;
-    for (size_t i = 0; i < out->layer_count; ++i) {
-        RDG_TRY(rdg_fail_in(take_descriptor(json_array_get(layers, i), out->layers[i], &out->sizes[i]),
-                            "layer %zu", i));
-        if (__builtin_add_overflow(out->total, out->sizes[i], &out->total))
-            return rdg_fail(RDG_E_MALFORMED, "the sizes of the image's layers overflow");
-    }
-    return RDG_OK;
-}
-
-static const char *architecture(void) {
-    static struct utsname host;
-    uname(&host);
-    if (strcmp(host.machine, "x86_64") == 0) return "amd64";
-    if (strcmp(host.machine, "aarch64") == 0) return "arm64";
-    if (strncmp(host.machine, "armv7", 5) == 0) return "arm";
-    return host.machine;
-}
-
-/* The manifest for this machine in an index; its digest goes to out. */
-static rdg_err_t choose_platform(const json_t *index, char out[IMAGE_DIGEST_TEXT]) {
-    json_t *list = NULL, *entry;
-    size_t i;
-    uint64_t size;
-    RDG_TRY(rdg_json_get_array(index, "manifests", &list));
-    json_array_foreach(list, i, entry) {
-        const json_t *platform = json_object_get(entry, "platform");
-        const char *os = json_string_value(json_object_get(platform, "os"));
-        const char *arch = json_string_value(json_object_get(platform, "architecture"));
-        if (os && arch && strcmp(os, "linux") == 0 && strcmp(arch, architecture()) == 0)
-            return take_descriptor(entry, out, &size);
-    }
-    return rdg_fail(RDG_E_UNSUPPORTED, "the image has no variant for linux/%s", architecture());
-}
-
 static rdg_err_t get_manifest(rdg_http_client_t *http, const image_ref_t *ref, const char *reference,
                               rdg_buf_t *body, char digest[IMAGE_DIGEST_TEXT]) {
     char url[1024];
     uint8_t sum[32];
     rdg_http_answer_t got;
+    const char *const accept[] = {manifest_accept};
     snprintf(url, sizeof url, "%s/v2/%s/manifests/%s", ref->base, ref->name, reference);
     rdg_http_call_t call = {.method = "GET",
                             .url = url,
-                            .headers = accept_headers,
+                            .headers = accept,
                             .header_count = 1,
-                            .timeout_ms = MANIFEST_TIMEOUT_MS,
+                            .timeout_ms = IMAGE_MANIFEST_TIMEOUT_MS,
                             .max_body = IMAGE_MANIFEST_MAX};
     RDG_TRY(rdg_http_call(http, &call, &got));
     rdg_err_t err = RDG_OK;
@@ -125,9 +67,10 @@ static rdg_err_t resolve(const char *root, rdg_http_client_t *http, const image_
         rdg_buf_clear(&body);
         err = get_manifest(http, ref, reference, &body, out->digest);
         if (err == RDG_OK) err = rdg_json_parse(rdg_buf_view(&body), &m);
-        bool index = err == RDG_OK && json_object_get(m, "manifests") != NULL;
+        if (depth == 0) memcpy(out->subject, out->digest, sizeof out->subject);
+        bool index = err == RDG_OK && manifest_is_index(m);
         if (index && depth > 0) err = rdg_fail(RDG_E_UNSUPPORTED, "an index within an index");
-        if (err == RDG_OK) err = index ? choose_platform(m, reference) : parse_manifest(m, out);
+        if (err == RDG_OK) err = index ? manifest_choose(m, reference) : manifest_parse(m, out);
         json_decref(m);
         if (err == RDG_OK && !index) {
             err = blob_put(root, out->digest, rdg_buf_view(&body));
@@ -143,8 +86,10 @@ static rdg_err_t resolve(const char *root, rdg_http_client_t *http, const image_
 typedef struct pull {
     rdg_container_progress_fn fn;
     void *ctx;
-    uint64_t before, total;
+    uint64_t before, total, unpacked;
     const char *unpacker;
+    layer_limits_t limits;
+    image_judge_t judge;
 } pull_t;
 
 static bool pulled(void *ctx, uint64_t bytes) {
@@ -161,9 +106,31 @@ static rdg_err_t fetch(const char *root, rdg_http_client_t *http, const image_re
     return RDG_OK;
 }
 
+static rdg_err_t check_platform(const char *root, const image_t *image) {
+    json_t *config = NULL;
+    RDG_TRY(image_config(root, image, &config));
+    rdg_err_t err = manifest_check_config(config);
+    json_decref(config);
+    return err;
+}
+
+/* The limit is on what the whole image adds to the disk. */
+static rdg_err_t unpack(const char *root, const char *digest, pull_t *p) {
+    layer_limits_t limits = p->limits;
+    uint64_t bytes = 0;
+    if (p->unpacked >= limits.bytes)
+        limits.bytes = 0;
+    else
+        limits.bytes -= p->unpacked;
+    RDG_TRY(layer_unpack(root, digest, p->unpacker, &limits, &bytes));
+    p->unpacked += bytes;
+    return RDG_OK;
+}
+
 static rdg_err_t fetch_all(const char *root, rdg_http_client_t *http, const image_ref_t *ref,
                            const image_t *image, pull_t *p) {
     RDG_TRY(fetch(root, http, ref, image->config, image->config_size, p));
+    RDG_TRY(check_platform(root, image));
     for (size_t i = 0; i < image->layer_count; ++i) {
         char dir[PATH_MAX], blob[PATH_MAX];
         RDG_TRY(layer_path(root, image->layers[i], dir));
@@ -174,7 +141,7 @@ static rdg_err_t fetch_all(const char *root, rdg_http_client_t *http, const imag
         RDG_TRY(fetch(root, http, ref, image->layers[i], image->sizes[i], p));
         if (p->fn && !p->fn(p->ctx, "unpack", p->before, p->total))
             return rdg_fail(RDG_E_CANCELLED, "the preparation was cancelled");
-        RDG_TRY(layer_unpack(root, image->layers[i], p->unpacker));
+        RDG_TRY(unpack(root, image->layers[i], p));
         /* Small devices: what is unpacked is not kept a second time. */
         RDG_TRY(blob_path(root, image->layers[i], blob));
         RDG_TRY(rdg_tree_remove(blob, NULL));
@@ -190,17 +157,25 @@ static rdg_err_t record(const char *root, const char *reference, const image_t *
     return rdg_file_replace(path, rdg_bytes_str(image->digest), 0600);
 }
 
-static rdg_err_t pull_from(const char *root, const char *reference, const image_ref_t *ref,
-                           uint64_t bytes_max, rdg_http_client_t *http, pull_t *p) {
+static rdg_err_t pull_image(const image_pull_t *how, rdg_http_client_t *http, pull_t *p, image_t *image) {
+    RDG_TRY(resolve(how->root, http, p->judge.ref, image));
+    if (image->total > how->bytes_max || image->config_size > IMAGE_CONFIG_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE, "the image has %llu bytes, at most %llu are taken",
+                        (unsigned long long)image->total, (unsigned long long)how->bytes_max);
+    /* Before anything of it is fetched, let alone unpacked. */
+    if (p->judge.trust) RDG_TRY(image_admit(&p->judge, image, http));
+    p->total = image->total;
+    RDG_TRY(fetch_all(how->root, http, p->judge.ref, image, p));
+    return record(how->root, p->judge.reference, image);
+}
+
+/* before: the manifest that the reference had, or "". */
+static rdg_err_t pull_from(const image_pull_t *how, rdg_http_client_t *http, pull_t *p, const char *before) {
     image_t *image = rdg_calloc(1, sizeof *image);
     if (!image) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an image");
-    rdg_err_t err = resolve(root, http, ref, image);
-    if (err == RDG_OK && (image->total > bytes_max || image->config_size > IMAGE_CONFIG_MAX))
-        err = rdg_fail(RDG_E_TOO_LARGE, "the image has %llu bytes, at most %llu are taken",
-                       (unsigned long long)image->total, (unsigned long long)bytes_max);
-    p->total = image->total;
-    if (err == RDG_OK) err = fetch_all(root, http, ref, image, p);
-    if (err == RDG_OK) err = record(root, reference, image);
+    rdg_err_t err = pull_image(how, http, p, image);
+    if (err == RDG_OK && before[0] && strcmp(before, image->digest) != 0)
+        image_signature_drop(how->root, p->judge.reference, before);
     rdg_free(image);
     return err;
 }
@@ -214,25 +189,65 @@ static rdg_err_t open_client(const image_pull_t *how, const image_ref_t *ref, rd
     return rdg_http_client_via(*out, how->cloud_socket);
 }
 
+/* What is here already, and why it may not be run if so. */
+typedef struct known {
+    bool present;
+    rdg_err_t refused;
+    char digest[IMAGE_DIGEST_TEXT], why[RDG_ERROR_TEXT_MAX];
+} known_t;
+
+static rdg_err_t look(const image_judge_t *j, known_t *out) {
+    memset(out, 0, sizeof *out);
+    image_t *image = rdg_calloc(1, sizeof *image);
+    if (!image) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an image");
+    out->present = image_find(j->root, j->reference, image) == RDG_OK;
+    if (out->present) {
+        memcpy(out->digest, image->digest, sizeof out->digest);
+        out->refused = image_admit_stored(j, image);
+        if (out->refused != RDG_OK) snprintf(out->why, sizeof out->why, "%s", rdg_err_message(out->refused));
+    }
+    rdg_free(image);
+    return RDG_OK;
+}
+
+static rdg_err_t pull(const image_pull_t *how, pull_t *p) {
+    rdg_http_client_t *http = NULL;
+    known_t known;
+    RDG_TRY(look(&p->judge, &known));
+    if (known.present && known.refused == RDG_OK && p->judge.ref->by_digest) return RDG_OK;
+    rdg_err_t err = open_client(how, p->judge.ref, &http);
+    if (err == RDG_OK) err = pull_from(how, http, p, known.digest);
+    rdg_http_client_free(http);
+    if (!known.present || (err != RDG_E_UNAVAILABLE && err != RDG_E_TIMEOUT)) return err;
+    rdg_log(RDG_LOG_WARN, "image.registry_away", RDG_STR("image", p->judge.reference),
+            RDG_STR("why", rdg_err_message(err)));
+    return known.refused == RDG_OK ? RDG_OK : rdg_fail(known.refused, "%s", known.why);
+}
+
 rdg_err_t image_pull(const image_pull_t *how, const char *reference) {
     image_ref_t ref;
-    rdg_http_client_t *http = NULL;
-    pull_t p = {how->progress, how->progress_ctx, 0, 0, how->unpacker};
+    rdg_image_trust_t *trust = NULL;
+    pull_t p = {.fn = how->progress, .ctx = how->progress_ctx, .unpacker = how->unpacker};
     RDG_TRY(image_ref_parse(reference, &ref));
-    image_t *known = rdg_calloc(1, sizeof *known);
-    if (!known) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an image");
-    bool have = image_find(how->root, reference, known) == RDG_OK;
-    rdg_free(known);
-    if (have && ref.by_digest) return RDG_OK;
-    rdg_err_t err = open_client(how, &ref, &http);
-    if (err == RDG_OK) err = pull_from(how->root, reference, &ref, how->bytes_max, http, &p);
-    rdg_http_client_free(http);
-    if (have && (err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT)) {
-        rdg_log(RDG_LOG_WARN, "image.registry_away", RDG_STR("image", reference),
-                RDG_STR("why", rdg_err_message(err)));
-        return RDG_OK;
-    }
+    rdg_err_t err = image_trust_load(how->trust_file, &trust);
+    p.judge = (image_judge_t){how->root, reference, &ref, trust};
+    p.limits = layer_limits_default;
+    if (how->unpacked_max) p.limits.bytes = how->unpacked_max;
+    if (err == RDG_OK) err = pull(how, &p);
+    rdg_free(trust);
     return rdg_fail_in(err, "cannot pull %s", reference);
+}
+
+rdg_err_t image_may_run(const char *root, const char *trust_file, const char *reference,
+                        const image_t *image) {
+    image_ref_t ref;
+    rdg_image_trust_t *trust = NULL;
+    RDG_TRY(image_ref_parse(reference, &ref));
+    RDG_TRY(image_trust_load(trust_file, &trust));
+    const image_judge_t j = {root, reference, &ref, trust};
+    rdg_err_t err = image_admit_stored(&j, image);
+    rdg_free(trust);
+    return rdg_fail_in(err, "cannot start %s", reference);
 }
 
 rdg_err_t image_find(const char *root, const char *reference, image_t *out) {
@@ -249,7 +264,7 @@ rdg_err_t image_find(const char *root, const char *reference, image_t *out) {
         err = blob_read(root, out->digest, &text);
     }
     if (err == RDG_OK) err = rdg_json_parse(rdg_buf_view(&text), &m);
-    if (err == RDG_OK) err = parse_manifest(m, out);
+    if (err == RDG_OK) err = manifest_parse(m, out);
     for (size_t i = 0; err == RDG_OK && i < out->layer_count; ++i) {
         err = layer_path(root, out->layers[i], dir);
         if (err == RDG_OK && !rdg_file_exists(dir)) err = RDG_E_NOT_FOUND;
@@ -257,6 +272,7 @@ rdg_err_t image_find(const char *root, const char *reference, image_t *out) {
     json_decref(m);
     rdg_buf_fini(&text);
     if (err == RDG_OK) return RDG_OK;
+    if (err == RDG_E_CORRUPT) return rdg_fail_in(RDG_E_CORRUPT, "image %s", reference);
     return rdg_fail(RDG_E_NOT_FOUND, "image %s is not on this device: prepare it first", reference);
 }
 

@@ -8,9 +8,11 @@
 #define IMAGE_LAYERS_MAX 64
 #define IMAGE_MANIFEST_MAX (4u << 20)
 #define IMAGE_CONFIG_MAX (4u << 20)
+#define IMAGE_MANIFEST_TIMEOUT_MS 30000u
 
 typedef struct image {
-    char digest[IMAGE_DIGEST_TEXT]; /* of the manifest */
+    char digest[IMAGE_DIGEST_TEXT];  /* of the manifest */
+    char subject[IMAGE_DIGEST_TEXT]; /* while it is pulled: of the index that led to it, or the same */
     char config[IMAGE_DIGEST_TEXT];
     char layers[IMAGE_LAYERS_MAX][IMAGE_DIGEST_TEXT]; /* lowest first */
     uint64_t sizes[IMAGE_LAYERS_MAX];
@@ -25,12 +27,18 @@ typedef struct image_pull {
     const char *cloud_socket; /* by which RDG_CONTAINER_CLOUD is reached; NULL: it is not */
     rdg_container_progress_fn progress;
     void *progress_ctx;
+    const char *trust_file; /* see container.h; NULL: signatures are not asked for */
+    uint64_t unpacked_max;  /* 0: as in layer_limits_default */
 } image_pull_t;
 
 /* Pulls what is missing, unpacks, and records the reference. When the registry cannot be reached, an image
- * that was pulled before under this reference will do. */
+ * that was pulled before under this reference will do. With a trust_file nothing is unpacked, and nothing that is
+ * here already is answered with RDG_OK, before a good signature was found (image_trust.h). */
 rdg_err_t image_pull(const image_pull_t *how, const char *reference);
-/* NOT_FOUND: pull it first. */
+/* The same question each time it is started. FORBIDDEN, BAD_SIGNATURE. */
+rdg_err_t image_may_run(const char *root, const char *trust_file, const char *reference,
+                        const image_t *image);
+/* NOT_FOUND: pull it first. CORRUPT: its manifest was damaged, and is gone now. */
 rdg_err_t image_find(const char *root, const char *reference, image_t *out);
 /* The image's configuration; returns owned. */
 rdg_err_t image_config(const char *root, const image_t *image, json_t **out);

@@ -1,5 +1,6 @@
 #include "layer.h"
 #include "archive_api.h"
+#include "ridge/base/config.h"
 #include "ridge/base/file.h"
 #include "ridge/net/process.h"
 #include <errno.h>
@@ -18,8 +19,12 @@ typedef struct unpack {
     struct archive *a;
     struct archive_entry *e; /* the present one */
     int root;
-    uint64_t bytes;
+    uint64_t bytes, bytes_max;
+    const layer_limits_t *limits;
 } unpack_t;
+
+const layer_limits_t layer_limits_default = {
+    .entries = 500000, .bytes = 8ull << 30, .ratio = 200, .ratio_above = 64ull << 20};
 
 rdg_err_t layer_path(const char *root, const char *digest, char out[PATH_MAX]) {
     if (!image_digest_valid(digest)) return rdg_fail(RDG_E_MALFORMED, "'%.80s' is no sha256 digest", digest);
@@ -98,7 +103,25 @@ static rdg_err_t whiteout(int dir, const char *name) {
     return RDG_OK;
 }
 
+/* Takes bytes from what the layer may still use. */
+static rdg_err_t spend(unpack_t *u, uint64_t bytes) {
+    if (bytes <= u->bytes_max - u->bytes) {
+        u->bytes += bytes;
+        return RDG_OK;
+    }
+    return rdg_fail(
+        RDG_E_TOO_LARGE,
+        "the layer unpacks to more than %llu bytes: it is a decompression bomb, or larger than this "
+        "device takes",
+        (unsigned long long)u->bytes_max);
+}
+
+/* A sparse file's size is paid in advance, holes and all; without a size each block is. */
 static rdg_err_t write_file(unpack_t *u, int dir, const char *name) {
+    bool sized = u->api.archive_entry_size_is_set(u->e);
+    la_int64_t size = sized ? u->api.archive_entry_size(u->e) : 0;
+    if (size < 0) return rdg_fail(RDG_E_MALFORMED, "the layer's file '%.100s' has no size", name);
+    RDG_TRY(spend(u, (uint64_t)size));
     make_way(dir, name);
     int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) return rdg_fail_errno(errno, "cannot unpack '%.100s'", name);
@@ -108,9 +131,12 @@ static rdg_err_t write_file(unpack_t *u, int dir, const char *name) {
     rdg_err_t err = RDG_OK;
     int r;
     while (err == RDG_OK && (r = u->api.archive_read_data_block(u->a, &block, &len, &offset)) == ARCHIVE_OK) {
-        u->bytes += len;
-        if (u->bytes > LAYER_BYTES_MAX || offset < 0 || (uint64_t)offset > LAYER_BYTES_MAX)
-            err = rdg_fail(RDG_E_TOO_LARGE, "the layer unpacks to more than %llu bytes", LAYER_BYTES_MAX);
+        uint64_t end;
+        if (offset < 0 || __builtin_add_overflow((uint64_t)offset, len, &end) ||
+            (sized && end > (uint64_t)size))
+            err = rdg_fail(RDG_E_MALFORMED, "the layer's file '%.100s' is longer than it says", name);
+        else if (!sized && (err = spend(u, len)) != RDG_OK)
+            break;
         else if (lseek(fd, (off_t)offset, SEEK_SET) < 0)
             err = rdg_fail_errno(errno, "cannot unpack '%.100s'", name);
         else
@@ -119,8 +145,7 @@ static rdg_err_t write_file(unpack_t *u, int dir, const char *name) {
     if (err == RDG_OK && r != ARCHIVE_EOF)
         err = rdg_fail(RDG_E_MALFORMED, "the layer is damaged at '%.100s': %s", name,
                        u->api.archive_error_string(u->a));
-    if (err == RDG_OK && u->api.archive_entry_size_is_set(u->e) &&
-        ftruncate(fd, (off_t)u->api.archive_entry_size(u->e)) != 0)
+    if (err == RDG_OK && sized && ftruncate(fd, (off_t)size) != 0)
         err = rdg_fail_errno(errno, "cannot unpack '%.100s'", name);
     close(fd);
     return err;
@@ -219,10 +244,11 @@ static rdg_err_t unpack_entry(unpack_t *u) {
 
 static rdg_err_t unpack_all(unpack_t *u) {
     int r;
-    for (size_t n = 0; (r = u->api.archive_read_next_header(u->a, &u->e)) == ARCHIVE_OK || r == ARCHIVE_WARN;
-         ++n) {
-        if (n == LAYER_ENTRIES_MAX)
-            return rdg_fail(RDG_E_TOO_LARGE, "the layer has more than %u entries", LAYER_ENTRIES_MAX);
+    for (uint64_t n = 0;
+         (r = u->api.archive_read_next_header(u->a, &u->e)) == ARCHIVE_OK || r == ARCHIVE_WARN; ++n) {
+        if (n == u->limits->entries)
+            return rdg_fail(RDG_E_TOO_LARGE, "the layer has more than %llu entries",
+                            (unsigned long long)u->limits->entries);
         RDG_TRY(unpack_entry(u));
     }
     if (r == ARCHIVE_EOF) return RDG_OK;
@@ -244,51 +270,82 @@ static rdg_err_t unpack_opened(unpack_t *u, const char *tar) {
     return err;
 }
 
-rdg_err_t layer_unpack_file(const char *tar, const char *dir) {
-    unpack_t u = {.root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+/* The smaller of what the layer may have at all and what its compressed size allows. */
+static rdg_err_t set_budget(unpack_t *u, const char *tar) {
+    struct stat st;
+    uint64_t allowed;
+    if (stat(tar, &st) != 0) return rdg_fail_errno(errno, "cannot look at %s", tar);
+    if (__builtin_mul_overflow((uint64_t)st.st_size, u->limits->ratio, &allowed)) allowed = UINT64_MAX;
+    if (allowed < u->limits->ratio_above) allowed = u->limits->ratio_above;
+    u->bytes_max = allowed < u->limits->bytes ? allowed : u->limits->bytes;
+    return RDG_OK;
+}
+
+rdg_err_t layer_unpack_file(const char *tar, const char *dir, const layer_limits_t *limits, uint64_t *bytes) {
+    unpack_t u = {.root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .limits = limits};
     if (u.root < 0) return rdg_fail_errno(errno, "cannot open %s", dir);
-    rdg_err_t err = archive_api_open(&u.api);
+    rdg_err_t err = set_budget(&u, tar);
+    if (err == RDG_OK) err = archive_api_open(&u.api);
     if (err == RDG_OK) err = unpack_opened(&u, tar);
     /* Whole and on the disk before its name says so. */
     if (err == RDG_OK && syncfs(u.root) != 0) err = rdg_fail_errno(errno, "cannot make %s durable", dir);
     archive_api_close(&u.api);
     close(u.root);
+    *bytes = u.bytes;
     return err;
 }
 
 #define UNPACK_WORD "--unpack-layer"
 #define UNPACK_TIMEOUT_MS 1800000u
 
+/* argv: program, word, tar, directory, and the four limits. */
+static bool read_limits(char *const *text, layer_limits_t *out) {
+    return rdg_parse_u64(text[0], &out->entries) == RDG_OK && rdg_parse_u64(text[1], &out->bytes) == RDG_OK &&
+           rdg_parse_u64(text[2], &out->ratio) == RDG_OK &&
+           rdg_parse_u64(text[3], &out->ratio_above) == RDG_OK;
+}
+
 bool rdg_container_unpack_main(int argc, char **argv, int *status) {
-    if (argc != 4 || strcmp(argv[1], UNPACK_WORD) != 0) return false;
-    rdg_err_t err = layer_unpack_file(argv[2], argv[3]);
-    if (err != RDG_OK) printf("%s %s\n", rdg_err_name(err), rdg_err_message(err));
+    layer_limits_t limits;
+    uint64_t bytes = 0;
+    if (argc != 8 || strcmp(argv[1], UNPACK_WORD) != 0 || !read_limits(argv + 4, &limits)) return false;
+    rdg_err_t err = layer_unpack_file(argv[2], argv[3], &limits, &bytes);
+    if (err == RDG_OK)
+        printf("%llu\n", (unsigned long long)bytes);
+    else
+        printf("%s %s\n", rdg_err_name(err), rdg_err_message(err));
     *status = err == RDG_OK ? 0 : 1;
     return true;
 }
 
-/* The child's one line is the error's name and its text. */
-static rdg_err_t unpack_in_child(const char *unpacker, const char *tar, const char *dir) {
-    char line[RDG_ERROR_TEXT_MAX + 64] = "";
-    const char *const argv[] = {unpacker, UNPACK_WORD, tar, dir, NULL};
+/* The child's one line is the number of bytes, or the error's name and its text. */
+static rdg_err_t unpack_in_child(const char *unpacker, const char *tar, const char *dir,
+                                 const layer_limits_t *limits, uint64_t *bytes) {
+    char line[RDG_ERROR_TEXT_MAX + 64] = "", text[4][24];
+    const uint64_t values[4] = {limits->entries, limits->bytes, limits->ratio, limits->ratio_above};
+    for (size_t i = 0; i < 4; ++i) snprintf(text[i], sizeof text[i], "%llu", (unsigned long long)values[i]);
+    const char *const argv[] = {unpacker, UNPACK_WORD, tar, dir, text[0], text[1], text[2], text[3], NULL};
     rdg_err_t err = rdg_process_run(argv, UNPACK_TIMEOUT_MS, line, sizeof line);
-    if (err == RDG_OK) return RDG_OK;
-    char *text = strchr(line, ' ');
-    if (!text) return rdg_fail_in(err, "cannot unpack");
-    *text++ = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    return rdg_fail(rdg_err_from_name(line), "%s", text);
+    line[strcspn(line, "\n")] = '\0';
+    if (err == RDG_OK) return rdg_fail_in(rdg_parse_u64(line, bytes), "the unpacker's answer");
+    char *why = strchr(line, ' ');
+    if (!why) return rdg_fail_in(err, "cannot unpack");
+    *why++ = '\0';
+    return rdg_fail(rdg_err_from_name(line), "%s", why);
 }
 
-rdg_err_t layer_unpack(const char *root, const char *digest, const char *unpacker) {
+rdg_err_t layer_unpack(const char *root, const char *digest, const char *unpacker,
+                       const layer_limits_t *limits, uint64_t *bytes) {
     char blob[PATH_MAX], dir[PATH_MAX], tmp[PATH_MAX + 8];
+    *bytes = 0;
     RDG_TRY(blob_path(root, digest, blob));
     RDG_TRY(layer_path(root, digest, dir));
     if (rdg_file_exists(dir)) return RDG_OK;
     snprintf(tmp, sizeof tmp, "%s.tmp", dir);
     RDG_TRY(rdg_tree_remove(tmp, NULL));
     RDG_TRY(rdg_dir_make(tmp, 0755));
-    rdg_err_t err = unpacker ? unpack_in_child(unpacker, blob, tmp) : layer_unpack_file(blob, tmp);
+    rdg_err_t err = unpacker ? unpack_in_child(unpacker, blob, tmp, limits, bytes)
+                             : layer_unpack_file(blob, tmp, limits, bytes);
     err = rdg_fail_in(err, "layer %s", digest);
     if (err == RDG_OK && rename(tmp, dir) != 0) err = rdg_fail_errno(errno, "cannot keep %s", dir);
     if (err != RDG_OK) (void)rdg_tree_remove(tmp, NULL);

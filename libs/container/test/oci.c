@@ -1,12 +1,8 @@
 /* Images and the oci driver, against a registry of a few lines and, where the machine has them, root and a runtime. */
-#include "image.h"
 #include "image_ref.h"
-#include "layer.h"
+#include "kit.h"
 #include "ridge/base/file.h"
-#include "ridge/codec/hex.h"
 #include "ridge/container/container.h"
-#include "ridge/crypto/hash.h"
-#include "ridge/net/http_server.h"
 #include "ridge/net/process.h"
 #include "ridge/test.h"
 #include "ridge/test_faults.h"
@@ -48,237 +44,6 @@ TEST(references_are_read_as_registries_name_them) {
         "a b.c/n:t", "ubuntu/node",  "ftp://a.b/n",    "http:///n:t", "a.b/n?x=1"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i)
         CHECK_ERR(image_ref_parse(bad[i], &r), RDG_E_INVALID);
-}
-
-/* --- hostile layers ---------------------------------------------------------------------------------- */
-
-typedef struct tar_entry {
-    char type; /* '0' file, '5' directory, '2' symbolic link, '1' hard link, '3' device */
-    const char *name, *link, *content;
-} tar_entry_t;
-
-static void put_octal(char *field, size_t size, unsigned long v) {
-    field[size - 1] = '\0';
-    for (size_t i = size - 1; i-- > 0; v >>= 3) field[i] = (char)('0' + (v & 7));
-}
-
-static void write_tar(const char *path, const tar_entry_t *entries, size_t count) {
-    FILE *f = fopen(path, "wb");
-    CHECK(f != NULL);
-    for (size_t i = 0; i < count; ++i) {
-        char h[512] = {0};
-        size_t len = entries[i].content ? strlen(entries[i].content) : 0;
-        snprintf(h, 100, "%s", entries[i].name);
-        put_octal(h + 100, 8, entries[i].type == '5' ? 0755 : 0644);
-        put_octal(h + 108, 8, 0);
-        put_octal(h + 116, 8, 0);
-        put_octal(h + 124, 12, len);
-        put_octal(h + 136, 12, 0);
-        h[156] = entries[i].type;
-        if (entries[i].link) snprintf(h + 157, 100, "%s", entries[i].link);
-        memcpy(h + 257,
-               "ustar\0"
-               "00",
-               8);
-        memset(h + 148, ' ', 8);
-        unsigned long sum = 0;
-        for (size_t k = 0; k < sizeof h; ++k) sum += (unsigned char)h[k];
-        put_octal(h + 148, 7, sum);
-        CHECK_EQ(fwrite(h, 1, sizeof h, f), sizeof h);
-        char block[512] = {0};
-        if (len > 0) {
-            memcpy(block, entries[i].content, len);
-            CHECK_EQ(fwrite(block, 1, sizeof block, f), sizeof block);
-        }
-    }
-    char end[1024] = {0};
-    CHECK_EQ(fwrite(end, 1, sizeof end, f), sizeof end);
-    fclose(f);
-}
-
-static rdg_err_t unpack(const tar_entry_t *entries, size_t count, char dir[PATH_MAX]) {
-    char tar[PATH_MAX];
-    snprintf(tar, sizeof tar, "%s/layer.tar", rdg_test_dir());
-    snprintf(dir, PATH_MAX, "%s/inner/root", rdg_test_dir());
-    CHECK_OK(rdg_tree_remove(dir, NULL));
-    CHECK_OK(rdg_dir_make(dir, 0755));
-    write_tar(tar, entries, count);
-    return layer_unpack_file(tar, dir);
-}
-
-static bool there(const char *dir, const char *name) {
-    char path[PATH_MAX + 256];
-    struct stat st;
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    return lstat(path, &st) == 0;
-}
-
-TEST(a_layer_that_reaches_out_of_its_root_is_refused) {
-    static const tar_entry_t attacks[][2] = {
-        {{'0', "/etc/owned", NULL, "x"}, {'0', "a", NULL, "x"}},
-        {{'0', "../owned", NULL, "x"}, {'0', "a", NULL, "x"}},
-        {{'0', "a/../../owned", NULL, "x"}, {'0', "a", NULL, "x"}},
-        {{'2', "out", "../..", NULL}, {'0', "out/owned", NULL, "x"}},
-        {{'2', "out", "/", NULL}, {'0', "out/owned", NULL, "x"}},
-        {{'2', "out", "/tmp", NULL}, {'5', "out/owned", NULL, NULL}},
-        {{'1', "hard", "../../../../etc/passwd", NULL}, {'0', "a", NULL, "x"}},
-        {{'1', "hard", "/etc/passwd", NULL}, {'0', "a", NULL, "x"}},
-        {{'2', "etc", "/etc", NULL}, {'1', "hard", "etc/passwd", NULL}},
-        {{'0', "file", NULL, "x"}, {'0', "file/owned", NULL, "x"}},
-        {{'0', ".wh...", NULL, ""}, {'0', "a", NULL, "x"}},
-        {{'0', ".wh..", NULL, ""}, {'0', "a", NULL, "x"}},
-    };
-    char dir[PATH_MAX], inner[PATH_MAX];
-    snprintf(inner, sizeof inner, "%s/inner", rdg_test_dir());
-    for (size_t i = 0; i < sizeof attacks / sizeof attacks[0]; ++i) {
-        rdg_err_t err = unpack(attacks[i], 2, dir);
-        if (err != RDG_E_MALFORMED) rdg_test_fail(__FILE__, __LINE__, "attack %zu: %s", i, rdg_err_name(err));
-        CHECK(!there(inner, "owned") && !there(rdg_test_dir(), "owned") && !there("/tmp", "owned"));
-    }
-}
-
-TEST(a_sound_layer_is_unpacked_with_links_and_without_devices) {
-    static const tar_entry_t entries[] = {{'5', "usr/", NULL, NULL},
-                                          {'0', "./usr/bin/tool", NULL, "tool"},
-                                          {'1', "usr/bin/same", "usr/bin/tool", NULL},
-                                          {'2', "bin", "usr/bin", NULL},
-                                          {'2', "usr/lib", "../usr/lib64", NULL},
-                                          {'3', "dev/sda", NULL, NULL},
-                                          {'0', "usr/bin/tool", NULL, "new"},
-                                          {'2', "abs", "/usr/bin/tool", NULL}};
-    char dir[PATH_MAX], path[PATH_MAX + 32];
-    rdg_buf_t b;
-    CHECK_OK(unpack(entries, sizeof entries / sizeof entries[0], dir));
-    snprintf(path, sizeof path, "%s/usr/bin/tool", dir);
-    rdg_buf_init(&b, 64);
-    CHECK_OK(rdg_file_read(path, &b));
-    CHECK_STR(rdg_buf_cstr(&b), "new");
-    rdg_buf_fini(&b);
-    CHECK(there(dir, "usr/bin/same") && there(dir, "bin") && there(dir, "abs") && !there(dir, "dev/sda"));
-}
-
-TEST(whiteouts_become_those_of_overlayfs) {
-    if (geteuid() != 0) rdg_test_skip("needs root: it makes device nodes");
-    static const tar_entry_t entries[] = {{'0', "etc/.wh.gone", NULL, ""},
-                                          {'0', "var/.wh..wh..opq", NULL, ""}};
-    char dir[PATH_MAX], path[PATH_MAX + 32];
-    struct stat st;
-    CHECK_OK(unpack(entries, 2, dir));
-    snprintf(path, sizeof path, "%s/etc/gone", dir);
-    CHECK_EQ(stat(path, &st), 0);
-    CHECK(S_ISCHR(st.st_mode) && st.st_rdev == 0);
-    CHECK(!there(dir, "etc/.wh.gone") && !there(dir, "var/.wh..wh..opq"));
-}
-
-TEST(what_is_no_archive_is_refused) {
-    char tar[PATH_MAX], dir[PATH_MAX];
-    snprintf(tar, sizeof tar, "%s/x", rdg_test_dir());
-    snprintf(dir, sizeof dir, "%s/d", rdg_test_dir());
-    CHECK_OK(rdg_dir_make(dir, 0755));
-    CHECK_OK(rdg_file_replace(tar, rdg_bytes_str("this is no archive, whatever it says"), 0600));
-    CHECK_ERR(layer_unpack_file(tar, dir), RDG_E_MALFORMED);
-}
-
-/* --- a registry ---------------------------------------------------------------------------------------- */
-
-typedef struct registry {
-    rdg_http_server_t *http;
-    rdg_buf_t layer, config, manifest;
-    char layer_digest[80], config_digest[80], host[64];
-    bool corrupt, no_ranges;
-    unsigned ranges;
-    size_t served; /* bytes of the layer */
-} registry_t;
-
-static void digest_text(const rdg_buf_t *b, char out[80]) {
-    uint8_t sum[32];
-    rdg_sha256(b->data, b->len, sum);
-    memcpy(out, "sha256:", 7);
-    rdg_hex_encode(sum, sizeof sum, out + 7);
-}
-
-static void serve_layer(registry_t *r, const rdg_http_request_t *req, rdg_http_response_t *res) {
-    const char *range = rdg_http_header(req, "Range");
-    size_t from = 0;
-    if (range && !r->no_ranges) {
-        from = (size_t)strtoul(range + strlen("bytes="), NULL, 10);
-        ++r->ranges;
-        rdg_http_status(res, 206);
-    }
-    CHECK(from <= r->layer.len);
-    r->served += r->layer.len - from;
-    if (r->corrupt) r->layer.data[r->layer.len - 1] ^= 1;
-    (void)rdg_http_write(res, "application/octet-stream",
-                         rdg_bytes(r->layer.data + from, r->layer.len - from));
-    if (r->corrupt) r->layer.data[r->layer.len - 1] ^= 1;
-}
-
-static void serve(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res) {
-    registry_t *r = ctx;
-    const char *path = rdg_http_path(req);
-    const char *last = strrchr(path, '/') + 1;
-    if (strstr(path, "/v2/node/manifests/") && strcmp(last, "missing") != 0)
-        (void)rdg_http_write(res, "application/vnd.oci.image.manifest.v1+json", rdg_buf_view(&r->manifest));
-    else if (strcmp(last, r->config_digest) == 0)
-        (void)rdg_http_write(res, "application/octet-stream", rdg_buf_view(&r->config));
-    else if (strcmp(last, r->layer_digest) == 0)
-        serve_layer(r, req, res);
-    else
-        rdg_http_status(res, 404);
-}
-
-static void registry_start(registry_t *r, const char *layer_file, const char *config) {
-    memset(r, 0, sizeof *r);
-    rdg_buf_init(&r->layer, 64u << 20);
-    rdg_buf_init(&r->config, 65536);
-    rdg_buf_init(&r->manifest, 65536);
-    CHECK_OK(rdg_file_read(layer_file, &r->layer));
-    rdg_buf_str(&r->config, config);
-    digest_text(&r->layer, r->layer_digest);
-    digest_text(&r->config, r->config_digest);
-    rdg_buf_printf(
-        &r->manifest,
-        "{\"schemaVersion\":2,\"config\":{\"digest\":\"%s\",\"size\":%zu},\"layers\":[{\"digest\":\"%s\","
-        "\"size\":%zu}]}",
-        r->config_digest, r->config.len, r->layer_digest, r->layer.len);
-    rdg_http_server_options_t o = {0};
-    CHECK_OK(rdg_http_server_start(&o, serve, r, &r->http));
-    snprintf(r->host, sizeof r->host, "127.0.0.1:%u", (unsigned)rdg_http_server_port(r->http));
-}
-
-static void registry_stop(registry_t *r) {
-    if (r->http) rdg_http_server_stop(r->http);
-    rdg_buf_fini(&r->layer);
-    rdg_buf_fini(&r->config);
-    rdg_buf_fini(&r->manifest);
-}
-
-static const char *some_layer(void) {
-    static char path[PATH_MAX], content[512];
-    static tar_entry_t entries[1000];
-    static char names[1000][16];
-    snprintf(path, sizeof path, "%s/some.tar", rdg_test_dir());
-    memset(content, 'x', sizeof content - 1);
-    for (int i = 0; i < 1000; ++i) {
-        snprintf(names[i], sizeof names[i], "f%d", i);
-        entries[i] = (tar_entry_t){'0', names[i], NULL, content};
-    }
-    write_tar(path, entries, 1000);
-    return path;
-}
-
-static rdg_err_t pull_into(const char *root, registry_t *r, const char *tag,
-                           rdg_container_progress_fn progress, void *ctx) {
-    char reference[160];
-    snprintf(reference, sizeof reference, "%s/node:%s", r->host, tag);
-    image_pull_t how = {.root = root, .bytes_max = 64u << 20, .progress = progress, .progress_ctx = ctx};
-    return image_pull(&how, reference);
-}
-
-static rdg_err_t pull(registry_t *r, const char *tag, rdg_container_progress_fn progress, void *ctx) {
-    char root[PATH_MAX];
-    snprintf(root, sizeof root, "%s/oci", rdg_test_dir());
-    return pull_into(root, r, tag, progress, ctx);
 }
 
 TEST(an_image_is_pulled_once_and_serves_when_the_registry_is_away) {
@@ -479,7 +244,7 @@ TEST(a_container_runs_within_its_walls_and_leaves_nothing_behind) {
     rdg_container_status_t s;
     char state[PATH_MAX], data[PATH_MAX], log[PATH_MAX + 8], reference[128], cgroup[PATH_MAX];
     rdg_container_driver_t *d = oci_driver();
-    registry_start(&r, shell_layer(), "{\"config\":{\"Entrypoint\":[\"/bin/sh\"]}}");
+    registry_start(&r, shell_layer(), "{\"Entrypoint\":[\"/bin/sh\"]}");
     snprintf(reference, sizeof reference, "%s/node:1", r.host);
     snprintf(state, sizeof state, "%s/state", rdg_test_dir());
     snprintf(data, sizeof data, "%s/data", rdg_test_dir());
@@ -540,7 +305,7 @@ TEST(a_container_whose_starter_died_before_recording_it_is_found) {
     rdg_container_status_t s;
     char state[PATH_MAX], data[PATH_MAX], log[PATH_MAX + 8], run[PATH_MAX + 8], reference[128];
     rdg_container_driver_t *d = oci_driver();
-    registry_start(&r, shell_layer(), "{\"config\":{\"Entrypoint\":[\"/bin/sleep\"],\"Cmd\":[\"1\"]}}");
+    registry_start(&r, shell_layer(), "{\"Entrypoint\":[\"/bin/sleep\"],\"Cmd\":[\"1\"]}");
     snprintf(reference, sizeof reference, "%s/node:1", r.host);
     snprintf(state, sizeof state, "%s/state", rdg_test_dir());
     snprintf(data, sizeof data, "%s/data", rdg_test_dir());

@@ -1,4 +1,5 @@
 #include "command.h"
+#include "image_trust.h"
 #include "collect.h"
 #include <stdio.h>
 #include <string.h>
@@ -211,6 +212,7 @@ static void work(rdg_platform_t *p, dispatch_state_t *s, bool up, bool lost) {
     }
     if (up) send_queued(p);
     ca_link_tick(p, up, lost);
+    image_trust_tick(p, up, lost);
     if (now >= s->prune_at) {
         (void)command_prune(p);
         collect_tick(p->collect);

@@ -1,4 +1,5 @@
 #include "internal.h"
+#include "image_trust.h"
 #include <stdio.h>
 #include <string.h>
 #include "ridge/base/alloc.h"
@@ -216,11 +217,15 @@ static rdg_err_t give_access(rdg_platform_t *p, const char *name, json_t *certif
                              rdg_service_answer_t *answer) {
     char password[2 * PASSWORD_RANDOM_BYTES + 1];
     rdg_random_hex(rdg_random_system(), password, PASSWORD_RANDOM_BYTES);
+    json_t *trust = NULL;
     rdg_err_t err = p->broker ? rdg_broker_set_user(p->broker, name, password) : RDG_OK;
+    if (err == RDG_OK) err = image_trust_message(p, &trust);
     if (err == RDG_OK)
         err = rdg_service_reply(answer, 201,
-                                json_pack("{s:s, s:{s:s, s:s}, s:O}", "device_id", name, "mqtt", "username",
-                                          name, "password", password, "certificates", certificates));
+                                json_pack("{s:s, s:{s:s, s:s}, s:O, s:O}", "device_id", name, "mqtt",
+                                          "username", name, "password", password, "certificates",
+                                          certificates, "image_trust", trust));
+    json_decref(trust);
     json_decref(certificates);
     rdg_secure_zero(password, sizeof password);
     return err;

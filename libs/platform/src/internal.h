@@ -55,8 +55,10 @@ struct rdg_platform {
     size_t dns_count;
     void (*revoked)(void *ctx, const char *device);
     void *revoked_ctx;
-    uint64_t list_published; /* number of the revocation list that the broker has; the dispatcher's */
-    int64_t looked_s;        /* when certificates and list were last looked after; the dispatcher's */
+    rdg_sm2_key_t *image_key; /* signs what --image brings in */
+    uint64_t trust_published; /* number of the list of image signers that the broker has; the dispatcher's */
+    uint64_t list_published;  /* number of the revocation list that the broker has; the dispatcher's */
+    int64_t looked_s;         /* when certificates and list were last looked after; the dispatcher's */
     struct collect *collect;
     struct monitor *monitor;
     rdg_broker_t *broker; /* NULL with a foreign one */

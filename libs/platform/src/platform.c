@@ -1,5 +1,6 @@
 #include "command.h"
 #include "collect.h"
+#include "image_trust.h"
 #include "monitor.h"
 #include <time.h>
 #include "ridge/base/alloc.h"
@@ -101,6 +102,7 @@ rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_
     rdg_err_t err = platform_store_open(p, options->data_dir);
     if (err == RDG_OK) err = devices_load(p);
     if (err == RDG_OK) err = open_ca(p, options);
+    if (err == RDG_OK) err = image_trust_open(p);
     if (err == RDG_OK) err = command_requeue(p, NULL);
     if (err == RDG_OK) err = open_collection(p, options);
     if (err == RDG_OK) err = monitoring_open(p, options);
@@ -122,6 +124,7 @@ rdg_err_t rdg_platform_enrol_routes(rdg_platform_t *p, rdg_service_t *service) {
 rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, token_routes, token_route_count, p));
     RDG_TRY(rdg_service_add(service, ca_routes, ca_route_count, p));
+    RDG_TRY(rdg_service_add(service, image_trust_routes, image_trust_route_count, p));
     RDG_TRY(rdg_service_add(service, devices_routes, devices_route_count, p));
     RDG_TRY(rdg_service_add(service, command_routes, command_route_count, p));
     RDG_TRY(rdg_service_add(service, collect_routes, collect_route_count, p->collect));
@@ -151,6 +154,7 @@ void rdg_platform_close(rdg_platform_t *p) {
     monitor_close(p->monitor);
     devices_free(p);
     rdg_tlcp_identity_unref(p->identity);
+    image_trust_close(p);
     ca_close(p->ca);
     if (p->db) rdg_sql_close(p->db);
     pthread_cond_destroy(&p->changed);

@@ -58,6 +58,10 @@ static const char *const migrations[] = {
     "CREATE INDEX commands_due ON commands (deadline_ms) WHERE state = 'queued' AND handed = 0;"
     "CREATE INDEX commands_rollout ON commands (rollout, number) WHERE rollout IS NOT NULL;",
     collect_readers_migration,
+    /* Whose images devices run. image_policy: "number" of the list, "unsigned" patterns. */
+    "CREATE TABLE image_signers (name TEXT PRIMARY KEY, public_key TEXT NOT NULL UNIQUE,"
+    " repositories TEXT NOT NULL, revoked INTEGER NOT NULL, changed_ms BIGINT NOT NULL);"
+    "CREATE TABLE image_policy (name TEXT PRIMARY KEY, value TEXT NOT NULL);",
 };
 
 rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir) {

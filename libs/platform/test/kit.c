@@ -244,6 +244,7 @@ static bool on_message(void *ctx, const char *topic, rdg_bytes_t payload) {
     if (strstr(topic, "/request")) answer_request(f, m);
     if (strstr(topic, "/certificates")) keep(f, &f->got_certificates, m);
     if (strcmp(topic, "cloud/crl") == 0) keep(f, &f->got_list, m);
+    if (strcmp(topic, "cloud/image-trust") == 0) keep(f, &f->got_trust, m);
     json_decref(m);
     return true;
 }
@@ -269,7 +270,7 @@ void fake_connect(kit_t *k, fake_t *f) {
     snprintf(will, sizeof will, "devices/%s/status", f->name);
     snprintf(topics[2], sizeof topics[2], "devices/%s/certificates", f->name);
     snprintf(topics[3], sizeof topics[3], "devices/%s/telemetry-ack", f->name);
-    const char *subscriptions[] = {topics[0], topics[1], topics[2], topics[3], "cloud/crl"};
+    const char *subscriptions[] = {topics[0], topics[1], topics[2], topics[3], "cloud/crl", "cloud/image-trust"};
     rdg_mqtt_options_t o = {.url = rdg_platform_broker_url(k->platform),
                             .client_id = f->name,
                             .username = f->name,
@@ -277,7 +278,7 @@ void fake_connect(kit_t *k, fake_t *f) {
                             .will_topic = will,
                             .will_payload = "{\"online\":false}",
                             .subscriptions = subscriptions,
-                            .subscription_count = 5,
+                            .subscription_count = sizeof subscriptions / sizeof subscriptions[0],
                             .message = on_message,
                             .connection = on_connection,
                             .ctx = f};
@@ -304,6 +305,7 @@ void fake_fini(fake_t *f) {
     rdg_sm2_key_free(f->enc_key);
     json_decref(f->certificates);
     json_decref(f->got_certificates);
+    json_decref(f->got_trust);
     json_decref(f->got_list);
     pthread_cond_destroy(&f->changed);
     pthread_mutex_destroy(&f->lock);

@@ -121,13 +121,13 @@ static rdg_err_t import_entry(rdg_registry_t *r, const char *layout, const json_
     return RDG_OK;
 }
 
-rdg_err_t rdg_registry_import(rdg_registry_t *r, const char *layout, char *first, size_t first_size) {
+rdg_err_t rdg_registry_import(rdg_registry_t *r, const char *layout,
+                              rdg_err_t (*each)(void *ctx, const char *name, const char *tag), void *ctx) {
     char path[STORE_PATH_MAX], name[TARGET_NAME_MAX + 1], tag[TARGET_TAG_MAX + 1];
     rdg_buf_t text;
     json_t *index = NULL;
     const json_t *entry;
     size_t i;
-    if (first) first[0] = '\0';
     RDG_TRY(rdg_path_join(path, sizeof path, layout, "index.json"));
     rdg_buf_init(&text, RDG_REGISTRY_MANIFEST_MAX);
     rdg_err_t err = rdg_file_read(path, &text);
@@ -137,7 +137,7 @@ rdg_err_t rdg_registry_import(rdg_registry_t *r, const char *layout, char *first
     json_array_foreach(json_object_get(index, "manifests"), i, entry) {
         if (err != RDG_OK) break;
         err = import_entry(r, layout, entry, name, tag);
-        if (err == RDG_OK && first && !first[0] && name[0]) snprintf(first, first_size, "%s:%s", name, tag);
+        if (err == RDG_OK && each && name[0]) err = each(ctx, name, tag);
     }
     json_decref(index);
     rdg_buf_fini(&text);

@@ -94,6 +94,10 @@ typedef struct rdg_container_oci_options {
     /* A program that calls rdg_container_unpack_main: layers are unpacked in a process of it, so that what libarchive
      * brings along does not stay resident. NULL: in this process. */
     const char *unpacker;
+    /* Whose images may run (ridge/image/trust.h, JSON); read anew at each preparation and start, so that it may be
+     * replaced at any time. An image without a good signature is then neither unpacked nor started, unless the list
+     * lets it be unsigned; while the file is not there nothing is. NULL: signatures are not asked for. */
+    const char *trust_file;
 } rdg_container_oci_options_t;
 /* UNSUPPORTED names what is missing: root, a runtime, overlayfs. Returns owned. */
 rdg_err_t rdg_container_oci_new(const rdg_container_oci_options_t *options, rdg_container_driver_t **out);

@@ -7,6 +7,7 @@
  * Thread-safe once the services have started. */
 #ifndef RIDGE_PLATFORM_IMAGES_H
 #define RIDGE_PLATFORM_IMAGES_H
+#include "ridge/platform/platform.h"
 #include "ridge/registry/registry.h"
 #include "ridge/service/service.h"
 
@@ -32,6 +33,10 @@ void rdg_images_close(rdg_images_t *i); /* after the services have stopped; NULL
 rdg_err_t rdg_images_serve_users(rdg_images_t *i, rdg_service_t *service);
 /* /v2 on a service behind the gateway. */
 rdg_err_t rdg_images_serve_devices(rdg_images_t *i, rdg_service_t *service);
+/* Takes in an OCI image layout and signs its images with the platform's key. first becomes "name:tag" of the first, or
+ * empty. */
+rdg_err_t rdg_images_import(rdg_images_t *i, rdg_platform_t *p, const char *layout, char *first,
+                            size_t first_size);
 rdg_registry_t *rdg_images_registry(rdg_images_t *i);
 
 #ifdef __cplusplus

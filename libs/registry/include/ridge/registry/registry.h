@@ -108,8 +108,10 @@ rdg_err_t rdg_registry_usage(rdg_registry_t *r, rdg_registry_usage_t *out);
 /* --- for whoever runs it ------------------------------------------------------------------------------------- */
 
 /* Takes in the named images of an OCI image layout (deploy/image/build makes one); what is there already is left.
- * *first, if given and large enough, becomes "name:tag" of the first. NOT_FOUND, CORRUPT, MALFORMED. */
-rdg_err_t rdg_registry_import(rdg_registry_t *r, const char *layout, char *first, size_t first_size);
+ * each, if given, is called for every one that is here then, in the layout's order; its error ends the import.
+ * NOT_FOUND, CORRUPT, MALFORMED. */
+rdg_err_t rdg_registry_import(rdg_registry_t *r, const char *layout,
+                              rdg_err_t (*each)(void *ctx, const char *name, const char *tag), void *ctx);
 /* Which devices may pull a repository: "*" all, "" none, else names with commas between. NOT_FOUND. */
 rdg_err_t rdg_registry_set_devices(rdg_registry_t *r, const char *repository, const char *devices);
 bool rdg_registry_visible(rdg_registry_t *r, const char *repository, const char *device);
