@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import os
+import platform
 import subprocess
 import sys
 import tarfile
@@ -19,6 +20,7 @@ import lab as labs  # noqa: E402
 import support  # noqa: E402
 from cases import case, check, equal, main  # noqa: E402
 
+ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 BROKEN = b'#!/bin/sh\n[ "$1" = --version ] && echo broken && exit 0\nexit 9\n'
 
@@ -43,7 +45,7 @@ def push_agent(cloud, program, tag):
         entry.size, entry.mode = len(program), 0o755
         archive.addfile(entry, io.BytesIO(program))
     layer = {"mediaType": "application/vnd.oci.image.layer.v1.tar", **push_blob(cloud, tar.getvalue())}
-    config = {"mediaType": "application/vnd.oci.image.config.v1+json", **push_blob(cloud, b'{"os":"linux"}')}
+    config = {"mediaType": "application/vnd.oci.image.config.v1+json", **push_blob(cloud, json.dumps({"os": "linux", "architecture": ARCHITECTURE}).encode())}
     manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}).encode()
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(cloud.url).netloc, timeout=60)
     connection.request("PUT", f"/v2/ridge-agent/manifests/{tag}", manifest,

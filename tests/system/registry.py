@@ -7,7 +7,9 @@ import http.client
 import json
 import os
 import random
+import socket
 import sys
+import tarfile
 import tempfile
 import threading
 import urllib.parse
@@ -593,6 +595,151 @@ def images_are_signed_and_signers_trusted_and_revoked():
             check(lab().cli("image", *words, check=False)[0] != 0, " ".join(words))
     for method, path in (("GET", ""), ("PUT", ""), ("PUT", "/signers/x"), ("DELETE", "/signers/factory")):
         equal(ask(method, "/api/v1/image-trust" + path, authorization=False).status, 401, method + path)
+
+
+def layout_of(one, tag, directory):
+    """The images of a Set as an OCI image layout; the one with this tag is named in it."""
+    blobs = os.path.join(directory, "blobs", "sha256")
+    os.makedirs(blobs)
+    texts = {name: text for name, _, text in one.manifests}
+    for name, data in {**one.blobs, **texts}.items():
+        with open(os.path.join(blobs, name.removeprefix("sha256:")), "wb") as file:
+            file.write(data)
+    media_type = next(kind for name, kind, _ in one.manifests if name == one.tags[tag])
+    with open(os.path.join(directory, "index.json"), "w") as file:
+        json.dump({"schemaVersion": 2, "manifests": [{"mediaType": media_type, "digest": one.tags[tag], "size": len(texts[one.tags[tag]]),
+                                                      "annotations": {"org.opencontainers.image.ref.name": tag}}]}, file)  # fmt: skip
+    with open(os.path.join(directory, "oci-layout"), "w") as file:
+        file.write('{"imageLayoutVersion":"1.0.0"}')
+    return directory
+
+
+def tar_of(directory, path):
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.add(directory, arcname=".")
+    return path
+
+
+@case
+def images_are_pushed_from_layouts_and_archives():
+    one = Set("unused")
+    platforms = [{"os": "linux", "architecture": a} for a in ("amd64", "arm64")]
+    one.index([{**one.image(), "platform": p} for p in platforms], "2.0")
+    image = one.image("1.0", layers=3)
+    layers = json.loads(one.manifests[-1][2])["layers"]
+    with tempfile.TemporaryDirectory(prefix="ridge-push-") as directory:
+        layout = layout_of(one, "1.0", os.path.join(directory, "layout"))
+        made = lab().cli("image", "push", layout, "pushed/app:1.0")
+        equal((made["digest"], made["blobs_sent"] > 0), (image["digest"], True), "a layout")
+        for part in layers:
+            pulls("pushed/app", one.blobs[part["digest"]], part["digest"])
+        again = lab().cli("image", "push", layout, "pushed/app:again")
+        equal((again["digest"], again["blobs_sent"], again["bytes_sent"]), (image["digest"], 0, 0), "what is there is not sent")
+        mounted = lab().cli("image", "push", tar_of(layout, os.path.join(directory, "oci.tar")), "pushed/other:1.0")
+        equal((mounted["digest"], mounted["blobs_sent"]), (image["digest"], 0), "an oci-archive, by mounts")
+        check(mounted["blobs_mounted"] > 0, "mounted")
+        index = lab().cli("image", "push", layout_of(one, "2.0", os.path.join(directory, "index")), "pushed/index:2.0")
+        equal(index["digest"], one.tags["2.0"], "an index with its images")
+        equal(lab().cli("image", "show", "pushed/index:2.0")["architectures"], ["amd64", "arm64"], "of both architectures")
+
+        env = os.path.join(directory, "env")
+        with open(env, "w") as file:
+            file.write("# how it runs\nMODE=fast\nLEVEL=2\n")
+        form = ("--version", "1.1", "--purpose", "counts pumps", "--memory-min", "64MiB", "--memory-max", "1GiB", "--cpu-min", "100")
+        lab().cli("image", "push", layout, "pushed/app:1.1", *form, "--ports", "8080/tcp,9000/udp", "--env-file", env)
+        shown = lab().cli("image", "show", "pushed/app:1.1")
+        equal([shown[k] for k in ("version", "purpose", "ports", "environment", "resources")],
+              ["1.1", "counts pumps", ["8080/tcp", "9000/udp"], ["MODE=fast", "LEVEL=2"], {"memory_min": 64 << 20, "memory_max": 1 << 30, "cpu_min": 100}],
+              "the form")  # fmt: skip
+        changed = lab().cli("image", "set", "pushed/app:1.1", "--disk-min", "2GiB")
+        check(changed["digest"] != changed["before"] == shown["digest"], "another digest")
+        equal(lab().cli("image", "show", "pushed/app:1.1")["resources"]["disk_min"], 2 << 30, "what was set")
+        lab().cli("image", "set", "pushed/index:2.0", "--version", "7")
+        equal(lab().cli("image", "show", "pushed/index:2.0")["version"], "7", "the form of an index")
+
+        # docker save: manifest.json, a configuration, layers as they are
+        docker = os.path.join(directory, "docker")
+        os.makedirs(os.path.join(docker, "a"))
+        layer = noise(70000)
+        for name, data in (("config.json", b'{"architecture":"amd64","os":"linux"}'), ("a/layer.tar", layer),
+                           ("manifest.json", json.dumps([{"Config": "config.json", "RepoTags": ["x:1"], "Layers": ["a/layer.tar"]}]).encode())):  # fmt: skip
+            with open(os.path.join(docker, name), "wb") as file:
+                file.write(data)
+        saved = lab().cli("image", "push", tar_of(docker, os.path.join(directory, "docker.tar")), "pushed/docker:1")
+        manifest = must(200, "GET", f"/v2/pushed/docker/manifests/{saved['digest']}").json()
+        equal([part["digest"] for part in manifest["layers"]], [digest(layer)], "the layers of a docker-archive")
+        pulls("pushed/docker", layer, digest(layer))
+
+        cut = os.path.join(directory, "cut.tar")
+        with open(os.path.join(directory, "oci.tar"), "rb") as whole, open(cut, "wb") as file:
+            file.write(whole.read(20000))
+        squeezed = os.path.join(directory, "oci.tar.gz")
+        with open(squeezed, "wb") as file:
+            file.write(b"\x1f\x8b rest")
+        other = Set("unused")
+        other.image("1")
+        damaged = layout_of(other, "1", os.path.join(directory, "damaged"))
+        with open(os.path.join(damaged, "blobs", "sha256", json.loads(other.manifests[0][2])["layers"][0]["digest"][7:]), "r+b") as file:
+            file.write(b"damaged")
+        for source, name, more in ((cut, "bad/app:1", ()), (squeezed, "bad/app:1", ()), (os.path.join(directory, "none"), "bad/app:1", ()),
+                                   (damaged, "bad/app:1", ()), (layout, "bad/app", ()), (layout, "pushed/app:9", ("--image", "9")),
+                                   (layout, "pushed/app:9", ("--memory-min", "2GiB", "--memory-max", "1GiB")), (layout, "pushed/app:9", ("--ports", "70000"))):  # fmt: skip
+            check(lab().cli("image", "push", source, name, *more, check=False)[0] != 0, f"push of {source} to {name} {more}")
+        equal(ask("GET", "/v2/bad/app/manifests/1").status, 404, "nothing of it has a name")
+
+
+class Cutter:
+    """A way to the cloud that breaks after each so many bytes towards it, and counts how often."""
+
+    def __init__(self, every, times):
+        host, port = lab().cloud.url.removeprefix("http://").split(":")
+        self.to, self.left, self.every, self.times, self.cuts = (host, int(port)), every, every, times, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        try:
+            while True:
+                near = self.listener.accept()[0]
+                far = socket.create_connection(self.to)
+                for pair in ((near, far, True), (far, near, False)):
+                    threading.Thread(target=self.carry, args=pair, daemon=True).start()
+        except OSError:
+            pass
+
+    def carry(self, source, target, counted):
+        try:
+            while data := source.recv(65536):
+                if counted and self.cuts < self.times:
+                    self.left -= len(data)
+                    if self.left < 0:
+                        self.left, self.cuts = self.every, self.cuts + 1
+                        break
+                target.sendall(data)
+        except OSError:
+            pass
+        for end in (source, target):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+@case
+def a_push_goes_on_after_its_connection_broke():
+    one = Set("unused")
+    layer = noise(20 << 20)
+    part = one.blob(layer)
+    config = one.blob(b'{"architecture":"amd64","os":"linux"}', "application/vnd.oci.image.config.v1+json")
+    image = one.add({"schemaVersion": 2, "mediaType": IMAGE, "config": config, "layers": [part]}, "1")
+    way = Cutter(5 << 20, 3)
+    with tempfile.TemporaryDirectory(prefix="ridge-push-") as directory:
+        layout = layout_of(one, "1", os.path.join(directory, "layout"))
+        made = lab().cli("image", "push", layout, "broken/app:1", "--url", way.url)
+    way.listener.close()
+    equal((made["digest"], way.cuts), (image["digest"], 3), "the push, and how often it broke")
+    pulls("broken/app", layer, digest(layer))
 
 
 @case

@@ -180,7 +180,7 @@ static rdg_err_t connect_mqtt(link_t *l) {
     snprintf(l->status_topic, sizeof l->status_topic, "devices/%s/status", i->device_id);
     snprintf(l->answer_topic, sizeof l->answer_topic, "devices/%s/telemetry-ack", i->device_id);
     const char *const subscriptions[] = {l->command_topic, l->request_topic, l->certificates_topic,
-                                         l->answer_topic, LIST_TOPIC, TRUST_TOPIC};
+                                         l->answer_topic,  LIST_TOPIC,       TRUST_TOPIC};
     char url[160];
     snprintf(url, sizeof url, "mqtt+unix://%s", uplink_socket(l->options.uplink, UPLINK_MQTT));
     rdg_mqtt_options_t o = {.url = url,

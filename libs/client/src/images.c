@@ -58,6 +58,7 @@ static rdg_err_t code_of(unsigned status) {
     case 404: return RDG_E_NOT_FOUND;
     case 405: return RDG_E_UNSUPPORTED;
     case 413: return RDG_E_TOO_LARGE;
+    case 416: return RDG_E_CONFLICT;
     case 429: return RDG_E_UNAVAILABLE;
     default: return status >= 500 ? RDG_E_UNAVAILABLE : RDG_E_INVALID;
     }
@@ -106,12 +107,13 @@ static rdg_err_t run(rdg_images_client_t *c, const images_call_t *call) {
     return RDG_OK;
 }
 
-rdg_err_t rdg_images_get_manifest(rdg_images_client_t *c, const char *name, const char *reference,
-                                  rdg_buf_t *out, char digest[RDG_IMAGES_DIGEST_MAX]) {
+/* digest: of the bytes; compared with the reference when that is a sha256 digest. */
+static rdg_err_t get(rdg_images_client_t *c, const char *kind, const char *name, const char *reference,
+                     rdg_buf_t *out, char digest[RDG_IMAGES_DIGEST_MAX]) {
     char url[IMAGES_URL_MAX];
     uint8_t sum[32];
     rdg_http_answer_t got;
-    RDG_TRY(images_url(c, url, "/v2/%s/manifests/%s", name, reference));
+    RDG_TRY(images_url(c, url, "/v2/%s/%s/%s", name, kind, reference));
     const images_call_t call = {
         .method = "GET", .url = url, .header = accept, .max_body = RDG_IMAGES_MANIFEST_MAX};
     RDG_TRY(images_exchange(c, &call, &got));
@@ -121,9 +123,18 @@ rdg_err_t rdg_images_get_manifest(rdg_images_client_t *c, const char *name, cons
     rdg_err_t err = rdg_buf_append(out, got.body.data, got.body.len);
     rdg_http_answer_fini(&got);
     if (err == RDG_OK && strncmp(reference, "sha256:", 7) == 0 && strcmp(reference, digest) != 0)
-        err = rdg_fail(RDG_E_CORRUPT, "the manifest of %s was asked for as %s and is %s", name, reference,
-                       digest);
+        err = rdg_fail(RDG_E_CORRUPT, "a part of %s was asked for as %s and is %s", name, reference, digest);
     return err;
+}
+
+rdg_err_t rdg_images_get_manifest(rdg_images_client_t *c, const char *name, const char *reference,
+                                  rdg_buf_t *out, char digest[RDG_IMAGES_DIGEST_MAX]) {
+    return get(c, "manifests", name, reference, out, digest);
+}
+
+rdg_err_t rdg_images_get_blob(rdg_images_client_t *c, const char *name, const char *digest, rdg_buf_t *out) {
+    char actual[RDG_IMAGES_DIGEST_MAX];
+    return get(c, "blobs", name, digest, out, actual);
 }
 
 rdg_err_t rdg_images_put_manifest(rdg_images_client_t *c, const char *name, const char *reference,

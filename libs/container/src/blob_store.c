@@ -159,6 +159,14 @@ rdg_err_t blob_fetch(const char *root, rdg_http_client_t *http, const char *url,
     return err;
 }
 
+uint64_t blob_fetched(const char *root, const char *digest) {
+    char path[PATH_MAX], part[PATH_MAX + 8];
+    struct stat st;
+    if (blob_path(root, digest, path) != RDG_OK) return 0;
+    snprintf(part, sizeof part, "%s.part", path);
+    return stat(path, &st) == 0 || stat(part, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
 rdg_err_t blob_put(const char *root, const char *digest, rdg_bytes_t content) {
     char path[PATH_MAX], actual[IMAGE_DIGEST_TEXT] = "sha256:";
     uint8_t sum[32];

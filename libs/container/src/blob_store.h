@@ -14,6 +14,8 @@ bool blob_present(const char *root, const char *digest);
  * request. CORRUPT: the bytes have another digest (what was fetched is thrown away). */
 rdg_err_t blob_fetch(const char *root, rdg_http_client_t *http, const char *url, const char *digest,
                      uint64_t size, bool (*progress)(void *ctx, uint64_t bytes), void *ctx);
+/* Bytes of it that are on the disk, whole or in part. */
+uint64_t blob_fetched(const char *root, const char *digest);
 /* Stores bytes that are at hand, after comparing. */
 rdg_err_t blob_put(const char *root, const char *digest, rdg_bytes_t content);
 /* Compared with its digest. CORRUPT: it was damaged on the disk; it is removed, so that it can be fetched anew. */

@@ -69,6 +69,7 @@ static rdg_err_t resolve(const char *root, rdg_http_client_t *http, const image_
         if (err == RDG_OK) err = rdg_json_parse(rdg_buf_view(&body), &m);
         if (depth == 0) memcpy(out->subject, out->digest, sizeof out->subject);
         bool index = err == RDG_OK && manifest_is_index(m);
+        manifest_needs(json_object_get(m, "annotations"), &out->needs);
         if (index && depth > 0) err = rdg_fail(RDG_E_UNSUPPORTED, "an index within an index");
         if (err == RDG_OK) err = index ? manifest_choose(m, reference) : manifest_parse(m, out);
         json_decref(m);
@@ -106,12 +107,26 @@ static rdg_err_t fetch(const char *root, rdg_http_client_t *http, const image_re
     return RDG_OK;
 }
 
-static rdg_err_t check_platform(const char *root, const image_t *image) {
+/* What is not here yet has to find room; what is here already, if in part, has it. */
+static uint64_t missing_bytes(const char *root, const image_t *image) {
+    char dir[PATH_MAX];
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < image->layer_count; ++i) {
+        if (layer_path(root, image->layers[i], dir) != RDG_OK || rdg_file_exists(dir)) continue;
+        uint64_t here = blob_fetched(root, image->layers[i]);
+        if (here < image->sizes[i]) bytes += image->sizes[i] - here;
+    }
+    return bytes;
+}
+
+/* Before a layer is fetched: is it for this machine, and will it fit? */
+static rdg_err_t check_machine(const char *root, image_t *image) {
     json_t *config = NULL;
     RDG_TRY(image_config(root, image, &config));
     rdg_err_t err = manifest_check_config(config);
+    manifest_needs(json_object_get(json_object_get(config, "config"), "Labels"), &image->needs);
     json_decref(config);
-    return err;
+    return err == RDG_OK ? manifest_check_needs(&image->needs, root, missing_bytes(root, image)) : err;
 }
 
 /* The limit is on what the whole image adds to the disk. */
@@ -127,10 +142,10 @@ static rdg_err_t unpack(const char *root, const char *digest, pull_t *p) {
     return RDG_OK;
 }
 
-static rdg_err_t fetch_all(const char *root, rdg_http_client_t *http, const image_ref_t *ref,
-                           const image_t *image, pull_t *p) {
+static rdg_err_t fetch_all(const char *root, rdg_http_client_t *http, const image_ref_t *ref, image_t *image,
+                           pull_t *p) {
     RDG_TRY(fetch(root, http, ref, image->config, image->config_size, p));
-    RDG_TRY(check_platform(root, image));
+    RDG_TRY(check_machine(root, image));
     for (size_t i = 0; i < image->layer_count; ++i) {
         char dir[PATH_MAX], blob[PATH_MAX];
         RDG_TRY(layer_path(root, image->layers[i], dir));

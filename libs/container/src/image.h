@@ -10,6 +10,11 @@
 #define IMAGE_CONFIG_MAX (4u << 20)
 #define IMAGE_MANIFEST_TIMEOUT_MS 30000u
 
+/* What an image says that it cannot do without (docs/registry.md, "The form of an image"); 0: nothing said. */
+typedef struct image_needs {
+    uint64_t memory_bytes, disk_bytes, cpu_thousandths;
+} image_needs_t;
+
 typedef struct image {
     char digest[IMAGE_DIGEST_TEXT];  /* of the manifest */
     char subject[IMAGE_DIGEST_TEXT]; /* while it is pulled: of the index that led to it, or the same */
@@ -18,6 +23,7 @@ typedef struct image {
     uint64_t sizes[IMAGE_LAYERS_MAX];
     size_t layer_count;
     uint64_t config_size, total;
+    image_needs_t needs; /* of index and manifest, while it is pulled */
 } image_t;
 
 typedef struct image_pull {

@@ -68,7 +68,8 @@ rdg_err_t rdg_container_image_file(const rdg_container_oci_options_t *o, const c
                         .unpacker = o->unpacker,
                         .cloud_socket = o->cloud_socket,
                         .progress = progress,
-                        .progress_ctx = progress_ctx};
+                        .progress_ctx = progress_ctx,
+                        .trust_file = o->trust_file};
     image_t *found = rdg_calloc(1, sizeof *found);
     if (!found) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an image");
     rdg_err_t err = image_pull(&how, image);

@@ -1,6 +1,10 @@
 #include "manifest.h"
+#include "ridge/base/config.h"
+#include <errno.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #define OCI "application/vnd.oci.image."
 #define DOCKER "application/vnd.docker."
@@ -100,4 +104,35 @@ rdg_err_t manifest_check_config(const json_t *config) {
     const char *arch = json_string_value(json_object_get(config, "architecture"));
     return rdg_fail(RDG_E_UNSUPPORTED, "the image is for %.40s/%.40s and this machine is linux/%s",
                     os ? os : "(no system)", arch ? arch : "(no architecture)", manifest_architecture());
+}
+
+static void take_need(const json_t *annotations, const char *key, uint64_t *out) {
+    uint64_t value;
+    const char *text = json_string_value(json_object_get(annotations, key));
+    if (*out == 0 && text && rdg_parse_size(text, &value) == RDG_OK) *out = value;
+}
+
+void manifest_needs(const json_t *annotations, image_needs_t *out) {
+    take_need(annotations, "ridge.memory.min", &out->memory_bytes);
+    take_need(annotations, "ridge.disk.min", &out->disk_bytes);
+    take_need(annotations, "ridge.cpu.min", &out->cpu_thousandths);
+}
+
+static rdg_err_t too_small(rdg_err_t code, const char *what, uint64_t wanted, uint64_t there) {
+    return rdg_fail(code, "the image needs %llu %s and this device has %llu", (unsigned long long)wanted,
+                    what, (unsigned long long)there);
+}
+
+rdg_err_t manifest_check_needs(const image_needs_t *needs, const char *root, uint64_t total) {
+    struct statvfs fs;
+    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t cpu = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN) * 1000;
+    if (needs->memory_bytes > memory)
+        return too_small(RDG_E_TOO_LARGE, "bytes of memory", needs->memory_bytes, memory);
+    if (needs->cpu_thousandths > cpu)
+        return too_small(RDG_E_TOO_LARGE, "thousandths of a processor's core", needs->cpu_thousandths, cpu);
+    if (statvfs(root, &fs) != 0) return rdg_fail_errno(errno, "cannot look at the file system of %s", root);
+    uint64_t disk = (uint64_t)fs.f_bavail * fs.f_frsize, wanted = needs->disk_bytes;
+    if (wanted < total) wanted = total;
+    return wanted > disk ? too_small(RDG_E_DISK_FULL, "bytes of disk space", wanted, disk) : RDG_OK;
 }

@@ -17,6 +17,11 @@ rdg_err_t manifest_parse(const json_t *m, image_t *out);
 rdg_err_t manifest_choose(const json_t *index, char out[IMAGE_DIGEST_TEXT]);
 /* Whether an image with this configuration is for this machine. */
 rdg_err_t manifest_check_config(const json_t *config);
+/* Takes from annotations (or labels) what was not said before. A value that is no size counts as not said. */
+void manifest_needs(const json_t *annotations, image_needs_t *out);
+/* TOO_LARGE: this machine has not what the image needs; DISK_FULL: the file system of root has not. The text says what.
+ * total: bytes that are to be fetched. */
+rdg_err_t manifest_check_needs(const image_needs_t *needs, const char *root, uint64_t total);
 /* As images name it: "amd64". */
 const char *manifest_architecture(void);
 /* "digest" and "size" of a descriptor. */

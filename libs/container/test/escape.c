@@ -390,8 +390,10 @@ static void make_image(const char *root, const char *reference, const char *conf
     rdg_hex_encode(sum, sizeof sum, config_digest + 7);
     CHECK_OK(blob_put(root, config_digest, rdg_bytes_str(config)));
     snprintf(manifest, sizeof manifest,
-             "{\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":%zu},"
-             "\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"%s\",\"size\":1}]}",
+             "{\"config\":{\"mediaType\":\"application/"
+             "vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":%zu},"
+             "\"layers\":[{\"mediaType\":\"application/"
+             "vnd.oci.image.layer.v1.tar\",\"digest\":\"%s\",\"size\":1}]}",
              config_digest, strlen(config), layer);
     rdg_sha256(manifest, strlen(manifest), sum);
     rdg_hex_encode(sum, sizeof sum, digest + 7);

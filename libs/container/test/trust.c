@@ -344,3 +344,27 @@ TEST(an_image_that_unpacks_to_too_much_is_refused_and_leaves_nothing) {
     CHECK(!unpacked_anything());
     registry_stop(&r);
 }
+
+static void annotate(registry_t *r, const char *key, const char *value) {
+    write_manifest(r, OCI "manifest.v1+json", OCI "config.v1+json", OCI "layer.v1.tar", 1);
+    r->manifest.len -= 1; /* the last brace */
+    rdg_buf_printf(&r->manifest, ",\"annotations\":{\"%s\":\"%s\"}}", key, value);
+}
+
+TEST(an_image_that_needs_more_than_the_device_has_is_refused) {
+    static const char *const needs[][3] = {{"ridge.memory.min", "900TiB", "memory"},
+                                           {"ridge.disk.min", "900TiB", "disk"},
+                                           {"ridge.cpu.min", "9000000", "processor"}};
+    registry_t r;
+    registry_start(&r, some_layer(), "{}");
+    write_trust("*", false);
+    for (size_t i = 0; i < sizeof needs / sizeof needs[0]; ++i) {
+        annotate(&r, needs[i][0], needs[i][1]);
+        refused(&r, i == 1 ? RDG_E_DISK_FULL : RDG_E_TOO_LARGE, needs[i][2]);
+    }
+    set_config(&r, manifest_architecture(), "{\"Labels\":{\"ridge.memory.min\":\"900TiB\"}}");
+    refused(&r, RDG_E_TOO_LARGE, "memory");
+    annotate(&r, "ridge.memory.min", "1MiB"); /* the manifest's word counts before the label */
+    CHECK_OK(pull_trusted(&r, "1"));
+    registry_stop(&r);
+}

@@ -38,7 +38,8 @@ void http_answer_header(rdg_http_answer_t *a, rdg_bytes_t name, rdg_bytes_t valu
     } kept[] = {{"content-type", a->content_type, sizeof a->content_type},
                 {"docker-content-digest", a->digest, sizeof a->digest},
                 {"location", a->location, sizeof a->location},
-                {"content-range", a->content_range, sizeof a->content_range}};
+                {"content-range", a->content_range, sizeof a->content_range},
+                {"range", a->range, sizeof a->range}};
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; ++i)
         if (name.len == strlen(kept[i].name) &&
             strncasecmp((const char *)name.data, kept[i].name, name.len) == 0)

@@ -15,11 +15,13 @@ static const struct {
                  {"cpu_max", "ridge.cpu.max"}};
 
 typedef struct texts {
-    const json_t *annotations, *labels;
+    const json_t *top, *annotations,
+        *labels; /* the index's, the manifest's, the configuration's: the first counts */
 } texts_t;
 
 static const char *text_of(const texts_t *t, const char *key) {
-    const char *text = json_string_value(json_object_get(t->annotations, key));
+    const char *text = json_string_value(json_object_get(t->top, key));
+    if (!text) text = json_string_value(json_object_get(t->annotations, key));
     return text ? text : json_string_value(json_object_get(t->labels, key));
 }
 
@@ -90,10 +92,11 @@ static uint64_t bytes_of(const json_t *manifest) {
     return (uint64_t)bytes;
 }
 
-static json_t *pack(const char *name, const char *reference, const char *digest, const json_t *manifest,
-                    const json_t *config) {
+static json_t *pack(const char *name, const char *reference, const char *digest, const json_t *top,
+                    const json_t *manifest, const json_t *config) {
     const json_t *inner = json_object_get(config, "config");
-    const texts_t t = {json_object_get(manifest, "annotations"), json_object_get(inner, "Labels")};
+    const texts_t t = {json_object_get(top, "annotations"), json_object_get(manifest, "annotations"),
+                       json_object_get(inner, "Labels")};
     json_t *environment = json_object_get(inner, "Env");
     const char *purpose = text_of(&t, OCI "description");
     return json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:o, s:o, s:O*, s:o, s:I}", "name", name, "reference",
@@ -109,13 +112,13 @@ rdg_err_t image_form(rdg_registry_t *r, const char *name, const char *reference,
     char digest[136];
     json_t *manifest = NULL, *first = NULL;
     RDG_TRY(read_manifest(r, name, reference, digest, &manifest));
-    /* Of an index, its first image speaks for all. */
+    /* Of an index, what it does not say itself its first image says for all. */
     const char *inner = json_string_value(
         json_object_get(json_array_get(json_object_get(manifest, "manifests"), 0), "digest"));
     char ignored[136];
     if (inner && read_manifest(r, name, inner, ignored, &first) != RDG_OK) first = NULL;
     json_t *config = read_config(r, name, first ? first : manifest);
-    *out = pack(name, reference, digest, first ? first : manifest, config);
+    *out = pack(name, reference, digest, manifest, first ? first : manifest, config);
     if (*out && first) {
         json_object_set_new(*out, "architectures", architectures(manifest, NULL));
     }

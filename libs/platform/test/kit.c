@@ -270,7 +270,8 @@ void fake_connect(kit_t *k, fake_t *f) {
     snprintf(will, sizeof will, "devices/%s/status", f->name);
     snprintf(topics[2], sizeof topics[2], "devices/%s/certificates", f->name);
     snprintf(topics[3], sizeof topics[3], "devices/%s/telemetry-ack", f->name);
-    const char *subscriptions[] = {topics[0], topics[1], topics[2], topics[3], "cloud/crl", "cloud/image-trust"};
+    const char *subscriptions[] = {topics[0], topics[1],   topics[2],
+                                   topics[3], "cloud/crl", "cloud/image-trust"};
     rdg_mqtt_options_t o = {.url = rdg_platform_broker_url(k->platform),
                             .client_id = f->name,
                             .username = f->name,

@@ -41,8 +41,8 @@ typedef struct rdg_http_call {
 typedef struct rdg_http_answer {
     unsigned status;
     rdg_buf_t body; /* initialised by the call; rdg_http_answer_fini frees */
-    /* Content-Type, Docker-Content-Digest, Location, Content-Range; empty when absent or longer than fits. */
-    char content_type[96], digest[160], location[1024], content_range[96];
+    /* Content-Type, Docker-Content-Digest, Location, Content-Range, Range; empty when absent or longer than fits. */
+    char content_type[96], digest[160], location[1024], content_range[96], range[48];
     unsigned retry_after_s; /* of Retry-After in seconds; 0: absent, or a date */
 } rdg_http_answer_t;
 
