@@ -133,7 +133,7 @@ def cold_start(lab, device, rounds):
         def up():
             with open(agent.log, encoding="utf-8", errors="replace") as file:
                 file.seek(size)
-                return re.search(r'"event":"workloads.up","running":(\d+),"failed":(\d+),"after_ms":(\d+)', file.read())
+                return re.search(r'"event":"workloads.up".*?"running":(\d+),"failed":(\d+),"after_ms":(\d+)', file.read())
 
         found = labs.wait_for("workloads.up in the agent's log", 60, up)
         took.append({"running": int(found[1]), "failed": int(found[2]), "after_ms": int(found[3]),
