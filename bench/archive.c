@@ -1,7 +1,8 @@
 /* Archive segments of readings in the metering contract: export, verify, restore, and a single read, beside `zstd -3` and cp
  * of the same bytes in the same run (in memory, without disk, all of them: read once, written once). Then what a ledger
- * keeps on disk before and after it is pruned, and its store compacted. One JSON object; MB are raw bytes of blocks and receipts, a
- * second is one of processor time.
+ * keeps on disk before and after it is pruned and its store compacted, and how long a lost ledger takes to come back by executing the segment and
+ * by the state at its end. One JSON object; MB are raw bytes of blocks and receipts, a second is one of processor time; of
+ * recoveries it is one of the wall clock.
  * Usage: bench_archive [blocks] [path of Metering.json] */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "one_validator.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/assert.h"
+#include "ridge/base/clock.h"
 #include "ridge/base/file.h"
 #include "ridge/codec/hex.h"
 #include "ridge/codec/json.h"
@@ -204,6 +206,43 @@ static double restore_s(run_t *r, rdg_archive_t *a, const char *dir) {
     return now_s() - start;
 }
 
+static double wall_s(void) {
+    return (double)rdg_mono_us(rdg_clock_system()) / 1e6;
+}
+
+/* Of an empty ledger, until it stands at the segment's end; on this disk. */
+static double recover_s(run_t *r, const rdg_buf_t *file, const char *dir, const char *name, bool state) {
+    rdg_ledger_t *l = NULL;
+    rdg_archive_t *a = NULL;
+    rdg_ledger_head_t head;
+    char path[256];
+    rdg_archive_source_t source = {read_memory, file->len, (void *)(uintptr_t)file};
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    double start = wall_s();
+    MUST(rdg_ledger_open(path, &r->genesis, NULL, &l));
+    MUST(rdg_archive_open(&source, NULL, &a));
+    MUST((state ? rdg_archive_import_state : rdg_archive_import)(a, l, NULL, NULL));
+    rdg_ledger_head(l, &head);
+    RDG_ASSERT(head.height == rdg_archive_manifest(a)->to);
+    rdg_archive_close(a);
+    rdg_ledger_close(l);
+    double took = wall_s() - start;
+    MUST(rdg_tree_remove(path, NULL));
+    return took;
+}
+
+static double export_with_state_s(run_t *r, uint64_t to, rdg_buf_t *out, rdg_archive_manifest_t *m) {
+    rdg_archive_export_options_t o = {.from = 1, .to = to, .signer = r->key};
+    rdg_archive_sink_t sink = {write_memory, out};
+    rdg_buf_clear(out);
+    MUST(rdg_snapshot_pin_at(r->ledger, to, &o.state));
+    double start = now_s();
+    MUST(rdg_archive_export(r->ledger, &o, &sink, m));
+    double took = now_s() - start;
+    rdg_snapshot_unpin(o.state);
+    return took;
+}
+
 static double prune_s(run_t *r, uint64_t to, rdg_prune_result_t *out) {
     rdg_archive_receipt_t receipt = {.chain_id = CHAIN_ID,
                                      .genesis = r->genesis.hash,
@@ -244,22 +283,29 @@ static void measure(run_t *r, const char *dir, uint64_t to) {
     rdg_archive_source_t source = {read_memory, file.len, &file};
     MUST(rdg_archive_open(&source, NULL, &a));
     double verified = verify_s(r, a, &report), single = read_us(a, to), restored = restore_s(r, a, dir);
+    rdg_archive_close(a);
+    rdg_archive_manifest_t with;
+    double stated = export_with_state_s(r, to, &file, &with),
+           replay = recover_s(r, &file, dir, "replay", false),
+           state = recover_s(r, &file, dir, "state", true);
     MUST(rdg_tree_size(path, &before));
     double pruning = prune_s(r, to, &pruned);
     MUST(rdg_tree_size(path, &after));
     MUST(rdg_kv_compact(rdg_ledger_kv(r->ledger)));
     MUST(rdg_tree_size(path, &compacted));
     double mb = (double)raw.len / 1e6, txs = (double)m.tx_count;
-    printf("{\"raw_mb\":%.1f,\"txs\":%.0f,\"cp_mb_s\":%.0f,\"zstd3_mb_s\":%.0f,\"export_mb_s\":%.0f,"
+    printf(
+        "{\"state_mb\":%.1f,\"export_with_state_s\":%.2f,\"recover_replay_s\":%.2f,\"recover_state_s\":%.2f,",
+        (double)with.state_bytes / 1e6, stated, replay, state);
+    printf("\"raw_mb\":%.1f,\"txs\":%.0f,\"cp_mb_s\":%.0f,\"zstd3_mb_s\":%.0f,\"export_mb_s\":%.0f,"
            "\"verify_mb_s\":%.1f,\"verify_signatures_s\":%.0f,\"restore_mb_s\":%.1f,\"ratio\":%.2f,\"zstd3_"
            "ratio\":%.2f,"
            "\"block_read_us\":%.0f,\"prune_ms\":%.0f,\"freed_bytes\":%llu,\"disk_bytes_tx\":%.0f,"
            "\"disk_bytes_tx_pruned\":%.0f,\"disk_bytes_tx_compacted\":%.0f}\n",
            mb, txs, mb / copied, mb / zstd, mb / exported, mb / verified,
-           (double)report.signatures / verified, mb / restored, (double)raw.len / (double)file.len,
+           (double)report.signatures / verified, mb / restored, (double)raw.len / (double)m.stored_bytes,
            (double)raw.len / (double)packed, single, pruning * 1e3, (unsigned long long)pruned.bytes_freed,
            (double)before / txs, (double)after / txs, (double)compacted / txs);
-    rdg_archive_close(a);
     rdg_free(dst);
     rdg_buf_fini(&file), rdg_buf_fini(&raw);
 }

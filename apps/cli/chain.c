@@ -96,7 +96,7 @@ static void print_chain(const json_t *chain) {
     printf("\n");
     out_table(json_object_get(chain, "devices"),
               COLUMNS("DEVICE=device", "STEP=step", "STATE=state", "HEIGHT=height", "NODE KIB=rss_kib",
-                      "DAMAGED=damaged", "ERROR=error.message"));
+                      "FREED=freed_bytes", "DAMAGED=damaged", "ERROR=error.message"));
 }
 
 static rdg_err_t finish(cli_t *cli, const char *name, const char *goal, uint64_t after, json_t *chain) {

@@ -37,3 +37,12 @@ def files(lab):
 
 def object_path(lab, file):
     return os.path.join(lab.cloud.dir, "collect", "objects", file["sm3"][:2], file["sm3"])
+
+
+def destruction(lab, chain_id):
+    def written():
+        entries = lab.cloud.must("GET", f"/mainchain/chains/{chain_id}")["entries"]
+        return [e["values"] for e in entries if e["kind"] == "destruction" and e["state"] == "written"]
+
+    (values,) = labs.wait_for("the destruction on the main chain", 30, written, 0.1)
+    return values

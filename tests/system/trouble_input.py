@@ -162,7 +162,7 @@ def chain_and_contract_that_do_not_exist():
 @case
 def destruction_wants_the_name():
     lab = shared.get()
-    for query in ("", "?discard=", "?discard=yes", "?discard=MAIN", "?discard=other"):
+    for query in ("?discard=", "?discard=yes", "?discard=MAIN", "?discard=other"):
         refused(lab, 409, "CONFLICT", ["archive", "--discard main"], "DELETE", "/chains/main" + query)
     check_one_node_each(lab, "main")
 

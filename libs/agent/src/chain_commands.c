@@ -360,13 +360,15 @@ static rdg_err_t stop(rdg_agent_t *a, const command_t *c) {
 
 static rdg_err_t remove_chain(rdg_agent_t *a, const command_t *c, json_t **result) {
     bool discard = false;
-    uint64_t freed = 0;
+    uint64_t freed = 0, archived = 0;
     RDG_TRY(rdg_json_opt_bool(c->params, "discard", &discard));
-    if (!discard)
+    RDG_TRY(rdg_json_opt_u64(c->params, "archived", &archived));
+    if (!discard && archived == 0)
         return rdg_fail(RDG_E_CONFLICT,
                         "the ledger of chain %s has no verified archive: say \"discard\": true to "
                         "delete it all the same",
                         c->chain);
+    if (!discard) RDG_TRY(agent_check_archived(a, c->chain, archived));
     RDG_TRY(intake_unbind(a->intake, c->chain));
     agent_release_ports(a, c->chain);
     RDG_TRY(workloads_remove(a->workloads, c->chain, &freed));
@@ -420,6 +422,8 @@ rdg_err_t agent_run_command(void *agent, const command_t *c, executor_run_t *at,
         err = chain_archive(a, c, at, result);
     else if (strcmp(c->type, "chain.prune") == 0)
         err = chain_prune(a, c, at, result);
+    else if (strcmp(c->type, "chain.close") == 0)
+        err = agent_close_chain(a, c, at, result);
     else if (strcmp(c->type, "chain.remove") == 0)
         err = remove_chain(a, c, result);
     else if (strcmp(c->type, "intake.bind") == 0)

@@ -37,4 +37,13 @@ rdg_err_t recovery_archives(rdg_baas_t *b, const chain_t *c, const char *device,
                             json_t **out, uint64_t *last);
 /* The recovery has ended: the device reads them no more. */
 rdg_err_t recovery_archives_end(rdg_baas_t *b, const chain_t *c, const char *device);
+
+/* --- flow_close.c: destroying a chain begins with archiving it -------------------------------------- */
+extern const char closing_migration[];
+/* CONFLICT: nothing could be anchored. */
+rdg_err_t flow_begin_close(rdg_baas_t *b, chain_t *c);
+rdg_err_t flow_close(rdg_baas_t *b, chain_t *c, const steps_t *steps, uint64_t *after_ms);
+/* Up to which height everything is archived, of a chain that is destroyed after it was closed. */
+rdg_err_t closing_archived(rdg_baas_t *b, const chain_t *c, bool *archived, uint64_t *height);
+rdg_err_t closing_forget(rdg_baas_t *b, const chain_t *c);
 #endif

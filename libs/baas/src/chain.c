@@ -126,7 +126,7 @@ rdg_err_t chain_set_genesis(rdg_baas_t *b, chain_t *c, json_t *genesis) {
 /* --- steps -------------------------------------------------------------------------------------- */
 
 const char *step_name(step_kind_t kind) {
-    static const char *const names[] = {"prepare", "start", "remove", "recover"};
+    static const char *const names[] = {"prepare", "start", "remove", "recover", "close"};
     return names[kind];
 }
 

@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "archive_states.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +25,7 @@ static const json_t *telemetry_of(const json_t *devices, const char *device, con
 static const step_t *current_step(const steps_t *steps, const char *device) {
     const step_t *s = steps_find(steps, device, STEP_REMOVE), *r = steps_find(steps, device, STEP_RECOVER);
     if (!s && r && !step_done(r)) s = r;
+    if (!s) s = steps_find(steps, device, STEP_CLOSE);
     if (!s) s = steps_find(steps, device, STEP_START);
     return s ? s : steps_find(steps, device, STEP_PREPARE);
 }
@@ -35,6 +36,9 @@ static json_t *describe_device(const chain_t *c, const step_t *s, const json_t *
                           s->state, "attempt", (json_int_t)s->attempt);
     if (!o) return NULL;
     json_object_set_new(o, "error", s->error ? json_pack("{s:s}", "message", s->error) : json_null());
+    uint64_t freed;
+    if (s->kind == STEP_REMOVE && s->result && rdg_json_get_u64(s->result, "freed_bytes", &freed) == RDG_OK)
+        json_object_set_new(o, "freed_bytes", json_integer((json_int_t)freed));
     const json_t *t = telemetry_of(devices, s->device, c->name);
     for (size_t i = 0; i < sizeof copied / sizeof copied[0]; ++i) {
         json_t *v = json_object_get(t, copied[i]);
@@ -170,12 +174,17 @@ static rdg_err_t do_destroy(rdg_baas_t *b, chain_t *c, const rdg_service_call_t 
         return rdg_fail(RDG_E_CONFLICT,
                         "chain '%s' is still being created: cancel it with 'ridge chain cancel %s'", c->name,
                         c->name);
-    if (!word || strcmp(word, c->name) != 0)
-        return rdg_fail(RDG_E_CONFLICT,
-                        "destroying chain '%s' deletes its ledger on every device, and not every block is "
-                        "known to be in a verified archive (see ridge archive list %s): to do so all the "
-                        "same, say so by its name: ridge chain destroy %s --discard %s",
-                        c->name, c->name, c->name, c->name);
+    bool named = word && strcmp(word, c->name) == 0;
+    if (!word && chain_is(c, "closing")) return RDG_OK;
+    if (!word && chain_is(c, "running")) return flow_begin_close(b, c);
+    if (!named)
+        return rdg_fail(
+            RDG_E_CONFLICT,
+            "destroying chain '%s' deletes its ledger on every device, and not every block is "
+            "known to be in a verified archive (see ridge archive list --chain %s): to do so all the "
+            "same, say so by its name: ridge chain destroy %s --discard %s",
+            c->name, c->name, c->name, c->name);
+    RDG_TRY(closing_forget(b, c));
     return flow_begin_remove(b, c, "destroying");
 }
 

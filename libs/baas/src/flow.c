@@ -1,3 +1,4 @@
+#include "archive_states.h"
 #include "mainchain.h"
 #include <stdio.h>
 #include <string.h>
@@ -162,7 +163,7 @@ static tally_t count_steps(const steps_t *steps) {
     tally_t t = {0};
     for (size_t i = 0; i < steps->count; ++i) {
         const step_t *s = &steps->list[i];
-        if (s->kind == STEP_REMOVE) continue;
+        if (s->kind == STEP_REMOVE || s->kind == STEP_CLOSE) continue;
         if (s->kind == STEP_PREPARE) ++t.devices, t.prepared += step_done(s);
         if (s->kind == STEP_START) ++t.start_rows, t.started += step_done(s);
         t.pending += s->rank == RANK_PENDING;
@@ -253,6 +254,8 @@ rdg_err_t flow_advance(rdg_baas_t *b, const char *name, uint64_t *after_ms) {
             err = advance_create(b, &c, &steps, after_ms);
         else if (chain_is(&c, "cancelling") || chain_is(&c, "destroying"))
             err = flow_remove(b, &c, &steps);
+        else if (chain_is(&c, "closing"))
+            err = flow_close(b, &c, &steps, after_ms);
         else if (chain_is(&c, "running"))
             err = advance_running(b, &c, &steps, after_ms);
         steps_fini(&steps);

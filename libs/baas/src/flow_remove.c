@@ -1,3 +1,4 @@
+#include "archive_states.h"
 #include "mainchain.h"
 #include <stdio.h>
 #include <string.h>
@@ -46,9 +47,12 @@ static void withdraw(rdg_baas_t *b, const steps_t *steps) {
 }
 
 static rdg_err_t forget(rdg_baas_t *b, chain_t *c) {
+    bool archived;
+    uint64_t height;
+    RDG_TRY(closing_archived(b, c, &archived, &height));
     RDG_TRY(rdg_sql_begin(b->db));
     rdg_err_t err = contract_forget(b, c);
-    if (err == RDG_OK && chain_is(c, "destroying")) err = mainchain_note_destroyed(b, c, true);
+    if (err == RDG_OK && chain_is(c, "destroying")) err = mainchain_note_destroyed(b, c, !archived);
     if (err == RDG_OK)
         err = chain_set_state(b, c, chain_is(c, "cancelling") ? "cancelled" : "destroyed", NULL);
     if (err == RDG_OK) err = baas_store_prune(b);
@@ -76,12 +80,16 @@ rdg_err_t flow_remove(rdg_baas_t *b, chain_t *c, const steps_t *steps) {
         if (s->result) (void)rdg_json_opt_u64(s->result, "freed_bytes", &freed);
         c->freed_bytes += freed;
     }
+    bool archived;
+    uint64_t height;
+    RDG_TRY(closing_archived(b, c, &archived, &height));
     if (pending > 0) withdraw(b, steps);
     for (size_t i = 0; i < steps->count && pending > 0; ++i) {
         const step_t *s = &steps->list[i];
         if (s->kind != STEP_REMOVE || s->rank != RANK_PENDING) continue;
-        RDG_TRY(flow_send(b, c, s, "chain.remove", json_pack("{s:s, s:b}", "chain", c->name, "discard", 1),
-                          REMOVE_DEADLINE_MS));
+        json_t *params = json_pack("{s:s, s:b}", "chain", c->name, "discard", (int)!archived);
+        if (params && archived) json_object_set_new(params, "archived", json_integer((json_int_t)height));
+        RDG_TRY(flow_send(b, c, s, "chain.remove", params, REMOVE_DEADLINE_MS));
     }
     if (open > 0) return RDG_OK;
     chain_key_remove(b, c);

@@ -83,7 +83,7 @@ typedef struct chain {
     char *error;
 } chain_t;
 
-typedef enum step_kind { STEP_PREPARE, STEP_START, STEP_REMOVE, STEP_RECOVER } step_kind_t;
+typedef enum step_kind { STEP_PREPARE, STEP_START, STEP_REMOVE, STEP_RECOVER, STEP_CLOSE } step_kind_t;
 /* Ranks: a step only moves up. */
 enum { RANK_PENDING, RANK_QUEUED, RANK_SENT, RANK_RUNNING, RANK_FINAL };
 

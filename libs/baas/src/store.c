@@ -68,6 +68,7 @@ static const char *const migrations[] = {
     archive_states_migration,
     policy_migration,
     schedule_migration,
+    closing_migration,
 };
 
 rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir) {
@@ -92,6 +93,7 @@ rdg_err_t baas_store_prune(rdg_baas_t *b) {
         "DELETE FROM contract_orders WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM contract_migrations WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM chain_members WHERE chain NOT IN (SELECT number FROM chains)",
+        "DELETE FROM chain_closings WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM recovery_wishes WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM archive_policies WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM archive_prunes WHERE chain NOT IN (SELECT number FROM chains)",

@@ -333,6 +333,7 @@ struct rdg_node {
     restorer_t restorer;
     pruner_t pruner;
     char agent_token[65];
+    bool closed;         /* no transaction is taken any more; atomic, set by the loop */
     uint64_t leaving_ms; /* since when it hands the lead over, to stop then */
     rdg_hash_t validated[NODE_VALIDATED_MAX];
     size_t validated_next;

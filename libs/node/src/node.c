@@ -16,7 +16,7 @@ static void on_message(void *ctx, size_t peer, uint8_t type, rdg_bytes_t bytes) 
         if (!n->seen.halted) driver_message(n, peer, bytes);
         break;
     case MSG_TXS:
-        if (!n->seen.halted) gossip_receive(n, bytes);
+        if (!n->seen.halted && !n->closed) gossip_receive(n, bytes);
         break;
     case MSG_STATUS: sync_status(n, peer, bytes); break;
     case MSG_BLOCKS_GET: giver_blocks(n, peer, bytes); break;
@@ -42,6 +42,15 @@ static void on_link(void *ctx, size_t peer, bool up) {
         sync_link_down(n, peer);
     }
     status_refresh(n);
+}
+
+/* <dir>/closed: the chain is to be archived and destroyed; what waits in the pool is still sealed. */
+static void watch_closed(rdg_node_t *n) {
+    char path[4096];
+    if (n->closed || rdg_path_join(path, sizeof path, n->dir, "closed") != RDG_OK || !rdg_file_exists(path))
+        return;
+    __atomic_store_n(&n->closed, true, __ATOMIC_RELEASE);
+    rdg_log0(RDG_LOG_INFO, "node.closed");
 }
 
 /* A full disk is the one halt that mends itself: with room again, a restart resumes where the ledger stands.
@@ -71,6 +80,7 @@ static void on_tick(void *arg) {
     sync_tick(n);
     sync_announce(n, SIZE_MAX);
     watch_halt(n);
+    watch_closed(n);
     damage_tick(n);
     credentials_tick(n);
     status_refresh(n);
@@ -81,6 +91,8 @@ static rdg_err_t submit(void *ctx, rdg_bytes_t wire, rdg_hash_t *id) {
     const rdg_node_t *n = ctx;
     if (n->restorer.wanted)
         return rdg_fail(RDG_E_UNAVAILABLE, "this node is being restored from archives: ask another one");
+    if (__atomic_load_n(&n->closed, __ATOMIC_ACQUIRE))
+        return rdg_fail(RDG_E_CONFLICT, "this chain is being destroyed and takes no more transactions");
     return gossip_submit(ctx, wire, id);
 }
 
@@ -278,6 +290,7 @@ static rdg_err_t open_all(rdg_node_t *n) {
     status_refresh(n);
     /* Before anything is imported: a ledger that has blocks looks like one that was never lost. */
     if (n->restorer.wanted) RDG_TRY(epoch_note_lost(n));
+    watch_closed(n);
     return http_open(n);
 }
 

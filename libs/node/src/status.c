@@ -125,6 +125,7 @@ rdg_err_t status_json(void *node, json_t **out) {
     json_object_set_new(s, "checked_ms", json_integer((json_int_t)n->scrub.good_ms));
     json_object_set_new(s, "halted", n->seen.halted ? json_string(n->seen.halted_why) : json_null());
     pthread_mutex_unlock(&n->lock);
+    json_object_set_new(s, "closed", json_boolean(__atomic_load_n(&n->closed, __ATOMIC_ACQUIRE)));
     *out = s;
     return RDG_OK;
 }
