@@ -93,7 +93,36 @@ static rdg_err_t recover(cli_t *cli) {
     return err;
 }
 
+static rdg_err_t rebuild(cli_t *cli) {
+    const char *chain = cli->args[0];
+    uint64_t after;
+    json_t *answer = NULL, *device;
+    size_t i;
+    RDG_TRY(cli_component("chain", chain));
+    RDG_TRY(last_event(cli, chain, &after));
+    RDG_TRY(cli_call(cli, "POST", json_object(), &answer, "/chains/%s/rebuild", chain));
+    rdg_err_t err = RDG_OK;
+    json_array_foreach(json_object_get(answer, "devices"), i, device) {
+        if (err == RDG_OK && !cli_has(cli, "no-wait"))
+            err = follow(cli, chain, out_text(device, "device"), after);
+    }
+    json_decref(answer);
+    answer = NULL;
+    if (err == RDG_OK) err = cli_call(cli, "GET", NULL, &answer, "/chains/%s", chain);
+    if (err == RDG_OK && cli->json) out_json(answer);
+    json_decref(answer);
+    return err;
+}
+
 const command_t node_commands[] = {
+    {"chain",
+     "rebuild",
+     "CHAIN",
+     "every ledger is lost: build all nodes from the archives, and let them vote again",
+     1,
+     1,
+     rebuild,
+     {{"no-wait", NULL, "return at once; see ridge chain status"}, {0}}},
     {"node",
      "recover",
      "CHAIN DEVICE",

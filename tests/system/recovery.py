@@ -151,6 +151,59 @@ def a_recovery_from_archives_goes_on_after_kills():
         meter.check_on(CHAIN)
 
 
+def option(name, fallback):
+    """A number behind --name, which is then no word that chooses cases."""
+    if name not in sys.argv:
+        return fallback
+    at = sys.argv.index(name)
+    value = int(sys.argv[at + 1])
+    del sys.argv[at : at + 2]
+    return value
+
+
+TIMES = option("--times", 30)
+
+
+def harmed(data, rng):
+    """A copy with a bit flipped, cut off, a piece taken out, or a piece put in; and what was done."""
+    at = rng.randrange(len(data))
+    way = rng.choice(["flip", "cut", "take out", "put in"])
+    if way == "flip":
+        data = data[:at] + bytes([data[at] ^ (1 << rng.randrange(8))]) + data[at + 1 :]
+    elif way == "cut":
+        data = data[:at]
+    elif way == "take out":
+        data = data[:at] + data[at + rng.randrange(1, 50) :]
+    else:
+        data = data[:at] + rng.randbytes(rng.randrange(1, 50)) + data[at:]
+    return data, f"{way} at byte {at}"
+
+
+@case
+def an_archive_harmed_anywhere_is_refused():
+    rng = run_seed()
+    with cluster(("dev-1",), agent=QUICK) as lab:
+        ask_create(lab, CHAIN, ("dev-1",), params={"archive_state_blocks": 1})
+        await_chain(lab, CHAIN, "running")
+        deploy(lab, CHAIN, bind=True)
+        meter = Meter(lab, "dev-1")
+        for _ in range(3):
+            read(lab, CHAIN, meter)
+        got = archive(lab)
+        (file,) = [f for f in files(lab) if f["number"] == got["file"]]
+        check(shown(lab, got["file"])["state_height"] == got["to"], "it ends with the state")
+        with open(object_path(lab, file), "rb") as stored:
+            data = stored.read()
+        genesis = os.path.join(lab.node_dir("dev-1", CHAIN), "node", "genesis.json")
+        path = os.path.join(lab.dir, "harmed.archive")
+        for _ in range(TIMES):
+            bad, how = harmed(data, rng)
+            with open(path, "wb") as out:
+                out.write(bad)
+            code, why = lab.cli("archive", "verify", path, "--genesis", genesis, "--manifest", got["manifest"], check=False)
+            check(bad == data or (code != 0 and "harmed.archive" in why), f"{how}: taken ({code}: {why})")
+
+
 @case
 def an_archive_that_was_changed_is_not_brought_in():
     with cluster(agent=QUICK) as lab:

@@ -117,6 +117,17 @@ static rdg_err_t set_aside(recovery_t *r) {
     return RDG_OK;
 }
 
+/* A chain of which every ledger was lost: at this very block the node may vote as if it had not forgotten what it voted. */
+static rdg_err_t forgive(const recovery_t *r) {
+    char path[CHAIN_PATH_MAX], text[32];
+    uint64_t height = 0;
+    RDG_TRY(rdg_json_opt_u64(r->c->params, "vote_again", &height));
+    if (height == 0) return RDG_OK;
+    RDG_TRY(chain_path(r->a->dir, r->chain.name, "node/vote-again", path));
+    snprintf(text, sizeof text, "%llu\n", (unsigned long long)height);
+    return rdg_file_replace(path, rdg_bytes_str(text), 0600);
+}
+
 /* While the directory is there the node takes no part; so it goes when all is in, and before the node is started. */
 static rdg_err_t restore(recovery_t *r) {
     json_t *archives = json_object_get(r->c->params, "archives");
@@ -124,7 +135,8 @@ static rdg_err_t restore(recovery_t *r) {
         RDG_TRY(agent_restore_chain(r->a, r->c, r->at, archives));
         RDG_TRY(set_stage(r, 3));
     }
-    return rdg_tree_remove(r->restore, NULL);
+    RDG_TRY(rdg_tree_remove(r->restore, NULL));
+    return forgive(r);
 }
 
 typedef struct seen {

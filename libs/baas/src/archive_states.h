@@ -46,4 +46,10 @@ rdg_err_t flow_close(rdg_baas_t *b, chain_t *c, const steps_t *steps, uint64_t *
 /* Up to which height everything is archived, of a chain that is destroyed after it was closed. */
 rdg_err_t closing_archived(rdg_baas_t *b, const chain_t *c, bool *archived, uint64_t *height);
 rdg_err_t closing_forget(rdg_baas_t *b, const chain_t *c);
+
+/* --- rebuild.c: every node of a chain anew ----------------------------------------------------------- */
+extern const char rebuild_migration[];
+/* Of the block at which the nodes that are being rebuilt may vote again; 0: the chain is not being rebuilt. */
+rdg_err_t rebuild_height(rdg_baas_t *b, const chain_t *c, uint64_t *out);
+rdg_err_t rebuild_end(rdg_baas_t *b, const chain_t *c);
 #endif

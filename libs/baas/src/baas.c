@@ -62,6 +62,7 @@ rdg_err_t rdg_baas_routes(rdg_baas_t *b, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, contract_govern_routes, contract_govern_route_count, b));
     RDG_TRY(rdg_service_add(service, read_routes, read_route_count, b));
     RDG_TRY(rdg_service_add(service, recover_routes, recover_route_count, b));
+    RDG_TRY(rdg_service_add(service, rebuild_routes, rebuild_route_count, b));
     RDG_TRY(rdg_service_add(service, mainchain_routes, mainchain_route_count, b));
     RDG_TRY(rdg_service_add(service, collector_routes, collector_route_count, b));
     RDG_TRY(rdg_service_add(service, policy_routes, policy_route_count, b));

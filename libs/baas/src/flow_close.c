@@ -82,7 +82,8 @@ rdg_err_t flow_begin_close(rdg_baas_t *b, chain_t *c) {
         return rdg_fail(
             RDG_E_CONFLICT,
             "destroying chain '%s' deletes its ledger on every device, and not every block is known to be "
-            "in a verified archive, because without a main chain none is anchored: to do so all the same, say so by "
+            "in a verified archive, because without a main chain none is anchored: to do so all the same, "
+            "say so by "
             "its name: ridge chain destroy %s --discard %s",
             c->name, c->name, c->name);
     RDG_TRY(steps_load(b, c, &steps));

@@ -156,6 +156,9 @@ rdg_err_t flow_start_params(rdg_baas_t *b, const chain_t *c, const steps_t *step
 rdg_err_t flow_recover(rdg_baas_t *b, const chain_t *c, const steps_t *steps, uint64_t *after_ms);
 extern const rdg_service_route_t recover_routes[];
 extern const size_t recover_route_count;
+/* rebuild.c */
+extern const rdg_service_route_t rebuild_routes[];
+extern const size_t rebuild_route_count;
 /* flow_remove.c */
 rdg_err_t flow_remove(rdg_baas_t *b, chain_t *c, const steps_t *steps);
 rdg_err_t flow_begin_remove(rdg_baas_t *b, chain_t *c, const char *state); /* cancelling or destroying */

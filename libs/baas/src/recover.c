@@ -174,6 +174,8 @@ static rdg_err_t send_one(rdg_baas_t *b, const chain_t *c, const steps_t *steps,
     others_t others;
     const step_t *prepared = steps_find(steps, s->device, STEP_PREPARE);
     json_t *params = NULL, *archives = NULL;
+    uint64_t rebuilt;
+    RDG_TRY(rebuild_height(b, c, &rebuilt));
     RDG_TRY(find_sources(b, c, s, &others, &archives));
     rdg_err_t err = flow_start_params(b, c, steps, s, &params);
     if (err != RDG_OK || !params) { /* NULL: the step has failed */
@@ -183,7 +185,9 @@ static rdg_err_t send_one(rdg_baas_t *b, const chain_t *c, const steps_t *steps,
     if (archives) json_object_set_new(params, "archives", archives);
     json_object_set_new(params, "height", json_integer((json_int_t)others.height));
     /* Nobody else there: nothing is decided with which it could vote again. */
-    json_object_set_new(params, "await_voting", json_boolean(tolerates(&others) && others.voting > 0));
+    json_object_set_new(params, "await_voting",
+                        json_boolean(rebuilt > 0 || (tolerates(&others) && others.voting > 0)));
+    if (rebuilt > 0) json_object_set_new(params, "vote_again", json_integer((json_int_t)rebuilt));
     json_object_set(params, "public_key", json_object_get(prepared->result, "public_key"));
     return flow_send(b, c, s, "chain.recover", params, DEADLINE_MS);
 }
@@ -233,6 +237,7 @@ static rdg_err_t move_on(rdg_baas_t *b, const chain_t *c, const step_t *s) {
 }
 
 rdg_err_t flow_recover(rdg_baas_t *b, const chain_t *c, const steps_t *steps, uint64_t *after_ms) {
+    bool any = false;
     for (size_t i = 0; i < steps->count; ++i) {
         const step_t *s = &steps->list[i];
         if (s->kind != STEP_RECOVER) continue;
@@ -240,10 +245,11 @@ rdg_err_t flow_recover(rdg_baas_t *b, const chain_t *c, const steps_t *steps, ui
         if (step_done(s)) RDG_TRY(record(b, c, s));
         if (s->rank == RANK_FINAL) RDG_TRY(recovery_archives_end(b, c, s->device));
         if (s->rank == RANK_FINAL) continue;
+        any = true;
         if (s->rank != RANK_PENDING) RDG_TRY(move_on(b, c, s));
         if (*after_ms == 0 || *after_ms > MOVE_ON_MS) *after_ms = MOVE_ON_MS;
     }
-    return RDG_OK;
+    return any ? RDG_OK : rebuild_end(b, c);
 }
 
 const rdg_service_route_t recover_routes[] = {

@@ -69,6 +69,7 @@ static const char *const migrations[] = {
     policy_migration,
     schedule_migration,
     closing_migration,
+    rebuild_migration,
 };
 
 rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir) {
@@ -93,6 +94,7 @@ rdg_err_t baas_store_prune(rdg_baas_t *b) {
         "DELETE FROM contract_orders WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM contract_migrations WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM chain_members WHERE chain NOT IN (SELECT number FROM chains)",
+        "DELETE FROM chain_rebuilds WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM chain_closings WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM recovery_wishes WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM archive_policies WHERE chain NOT IN (SELECT number FROM chains)",

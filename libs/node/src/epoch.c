@@ -6,6 +6,7 @@
 #include "ridge/base/log.h"
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RECORD_PREFIX 'C'
 #define RECORD_HEAD (1 + 8) /* prefix, epoch */
@@ -95,9 +96,29 @@ static rdg_err_t write_lost(rdg_node_t *n, bool lost) {
         rdg_kv_batch_put(batch, key, key);
     else
         rdg_kv_batch_delete(batch, key);
-    rdg_err_t err = rdg_kv_write(rdg_ledger_kv(n->ledger), batch, lost);
+    rdg_err_t err = rdg_kv_write(rdg_ledger_kv(n->ledger), batch, true);
     rdg_kv_batch_free(batch);
     return err;
+}
+
+/* <dir>/vote-again holds the height at which a validator of a chain that lost every ledger may vote again; at any other the
+ * mark stays. Whoever writes into this directory could as well take the key: it is the device's owner who says so. */
+static rdg_err_t be_forgiven(rdg_node_t *n, uint64_t height) {
+    char path[PATH_MAX];
+    rdg_buf_t text;
+    unsigned long long at = 0;
+    RDG_TRY(rdg_path_join(path, sizeof path, n->dir, "vote-again"));
+    rdg_buf_init(&text, 64);
+    bool there = rdg_file_read(path, &text) == RDG_OK && sscanf(rdg_buf_cstr(&text), "%llu", &at) == 1;
+    rdg_buf_fini(&text);
+    if (!there || height == 0) return RDG_OK;
+    if (n->lost && at == height) {
+        RDG_TRY(write_lost(n, false));
+        n->lost = false;
+        rdg_log(RDG_LOG_WARN, "node.votes_again", RDG_U64("height", height));
+    }
+    if (unlink(path) != 0) rdg_log(RDG_LOG_WARN, "node.file_stays", RDG_STR("path", path));
+    return RDG_OK;
 }
 
 static rdg_err_t find_lost(rdg_node_t *n, const records_t *records) {
@@ -109,6 +130,7 @@ static rdg_err_t find_lost(rdg_node_t *n, const records_t *records) {
     rdg_err_t err = rdg_kv_get(rdg_ledger_kv(n->ledger), NULL, rdg_bytes(lost_key, sizeof lost_key), &value);
     rdg_buf_fini(&value);
     n->lost = err == RDG_OK;
+    if (err == RDG_OK) return be_forgiven(n, head.height);
     if (err != RDG_E_NOT_FOUND) return err;
     n->lost =
         head.height == 0 && records->count == 0 && mark_path(n, path) == RDG_OK && rdg_file_exists(path);

@@ -1,0 +1,137 @@
+/* A chain of which every ledger is lost, while its devices and their keys are there: every node is built from the archives
+ * up to the same block, and votes again from there on, because whoever may order it says so (docs/recovery.md).
+ *
+ * What was decided behind the last archived block is given up. So it is refused as long as one node still has such a
+ * block, or a device that may have one does not answer. */
+#include "archive_states.h"
+#include "mainchain.h"
+#include "ridge/base/log.h"
+#include <inttypes.h>
+
+#define ASK_MS 2000
+
+const char rebuild_migration[] = "CREATE TABLE chain_rebuilds (chain BIGINT PRIMARY KEY, height BIGINT NOT "
+                                 "NULL, time_ms BIGINT NOT NULL);";
+
+static rdg_err_t height_row(void *ctx, const rdg_sql_row_t *r) {
+    *(uint64_t *)ctx = (uint64_t)rdg_sql_row_int(r, 0);
+    return RDG_OK;
+}
+
+rdg_err_t rebuild_height(rdg_baas_t *b, const chain_t *c, uint64_t *out) {
+    *out = 0;
+    return rdg_sql_query(b->db, "SELECT height FROM chain_rebuilds WHERE chain = ?",
+                         RDG_SQL_PARAMS(rdg_sql_int(c->number)), height_row, out);
+}
+
+rdg_err_t rebuild_end(rdg_baas_t *b, const chain_t *c) {
+    return rdg_sql_exec(b->db, "DELETE FROM chain_rebuilds WHERE chain = ?",
+                        RDG_SQL_PARAMS(rdg_sql_int(c->number)), NULL);
+}
+
+static bool has_node(const steps_t *steps, const step_t *s) {
+    return s->kind == STEP_PREPARE && !steps_find(steps, s->device, STEP_REMOVE);
+}
+
+/* The device answers for its node: it has nothing, or nothing that is not archived. */
+static rdg_err_t check_device(relay_t *r, const chain_t *c, const char *device, uint64_t reach) {
+    json_t *status = NULL, *none = json_array();
+    uint64_t height = 0;
+    rdg_err_t err = device_online(r->b, device);
+    if (err != RDG_OK) {
+        json_decref(none);
+        return rdg_fail_in(err, "it may hold blocks that no archive has");
+    }
+    if (relay_ask(r, device, "ridge_status", none, &status) == RDG_OK &&
+        json_is_null(json_object_get(status, "halted")))
+        (void)rdg_json_opt_u64(status, "height", &height);
+    json_decref(status);
+    json_decref(none);
+    if (height <= reach) return RDG_OK;
+    return rdg_fail(RDG_E_CONFLICT,
+                    "device '%s' holds chain '%s' up to block %" PRIu64 ", archives reach to %" PRIu64
+                    ": recover the others from it (ridge node recover), or archive first",
+                    device, c->name, height, reach);
+}
+
+static rdg_err_t check_all(rdg_baas_t *b, const chain_t *c, uint64_t *reach) {
+    relay_t r;
+    archive_piece_t *pieces = NULL;
+    size_t count = 0;
+    RDG_TRY(mainchain_needed(b));
+    RDG_TRY(archive_pieces(b, c, &pieces, &count));
+    *reach = count ? pieces[count - 1].to : 0;
+    rdg_free(pieces);
+    if (*reach == 0)
+        return rdg_fail(RDG_E_UNAVAILABLE,
+                        "chain '%s' has no anchored archive from block 1 on: nothing can be rebuilt",
+                        c->name);
+    RDG_TRY(relay_init(&r, b, c, ASK_MS));
+    rdg_err_t err = RDG_OK;
+    for (size_t i = 0; err == RDG_OK && i < r.steps.count; ++i) {
+        const step_t *s = &r.steps.list[i], *former = steps_find(&r.steps, s->device, STEP_RECOVER);
+        if (!has_node(&r.steps, s)) continue;
+        err = former && former->rank != RANK_FINAL
+                  ? rdg_fail(RDG_E_CONFLICT, "the node of device '%s' is being recovered", s->device)
+                  : check_device(&r, c, s->device, *reach);
+    }
+    relay_fini(&r);
+    return err;
+}
+
+static rdg_err_t insert_all(rdg_baas_t *b, const chain_t *c, const steps_t *steps, uint64_t reach) {
+    const archive_span_t all = {.wanted = true, .to = reach};
+    RDG_TRY(rebuild_end(b, c));
+    RDG_TRY(rdg_sql_exec(
+        b->db, "INSERT INTO chain_rebuilds (chain, height, time_ms) VALUES (?, ?, ?)",
+        RDG_SQL_PARAMS(rdg_sql_int(c->number), rdg_sql_int((int64_t)reach), rdg_sql_int((int64_t)baas_now())),
+        NULL));
+    for (size_t i = 0; i < steps->count; ++i) {
+        const step_t *s = &steps->list[i], *former = steps_find(steps, s->device, STEP_RECOVER);
+        if (!has_node(steps, s)) continue;
+        RDG_TRY(recovery_wish_set(b, c, s->device, &all));
+        RDG_TRY(former ? step_again(b, c, former) : step_insert(b, c, s->device, s->position, STEP_RECOVER));
+        RDG_TRY(event_add(b, c->number, s->device, "recover", "ordered",
+                          "the whole chain is rebuilt from archives"));
+    }
+    return RDG_OK;
+}
+
+static rdg_err_t order(rdg_baas_t *b, const chain_t *c) {
+    steps_t steps;
+    uint64_t reach;
+    RDG_TRY(check_all(b, c, &reach));
+    RDG_TRY(steps_load(b, c, &steps));
+    rdg_err_t err = rdg_sql_begin(b->db);
+    if (err == RDG_OK) {
+        err = insert_all(b, c, &steps, reach);
+        if (err == RDG_OK) err = rdg_sql_commit(b->db);
+        if (err != RDG_OK) rdg_sql_rollback(b->db);
+    }
+    steps_fini(&steps);
+    if (err == RDG_OK)
+        rdg_log(RDG_LOG_WARN, "chain.rebuild", RDG_STR("chain", c->name), RDG_U64("height", reach));
+    event_wake(b);
+    return err;
+}
+
+static rdg_err_t rebuild(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    rdg_baas_t *b = ctx;
+    const char *name = rdg_service_arg(call, "name");
+    chain_t c;
+    json_t *o = NULL;
+    work_enter(b, name);
+    rdg_err_t err = chain_load_running(b, name, &c);
+    if (err == RDG_OK) {
+        err = order(b, &c);
+        if (err == RDG_OK) err = chain_describe(b, &c, &o);
+        chain_fini(&c);
+    }
+    work_leave(b, name);
+    return err == RDG_OK ? rdg_service_reply(answer, 202, o) : err;
+}
+
+const rdg_service_route_t rebuild_routes[] = {
+    {"POST", "/api/v1/chains/{name}/rebuild", 0, rebuild},
+};
+const size_t rebuild_route_count = sizeof rebuild_routes / sizeof rebuild_routes[0];
