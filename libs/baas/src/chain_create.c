@@ -113,7 +113,7 @@ static rdg_err_t is_online(const json_t *list, const char *name) {
 
 rdg_err_t device_online(rdg_baas_t *b, const char *device) {
     json_t *answer = NULL, *list = NULL;
-    RDG_TRY(remote_call(b, "GET", "/devices", NULL, 0, &answer));
+    RDG_TRY(remote_devices(b, &answer));
     rdg_err_t err = rdg_json_get_array(answer, "devices", &list);
     if (err == RDG_OK) err = is_online(list, device);
     json_decref(answer);
@@ -123,7 +123,7 @@ rdg_err_t device_online(rdg_baas_t *b, const char *device) {
 /* Every device must be enrolled and reachable now: a chain that waits for one is of no use to anybody. */
 static rdg_err_t check_online(rdg_baas_t *b, const asked_t *a) {
     json_t *answer = NULL, *list = NULL;
-    RDG_TRY(remote_call(b, "GET", "/devices", NULL, 0, &answer));
+    RDG_TRY(remote_devices(b, &answer));
     rdg_err_t err = rdg_json_get_array(answer, "devices", &list);
     for (size_t i = 0; err == RDG_OK && i < json_array_size(a->devices); ++i)
         err = is_online(list, json_string_value(json_array_get(a->devices, i)));

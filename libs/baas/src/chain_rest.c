@@ -81,7 +81,7 @@ static rdg_err_t describe_with(rdg_baas_t *b, const chain_t *c, const json_t *de
 
 rdg_err_t chain_describe(rdg_baas_t *b, const chain_t *c, json_t **out) {
     json_t *devices = NULL;
-    if (!chain_gone(c)) (void)remote_call(b, "GET", "/devices", NULL, 0, &devices);
+    if (!chain_gone(c)) (void)remote_devices(b, &devices);
     rdg_err_t err = describe_with(b, c, devices, out);
     json_decref(devices);
     return err;
@@ -102,7 +102,7 @@ static rdg_err_t list_one(void *ctx, chain_t *c) {
 
 static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     listing_t l = {.b = ctx, .list = json_array()};
-    (void)remote_call(l.b, "GET", "/devices", NULL, 0, &l.devices);
+    (void)remote_devices(l.b, &l.devices);
     rdg_err_t err = chain_each(l.b, rdg_http_query(call->http, "all") != NULL, list_one, &l);
     json_decref(l.devices);
     if (err == RDG_OK) return rdg_service_reply(answer, 200, json_pack("{s:o}", "chains", l.list));

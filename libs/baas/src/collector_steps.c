@@ -78,7 +78,6 @@ static rdg_err_t next_device(rdg_baas_t *b, archive_row_t *r, const chain_t *c, 
 }
 
 static rdg_err_t send_order(rdg_baas_t *b, const archive_row_t *r, const chain_t *c, json_t **command) {
-    char path[128];
     uint64_t state_from;
     RDG_TRY(archive_state_wanted(b, r, c, &state_from));
     uint64_t from = r->wanted_from ? r->wanted_from : r->claim.from,
@@ -88,8 +87,7 @@ static rdg_err_t send_order(rdg_baas_t *b, const archive_row_t *r, const chain_t
     json_t *body = json_pack("{s:s, s:s, s:o, s:I}", "id", r->command, "type", "chain.archive", "params",
                              params, "deadline_ms", (json_int_t)deadline);
     if (!body) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a command");
-    snprintf(path, sizeof path, "/devices/%s/commands", r->device);
-    return remote_call(b, "POST", path, body, 0, command);
+    return remote_order(b, r->device, body, command);
 }
 
 /* An id that exists is answered and not sent again, so asking and sending are one. */

@@ -24,14 +24,12 @@ static rdg_err_t refuse_step(rdg_baas_t *b, const step_t *s, rdg_err_t why) {
 
 rdg_err_t flow_send(rdg_baas_t *b, const chain_t *c, const step_t *s, const char *type, json_t *params,
                     uint64_t deadline_ms) {
-    char path[128];
     uint64_t deadline = baas_now() + deadline_ms;
     json_t *body = json_pack("{s:s, s:s, s:o, s:I}", "id", s->command, "type", type, "params", params,
                              "deadline_ms", (json_int_t)deadline);
     if (!body) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a command");
-    snprintf(path, sizeof path, "/devices/%s/commands", s->device);
     json_t *command = NULL;
-    rdg_err_t err = remote_call(b, "POST", path, body, 0, &command);
+    rdg_err_t err = remote_order(b, s->device, body, &command);
     if (err == RDG_OK) {
         /* Sent for the second time, it may have an outcome already. */
         err = follow_apply(b, command);

@@ -39,10 +39,8 @@ rdg_err_t flow_begin_remove(rdg_baas_t *b, chain_t *c, const char *state) {
 static void withdraw(rdg_baas_t *b, const steps_t *steps) {
     for (size_t i = 0; i < steps->count; ++i) {
         const step_t *s = &steps->list[i];
-        char path[96];
         if (s->kind == STEP_REMOVE || s->rank != RANK_QUEUED) continue;
-        snprintf(path, sizeof path, "/commands/%s/cancel", s->command);
-        (void)remote_call(b, "POST", path, NULL, 0, NULL);
+        (void)remote_cancel(b, s->command);
     }
 }
 

@@ -5,7 +5,6 @@
 #include "ridge/base/log.h"
 
 #define RETRY_MS 200
-#define ASK_MS (BAAS_WAIT_MAX_MS + 10000)
 
 static int rank_of(const char *state) {
     static const char *const names[] = {"pending", "queued", "sent", "running"};
@@ -110,35 +109,25 @@ rdg_err_t follow_apply(rdg_baas_t *b, const json_t *command) {
     return err;
 }
 
-static rdg_err_t ask(rdg_baas_t *b, bool first, json_t **answer) {
-    char path[128];
-    if (first)
-        snprintf(path, sizeof path, "/commands/events");
-    else
-        snprintf(path, sizeof path, "/commands/events?after=%llu&wait_ms=%d",
-                 (unsigned long long)b->follow_after, BAAS_WAIT_MAX_MS);
-    return remote_call(b, "GET", path, NULL, ASK_MS, answer);
-}
-
-static rdg_err_t take(rdg_baas_t *b, const json_t *answer) {
-    json_t *commands, *command;
+/* The feed moves on only when everything of it is in our store. */
+static rdg_err_t take_changes(rdg_baas_t *b) {
+    json_t *commands = NULL, *command;
     size_t i;
-    uint64_t next;
-    RDG_TRY(rdg_json_get_array(answer, "commands", &commands));
-    RDG_TRY(rdg_json_get_u64(answer, "next", &next));
-    json_array_foreach(commands, i, command) RDG_TRY(follow_apply(b, command));
-    b->follow_after = next;
-    return RDG_OK;
+    uint64_t after = b->follow_after;
+    rdg_err_t err = remote_changes(b, &after, BAAS_WAIT_MAX_MS, &commands);
+    json_array_foreach(commands, i, command) {
+        if (err == RDG_OK) err = follow_apply(b, command);
+    }
+    json_decref(commands);
+    if (err == RDG_OK) b->follow_after = after;
+    return err;
 }
 
 /* The start of the feed is fixed before any step is sent again, so nothing falls between. */
 static void *follow_main(void *arg) {
     rdg_baas_t *b = arg;
     while (!baas_stopping(b)) {
-        json_t *answer = NULL;
-        rdg_err_t err = ask(b, false, &answer);
-        if (err == RDG_OK) err = take(b, answer);
-        json_decref(answer);
+        rdg_err_t err = take_changes(b);
         if (err == RDG_OK || baas_stopping(b)) continue;
         rdg_log(RDG_LOG_WARN, "chain.platform_away", RDG_STR("code", rdg_err_name(err)),
                 RDG_STR("error", rdg_err_message(err)));
@@ -150,11 +139,10 @@ static void *follow_main(void *arg) {
 }
 
 rdg_err_t follow_start(rdg_baas_t *b) {
-    json_t *answer = NULL;
-    RDG_TRY(rdg_fail_in(ask(b, true, &answer), "the platform"));
-    rdg_err_t err = take(b, answer);
-    json_decref(answer);
-    if (err != RDG_OK) return err;
+    json_t *none = NULL;
+    b->follow_after = UINT64_MAX;
+    RDG_TRY(rdg_fail_in(remote_changes(b, &b->follow_after, 0, &none), "the platform"));
+    json_decref(none);
     int e = pthread_create(&b->follower, NULL, follow_main, b);
     if (e != 0) return rdg_fail_errno(e, "cannot start a thread of the chain service");
     b->following = true;

@@ -10,14 +10,12 @@ static rdg_err_t send_all(rdg_baas_t *b, const steps_t *steps, const char *type,
                           json_t *list) {
     for (size_t i = 0; i < steps->count; ++i) {
         const step_t *s = &steps->list[i];
-        char path[128];
         json_t *command = NULL;
         if (s->kind != STEP_PREPARE) continue;
-        snprintf(path, sizeof path, "/devices/%s/commands", s->device);
-        RDG_TRY(remote_call(b, "POST", path,
-                            json_pack("{s:s, s:O, s:I}", "type", type, "params", params, "deadline_ms",
-                                      (json_int_t)(baas_now() + BIND_DEADLINE_MS)),
-                            0, &command));
+        RDG_TRY(remote_order(b, s->device,
+                             json_pack("{s:s, s:O, s:I}", "type", type, "params", params, "deadline_ms",
+                                       (json_int_t)(baas_now() + BIND_DEADLINE_MS)),
+                             &command));
         json_array_append_new(list, json_pack("{s:s, s:O?, s:O?}", "device", s->device, "command",
                                               json_object_get(command, "id"), "state",
                                               json_object_get(command, "state")));
@@ -31,13 +29,10 @@ static rdg_err_t wait_all(rdg_baas_t *b, json_t *list) {
     size_t i;
     json_t *entry;
     json_array_foreach(list, i, entry) {
-        char path[128];
         json_t *command = NULL;
         uint64_t now = baas_mono();
-        snprintf(path, sizeof path, "/commands/%s?wait_ms=%llu",
-                 json_string_value(json_object_get(entry, "command")),
-                 (unsigned long long)(now < end ? end - now : 0));
-        RDG_TRY(remote_call(b, "GET", path, NULL, BIND_WAIT_MS + 5000, &command));
+        RDG_TRY(remote_command(b, json_string_value(json_object_get(entry, "command")),
+                               now < end ? end - now : 0, &command));
         static const char *const copied[] = {"state", "error"};
         for (size_t k = 0; k < 2; ++k)
             if (json_object_get(command, copied[k]))

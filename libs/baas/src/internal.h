@@ -55,6 +55,14 @@ rdg_err_t baas_int_row(void *ctx, const rdg_sql_row_t *r); /* column 0 into an i
 
 /* remote.c: the platform */
 /* body is taken. */
+/* An order to a device (ridge/client/platform.h); takes order; command may be NULL. */
+rdg_err_t remote_order(rdg_baas_t *b, const char *device, json_t *order, json_t **command);
+rdg_err_t remote_command(rdg_baas_t *b, const char *id, uint64_t wait_ms, json_t **command);
+rdg_err_t remote_cancel(rdg_baas_t *b, const char *id);
+/* Changes of commands after `after`, which moves on; UINT64_MAX: only where to begin. */
+rdg_err_t remote_changes(rdg_baas_t *b, uint64_t *after, uint64_t wait_ms, json_t **commands);
+/* {"devices": […]} of all devices, page by page; owned. */
+rdg_err_t remote_devices(rdg_baas_t *b, json_t **answer);
 rdg_err_t remote_call(rdg_baas_t *b, const char *method, const char *path, json_t *body, uint64_t timeout_ms,
                       json_t **answer);
 void remote_close(rdg_baas_t *b);

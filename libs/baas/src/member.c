@@ -157,7 +157,7 @@ static rdg_err_t send_peers(rdg_baas_t *b, const chain_t *c, const steps_t *step
     rdg_err_t err = genesis_peers(steps, &peers);
     for (size_t i = 0; err == RDG_OK && i < steps->count; ++i) {
         const step_t *s = &steps->list[i];
-        char id[96], path[128];
+        char id[96];
         if (s->kind != STEP_START || strcmp(s->device, m->device) == 0 ||
             steps_find(steps, s->device, STEP_REMOVE))
             continue;
@@ -166,8 +166,7 @@ static rdg_err_t send_peers(rdg_baas_t *b, const chain_t *c, const steps_t *step
         json_t *body =
             json_pack("{s:s, s:s, s:{s:s, s:O}, s:I}", "id", id, "type", "chain.peers", "params", "chain",
                       c->name, "peers", peers, "deadline_ms", (json_int_t)(baas_now() + PEERS_DEADLINE_MS));
-        snprintf(path, sizeof path, "/devices/%s/commands", s->device);
-        err = body ? remote_call(b, "POST", path, body, 0, NULL) : rdg_fail(RDG_E_NO_MEMORY, "no memory");
+        err = body ? remote_order(b, s->device, body, NULL) : rdg_fail(RDG_E_NO_MEMORY, "no memory");
         if (err == RDG_E_NOT_FOUND) err = RDG_OK; /* a device that was deleted needs no peers */
     }
     json_decref(peers);

@@ -1,6 +1,7 @@
 #include "collector.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
+#include "ridge/client/platform.h"
 
 #include <string.h>
 
@@ -35,6 +36,53 @@ rdg_err_t remote_call(rdg_baas_t *b, const char *method, const char *path, json_
     err = rdg_cloud_call(c, method, path, body, timeout_ms, answer);
     give_back(b, c);
     return err;
+}
+
+rdg_err_t remote_order(rdg_baas_t *b, const char *device, json_t *order, json_t **command) {
+    rdg_cloud_client_t *c;
+    rdg_err_t err = borrow(b, &c);
+    if (err != RDG_OK) {
+        json_decref(order);
+        return err;
+    }
+    err = rdg_platform_command(c, device, order, command);
+    give_back(b, c);
+    return err;
+}
+
+rdg_err_t remote_command(rdg_baas_t *b, const char *id, uint64_t wait_ms, json_t **command) {
+    rdg_cloud_client_t *c;
+    RDG_TRY(borrow(b, &c));
+    rdg_err_t err = rdg_platform_command_get(c, id, wait_ms, command);
+    give_back(b, c);
+    return err;
+}
+
+rdg_err_t remote_cancel(rdg_baas_t *b, const char *id) {
+    rdg_cloud_client_t *c;
+    RDG_TRY(borrow(b, &c));
+    rdg_err_t err = rdg_platform_command_cancel(c, id);
+    give_back(b, c);
+    return err;
+}
+
+rdg_err_t remote_changes(rdg_baas_t *b, uint64_t *after, uint64_t wait_ms, json_t **commands) {
+    rdg_cloud_client_t *c;
+    RDG_TRY(borrow(b, &c));
+    rdg_err_t err = rdg_platform_changes(c, *after, wait_ms, commands, after);
+    give_back(b, c);
+    return err;
+}
+
+rdg_err_t remote_devices(rdg_baas_t *b, json_t **answer) {
+    rdg_cloud_client_t *c;
+    json_t *list = NULL;
+    RDG_TRY(borrow(b, &c));
+    rdg_err_t err = rdg_platform_devices(c, NULL, &list);
+    give_back(b, c);
+    if (err != RDG_OK) return err;
+    *answer = json_pack("{s:o}", "devices", list);
+    return *answer ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the devices");
 }
 
 static rdg_err_t write_to(void *fd, rdg_bytes_t bytes) {

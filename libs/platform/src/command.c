@@ -147,6 +147,18 @@ rdg_err_t command_expire(rdg_platform_t *p) {
     return due ? end_all(p, &e) : RDG_OK;
 }
 
+rdg_err_t command_take_back(rdg_platform_t *p, const char *rollout, const char *by) {
+    size_t total = 0;
+    char error[256];
+    snprintf(error, sizeof error, "{\"code\":\"CANCELLED\",\"message\":\"its rollout was held by %.128s\"}",
+             by ? by : "");
+    const ending_t e = {.select = "SELECT id FROM commands WHERE rollout = ? AND " COMMAND_UNSENT,
+                        .arg = rdg_sql_text(rollout),
+                        .state = "cancelled",
+                        .error = error};
+    return end_each(p, &e, &total);
+}
+
 rdg_err_t command_drop_device(rdg_platform_t *p, const char *device) {
     const ending_t e = {.select = "SELECT id FROM commands WHERE device = ? AND " COMMAND_UNFINISHED,
                         .arg = rdg_sql_text(device),

@@ -67,6 +67,8 @@ rdg_err_t command_hand_over(rdg_platform_t *p, const char *const *ids, size_t co
 /* What the broker may have lost; NULL: of all devices. */
 rdg_err_t command_requeue(rdg_platform_t *p, const char *device);
 rdg_err_t command_drop_device(rdg_platform_t *p, const char *device);
+/* A rollout's commands that were not handed over are cancelled; in a transaction of the caller. */
+rdg_err_t command_take_back(rdg_platform_t *p, const char *rollout, const char *by);
 rdg_err_t command_expire(rdg_platform_t *p); /* unsent ones past their deadline */
 rdg_err_t command_prune(rdg_platform_t *p);
 

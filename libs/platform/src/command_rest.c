@@ -43,30 +43,6 @@ static rdg_err_t create_many(void *ctx, const rdg_service_call_t *call, rdg_serv
     return rdg_service_reply(answer, 202, json_pack("{s:o}", "commands", commands));
 }
 
-/* Waits until a command changes after `generation`, or until the deadline. false: nothing will come any more.
- */
-static bool wait_change(rdg_platform_t *p, uint64_t *generation, uint64_t deadline_ms) {
-    pthread_mutex_lock(&p->lock);
-    bool in_time = true;
-    uint64_t soon = rdg_mono_ms(rdg_clock_system()) + PLATFORM_IMPATIENT_MS;
-    if (p->patient >= PLATFORM_PATIENT && deadline_ms > soon) deadline_ms = soon;
-    ++p->patient;
-    while (p->generation == *generation && !p->stopping && in_time)
-        in_time = platform_wait(p, &p->changed, deadline_ms);
-    --p->patient;
-    bool more = p->generation != *generation && !p->stopping;
-    *generation = p->generation;
-    pthread_mutex_unlock(&p->lock);
-    return more;
-}
-
-static uint64_t current_generation(rdg_platform_t *p) {
-    pthread_mutex_lock(&p->lock);
-    uint64_t g = p->generation;
-    pthread_mutex_unlock(&p->lock);
-    return g;
-}
-
 static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     rdg_platform_t *p = ctx;
     uint64_t wait_ms = 0, deadline;
@@ -75,10 +51,11 @@ static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     deadline = rdg_mono_ms(rdg_clock_system()) + wait_ms;
     for (;;) {
         const char *state;
-        uint64_t generation = current_generation(p);
+        uint64_t generation = platform_generation(p);
         RDG_TRY(command_get(p, rdg_service_arg(call, "id"), &command));
         RDG_TRY(rdg_json_get_str(command, "state", &state));
-        if (command_state_final(state) || wait_ms == 0 || !wait_change(p, &generation, deadline)) break;
+        if (command_state_final(state) || wait_ms == 0 || !platform_wait_change(p, &generation, deadline))
+            break;
         json_decref(command);
     }
     return rdg_service_reply(answer, 200, command);
@@ -99,9 +76,10 @@ static rdg_err_t events(void *ctx, const rdg_service_call_t *call, rdg_service_a
     }
     deadline = rdg_mono_ms(rdg_clock_system()) + wait_ms;
     for (;;) {
-        uint64_t generation = current_generation(p);
+        uint64_t generation = platform_generation(p);
         RDG_TRY(command_changes(p, after, limit, &commands, &next));
-        if (json_array_size(commands) > 0 || wait_ms == 0 || !wait_change(p, &generation, deadline)) break;
+        if (json_array_size(commands) > 0 || wait_ms == 0 || !platform_wait_change(p, &generation, deadline))
+            break;
         json_decref(commands);
     }
     return rdg_service_reply(answer, 200,

@@ -1,6 +1,7 @@
 #include "internal.h"
 #include "collect.h"
 #include "command.h"
+#include "groups.h"
 #include "monitor.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,6 +83,7 @@ static void device_free(device_t *d) {
     json_decref(d->identity);
     json_decref(d->telemetry);
     rdg_buf_fini(&d->record);
+    json_decref(d->about);
     rdg_free(d);
 }
 
@@ -227,6 +229,9 @@ static json_t *describe(device_t *d) {
     const json_t *t = telemetry_of(d), *agent = json_object_get(t, "agent");
     const json_t *chains = json_object_get(t, "chains"), *intake = json_object_get(t, "intake"),
                  *certificates = json_object_get(t, "certificates");
+    json_t *about = json_deep_copy(d->about);
+    if (about) json_object_update(o, about);
+    json_decref(about);
     json_object_set_new(o, "name", json_string(d->name));
     json_object_set_new(o, "state", json_string(d->online ? "online" : "offline"));
     json_object_set_new(o, "last_seen_ms", json_integer((json_int_t)d->last_seen_ms));
@@ -273,27 +278,18 @@ json_t *devices_latest(rdg_platform_t *p, const char *after, size_t limit) {
     return list;
 }
 
-static rdg_err_t list_devices(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
-    rdg_platform_t *p = ctx;
-    (void)call;
-    pthread_mutex_lock(&p->lock);
-    size_t n;
-    device_t **sorted = sorted_devices(p, &n);
-    json_t *list = sorted ? json_array() : NULL;
-    for (size_t i = 0; i < n; ++i) json_array_append_new(list, describe(sorted[i]));
-    pthread_mutex_unlock(&p->lock);
-    rdg_free(sorted);
-    return rdg_service_reply(answer, 200, list ? json_pack("{s:o}", "devices", list) : NULL);
-}
-
-static rdg_err_t show_device(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
-    rdg_platform_t *p = ctx;
-    const char *name = rdg_service_arg(call, "name");
+json_t *devices_describe(rdg_platform_t *p, const char *name) {
     pthread_mutex_lock(&p->lock);
     device_t *d = devices_find(p, name);
     json_t *o = d ? describe(d) : NULL;
     pthread_mutex_unlock(&p->lock);
-    return d ? rdg_service_reply(answer, 200, o) : devices_absent(name);
+    return o;
+}
+
+static rdg_err_t show_device(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    const char *name = rdg_service_arg(call, "name");
+    json_t *o = devices_describe(ctx, name);
+    return o ? rdg_service_reply(answer, 200, o) : devices_absent(name);
 }
 
 static rdg_err_t refuse_busy(rdg_platform_t *p, const char *name) {
@@ -316,6 +312,7 @@ static rdg_err_t delete_device(void *ctx, const rdg_service_call_t *call, rdg_se
     if (!rdg_http_query(call->http, "force")) RDG_TRY(refuse_busy(p, name));
     if (!devices_known(p, name)) return devices_absent(name);
     RDG_TRY(command_drop_device(p, name));
+    RDG_TRY(groups_forget(p, name));
     RDG_TRY(ca_revoke_device(p->ca, name, RDG_CRL_CESSATION));
     collect_forget(p->collect, name);
     RDG_TRY(monitor_forget(p->monitor, name));
@@ -338,7 +335,6 @@ static rdg_err_t delete_device(void *ctx, const rdg_service_call_t *call, rdg_se
 }
 
 const rdg_service_route_t devices_routes[] = {
-    {"GET", "/api/v1/devices", 0, list_devices},
     {"GET", "/api/v1/devices/{name}", 0, show_device},
     {"DELETE", "/api/v1/devices/{name}", 0, delete_device},
 };

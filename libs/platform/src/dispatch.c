@@ -1,5 +1,5 @@
-#include "command.h"
 #include "image_trust.h"
+#include "rollout.h"
 #include "collect.h"
 #include <stdio.h>
 #include <string.h>
@@ -194,10 +194,10 @@ static void settle(rdg_platform_t *p) {
 }
 
 typedef struct dispatch_state {
-    uint64_t look_at, retry_at, prune_at; /* monotonic */
+    uint64_t look_at, retry_at, prune_at, rollouts_at; /* monotonic */
 } dispatch_state_t;
 
-static void work(rdg_platform_t *p, dispatch_state_t *s, bool up, bool lost) {
+static void work(rdg_platform_t *p, dispatch_state_t *s, bool up, bool lost, bool rollouts) {
     uint64_t now = rdg_mono_ms(rdg_clock_system());
     settle(p);
     /* The broker may have died with what it had taken and not passed on; devices know repetitions. */
@@ -210,11 +210,13 @@ static void work(rdg_platform_t *p, dispatch_state_t *s, bool up, bool lost) {
         turns_retry(p);
         s->retry_at = now + RETRY_EVERY_MS;
     }
+    if (rollouts || now >= s->rollouts_at) s->rollouts_at = rollout_tick(p, now);
     if (up) send_queued(p);
     ca_link_tick(p, up, lost);
     image_trust_tick(p, up, lost);
     if (now >= s->prune_at) {
         (void)command_prune(p);
+        (void)rollout_prune(p);
         collect_tick(p->collect);
         s->prune_at = now + PRUNE_EVERY_MS;
     }
@@ -225,12 +227,15 @@ static void *dispatch_main(void *arg) {
     dispatch_state_t s = {0};
     pthread_mutex_lock(&p->lock);
     while (!p->stopping) {
-        if (!p->kicked) (void)platform_wait(p, &p->kick, rdg_mono_ms(rdg_clock_system()) + LOOK_EVERY_MS);
-        bool up = p->connected, lost = p->lost;
+        uint64_t until = rdg_mono_ms(rdg_clock_system()) + LOOK_EVERY_MS;
+        if (s.rollouts_at < until) until = s.rollouts_at;
+        if (!p->kicked) (void)platform_wait(p, &p->kick, until);
+        bool up = p->connected, lost = p->lost, rollouts = p->rollouts_changed;
+        p->rollouts_changed = false;
         p->kicked = false;
         if (up) p->lost = false;
         pthread_mutex_unlock(&p->lock);
-        work(p, &s, up, lost);
+        work(p, &s, up, lost, rollouts);
         pthread_mutex_lock(&p->lock);
     }
     pthread_mutex_unlock(&p->lock);

@@ -37,6 +37,7 @@ typedef struct device {
     bool barred; /* revoked: what was on its way when the broker cut it off does not bring it back */
     uint64_t last_seen_ms, saved_ms;
     json_t *identity; /* public_key, arch, agent_version, drivers, enrolled_ms */
+    json_t *about;    /* group, site, location, labels: groups.c */
     rdg_list_t turns;
     device_turn_t turn;
     json_t *telemetry; /* the last; NULL before the first, and until somebody asks for what record says */
@@ -71,6 +72,7 @@ struct rdg_platform {
     uint64_t generation;
     unsigned patient; /* handlers that wait for a change */
     bool stopping, kicked, connected, lost;
+    bool rollouts_changed; /* an operator has changed one: look now */
     pthread_t dispatcher;
     bool dispatching;
     rdg_map_t *devices;        /* name -> device_t, owned */
@@ -92,7 +94,10 @@ static inline uint64_t platform_now(void) {
 /* Waits on cond until it is signalled or the monotonic clock reaches deadline_ms. false: deadline. */
 bool platform_wait(rdg_platform_t *p, pthread_cond_t *cond, uint64_t deadline_mono_ms);
 void platform_changed(rdg_platform_t *p); /* a command's row has changed */
-void platform_kick(rdg_platform_t *p);    /* the dispatcher should look */
+uint64_t platform_generation(rdg_platform_t *p);
+/* Waits until a command changes after `generation`, or until the deadline. false: nothing will come any more. */
+bool platform_wait_change(rdg_platform_t *p, uint64_t *generation, uint64_t deadline_mono_ms);
+void platform_kick(rdg_platform_t *p); /* the dispatcher should look */
 
 /* store.c */
 rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir);
@@ -105,6 +110,7 @@ rdg_err_t devices_put(rdg_platform_t *p, const char *name, json_t *identity); /*
 bool devices_known(rdg_platform_t *p, const char *name);
 bool devices_online(rdg_platform_t *p, const char *name);
 rdg_err_t devices_key(rdg_platform_t *p, const char *name, rdg_sm2_public_t *out);
+json_t *devices_describe(rdg_platform_t *p, const char *name); /* owned; NULL: there is none */
 void devices_seen(rdg_platform_t *p, const char *name);
 void devices_bar(rdg_platform_t *p, const char *name); /* until it enrols again */
 void devices_status(rdg_platform_t *p, const char *name, bool online);

@@ -1,4 +1,6 @@
 #include "command.h"
+#include "groups.h"
+#include "rollout.h"
 #include "collect.h"
 #include "image_trust.h"
 #include "monitor.h"
@@ -19,6 +21,28 @@ void platform_changed(rdg_platform_t *p) {
     ++p->generation;
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->lock);
+}
+
+bool platform_wait_change(rdg_platform_t *p, uint64_t *generation, uint64_t deadline_ms) {
+    pthread_mutex_lock(&p->lock);
+    bool in_time = true;
+    uint64_t soon = rdg_mono_ms(rdg_clock_system()) + PLATFORM_IMPATIENT_MS;
+    if (p->patient >= PLATFORM_PATIENT && deadline_ms > soon) deadline_ms = soon;
+    ++p->patient;
+    while (p->generation == *generation && !p->stopping && in_time)
+        in_time = platform_wait(p, &p->changed, deadline_ms);
+    --p->patient;
+    bool more = p->generation != *generation && !p->stopping;
+    *generation = p->generation;
+    pthread_mutex_unlock(&p->lock);
+    return more;
+}
+
+uint64_t platform_generation(rdg_platform_t *p) {
+    pthread_mutex_lock(&p->lock);
+    uint64_t g = p->generation;
+    pthread_mutex_unlock(&p->lock);
+    return g;
 }
 
 void platform_kick(rdg_platform_t *p) {
@@ -101,6 +125,7 @@ rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_
     p->command_keep = options->command_keep ? options->command_keep : KEEP_FINISHED;
     rdg_err_t err = platform_store_open(p, options->data_dir);
     if (err == RDG_OK) err = devices_load(p);
+    if (err == RDG_OK) err = groups_load(p);
     if (err == RDG_OK) err = open_ca(p, options);
     if (err == RDG_OK) err = image_trust_open(p);
     if (err == RDG_OK) err = command_requeue(p, NULL);
@@ -126,6 +151,8 @@ rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, ca_routes, ca_route_count, p));
     RDG_TRY(rdg_service_add(service, image_trust_routes, image_trust_route_count, p));
     RDG_TRY(rdg_service_add(service, devices_routes, devices_route_count, p));
+    RDG_TRY(rdg_service_add(service, group_routes, group_route_count, p));
+    RDG_TRY(rdg_service_add(service, rollout_routes, rollout_route_count, p));
     RDG_TRY(rdg_service_add(service, command_routes, command_route_count, p));
     RDG_TRY(rdg_service_add(service, collect_routes, collect_route_count, p->collect));
     RDG_TRY(rdg_service_add(service, collect_reader_routes, collect_reader_route_count, p->collect));

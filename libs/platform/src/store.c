@@ -62,6 +62,26 @@ static const char *const migrations[] = {
     "CREATE TABLE image_signers (name TEXT PRIMARY KEY, public_key TEXT NOT NULL UNIQUE,"
     " repositories TEXT NOT NULL, revoked INTEGER NOT NULL, changed_ms BIGINT NOT NULL);"
     "CREATE TABLE image_policy (name TEXT PRIMARY KEY, value TEXT NOT NULL);",
+    "ALTER TABLE devices ADD COLUMN group_name TEXT;"
+    "ALTER TABLE devices ADD COLUMN site TEXT;"
+    "ALTER TABLE devices ADD COLUMN location TEXT;"
+    "CREATE INDEX devices_group ON devices (group_name, name);"
+    "CREATE INDEX devices_site ON devices (site, name);"
+    "CREATE TABLE device_labels (device TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,"
+    " PRIMARY KEY (device, key));"
+    "CREATE INDEX device_labels_value ON device_labels (key, value, device);"
+    /* `open`: 1 while the dispatcher has to look at it. next_ms: when the next batch may go; 0: one is on its way. */
+    "CREATE TABLE rollouts (id TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, type TEXT NOT NULL,"
+    " params TEXT NOT NULL, priority INTEGER NOT NULL, valid_ms BIGINT NOT NULL, batch_size INTEGER NOT NULL,"
+    " pause_ms BIGINT NOT NULL, stop_percent INTEGER NOT NULL, selector TEXT NOT NULL, state TEXT NOT NULL,"
+    " open INTEGER NOT NULL, reason TEXT, ordered_by TEXT, traceparent TEXT, total INTEGER NOT NULL,"
+    " batches INTEGER NOT NULL DEFAULT 0, next_ms BIGINT NOT NULL, errors_before INTEGER NOT NULL DEFAULT 0,"
+    " reached_before INTEGER NOT NULL DEFAULT 0, created_ms BIGINT NOT NULL, updated_ms BIGINT NOT NULL,"
+    " ended_ms BIGINT);"
+    "CREATE TABLE rollout_devices (rollout TEXT NOT NULL, position INTEGER NOT NULL, device TEXT NOT NULL,"
+    " batch INTEGER, attempt INTEGER NOT NULL DEFAULT 0, command TEXT, state TEXT NOT NULL, message TEXT,"
+    " PRIMARY KEY (rollout, position));"
+    "CREATE INDEX rollout_devices_state ON rollout_devices (rollout, state, position);",
 };
 
 rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir) {
