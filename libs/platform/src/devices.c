@@ -3,6 +3,7 @@
 #include "command.h"
 #include "groups.h"
 #include "monitor.h"
+#include "alarm.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,6 +279,41 @@ json_t *devices_latest(rdg_platform_t *p, const char *after, size_t limit) {
     return list;
 }
 
+/* Silent is who is away, and who is there and has told nothing for two intervals and more. */
+static uint64_t silence(const device_t *d, uint64_t since_ms, uint64_t now) {
+    uint64_t heard = d->online ? d->record_ms + 2 * d->interval_ms : d->last_seen_ms;
+    if (d->online && d->record_ms == 0) return 0;
+    if (heard < since_ms) heard = since_ms;
+    return now > heard ? now - heard : 0;
+}
+
+typedef struct silent {
+    char name[65];
+    uint64_t ms;
+    bool heard;
+} silent_t;
+
+void devices_each_silence(rdg_platform_t *p, uint64_t since_ms,
+                          void (*fn)(void *ctx, const char *device, uint64_t silent_ms, bool heard),
+                          void *ctx) {
+    size_t n = 0, pos = 0;
+    uint64_t now = platform_now();
+    void *d;
+    pthread_mutex_lock(&p->lock);
+    size_t count = rdg_map_count(p->devices);
+    silent_t *all = rdg_calloc(count ? count : 1, sizeof *all);
+    while (all && n < count && rdg_map_next(p->devices, &pos, NULL, &d)) {
+        const device_t *one = d;
+        if (one->barred) continue;
+        memcpy(all[n].name, one->name, sizeof all[n].name);
+        all[n].heard = one->last_seen_ms >= since_ms;
+        all[n++].ms = silence(one, since_ms, now);
+    }
+    pthread_mutex_unlock(&p->lock);
+    for (size_t i = 0; i < n; ++i) fn(ctx, all[i].name, all[i].ms, all[i].heard);
+    rdg_free(all);
+}
+
 json_t *devices_describe(rdg_platform_t *p, const char *name) {
     pthread_mutex_lock(&p->lock);
     device_t *d = devices_find(p, name);
@@ -316,6 +352,7 @@ static rdg_err_t delete_device(void *ctx, const rdg_service_call_t *call, rdg_se
     RDG_TRY(ca_revoke_device(p->ca, name, RDG_CRL_CESSATION));
     collect_forget(p->collect, name);
     RDG_TRY(monitor_forget(p->monitor, name));
+    alarms_forget(p->alarms, name);
     RDG_TRY(
         rdg_sql_exec(p->db, "DELETE FROM devices WHERE name = ?", RDG_SQL_PARAMS(rdg_sql_text(name)), NULL));
     char topic[PLATFORM_TOPIC_MAX];

@@ -62,6 +62,8 @@ struct rdg_platform {
     int64_t looked_s;         /* when certificates and list were last looked after; the dispatcher's */
     struct collect *collect;
     struct monitor *monitor;
+    struct alarms *alarms;
+    unsigned ticks;       /* the monitor's thread's own */
     rdg_broker_t *broker; /* NULL with a foreign one */
     char *broker_url;
     rdg_mqtt_t *mqtt;
@@ -168,6 +170,11 @@ void dispatch_connection(rdg_platform_t *p, bool up);
 void request_response(rdg_platform_t *p, const char *device, json_t *response); /* takes */
 extern const rdg_service_route_t request_routes[];
 extern const size_t request_route_count;
+
+/* How long each device has been silent, for alarms: calls fn without a lock held. since_ms: count from there on. */
+void devices_each_silence(rdg_platform_t *p, uint64_t since_ms,
+                          void (*fn)(void *ctx, const char *device, uint64_t silent_ms, bool heard),
+                          void *ctx);
 
 /* monitoring.c: what joins monitoring to the platform */
 rdg_err_t monitoring_open(rdg_platform_t *p, const rdg_platform_options_t *o);

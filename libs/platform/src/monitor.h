@@ -59,7 +59,8 @@ typedef struct monitor_options {
     void (*answer)(void *ctx, const char *device, rdg_bytes_t ack);
     void (*arrived)(void *ctx, const monitor_arrival_t *a);
     void (*refused)(void *ctx, const char *device, rdg_err_t why); /* with the thread's text */
-    void (*tick)(void *ctx); /* about once a second, on the same thread */
+    void (*tick)(
+        void *ctx); /* about once a second, on the same thread, also before monitor_open has returned */
     void *ctx;
 } monitor_options_t;
 

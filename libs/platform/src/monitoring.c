@@ -1,8 +1,10 @@
 /* What joins monitoring to the rest of the platform. */
 #include "internal.h"
-#include "monitor.h"
+#include "alarm.h"
 #include <stdio.h>
 #include "ridge/base/log.h"
+
+#define PRUNE_TICKS 3600u
 
 static void answer(void *ctx, const char *device, rdg_bytes_t ack) {
     rdg_platform_t *p = ctx;
@@ -15,6 +17,20 @@ static void answer(void *ctx, const char *device, rdg_bytes_t ack) {
 static void arrived(void *ctx, const monitor_arrival_t *a) {
     rdg_platform_t *p = ctx;
     if (a->live) devices_record(p, a->device, a->record, a->telemetry->interval_ms);
+    struct alarms *alarms = __atomic_load_n(&p->alarms, __ATOMIC_ACQUIRE);
+    if (alarms) alarms_take(alarms, a);
+}
+
+static void silent(void *ctx, const char *device, uint64_t ms, bool heard) {
+    alarms_silence(ctx, device, ms, heard);
+}
+
+static void tick(void *ctx) {
+    rdg_platform_t *p = ctx;
+    struct alarms *alarms = __atomic_load_n(&p->alarms, __ATOMIC_ACQUIRE);
+    if (!alarms) return;
+    devices_each_silence(p, alarms_started_ms(alarms), silent, alarms);
+    if (++p->ticks % PRUNE_TICKS == 0) alarms_prune(alarms);
 }
 
 static void refused(void *ctx, const char *device, rdg_err_t why) {
@@ -26,11 +42,17 @@ static void refused(void *ctx, const char *device, rdg_err_t why) {
 
 rdg_err_t monitoring_open(rdg_platform_t *p, const rdg_platform_options_t *o) {
     const monitor_options_t m = {.data_dir = o->data_dir,
-                                 .clock = o->clock,
+                                 .clock = rdg_clock_system(), /* options->clock is that of certificates */
                                  .metrics = o->metrics,
                                  .answer = answer,
                                  .arrived = arrived,
                                  .refused = refused,
+                                 .tick = tick,
                                  .ctx = p};
-    return monitor_open(&m, &p->monitor);
+    struct alarms *alarms = NULL;
+    RDG_TRY(monitor_open(&m, &p->monitor));
+    RDG_TRY(
+        rdg_fail_in(alarms_open(monitor_db(p->monitor), rdg_clock_system(), o->metrics, &alarms), "alarms"));
+    __atomic_store_n(&p->alarms, alarms, __ATOMIC_RELEASE);
+    return RDG_OK;
 }

@@ -4,6 +4,7 @@
 #include "collect.h"
 #include "image_trust.h"
 #include "monitor.h"
+#include "alarm.h"
 #include <time.h>
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
@@ -157,6 +158,7 @@ rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, collect_routes, collect_route_count, p->collect));
     RDG_TRY(rdg_service_add(service, collect_reader_routes, collect_reader_route_count, p->collect));
     RDG_TRY(rdg_service_add(service, monitor_routes, monitor_route_count, p));
+    RDG_TRY(rdg_service_add(service, alarm_routes, alarm_route_count, p->alarms));
     return rdg_service_add(service, request_routes, request_route_count, p);
 }
 
@@ -178,6 +180,7 @@ void rdg_platform_close(rdg_platform_t *p) {
     if (p->mqtt) rdg_mqtt_stop(p->mqtt);
     if (p->broker) rdg_broker_stop(p->broker);
     collect_close(p->collect);
+    alarms_close(p->alarms);
     monitor_close(p->monitor);
     devices_free(p);
     rdg_tlcp_identity_unref(p->identity);

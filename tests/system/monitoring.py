@@ -1,0 +1,91 @@
+"""Monitoring on a whole system: telemetry through kills and an absent cloud, ranges, alarms; see tests/suites.d/monitoring."""
+
+import sys
+import time
+
+from cases import case, check, equal, main
+from support import cluster, labs
+
+QUICK = ("--telemetry-interval", "200ms")
+
+
+def records(lab, device, since_ms):
+    """Times of all records that the cloud has of a device since then, by the numbers of five seconds."""
+    path = f"/devices/{device}/telemetry/range?metric=agent_rss_kib&from={since_ms}&to={int(time.time() * 1000) + 1000}&step=200"
+    series = lab.cloud.must("GET", path)["series"]
+    return [point[0] for point in series[0]["points"]] if series else []
+
+
+def newest(lab, device):
+    try:
+        status, answer = lab.cloud.call("GET", f"/devices/{device}/telemetry")
+    except OSError:
+        return None
+    return answer if status == 200 else None
+
+
+@case
+def telemetry_tells_how_a_device_is():
+    with cluster(("dev-1",), agent=QUICK) as lab:
+        record = labs.wait_for("telemetry", 30, lambda: newest(lab, "dev-1"), 0.1)
+        for name in ("cpus", "memory_total_kib", "memory_used_kib", "disk_total_kib", "disk_used_kib", "uptime_s", "net_received_bytes", "agent_rss_kib"):
+            check(record["host"].get(name, -1) >= 0, f"host tells no {name}: {record['host']}")
+        check("cpu_permille" in labs.wait_for("the processor", 20, lambda: newest(lab, "dev-1"), 0.5)["host"], "no cpu_permille")
+        check({"intake", "outbox", "telemetry"} <= set(record["queues"]), f"queues: {record['queues']}")
+        top = lab.cli("device", "top")["devices"]
+        equal([d["device"] for d in top], ["dev-1"], "devices of ridge device top")
+        shown = lab.cli("device", "telemetry", "dev-1", "--metric", "cpu_permille,memory_used_kib", "--since", "10m")
+        equal({s["metric"] for s in shown["series"]}, {"cpu_permille", "memory_used_kib"}, "metrics of a range")
+
+
+@case
+def nothing_is_missing_after_the_cloud_was_away():
+    with cluster(("dev-1",), agent=QUICK) as lab:
+        agent = lab.agents["dev-1"]
+        labs.wait_for("telemetry", 30, lambda: newest(lab, "dev-1"), 0.1)
+        since = int(time.time() * 1000)
+        # The time without a cloud is what is tested.
+        lab.cloud.kill()
+        time.sleep(3)
+        lab.cloud.start()
+        until = int(time.time() * 1000)
+
+        def whole():
+            times = [t for t in records(lab, "dev-1", since) if t <= until]
+            # A record each 200 ms; a loaded machine may be a second late.
+            gaps = [b - a for a, b in zip([since, *times], [*times, until])]
+            return times if times and max(gaps) < 1500 else None
+
+        labs.wait_for("what was told while the cloud was away", 60, whole, 0.3)
+        agent.kill()
+        agent.start()
+        again = newest(lab, "dev-1")["seq"]
+        labs.wait_for("telemetry after a kill", 30, lambda: newest(lab, "dev-1")["seq"] != again, 0.1)
+
+
+@case
+def an_alarm_comes_and_goes():
+    with cluster(("dev-1",), agent=QUICK) as lab:
+        agent = lab.agents["dev-1"]
+        labs.wait_for("telemetry", 30, lambda: newest(lab, "dev-1"), 0.1)
+        equal(lab.cli("alarm", "list")["alarms"], [], "alarms at first")
+        lab.cli("alarm", "rule", "device-offline", "--raise", "2", "--clear", "1")
+        lab.cli("alarm", "rule", "memory", "--raise", "0", "--clear", "0", "--for", "1s")
+        kinds = lambda *more: {a["kind"]: a for a in lab.cli("alarm", "list", *more)["alarms"]}
+        labs.wait_for("an alarm of memory", 20, lambda: "memory" in kinds(), 0.2)
+        agent.kill()
+        alarm = labs.wait_for("an alarm of the device", 40, lambda: kinds().get("device-offline"), 0.2)
+        equal((alarm["device"], alarm["state"], alarm["severity"]), ("dev-1", "raised", "critical"), "the alarm")
+        equal(lab.cli("alarm", "ack", str(alarm["number"]), "--note", "driving there")["state"], "acknowledged", "state after ack")
+        lab.cloud.kill()
+        lab.cloud.start()
+        equal(kinds()["device-offline"]["number"], alarm["number"], "the alarm after a restart of the cloud")
+        agent.start()
+        labs.wait_for("the device's alarm to go", 40, lambda: "device-offline" not in kinds(), 0.2)
+        equal(kinds("--all")["device-offline"]["note"], "driving there", "note in the history")
+        lab.cli("alarm", "rule", "memory", "--off")
+        labs.wait_for("the alarm of memory to go", 20, lambda: "memory" not in kinds(), 0.2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
