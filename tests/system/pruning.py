@@ -3,6 +3,7 @@ tests/suites.d/pruning."""
 
 import contextlib
 import os
+import signal
 import sqlite3
 import sys
 
@@ -89,6 +90,35 @@ def devices_delete_what_is_archived_and_say_how_much():
         equal((shown["manifest"], len(shown["devices"])), (first["manifest"], 4), "ridge archive show NUMBER")
         table = lab.cli("chain", "prune", "c")
         equal({d["state"] for d in table}, {"pruned"}, "asked again")
+        meter.check_on("c")
+
+
+@case
+def who_was_away_while_its_peers_deleted_gets_the_state_instead():
+    with cluster() as lab:
+        create(lab, "c")
+        deploy(lab, "c", bind=True)
+        meter = Meter(lab, "dev-1")
+        grow(lab, "c", meter, 2)
+        lab.agents["dev-4"].stop()
+        os.kill(lab.node_pids("c")["dev-4"], signal.SIGKILL)
+        grow(lab, "c", meter, 4)
+        equal(await_end(lab, order(lab, "c"))["state"], "archived", "the archive")
+        keep(lab, "c", 1)
+        others = ["dev-1", "dev-2", "dev-3"]
+        await_state(lab, "c", others)
+        lab.agents["dev-4"].start()
+        lab.wait_online(["dev-4"])
+
+        def level():
+            with contextlib.suppress(OSError, labs.LabError):
+                url = lab.rpc_urls("c")["dev-4"]
+                status = lab.rpc(url, "ridge_status")
+                return status["height"] >= head(lab, "c") and status["sync"]["base_height"] > 0 and status["consensus"]["voting"]
+            return False
+
+        labs.wait_for("dev-4 to have what the others have", 60, level, 0.1)
+        grow(lab, "c", meter, 1)
         meter.check_on("c")
 
 

@@ -55,10 +55,13 @@ static rdg_err_t content_of(rdg_ledger_t *l, uint64_t from, uint64_t to, rdg_has
                                 .raft = rdg_genesis_is_raft(&l->genesis),
                                 .from = from,
                                 .to = to};
-    if (from == 0 || to < from || to > head.height || to - from >= RDG_ARCHIVE_BLOCKS_MAX)
-        return rdg_fail(RDG_E_INVALID,
-                        "blocks %" PRIu64 " to %" PRIu64
-                        " are no range of this ledger, which ends at %" PRIu64,
+    if (from == 0 || to < from || to - from >= RDG_ARCHIVE_BLOCKS_MAX)
+        return rdg_fail(RDG_E_INVALID, "blocks %" PRIu64 " to %" PRIu64 " are no range of a ledger", from,
+                        to);
+    if (to > head.height)
+        return rdg_fail(RDG_E_UNAVAILABLE,
+                        "blocks %" PRIu64 " to %" PRIu64 " are not all here yet: this ledger ends at %" PRIu64
+                        ", ask again when it has caught up",
                         from, to, head.height);
     RDG_TRY(describe(l, &m));
     *mark_ms = m.last_time_ms;

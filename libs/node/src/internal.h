@@ -189,6 +189,7 @@ typedef struct sync {
     uint64_t avoid_until_ms[RDG_P2P_PEERS_MAX];
     bool greeted[RDG_P2P_PEERS_MAX]; /* has told its height since the link is up */
     uint64_t behind_since_ms, last_height;
+    uint64_t told_from, told_offer; /* all peers: own bodies, newest snapshot */
     /* headers */
     bool for_snapshot, taking_headers;
     size_t header_peer, header_last; /* SIZE_MAX: nobody is asked; who was asked last */

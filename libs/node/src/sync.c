@@ -8,6 +8,7 @@
  * is asked of another. A run without anybody to ask ends, and the next tick starts another one. */
 #include "internal.h"
 #include "ridge/base/log.h"
+#include "ridge/ledger/archive.h"
 #include <string.h>
 
 #define AVOID_MS 10000
@@ -173,6 +174,13 @@ void sync_status(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
         n->sync.target = height;
 }
 
+static uint64_t own_bodies_from(rdg_node_t *n) {
+    rdg_ledger_head_t head;
+    rdg_ledger_head(n->ledger, &head);
+    uint64_t pruned = rdg_ledger_pruned(n->ledger);
+    return (pruned > head.base_height ? pruned : head.base_height) + 1;
+}
+
 void sync_announce(rdg_node_t *n, size_t peer) {
     uint8_t message[24 + 8 * GIVER_PINS];
     size_t len = 24;
@@ -180,7 +188,7 @@ void sync_announce(rdg_node_t *n, size_t peer) {
     rdg_ledger_head(n->ledger, &head);
     rdg_store_be64(message, head.height);
     rdg_store_be64(message + 8, n->epoch.validators.epoch);
-    rdg_store_be64(message + 16, head.base_height + 1);
+    rdg_store_be64(message + 16, own_bodies_from(n));
     for (size_t i = 0; i < GIVER_PINS; ++i) {
         uint64_t height = giver_offer(n, i);
         if (height == 0) continue;
@@ -218,10 +226,23 @@ void sync_forget_peer(rdg_node_t *n, size_t peer) {
 
 /* --- time ------------------------------------------------------------------------------------------------------- */
 
+/* Whoever is behind what was pruned here needs the state instead, and must hear of both. */
+static void tell_what_changed(rdg_node_t *n) {
+    sync_t *s = &n->sync;
+    uint64_t from = own_bodies_from(n);
+    if (from > s->told_from && s->told_from > 0) giver_pin(n, true);
+    uint64_t offer = giver_offer(n, 0);
+    bool changed = from != s->told_from || offer != s->told_offer;
+    s->told_from = from;
+    s->told_offer = offer;
+    if (changed) sync_announce(n, SIZE_MAX);
+}
+
 void sync_tick(rdg_node_t *n) {
     uint64_t now = rdg_loop_now_ms(n->loop), height = sync_head(n);
     size_t peer;
     giver_tick(n, now);
+    tell_what_changed(n);
     headers_tick(n, now);
     snapshot_tick(n, now);
     bodies_tick(n, now);
