@@ -7,6 +7,7 @@
  * A device has one command at a time; one that is away finds it when it returns. The receipts that it gets begin above the
  * mark that it told last; one whose ledger was made anew refuses them, and is sent all from the first on. */
 #include "collector_prune.h"
+#include "contract.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -257,6 +258,7 @@ static rdg_err_t send(turn_t *t, prune_row_t *p) {
     RDG_TRY(find_receipts(t->b, t->c->number, p->height, &f));
     if (f.count == 0) return RDG_OK;
     if (strcmp(p->state, "sent") != 0) {
+        RDG_TRY(contract_catch_up(t->b, t->c, f.reach));
         ++p->attempt;
         command_id(t->c, p);
         p->wanted = f.reach;

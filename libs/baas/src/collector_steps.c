@@ -1,5 +1,6 @@
 #include "archive_states.h"
 #include "collector_prune.h"
+#include "contract.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -171,10 +172,13 @@ static rdg_err_t drop_file(rdg_baas_t *b, archive_row_t *r) {
     return archives_save(b, r);
 }
 
-static rdg_err_t proven(rdg_baas_t *b, archive_row_t *r) {
+static rdg_err_t proven(rdg_baas_t *b, archive_row_t *r, const chain_t *c) {
     char why[96];
     int64_t twin;
     bool same;
+    /* A chain that is rebuilt from this archive may have no node with the logs any more. */
+    rdg_err_t behind = contract_catch_up(b, c, r->claim.to);
+    if (behind != RDG_OK) rdg_log_err("collector.registry_behind", behind);
     RDG_TRY(archives_twin(b, r, &twin, &same));
     if (twin && !same)
         return end(b, r, "refused",
@@ -214,7 +218,7 @@ static rdg_err_t exported(rdg_baas_t *b, archive_row_t *r, const chain_t *c, uin
     }
     rdg_err_t err = collector_prove(b, r, c, &guilty);
     *after_ms = 1;
-    if (err == RDG_OK) return proven(b, r);
+    if (err == RDG_OK) return proven(b, r, c);
     if (err == RDG_E_NOT_FOUND && !guilty) { /* somebody has removed it */
         r->file = 0;
         return end(b, r, "failed", err);

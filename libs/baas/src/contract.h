@@ -45,6 +45,8 @@ json_t *registry_events(void);
 rdg_err_t registry_encode(const char *method, const char *inputs, json_t *args, rdg_buf_t *out);
 /* Takes over what happened on the chain since the last time, or 500 ms ago unless now. */
 rdg_err_t contract_sync(relay_t *r, const chain_t *c, bool now);
+/* The copy reaches at least to that height. It is made of logs, so this goes before they leave the nodes. */
+rdg_err_t contract_catch_up(rdg_baas_t *b, const chain_t *c, uint64_t height);
 
 /* --- contract_tx.c --- */
 typedef struct sent_tx {

@@ -144,3 +144,15 @@ rdg_err_t contract_sync(relay_t *r, const chain_t *c, bool now) {
     }
     return RDG_OK;
 }
+
+rdg_err_t contract_catch_up(rdg_baas_t *b, const chain_t *c, uint64_t height) {
+    relay_t r;
+    synced_t at = {0};
+    RDG_TRY(rdg_sql_query(b->db, "SELECT height, time_ms FROM contract_syncs WHERE chain = ?",
+                          RDG_SQL_PARAMS(rdg_sql_int(c->number)), synced_row, &at));
+    if (at.height >= height) return RDG_OK;
+    RDG_TRY(relay_init(&r, b, c, RELAY_TIMEOUT_MS));
+    rdg_err_t err = contract_sync(&r, c, true);
+    relay_fini(&r);
+    return err;
+}

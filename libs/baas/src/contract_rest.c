@@ -5,11 +5,9 @@
 #include "ridge/base/log.h"
 #include "ridge/codec/hex.h"
 
-#define NODE_TIMEOUT_MS 5000
-
 static rdg_err_t open_running(rdg_baas_t *b, const char *name, open_chain_t *o) {
     RDG_TRY(chain_load_running(b, name, &o->chain));
-    rdg_err_t err = relay_init(&o->relay, b, &o->chain, NODE_TIMEOUT_MS);
+    rdg_err_t err = relay_init(&o->relay, b, &o->chain, RELAY_TIMEOUT_MS);
     if (err == RDG_OK) err = contract_sync(&o->relay, &o->chain, false);
     if (err != RDG_OK) contract_close(o);
     return err;
@@ -186,7 +184,7 @@ static rdg_err_t deploy(void *ctx, const rdg_service_call_t *call, rdg_service_a
 static rdg_err_t refresh(rdg_baas_t *b, const chain_t *c) {
     relay_t r;
     if (!chain_is(c, "running")) return RDG_OK;
-    rdg_err_t err = relay_init(&r, b, c, NODE_TIMEOUT_MS);
+    rdg_err_t err = relay_init(&r, b, c, RELAY_TIMEOUT_MS);
     if (err == RDG_OK) err = contract_sync(&r, c, false);
     relay_fini(&r);
     return err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT ? RDG_OK : err;

@@ -190,6 +190,7 @@ typedef struct relay {
 /* One method of the node on that device. */
 rdg_err_t relay_ask(relay_t *r, const char *device, const char *method, const json_t *params,
                     json_t **result);
+#define RELAY_TIMEOUT_MS 5000 /* of most calls */
 rdg_err_t relay_init(relay_t *r, rdg_baas_t *b, const chain_t *c, uint64_t timeout_ms);
 void relay_fini(relay_t *r);
 

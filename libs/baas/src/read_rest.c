@@ -6,12 +6,11 @@
 #include "ridge/base/log.h"
 #include "ridge/codec/hex.h"
 
-#define NODE_TIMEOUT_MS 5000
 #define BLOCKS_MAX 100
 
 static rdg_err_t open_relay(rdg_baas_t *b, const char *name, chain_t *c, relay_t *r) {
     RDG_TRY(chain_load_running(b, name, c));
-    rdg_err_t err = relay_init(r, b, c, NODE_TIMEOUT_MS);
+    rdg_err_t err = relay_init(r, b, c, RELAY_TIMEOUT_MS);
     if (err != RDG_OK) {
         relay_fini(r);
         chain_fini(c);
