@@ -72,7 +72,7 @@ rdg_err_t rpc_filter_range(rdg_node_rpc_t *rpc, const json_t *o, uint64_t *from,
         rdg_err_t err = param_hash(list, 0, "blockHash", &h);
         json_decref(list);
         if (err == RDG_OK) err = rdg_ledger_height_of(rpc->options.ledger, &h, from);
-        *to = *from;
+        if (err == RDG_OK) *to = *from;
         return err;
     }
     RDG_TRY(param_height(rpc, json_object_get(o, "fromBlock"), "fromBlock", from));
