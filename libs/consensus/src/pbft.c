@@ -133,7 +133,7 @@ static void status(const rdg_consensus_t *c, rdg_consensus_status_t *out) {
         .self = p->config.self,
         .count = p->config.validators.count,
         .quorum = p->quorum,
-        .voting = pbft_may_vote(p),
+        .voting = p->started && pbft_may_vote(p),
         .diverged = p->diverged,
         .changing = p->changing,
     };

@@ -183,7 +183,7 @@ static void status(const rdg_consensus_t *c, rdg_consensus_status_t *out) {
         .self = p->config.self,
         .count = p->config.validators.count,
         .quorum = p->majority,
-        .voting = raft_may_vote(p),
+        .voting = p->started && raft_may_vote(p),
         .diverged = p->diverged,
         .changing = p->leader == RAFT_NOBODY,
     };

@@ -520,6 +520,9 @@ void sim_restart(sim_t *s, uint32_t i, bool amnesia) {
     rdg_consensus_free(n->core);
     config.seed = sim_below(s, UINT64_MAX);
     CHECK_OK(s->raft ? rdg_raft_new(&config, &n->core) : rdg_pbft_new(&config, &n->core));
+    rdg_consensus_status_t status;
+    rdg_consensus_status(n->core, &status);
+    CHECK(!status.voting); /* before the start nobody knows whether it has lost its records */
     n->up = true;
     n->committed = n->executed;
     rdg_consensus_event_t e = {.kind = RDG_EVENT_START,

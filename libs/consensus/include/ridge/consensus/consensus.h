@@ -191,7 +191,8 @@ typedef struct rdg_consensus_status {
     uint64_t last_height;                     /* of this epoch; 0: none is known */
     uint32_t leader, self, count, quorum;     /* leader: count when none is known; quorum: as a weight */
     uint64_t seen_height[RDG_VALIDATORS_MAX]; /* highest height each validator has shown */
-    bool voting, diverged, changing; /* changing: on the way to `view`, whose leader is not there yet */
+    bool voting;             /* not before it is started: until then it may have lost what it signed */
+    bool diverged, changing; /* changing: on the way to `view`, whose leader is not there yet */
 } rdg_consensus_status_t;
 void rdg_consensus_status(const rdg_consensus_t *c, rdg_consensus_status_t *out);
 
