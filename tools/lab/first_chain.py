@@ -194,16 +194,15 @@ def play(lab, options, show):
 
 
 def destroy(lab, show, result):
-    status, said = lab.cli("chain", "destroy", CHAIN, check=False)
-    if status == 0:
-        raise labs.LabError("the chain was destroyed without --discard although no archive exists")
-    show("without --discard it refuses: " + said.strip().splitlines()[0])
     begin = time.monotonic()
-    lab.cli("chain", "destroy", CHAIN, "--discard", CHAIN, progress=True)
+    lab.cli("chain", "destroy", CHAIN, progress=True)
     result["chain_destroy_ms"] = round((time.monotonic() - begin) * 1000)
-    show(f"chain {CHAIN} is destroyed in {result['chain_destroy_ms']} ms")
+    show(f"chain {CHAIN} is archived, anchored and destroyed in {result['chain_destroy_ms']} ms")
     if lab.node_pids():
         raise labs.LabError(f"nodes are still there: {lab.node_pids()}")
+    kept = [a for a in lab.cloud.must("GET", "/archives")["archives"] if a["state"] == "archived"]
+    if max((a["to"] for a in kept), default=0) < result["blocks"]:
+        raise labs.LabError(f"the archives do not reach to block {result['blocks']}: {kept}")
 
 
 def stay(lab, show, result):
