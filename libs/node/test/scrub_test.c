@@ -55,7 +55,7 @@ static void await_halt(cluster_t *c, const char *word) {
         cluster_pause(20);
     }
     if (!strstr(why, word)) rdg_test_fail(__FILE__, __LINE__, "halted: '%s', wanted is '%s'", why, word);
-    cluster_log_has(c, VICTIM, "node.damaged");
+    cluster_wait_log(c, VICTIM, "node.damaged"); /* written, and synced, after it halts */
 }
 
 /* As `ridge node recover` has it done: the ledger goes, the mark of a voter stays. */
