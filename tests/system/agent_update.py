@@ -67,6 +67,20 @@ def update(lab, image, sha256):
     return lab.cli("device", "update", "dev-1", image, "--sha256", sha256, "--follow", check=False)
 
 
+def trusted_signer(lab, agent):
+    """A key that the device has been told to trust; what signs images with it."""
+    key = os.path.join(lab.dir, "factory.key")
+    lab.cli("key", "new", key, "--plain")
+    lab.cli("image", "trust", "factory", key, "--repositories", "ridge-agent")
+
+    def told():
+        with open(os.path.join(agent.dir, "image-trust.json"), encoding="utf-8") as file:
+            return "factory" in file.read()
+
+    labs.wait_for("the list of signers on the device", 30, told, 0.02)
+    return lambda image: lab.cli("image", "sign", image, "--key", key)
+
+
 def running(agent):
     return os.readlink(f"/proc/{agent.pid}/exe")
 
@@ -77,6 +91,10 @@ def an_agent_is_replaced_and_a_broken_one_gives_way():
         agent = lab.agents["dev-1"]
         pid = agent.pid
         image, digest = push_agent(lab.cloud, another_agent(lab), "1")
+        status, why = update(lab, image, digest)
+        check(status != 0 and "is not signed" in why, f"an unsigned agent: {status} {why}")
+        sign = trusted_signer(lab, agent)
+        sign("ridge-agent:1")
         status, why = update(lab, image, "0" * 64)
         check(status != 0 and digest in why, f"a program that was not ordered: {status} {why}")
         status, why = update(lab, image, digest)
@@ -85,6 +103,7 @@ def an_agent_is_replaced_and_a_broken_one_gives_way():
         check(running(agent).endswith(f"/update/{digest}/ridge-agent"), running(agent))
 
         broken, other = push_agent(lab.cloud, BROKEN, "2")
+        sign("ridge-agent:2")
         status, why = update(lab, broken, other)
         check(status != 0 and "exit status 9" in why, f"a broken agent: {status} {why}")
         lab.wait_online(["dev-1"])
@@ -97,7 +116,7 @@ def an_agent_is_replaced_and_a_broken_one_gives_way():
         done = subprocess.run([lab.binary("ridge-agent"), "doctor", "--dir", agent.dir, "--json", "--driver", "process",
                                "--node-program", lab.binary("ridge-node")], capture_output=True, check=False)  # fmt: skip
         found = {c["check"]: c["state"] for c in json.loads(done.stdout)["checks"]}
-        for check_name in ("agent", "identity", "certificate", "clock", "link"):
+        for check_name in ("agent", "identity", "certificate", "clock", "link", "image signers"):
             equal(found[check_name], "ok", f"doctor, {check_name}: {done.stdout}")
 
 

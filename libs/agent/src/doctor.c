@@ -2,9 +2,11 @@
 #include "chain.h"
 #include "credentials.h"
 #include "identity.h"
+#include "image_trust.h"
 #include "ridge/agent/agent.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
+#include "ridge/image/trust.h"
 #include "ridge/net/http_client.h"
 #include "ridge/net/process.h"
 #include "ridge/net/url.h"
@@ -304,6 +306,60 @@ static void look_at_runtime(visit_t *v) {
         say(v, "containers", RDG_AGENT_SOUND, "", "runtime, overlayfs, cgroups and seccomp are there");
 }
 
+/* --- whose images run --------------------------------------------------------------------------------------------- */
+
+/* Read, and not mended: the agent does that. */
+static void look_at_signers(visit_t *v) {
+    char path[PATH_MAX];
+    rdg_buf_t text;
+    rdg_image_trust_t *t = NULL;
+    size_t valid = 0;
+    if (image_trust_path(v->dir, path) != RDG_OK) return;
+    rdg_buf_init(&text, RDG_IMAGE_TRUST_MAX);
+    rdg_err_t err = rdg_file_read(path, &text);
+    if (err == RDG_OK) err = rdg_image_trust_parse(rdg_buf_view(&text), &t);
+    rdg_buf_fini(&text);
+    for (size_t i = 0; t && i < t->signer_count; ++i) valid += !t->signers[i].revoked;
+    if (err == RDG_E_NOT_FOUND)
+        say(v, "image signers", v->uses_oci ? RDG_AGENT_FAILED : RDG_AGENT_WARNED,
+            "let the device reach its cloud, which tells it",
+            "this device has not been told whose images it may run: it runs none, and takes no new agent");
+    else if (err != RDG_OK)
+        say(v, "image signers", RDG_AGENT_FAILED,
+            "restart the agent, which has a second copy; if that is damaged too, 'ridge image trust' makes "
+            "the "
+            "cloud send a new list",
+            "%s", rdg_err_message(err));
+    else if (valid == 0 && !t->unsigned_ok[0])
+        say(v, "image signers", RDG_AGENT_WARNED, "ridge image trust NAME KEY",
+            "list %llu trusts nobody: no image runs", (unsigned long long)t->number);
+    else
+        say(v, "image signers", RDG_AGENT_SOUND, "", "list %llu: %zu signers%s%s",
+            (unsigned long long)t->number, valid, t->unsigned_ok[0] ? "; may run unsigned: " : "",
+            t->unsigned_ok);
+    rdg_free(t);
+}
+
+/* What starts again after a reboot. */
+static void look_at_image(visit_t *v, const chain_t *c) {
+    char check[96], root[PATH_MAX], trust[PATH_MAX];
+    if (strcmp(c->driver, "process") == 0 || !c->image[0] || image_trust_path(v->dir, trust) != RDG_OK)
+        return;
+    snprintf(check, sizeof check, "image %.64s", c->name);
+    rdg_container_oci_options_t o = {.root = in(v, "oci", root), .trust_file = trust};
+    rdg_err_t err = rdg_container_image_check(&o, c->image);
+    if (err == RDG_OK)
+        say(v, check, RDG_AGENT_SOUND, "", "%s may run here", c->image);
+    else
+        say(v, check, RDG_AGENT_FAILED,
+            err == RDG_E_NOT_FOUND
+                ? "let the device reach the image's registry, and create or recover the node again"
+                : "sign the image with a key that is trusted ('ridge image sign'), and let the device pull "
+                  "it "
+                  "again; what runs goes on, and will not start again",
+            "%s", rdg_err_message(err));
+}
+
 /* --- chains ------------------------------------------------------------------------------------------------------- */
 
 static bool port_taken(uint16_t port) {
@@ -366,6 +422,7 @@ static void look_at_chain(visit_t *v, const char *name) {
         say(v, check, RDG_AGENT_SOUND, "", "stopped, as it should be");
     else
         look_at_node(v, check, &c);
+    if (c.desired == CHAIN_RUNNING) look_at_image(v, &c);
     snprintf(check, sizeof check, "certificate %.64s", name);
     if (c.desired == CHAIN_RUNNING && chain_path(v->dir, name, "node", dir) == RDG_OK)
         look_at_certificate(v, check, dir, CREDENTIALS_NODE_PREFIX);
@@ -418,6 +475,7 @@ rdg_err_t rdg_agent_doctor(const rdg_agent_options_t *options, json_t **report,
         }
         look_at_chains(&v);
         look_at_runtime(&v);
+        look_at_signers(&v);
         look_at_queue(
             &v, "queue of readings", "intake", options->queue_bytes ? options->queue_bytes : 64u << 20,
             "is a chain bound (ridge intake bind), and does its node answer? Or give --queue-bytes more");

@@ -1,6 +1,7 @@
 /* agent.update: a new program is pulled, looked at and put on trial. The command ends in the program that runs in the
  * end: the new one says that it is done, the old one why it failed. */
 #include "agent_internal.h"
+#include "image_trust.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
 #include "ridge/net/process.h"
@@ -35,16 +36,21 @@ static rdg_err_t try_version(const char *program, char version[64]) {
     return RDG_OK;
 }
 
-/* Pulls into a store of its own, which does not stay, and leaves the program under its digest. */
+/* Pulls into a store of its own, which does not stay, and leaves the program under its digest. The image is signed as one
+ * of a container has to be: who may order commands may not yet say whose programs run as root. */
 static rdg_err_t stage(rdg_agent_t *a, const char *image, const char *wanted, executor_run_t *at,
                        char digest[UPDATE_DIGEST_TEXT]) {
-    char store[PATH_MAX], new[PATH_MAX], dir[PATH_MAX], program[PATH_MAX], version[64];
+    char store[PATH_MAX], new[PATH_MAX], dir[PATH_MAX], program[PATH_MAX], trust[PATH_MAX], version[64];
     RDG_TRY(rdg_path_join(dir, sizeof dir, a->dir, "update"));
     RDG_TRY(rdg_dir_make(dir, 0700));
     RDG_TRY(rdg_path_join(store, sizeof store, dir, "store"));
     RDG_TRY(rdg_path_join(new, sizeof new, dir, "new"));
-    rdg_container_oci_options_t how = {
-        .root = store, .unpacker = a->unpacker, .cloud_socket = uplink_socket(a->uplink, UPLINK_IMAGES)};
+    RDG_TRY(image_trust_path(a->dir, trust));
+    image_trust_mend(a->dir);
+    rdg_container_oci_options_t how = {.root = store,
+                                       .unpacker = a->unpacker,
+                                       .cloud_socket = uplink_socket(a->uplink, UPLINK_IMAGES),
+                                       .trust_file = trust};
     RDG_TRY(rdg_container_image_file(&how, image, PROGRAM_FILE, new, pulled, at));
     RDG_TRY(rdg_tree_remove(store, NULL));
     RDG_TRY(update_digest(new, digest));

@@ -2,6 +2,8 @@
 #include "chain.h"
 #include "ridge/agent/agent.h"
 #include "ridge/base/file.h"
+#include "ridge/codec/hex.h"
+#include "ridge/crypto/hash.h"
 #include "ridge/test.h"
 #include <limits.h>
 #include <stdio.h>
@@ -72,5 +74,46 @@ TEST(a_clock_that_was_never_set_a_full_queue_and_a_node_that_is_down_are_found) 
     CHECK_STR(found("clock", "state"), "ok");
     CHECK(strstr(found("chain c1", "message"), "does not"));
     CHECK_STR(found("certificate c1", "state"), "failure");
+    json_decref(report);
+}
+
+static void write_signers(const char *text) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/image-trust.json", rdg_test_dir());
+    CHECK_OK(rdg_file_replace(path, rdg_bytes_str(text), 0600));
+}
+
+TEST(who_may_sign_images_and_an_image_that_would_not_start_again_are_named) {
+    const char *dir = rdg_test_dir();
+    chain_t c = {.name = "c1", .driver = "oci", .image = "cloud.ridge/node:1", .desired = CHAIN_RUNNING};
+    CHECK_OK(chain_save(dir, &c));
+    (void)examine(dir, NULL);
+    CHECK_STR(found("image signers", "state"), "failure");
+    CHECK(strstr(found("image signers", "remedy"), "reach its cloud"));
+    CHECK(strstr(found("image c1", "message"), "is not on this device"));
+    write_signers("{\"number\":3,\"unsigned\":\"\",\"signers\":[]}");
+    (void)examine(dir, NULL);
+    CHECK_STR(found("image signers", "state"), "warning");
+    write_signers("{\"number\":4,\"unsigned\":");
+    (void)examine(dir, NULL);
+    CHECK_STR(found("image signers", "state"), "failure");
+    /* The record of an image that was prepared, and no signature beside it. */
+    char path[PATH_MAX], text[128], hex[65];
+    uint8_t sum[32];
+    rdg_sha256(c.image, strlen(c.image), sum);
+    rdg_hex_encode(sum, sizeof sum, hex);
+    snprintf(path, sizeof path, "%s/oci/images", dir);
+    CHECK_OK(rdg_dir_make(path, 0700));
+    snprintf(path, sizeof path, "%s/oci/images/%s", dir, hex);
+    snprintf(text, sizeof text, "sha256:%s", hex);
+    CHECK_OK(rdg_file_replace(path, rdg_bytes_str(text), 0600));
+    write_signers("{\"number\":5,\"unsigned\":\"other/*\",\"signers\":[]}");
+    (void)examine(dir, NULL);
+    CHECK_STR(found("image signers", "state"), "ok");
+    CHECK_STR(found("image c1", "state"), "failure");
+    CHECK(strstr(found("image c1", "message"), "not signed"));
+    write_signers("{\"number\":6,\"unsigned\":\"cloud.ridge/*\",\"signers\":[]}");
+    (void)examine(dir, NULL);
+    CHECK_STR(found("image c1", "state"), "ok");
     json_decref(report);
 }

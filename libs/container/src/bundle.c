@@ -13,7 +13,8 @@
 #define SPEC_VERSION "1.0.2"
 #define PIDS_DEFAULT 1024u
 #define CPU_PERIOD_US 100000u
-#define OOM_SCORE 100 /* a container goes before the agent */
+#define CPU_MILLIS_MIN 10u /* the kernel takes no quota below a millisecond */
+#define OOM_SCORE 100      /* a container goes before the agent */
 
 /* Entry point of the image, then the spec's arguments in place of the image's own. */
 static rdg_err_t make_args(const rdg_container_spec_t *spec, const json_t *config, json_t *args) {
@@ -107,11 +108,12 @@ static json_t *make_resources(const rdg_container_spec_t *spec) {
                                   "limit", (json_int_t)(spec->pids ? spec->pids : PIDS_DEFAULT));
     if (spec->memory_bytes > 0)
         json_object_set_new(resources, "memory", json_pack("{s:I}", "limit", (json_int_t)spec->memory_bytes));
-    if (spec->cpu_millis > 0)
+    if (spec->cpu_millis > 0) {
+        uint64_t millis = spec->cpu_millis < CPU_MILLIS_MIN ? CPU_MILLIS_MIN : spec->cpu_millis;
         json_object_set_new(resources, "cpu",
-                            json_pack("{s:I, s:I}", "quota",
-                                      (json_int_t)(spec->cpu_millis * (CPU_PERIOD_US / 1000)), "period",
-                                      (json_int_t)CPU_PERIOD_US));
+                            json_pack("{s:I, s:I}", "quota", (json_int_t)(millis * (CPU_PERIOD_US / 1000)),
+                                      "period", (json_int_t)CPU_PERIOD_US));
+    }
     return resources;
 }
 

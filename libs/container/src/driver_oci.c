@@ -5,6 +5,7 @@
 #include "bundle.h"
 #include "image.h"
 #include "image_collect.h"
+#include "manifest.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/config.h"
 #include "ridge/base/file.h"
@@ -219,15 +220,29 @@ static rdg_err_t oci_collect(void *ctx, const char *const *needed, size_t count,
     return err;
 }
 
+/* The smaller of both; 0 is none. */
+static uint64_t ceiling(uint64_t ordered, uint64_t of_image) {
+    return ordered > 0 && (of_image == 0 || ordered < of_image) ? ordered : of_image;
+}
+
+static rdg_container_spec_t limited(const rdg_container_spec_t *spec, image_t *image, const json_t *config) {
+    rdg_container_spec_t s = *spec;
+    manifest_needs(json_object_get(json_object_get(config, "config"), "Labels"), &image->needs);
+    s.memory_bytes = ceiling(spec->memory_bytes, image->needs.memory_max_bytes);
+    s.cpu_millis = ceiling(spec->cpu_millis, image->needs.cpu_max_thousandths);
+    return s;
+}
+
 static rdg_err_t launch(driver_oci_t *d, const rdg_container_spec_t *spec, const paths_t *p, image_t *image) {
     json_t *config = NULL;
     container_proc_t proc;
     RDG_TRY(image_find(d->root, spec->image ? spec->image : "", image));
     RDG_TRY(image_may_run(d->root, d->trust_file, spec->image, image));
     RDG_TRY(image_config(d->root, image, &config));
+    const rdg_container_spec_t s = limited(spec, image, config);
     delete_runtime_state(d, p);
     rdg_err_t err = mount_root(d, image, p);
-    if (err == RDG_OK) err = bundle_write(spec->state_dir, p->rootfs, p->id, d->data_mount, spec, config);
+    if (err == RDG_OK) err = bundle_write(spec->state_dir, p->rootfs, p->id, d->data_mount, &s, config);
     json_decref(config);
     if (err == RDG_OK) err = runtime_run(d, spec, p);
     RDG_TRY(err);

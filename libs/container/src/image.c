@@ -9,11 +9,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static rdg_err_t record_path(const char *root, const char *reference, char out[PATH_MAX]) {
+void image_record_name(const char *reference, char out[IMAGE_RECORD_TEXT]) {
     uint8_t sum[32];
-    char hex[65];
     rdg_sha256(reference, strlen(reference), sum);
-    rdg_hex_encode(sum, sizeof sum, hex);
+    rdg_hex_encode(sum, sizeof sum, out);
+}
+
+static rdg_err_t record_path(const char *root, const char *reference, char out[PATH_MAX]) {
+    char hex[IMAGE_RECORD_TEXT];
+    image_record_name(reference, hex);
     int n = snprintf(out, PATH_MAX, "%s/images/%s", root, hex);
     return n < PATH_MAX ? RDG_OK : rdg_fail(RDG_E_TOO_LARGE, "%s is too long for a directory", root);
 }
@@ -164,12 +168,16 @@ static rdg_err_t fetch_all(const char *root, rdg_http_client_t *http, const imag
     return RDG_OK;
 }
 
+/* The digest of the manifest, and in a second line the ceilings of the index above it, which is not kept. */
 static rdg_err_t record(const char *root, const char *reference, const image_t *image) {
-    char path[PATH_MAX], dir[PATH_MAX];
+    char path[PATH_MAX], dir[PATH_MAX], text[IMAGE_DIGEST_TEXT + 64];
+    snprintf(text, sizeof text, "%s\n%llu %llu\n", image->digest,
+             (unsigned long long)image->needs.memory_max_bytes,
+             (unsigned long long)image->needs.cpu_max_thousandths);
     RDG_TRY(rdg_path_join(dir, sizeof dir, root, "images"));
     RDG_TRY(rdg_dir_make(dir, 0700));
     RDG_TRY(record_path(root, reference, path));
-    return rdg_file_replace(path, rdg_bytes_str(image->digest), 0600);
+    return rdg_file_replace(path, rdg_bytes_str(text), 0600);
 }
 
 static rdg_err_t pull_image(const image_pull_t *how, rdg_http_client_t *http, pull_t *p, image_t *image) {
@@ -265,21 +273,49 @@ rdg_err_t image_may_run(const char *root, const char *trust_file, const char *re
     return rdg_fail_in(err, "cannot start %s", reference);
 }
 
-rdg_err_t image_find(const char *root, const char *reference, image_t *out) {
-    char path[PATH_MAX], dir[PATH_MAX];
+rdg_err_t rdg_container_image_check(const rdg_container_oci_options_t *o, const char *reference) {
+    image_t *image = rdg_calloc(1, sizeof *image);
+    if (!image) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an image");
+    rdg_err_t err = image_recorded(o->root, reference, image);
+    if (err == RDG_OK) err = image_may_run(o->root, o->trust_file, reference, image);
+    rdg_free(image);
+    return err == RDG_E_NOT_FOUND ? rdg_fail(err, "image %s is not on this device", reference) : err;
+}
+
+rdg_err_t image_recorded(const char *root, const char *reference, image_t *out) {
+    char path[PATH_MAX];
     rdg_buf_t text;
-    json_t *m = NULL;
     memset(out, 0, sizeof *out);
     RDG_TRY(record_path(root, reference, path));
-    rdg_buf_init(&text, IMAGE_MANIFEST_MAX);
+    rdg_buf_init(&text, 4096);
     rdg_err_t err = rdg_file_read(path, &text);
+    const char *record = err == RDG_OK ? rdg_buf_cstr(&text) : NULL;
+    if (err == RDG_OK && !record) err = RDG_E_NO_MEMORY;
     if (err == RDG_OK) {
-        snprintf(out->digest, sizeof out->digest, "%.*s", (int)text.len, (const char *)text.data);
-        rdg_buf_clear(&text);
-        err = blob_read(root, out->digest, &text);
+        size_t n = strcspn(record, "\n");
+        unsigned long long memory = 0, cpu = 0;
+        snprintf(out->digest, sizeof out->digest, "%.*s", n < IMAGE_DIGEST_TEXT ? (int)n : 0, record);
+        /* Records of earlier builds end here. */
+        if (record[n] && sscanf(record + n, "%llu %llu", &memory, &cpu) == 2) {
+            out->needs.memory_max_bytes = memory;
+            out->needs.cpu_max_thousandths = cpu;
+        }
+        if (!image_digest_valid(out->digest)) err = rdg_fail(RDG_E_CORRUPT, "%s names no manifest", path);
     }
+    rdg_buf_fini(&text);
+    return err;
+}
+
+rdg_err_t image_find(const char *root, const char *reference, image_t *out) {
+    char dir[PATH_MAX];
+    rdg_buf_t text;
+    json_t *m = NULL;
+    rdg_buf_init(&text, IMAGE_MANIFEST_MAX);
+    rdg_err_t err = image_recorded(root, reference, out);
+    if (err == RDG_OK) err = blob_read(root, out->digest, &text);
     if (err == RDG_OK) err = rdg_json_parse(rdg_buf_view(&text), &m);
     if (err == RDG_OK) err = manifest_parse(m, out);
+    if (err == RDG_OK) manifest_needs(json_object_get(m, "annotations"), &out->needs);
     for (size_t i = 0; err == RDG_OK && i < out->layer_count; ++i) {
         err = layer_path(root, out->layers[i], dir);
         if (err == RDG_OK && !rdg_file_exists(dir)) err = RDG_E_NOT_FOUND;

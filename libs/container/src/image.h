@@ -10,9 +10,11 @@
 #define IMAGE_CONFIG_MAX (4u << 20)
 #define IMAGE_MANIFEST_TIMEOUT_MS 30000u
 
-/* What an image says that it cannot do without (docs/registry.md, "The form of an image"); 0: nothing said. */
+/* What an image says that it cannot do without, and what it is never to take more of (docs/registry.md, "The form of
+ * an image"); 0: nothing said. */
 typedef struct image_needs {
     uint64_t memory_bytes, disk_bytes, cpu_thousandths;
+    uint64_t memory_max_bytes, cpu_max_thousandths;
 } image_needs_t;
 
 typedef struct image {
@@ -23,7 +25,7 @@ typedef struct image {
     uint64_t sizes[IMAGE_LAYERS_MAX];
     size_t layer_count;
     uint64_t config_size, total;
-    image_needs_t needs; /* of index and manifest, while it is pulled */
+    image_needs_t needs; /* of index and manifest; of one that was found, the ceilings alone count */
 } image_t;
 
 typedef struct image_pull {
@@ -37,6 +39,10 @@ typedef struct image_pull {
     uint64_t unpacked_max;  /* 0: as in layer_limits_default */
 } image_pull_t;
 
+/* What stands for a reference in names of files. */
+#define IMAGE_RECORD_TEXT 65
+void image_record_name(const char *reference, char out[IMAGE_RECORD_TEXT]);
+
 /* Pulls what is missing, unpacks, and records the reference. When the registry cannot be reached, an image
  * that was pulled before under this reference will do. With a trust_file nothing is unpacked, and nothing that is
  * here already is answered with RDG_OK, before a good signature was found (image_trust.h). */
@@ -44,6 +50,8 @@ rdg_err_t image_pull(const image_pull_t *how, const char *reference);
 /* The same question each time it is started. FORBIDDEN, BAD_SIGNATURE. */
 rdg_err_t image_may_run(const char *root, const char *trust_file, const char *reference,
                         const image_t *image);
+/* What the record of a reference says, and no more: digest and ceilings. */
+rdg_err_t image_recorded(const char *root, const char *reference, image_t *out);
 /* NOT_FOUND: pull it first. CORRUPT: its manifest was damaged, and is gone now. */
 rdg_err_t image_find(const char *root, const char *reference, image_t *out);
 /* The image's configuration; returns owned. */

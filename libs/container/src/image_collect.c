@@ -2,8 +2,6 @@
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
-#include "ridge/codec/hex.h"
-#include "ridge/crypto/hash.h"
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,12 +11,14 @@
 
 /* An image as its record and manifest tell: digests[0] is the manifest, [1] the configuration, then the layers. */
 typedef struct kept_image {
-    char record[65];
+    char record[IMAGE_RECORD_TEXT];
     char (*digests)[IMAGE_DIGEST_TEXT];
     size_t count;
     time_t pulled;
     bool needed, gone;
 } kept_image_t;
+
+#define SIGNATURE_NAME_TEXT (IMAGE_RECORD_TEXT + 65)
 
 typedef struct collection {
     const char *root;
@@ -78,10 +78,8 @@ static rdg_err_t read_record(const collection_t *c, const char *name, kept_image
 
 static bool is_needed(const char *record, const char *const *needed, size_t count) {
     for (size_t i = 0; i < count; ++i) {
-        uint8_t sum[32];
-        char hex[65];
-        rdg_sha256(needed[i], strlen(needed[i]), sum);
-        rdg_hex_encode(sum, sizeof sum, hex);
+        char hex[IMAGE_RECORD_TEXT];
+        image_record_name(needed[i], hex);
         if (strcmp(hex, record) == 0) return true;
     }
     return false;
@@ -134,11 +132,28 @@ static rdg_err_t drop(collection_t *c, const char *path) {
     return err;
 }
 
+/* As image_trust.c keeps it. */
+static void signature_name(const kept_image_t *k, char out[SIGNATURE_NAME_TEXT]) {
+    snprintf(out, SIGNATURE_NAME_TEXT, "%s-%.64s", k->record, k->digests[0] + strlen("sha256:"));
+}
+
+static bool is_a_signature(const collection_t *c, const char *file) {
+    char name[SIGNATURE_NAME_TEXT];
+    for (size_t i = 0; i < c->count; ++i) {
+        signature_name(&c->images[i], name);
+        if (!c->images[i].gone && strcmp(name, file) == 0) return true;
+    }
+    return false;
+}
+
 static rdg_err_t drop_image(collection_t *c, kept_image_t *k) {
-    char path[PATH_MAX];
+    char path[PATH_MAX], name[SIGNATURE_NAME_TEXT];
     RDG_TRY(sub_path(c, "images", k->record, path));
     RDG_TRY(drop(c, path));
     k->gone = true;
+    signature_name(k, name);
+    RDG_TRY(sub_path(c, "signatures", name, path));
+    RDG_TRY(drop(c, path));
     rdg_log(RDG_LOG_INFO, "image.dropped", RDG_STR("manifest", k->digests[0]));
     for (size_t i = k->count; i-- > 0;) {
         if (!image_digest_valid(k->digests[i]) || used_by_others(c, k->digests[i], IMAGE_DIGEST_TEXT))
@@ -165,9 +180,24 @@ static bool has_suffix(const char *name, const char *suffix) {
     return len > want && strcmp(name + len - want, suffix) == 0;
 }
 
-/* Parts of blobs, and layers that no image has: the remains of pulls. */
-static rdg_err_t sweep(collection_t *c, const char *dir, bool layers) {
-    char path[PATH_MAX], digest[96];
+static bool is_a_part(const collection_t *c, const char *name) {
+    (void)c;
+    return has_suffix(name, ".part");
+}
+
+static bool is_nobodys_layer(const collection_t *c, const char *name) {
+    char digest[96];
+    snprintf(digest, sizeof digest, "sha256:%.80s", name);
+    return !used_by_others(c, digest, strlen(digest));
+}
+
+static bool is_nobodys_signature(const collection_t *c, const char *name) {
+    return !is_a_signature(c, name);
+}
+
+/* Parts of blobs, layers and signatures that no image has: the remains of pulls. */
+static rdg_err_t sweep(collection_t *c, const char *dir, bool (*litter)(const collection_t *, const char *)) {
+    char path[PATH_MAX];
     rdg_err_t err = RDG_OK;
     time_t now = time(NULL);
     RDG_TRY(sub_path(c, dir, "", path));
@@ -177,9 +207,7 @@ static rdg_err_t sweep(collection_t *c, const char *dir, bool layers) {
         if (e->d_name[0] == '.') continue;
         err = sub_path(c, dir, e->d_name, path);
         if (err != RDG_OK || lstat(path, &st) != 0 || st.st_ctime > now - IMAGE_LITTER_S) continue;
-        snprintf(digest, sizeof digest, "sha256:%.80s", e->d_name);
-        bool litter = layers ? !used_by_others(c, digest, strlen(digest)) : has_suffix(e->d_name, ".part");
-        if (litter) err = drop(c, path);
+        if (litter(c, e->d_name)) err = drop(c, path);
     }
     if (d) closedir(d);
     return err;
@@ -195,8 +223,9 @@ rdg_err_t image_collect(const char *root, const char *const *needed, size_t need
     for (kept_image_t *k; err == RDG_OK && c->used > budget_bytes && (k = oldest_unneeded(c));)
         err = drop_image(c, k);
     /* An image beyond IMAGE_RECORDS_MAX was not looked at: what seems to be nobody's may be its. */
-    if (err == RDG_OK && c->count < IMAGE_RECORDS_MAX) err = sweep(c, "layers", true);
-    if (err == RDG_OK) err = sweep(c, "blobs/sha256", false);
+    if (err == RDG_OK && c->count < IMAGE_RECORDS_MAX) err = sweep(c, "layers", is_nobodys_layer);
+    if (err == RDG_OK && c->count < IMAGE_RECORDS_MAX) err = sweep(c, "signatures", is_nobodys_signature);
+    if (err == RDG_OK) err = sweep(c, "blobs/sha256", is_a_part);
     for (size_t i = 0; i < c->count; ++i) rdg_free(c->images[i].digests);
     rdg_free(c);
     return rdg_fail_in(err, "cannot make room among the images");

@@ -5,7 +5,8 @@
  * 1. A layer or blob of an image in `needed` stays, whatever the budget; so does one that another image which stays
  *    shares.
  * 2. A record goes before what it names: a cut in between leaves no image that is there by half.
- * 3. What a pull left behind (parts, layers of no image) goes when it is older than IMAGE_LITTER_S.
+ * 3. An image's kept signature goes with it.
+ * 4. What a pull left behind (parts, layers and signatures of no image) goes when it is older than IMAGE_LITTER_S.
  * Not beside a pull: the caller sees to that. At most IMAGE_RECORDS_MAX images are looked at. */
 #ifndef RIDGE_CONTAINER_IMAGE_COLLECT_H
 #define RIDGE_CONTAINER_IMAGE_COLLECT_H

@@ -3,7 +3,6 @@
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
 #include "ridge/codec/hex.h"
-#include "ridge/crypto/hash.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -30,13 +29,9 @@ rdg_err_t image_trust_load(const char *file, rdg_image_trust_t **out) {
 /* --- what was kept ------------------------------------------------------------------------------------ */
 
 static rdg_err_t kept_path(const char *root, const char *reference, const char *digest, char out[PATH_MAX]) {
-    char text[1024], hex[65];
-    uint8_t sum[32];
-    int n = snprintf(text, sizeof text, "%s\n%s", reference, digest);
-    if (n < 0 || n >= (int)sizeof text) return rdg_fail(RDG_E_TOO_LARGE, "the image's name is too long");
-    rdg_sha256(text, (size_t)n, sum);
-    rdg_hex_encode(sum, sizeof sum, hex);
-    n = snprintf(out, PATH_MAX, "%s/signatures/%s", root, hex);
+    char record[IMAGE_RECORD_TEXT];
+    image_record_name(reference, record);
+    int n = snprintf(out, PATH_MAX, "%s/signatures/%s-%s", root, record, digest + strlen("sha256:"));
     return n < PATH_MAX ? RDG_OK : rdg_fail(RDG_E_TOO_LARGE, "%s is too long for a directory", root);
 }
 

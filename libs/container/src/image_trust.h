@@ -1,6 +1,6 @@
 /* Whether an image may be unpacked and run here (ridge/image/trust.h), and the signatures that say so.
  *
- * A signature that was found good is kept in <root>/signatures, one file for each reference and manifest, written
+ * A signature that was found good is kept in <root>/signatures, one file for each reference and manifest ("RECORD-HEX": image_record_name, the manifest's digest), written
  * before the reference's record: so what was admitted once can be asked again without a registry, by whatever list of
  * trust there is then. The layers that a signature covers by way of the manifest were compared with their digests
  * when they were unpacked; they are not compared again. */

@@ -116,6 +116,8 @@ void manifest_needs(const json_t *annotations, image_needs_t *out) {
     take_need(annotations, "ridge.memory.min", &out->memory_bytes);
     take_need(annotations, "ridge.disk.min", &out->disk_bytes);
     take_need(annotations, "ridge.cpu.min", &out->cpu_thousandths);
+    take_need(annotations, "ridge.memory.max", &out->memory_max_bytes);
+    take_need(annotations, "ridge.cpu.max", &out->cpu_max_thousandths);
 }
 
 static rdg_err_t too_small(rdg_err_t code, const char *what, uint64_t wanted, uint64_t there) {

@@ -6,6 +6,7 @@
 #include "ridge/crypto/hash.h"
 #include "ridge/test.h"
 #include "ridge/test_faults.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +55,32 @@ static void put_image(const char *root, const char *reference, const char *lette
     CHECK_OK(rdg_file_replace(path, rdg_bytes_str(digest), 0600));
     struct timespec times[2] = {{.tv_sec = 2000000000 - age * 86400}, {.tv_sec = 2000000000 - age * 86400}};
     CHECK_EQ(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void signature_path(const char *root, const char *reference, const char *digest, char out[PATH_MAX]) {
+    char record[IMAGE_RECORD_TEXT];
+    image_record_name(reference, record);
+    snprintf(out, PATH_MAX, "%.2000s/signatures/%s-%.64s", root, record, digest + 7);
+}
+
+static void put_signature(const char *root, const char *reference) {
+    char path[PATH_MAX];
+    image_t image;
+    snprintf(path, sizeof path, "%.2000s/signatures", root);
+    CHECK_OK(rdg_dir_make(path, 0700));
+    CHECK_OK(image_recorded(root, reference, &image));
+    signature_path(root, reference, image.digest, path);
+    CHECK_OK(rdg_file_replace(path, rdg_bytes_str("{}"), 0600));
+}
+
+static size_t signatures(const char *root) {
+    char path[PATH_MAX];
+    size_t n = 0;
+    snprintf(path, sizeof path, "%.2000s/signatures", root);
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && (e = readdir(d));) n += e->d_name[0] != '.';
+    if (d) closedir(d);
+    return n;
 }
 
 static bool has_layer(const char *root, char letter) {
@@ -110,6 +137,21 @@ static void nothing_by_half(const char *dir, unsigned char *ack) {
         CHECK(i > 0 || rdg_file_exists(path));
         for (const char *l = all[i].letters; *l && rdg_file_exists(path); ++l) CHECK(has_layer(dir, *l));
     }
+}
+
+TEST(a_kept_signature_goes_with_its_image) {
+    const char *root = rdg_test_dir();
+    uint64_t freed = 0;
+    four_images(root);
+    put_signature(root, "r/running:1");
+    put_signature(root, "r/old:1");
+    CHECK_OK(image_collect(root, needed, 1, 1u << 30, &freed));
+    CHECK_EQ(signatures(root), 2);
+    CHECK_OK(image_collect(root, needed, 1, 0, &freed));
+    CHECK_EQ(signatures(root), 1);
+    CHECK(has_layer(root, 'a'));
+    CHECK_OK(image_collect(root, NULL, 0, 0, &freed));
+    CHECK_EQ(signatures(root), 0);
 }
 
 TEST(a_collection_that_is_killed_leaves_no_image_by_half) {

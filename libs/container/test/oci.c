@@ -239,12 +239,33 @@ static void await_text(const char *path, const char *text) {
     rdg_test_fail(__FILE__, __LINE__, "%s never said '%s'", path, text);
 }
 
+/* As the runtime was told. */
+static void check_limits(const char *state, long long memory, long long quota) {
+    char path[PATH_MAX];
+    rdg_buf_t text;
+    json_t *o = NULL;
+    long long got_memory = 0, got_quota = 0;
+    snprintf(path, sizeof path, "%s/config.json", state);
+    rdg_buf_init(&text, 1u << 20);
+    CHECK_OK(rdg_file_read(path, &text));
+    CHECK_OK(rdg_json_parse(rdg_buf_view(&text), &o));
+    rdg_buf_fini(&text);
+    CHECK_EQ(json_unpack(o, "{s:{s:{s:{s:I}, s:{s:I}}}}", "linux", "resources", "memory", "limit",
+                         &got_memory, "cpu", "quota", &got_quota),
+             0);
+    CHECK_EQ(got_memory, memory);
+    CHECK_EQ(got_quota, quota);
+    json_decref(o);
+}
+
 TEST(a_container_runs_within_its_walls_and_leaves_nothing_behind) {
     registry_t r;
     rdg_container_status_t s;
     char state[PATH_MAX], data[PATH_MAX], log[PATH_MAX + 8], reference[128], cgroup[PATH_MAX];
     rdg_container_driver_t *d = oci_driver();
-    registry_start(&r, shell_layer(), "{\"Entrypoint\":[\"/bin/sh\"]}");
+    registry_start(&r, shell_layer(),
+                   "{\"Entrypoint\":[\"/bin/sh\"],\"Labels\":{\"ridge.memory.max\":\"48MiB\","
+                   "\"ridge.cpu.max\":\"500\"}}");
     snprintf(reference, sizeof reference, "%s/node:1", r.host);
     snprintf(state, sizeof state, "%s/state", rdg_test_dir());
     snprintf(data, sizeof data, "%s/data", rdg_test_dir());
@@ -281,6 +302,7 @@ TEST(a_container_runs_within_its_walls_and_leaves_nothing_behind) {
     rdg_buf_fini(&b);
     snprintf(cgroup, sizeof cgroup, "/proc/%ld/cgroup", (long)pid);
     await_text(cgroup, "/ridge-");
+    check_limits(state, 48 << 20, 50000); /* the image's ceiling of memory is the lower one */
 
     CHECK_OK(d->start(d->ctx, &spec));
     CHECK_OK(d->status(d->ctx, &spec, &s));
@@ -292,7 +314,10 @@ TEST(a_container_runs_within_its_walls_and_leaves_nothing_behind) {
     CHECK_EQ(s.state, RDG_CONTAINER_EXITED);
     CHECK(WIFEXITED(s.exit_status) && WEXITSTATUS(s.exit_status) == 0);
     CHECK(there(data, "made") && there(data, "ended"));
+    spec.memory_bytes = 32u << 20;
+    spec.cpu_millis = 1000;
     CHECK_OK(d->start(d->ctx, &spec));
+    check_limits(state, 32 << 20, 50000);
     CHECK_OK(d->remove(d->ctx, &spec, NULL));
     CHECK(!rdg_file_exists(state));
     CHECK_EQ(mounts_below(rdg_test_dir()), 0);

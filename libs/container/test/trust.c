@@ -351,6 +351,33 @@ static void annotate(registry_t *r, const char *key, const char *value) {
     rdg_buf_printf(&r->manifest, ",\"annotations\":{\"%s\":\"%s\"}}", key, value);
 }
 
+static image_needs_t needs_of(registry_t *r, bool found) {
+    char reference[160];
+    image_t *image = rdg_calloc(1, sizeof *image);
+    snprintf(reference, sizeof reference, "%s/node:1", r->host);
+    CHECK_OK((found ? image_find : image_recorded)(in_test_dir("oci"), reference, image));
+    image_needs_t needs = image->needs;
+    rdg_free(image);
+    return needs;
+}
+
+TEST(the_ceilings_of_an_index_are_kept_and_count_before_its_images) {
+    registry_t r;
+    registry_start(&r, some_layer(), "{}");
+    write_trust("*", false);
+    annotate(&r, "ridge.memory.max", "64MiB");
+    CHECK_OK(pull_trusted(&r, "1"));
+    CHECK_EQ(needs_of(&r, true).memory_max_bytes, 64u << 20);
+    put_index(&r, manifest_architecture());
+    r.index.len -= 1;
+    rdg_buf_str(&r.index, ",\"annotations\":{\"ridge.memory.max\":\"32MiB\",\"ridge.cpu.max\":\"250\"}}");
+    CHECK_OK(pull_trusted(&r, "1"));
+    CHECK_EQ(needs_of(&r, false).memory_max_bytes, 32u << 20);
+    CHECK_EQ(needs_of(&r, true).memory_max_bytes, 32u << 20);
+    CHECK_EQ(needs_of(&r, true).cpu_max_thousandths, 250);
+    registry_stop(&r);
+}
+
 TEST(an_image_that_needs_more_than_the_device_has_is_refused) {
     static const char *const needs[][3] = {{"ridge.memory.min", "900TiB", "memory"},
                                            {"ridge.disk.min", "900TiB", "disk"},

@@ -27,14 +27,15 @@ extern "C" {
 #define RDG_CONTAINER_ARGS_MAX 64
 
 typedef struct rdg_container_spec {
-    const char *name;                  /* rdg_name_valid; unique on the device */
-    const char *state_dir;             /* the driver's own, one per container */
-    const char *data_dir;              /* the workload's directory on the host */
-    const char *log_path;              /* standard output and error are appended */
-    const char *image;                 /* NULL for drivers without images */
-    const char *const *args;           /* NULL-terminated, after the program or the image's entry point */
-    uint64_t memory_bytes, cpu_millis; /* thousandths of a core; 0: no limit; `process` sets none */
-    uint64_t pids;                     /* 0: 1,024; `process` sets none */
+    const char *name;        /* rdg_name_valid; unique on the device */
+    const char *state_dir;   /* the driver's own, one per container */
+    const char *data_dir;    /* the workload's directory on the host */
+    const char *log_path;    /* standard output and error are appended */
+    const char *image;       /* NULL for drivers without images */
+    const char *const *args; /* NULL-terminated, after the program or the image's entry point */
+    /* Thousandths of a core; 0: no limit. The image's own ceilings hold as well. `process` sets none. */
+    uint64_t memory_bytes, cpu_millis;
+    uint64_t pids; /* 0: 1,024; `process` sets none */
 } rdg_container_spec_t;
 
 typedef enum rdg_container_state {
@@ -107,6 +108,10 @@ rdg_err_t rdg_container_oci_new(const rdg_container_oci_options_t *options, rdg_
 rdg_err_t rdg_container_image_file(const rdg_container_oci_options_t *options, const char *image,
                                    const char *file, const char *to, rdg_container_progress_fn progress,
                                    void *progress_ctx);
+
+/* Whether an image may run here, by what was kept when it was prepared: options->root and trust_file count, nothing is
+ * fetched or changed, and no layer is read. NOT_FOUND: it was never prepared; otherwise as start refuses it. */
+rdg_err_t rdg_container_image_check(const rdg_container_oci_options_t *options, const char *image);
 
 /* A log that its writers append to, once it is larger than max_bytes: what it holds moves to <path>.1, that to
  * <path>.2, and so on up to `keep`; lines that are written in between may be lost. On a full disk the oldest go first. */
