@@ -30,6 +30,24 @@ static rdg_err_t rm(cli_t *cli) {
     return RDG_OK;
 }
 
+static rdg_err_t records(cli_t *cli) {
+    const char *device = cli_flag(cli, "device", NULL), *kind = cli_flag(cli, "kind", NULL);
+    uint64_t after;
+    json_t *answer = NULL;
+    if (device) RDG_TRY(cli_component("device", device));
+    if (kind) RDG_TRY(cli_component("kind of record", kind));
+    RDG_TRY(cli_number(cli, "after", 0, &after));
+    RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/records?limit=1000&after=%" PRIu64 "%s%s%s%s", after,
+                     device ? "&device=" : "", device ? device : "", kind ? "&kind=" : "", kind ? kind : ""));
+    if (cli->json)
+        out_json(answer);
+    else
+        out_table(json_object_get(answer, "records"),
+                  COLUMNS("NUMBER=number", "DEVICE=device", "KIND=kind", "ID=id", "AT=time_ms", "DATA=data"));
+    json_decref(answer);
+    return RDG_OK;
+}
+
 const command_t file_commands[] = {
     {"file",
      "list",
@@ -43,5 +61,16 @@ const command_t file_commands[] = {
       {"after", "NUMBER", "only later ones"},
       {0}}},
     {"file", "rm", "NUMBER", "remove an uploaded file", 1, 1, rm, {{0}}},
+    {"record",
+     "list",
+     "",
+     "urgent records that devices have sent",
+     0,
+     0,
+     records,
+     {{"device", "DEVICE", "of this device only"},
+      {"kind", "KIND", "of this kind only"},
+      {"after", "NUMBER", "only later ones"},
+      {0}}},
     {0},
 };

@@ -140,5 +140,68 @@ def a_full_cloud_holds_devices_back_and_loses_nothing():
         check_equal(lab, file, second)
 
 
+@case
+def urgent_records_go_before_files_and_arrive_once():
+    with cluster(("dev-1",), agent=["--upload-rate", "200000"]) as lab:
+        agent = lab.agents["dev-1"]
+        give(agent, "log", "backlog", content(4_000_000, 9))
+        sent = []
+        for turn, victims in enumerate(([agent], [lab.cloud], [])):
+            batch = [{"id": f"r-{turn}-{i}", "kind": "alarm", "data": {"n": i}} for i in range(50)]
+            status, answer = agent.call("POST", "/v1/records", batch)
+            equal((status, answer), (202, {"accepted": 50}), "answer for urgent records")
+            sent += [record["id"] for record in batch]
+            for victim in victims:
+                victim.kill()
+                victim.start()
+        again, _ = agent.call("POST", "/v1/records", {"id": "r-0-0", "kind": "alarm", "data": {"n": 0}})
+        equal(again, 202, "status of a record that is given twice")
+
+        def there():
+            try:
+                got = lab.cloud.must("GET", "/records?limit=1000&kind=alarm")["records"]
+            except OSError:
+                return None
+            return got if len(got) >= len(sent) else None
+
+        got = labs.wait_for("the records", 60, there, 0.05)
+        equal([record["id"] for record in got], sent, "ids of records, in order")
+        equal(files(lab), [], "files that came before them")
+        listed = lab.cli("record", "list", "--device", "dev-1")["records"]
+        equal(len(listed), len(sent), "records of the command line")
+        for bad in ({}, {"id": "a"}, {"id": "A B", "kind": "x", "data": 1}, {"id": "a", "kind": "x"}, [], [{}] * 101):
+            equal(agent.call("POST", "/v1/records", bad)[0], 400, f"status of {str(bad)[:40]}")
+        equal(agent.call("POST", "/v1/records", {"id": "a", "kind": "x", "data": "y" * 40000})[0], 413, "status of a long record")
+
+
+@case
+def a_full_device_holds_its_programs_back_and_loses_no_record():
+    with cluster(("dev-1",), agent=["--records-bytes", "65536"]) as lab:
+        agent = lab.agents["dev-1"]
+        lab.cloud.kill()
+        sent, status = [], 202
+        while status == 202 and len(sent) < 1000:
+            record = {"id": f"f-{len(sent)}", "kind": "fill", "data": "x" * 1000}
+            status, answer = agent.call("POST", "/v1/records", record)
+            sent += [record["id"]] if status == 202 else []
+        equal((status, answer["error"]["code"]), (429, "FULL"), "answer of a full device")
+        check(len(sent) >= 40, f"{len(sent)} records found room")
+        agent.kill()
+        agent.start()
+        lab.cloud.start()
+
+        def taken():
+            return agent.call("POST", "/v1/records", {"id": "last", "kind": "fill", "data": "x" * 1000})[0] == 202
+
+        labs.wait_for("room on the device", 60, taken, 0.1)
+
+        def there():
+            got = lab.cloud.must("GET", "/records?limit=1000&device=dev-1")["records"]
+            return got if got and got[-1]["id"] == "last" else None
+
+        got = labs.wait_for("the records", 60, there, 0.1)
+        equal([record["id"] for record in got], sent + ["last"], "ids of records, in order")
+
+
 if __name__ == "__main__":
     sys.exit(main())

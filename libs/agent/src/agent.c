@@ -16,6 +16,7 @@
 #define QUEUE_BYTES_DEFAULT (64u << 20)
 #define OUTBOX_BYTES_DEFAULT (2ull << 30)
 #define TELEMETRY_BYTES_DEFAULT (4u << 20)
+#define RECORDS_BYTES_DEFAULT (16u << 20)
 #define IMAGE_BYTES_DEFAULT (4ull << 30)
 #define HTTP_BODY_MAX (1u << 20)
 #define SETTLE_MS 10000u
@@ -99,6 +100,7 @@ static void on_up(void *ctx) {
     certificates_kick(a->certificates);
     uploader_kick(__atomic_load_n(&a->uploader, __ATOMIC_ACQUIRE), true);
     telemetry_up(__atomic_load_n(&a->telemetry, __ATOMIC_ACQUIRE));
+    records_up(__atomic_load_n(&a->records, __ATOMIC_ACQUIRE));
 }
 
 static void on_telemetry(void *ctx, rdg_bytes_t bytes) {
@@ -188,6 +190,7 @@ static rdg_err_t copy_options(rdg_agent_t *a, const rdg_agent_options_t *o) {
     a->image_bytes = o->image_bytes ? o->image_bytes : IMAGE_BYTES_DEFAULT;
     a->telemetry_interval_ms = o->telemetry_interval_ms ? o->telemetry_interval_ms : 5000;
     a->telemetry_bytes = o->telemetry_bytes ? o->telemetry_bytes : TELEMETRY_BYTES_DEFAULT;
+    a->records_bytes = o->records_bytes ? o->records_bytes : RECORDS_BYTES_DEFAULT;
     a->queue_bytes = o->queue_bytes ? o->queue_bytes : QUEUE_BYTES_DEFAULT;
     a->outbox_bytes = o->outbox_bytes ? o->outbox_bytes : OUTBOX_BYTES_DEFAULT;
     return a->dir && a->cloud_url && a->name && a->advertise_host && (a->token || !o->token)
@@ -270,6 +273,18 @@ static rdg_err_t write_address(rdg_agent_t *a, const char *host) {
     return err;
 }
 
+/* Trouble with their disk must not keep the rest from starting: local programs are told. */
+static void start_records(rdg_agent_t *a) {
+    char path[PATH_MAX];
+    records_t *r = NULL;
+    rdg_err_t err = rdg_path_join(path, sizeof path, a->dir, "records");
+    const records_options_t o = {
+        .dir = path, .max_bytes = a->records_bytes, .socket = uplink_socket(a->uplink, UPLINK_COLLECT)};
+    if (err == RDG_OK) err = records_start(&o, &r);
+    if (err != RDG_OK) rdg_log_err("records.failed", err);
+    __atomic_store_n(&a->records, r, __ATOMIC_RELEASE);
+}
+
 static rdg_err_t start_services(rdg_agent_t *a, const rdg_agent_options_t *o) {
     link_options_t l = {.dir = a->dir,
                         .cloud_url = a->cloud_url,
@@ -305,6 +320,7 @@ static rdg_err_t start_services(rdg_agent_t *a, const rdg_agent_options_t *o) {
     uploader_t *uploader = NULL;
     RDG_TRY(uploader_start(&up, &uploader));
     __atomic_store_n(&a->uploader, uploader, __ATOMIC_RELEASE);
+    start_records(a);
     telemetry_t *t = NULL;
     rdg_err_t err = telemetry_start(a, &t);
     __atomic_store_n(&a->telemetry, t, __ATOMIC_RELEASE);
@@ -357,9 +373,11 @@ void rdg_agent_stop(rdg_agent_t *a) {
     health_stop(a->health);
     workloads_stop(a->workloads);
     uploader_halt(a->uploader);
+    records_halt(a->records);
     link_stop(a->link);
     uplink_stop(a->uplink);
     uploader_free(a->uploader);
+    records_free(a->records);
     outbox_close(a->outbox);
     certificates_free(a->certificates);
     telemetry_free(a->telemetry);

@@ -6,6 +6,7 @@
 #include "health.h"
 #include "intake.h"
 #include "link.h"
+#include "records.h"
 #include "uploader.h"
 #include "ridge/agent/agent.h"
 #include "ridge/base/metrics.h"
@@ -29,8 +30,8 @@ typedef struct held_ports {
 struct rdg_agent {
     char *dir, *cloud_url, *token, *name, *advertise_host, *unpacker;
     uint64_t telemetry_interval_ms, started_ms, image_bytes;
-    uint64_t queue_bytes, outbox_bytes, telemetry_bytes; /* budgets on disk */
-    const rdg_clock_t *clock;                            /* of certificates */
+    uint64_t queue_bytes, outbox_bytes, telemetry_bytes, records_bytes; /* budgets on disk */
+    const rdg_clock_t *clock;                                           /* of certificates */
     int dir_lock, failed_fd;
     identity_t identity;
     rdg_container_driver_t *drivers[4];
@@ -45,6 +46,7 @@ struct rdg_agent {
     certificates_t *certificates;
     executor_t *executor;
     outbox_t *outbox;
+    records_t *records; /* NULL: their spool could not be opened */
     uploader_t *uploader;
     uplink_t *uplink;
     link_t *link;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define RECORDS_RETRY_S "5"
+
 typedef struct parsed {
     reading_t readings[READINGS_MAX];
     size_t index_of[READINGS_MAX];
@@ -110,6 +112,27 @@ static void get_metrics(rdg_agent_t *a, rdg_http_response_t *res) {
     rdg_buf_fini(&text);
 }
 
+/* All of them are durable, or none was taken. */
+static void post_records(rdg_agent_t *a, const rdg_http_request_t *req, rdg_http_response_t *res) {
+    json_t *o = NULL;
+    size_t taken = 0;
+    rdg_err_t err = rdg_json_parse(rdg_http_body(req), &o);
+    if (err == RDG_OK) err = records_put(__atomic_load_n(&a->records, __ATOMIC_ACQUIRE), o, &taken);
+    json_decref(o);
+    if (err == RDG_OK) {
+        local_answer_json(res, 202, json_pack("{s:I}", "accepted", (json_int_t)taken));
+        return;
+    }
+    if (err == RDG_E_FULL || err == RDG_E_DISK_FULL || err == RDG_E_UNAVAILABLE)
+        (void)rdg_http_set_header(res, "Retry-After", RECORDS_RETRY_S);
+    local_answer_json(
+        res,
+        err == RDG_E_FULL          ? 429
+        : err == RDG_E_UNAVAILABLE ? 503
+                                   : http_status(err),
+        json_pack("{s:{s:s, s:s}}", "error", "code", rdg_err_name(err), "message", rdg_err_message(err)));
+}
+
 /* "/v1/files/KIND/NAME" */
 static bool file_path(const char *path, char kind[65], char name[65]) {
     static const char prefix[] = "/v1/files/";
@@ -154,6 +177,8 @@ void local_api_handle(void *agent, const rdg_http_request_t *req, rdg_http_respo
         post_readings(a, req, res);
     else if (strcmp(path, "/v1/intake") == 0 && get)
         get_intake(a, res);
+    else if (strcmp(path, "/v1/records") == 0 && post)
+        post_records(a, req, res);
     else if (strcmp(path, "/v1/files") == 0 && get)
         local_answer_json(res, 200, outbox_json(a->outbox));
     else if (strcmp(rdg_http_method(req), "PUT") == 0 && file_path(path, kind, name))
@@ -169,7 +194,8 @@ void local_api_handle(void *agent, const rdg_http_request_t *req, rdg_http_respo
             res,
             rdg_fail(
                 RDG_E_NOT_FOUND,
-                "no %s %.80s here: POST /v1/readings and /v1/chains/CHAIN/rpc, PUT /v1/files/KIND/NAME, GET "
+                "no %s %.80s here: POST /v1/readings, /v1/records and /v1/chains/CHAIN/rpc, PUT "
+                "/v1/files/KIND/NAME, GET "
                 "/v1/intake, /v1/files, /v1/chains, /v1/chains/CHAIN/events, /v1/health and /metrics are",
                 rdg_http_method(req), path));
 }

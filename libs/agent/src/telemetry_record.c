@@ -160,6 +160,12 @@ static void add_queues(rdg_agent_t *a, const spool_stats_t *own, rdg_telemetry_t
     q->numbers[RDG_QUEUE_BUDGET_BYTES] = a->outbox_bytes;
     q->numbers[RDG_QUEUE_DONE] = files.sent;
     q->numbers[RDG_QUEUE_FAILED] = files.failed;
+    spool_stats_t urgent;
+    records_stats(__atomic_load_n(&a->records, __ATOMIC_ACQUIRE), &urgent);
+    q = add_queue(t, "records");
+    q->numbers[RDG_QUEUE_ITEMS] = urgent.items;
+    q->numbers[RDG_QUEUE_BYTES] = urgent.bytes;
+    q->numbers[RDG_QUEUE_BUDGET_BYTES] = a->records_bytes;
     q = add_queue(t, "telemetry");
     q->numbers[RDG_QUEUE_ITEMS] = own->items;
     q->numbers[RDG_QUEUE_BYTES] = own->bytes;

@@ -69,6 +69,8 @@ static void register_metrics(collect_t *c, rdg_metrics_t *m) {
     c->m_bytes =
         rdg_metrics_counter(m, "ridge_collect_bytes_total", "bytes of files taken from devices", NULL);
     c->m_files = rdg_metrics_counter(m, "ridge_collect_files_total", "files taken from devices", NULL);
+    c->m_records =
+        rdg_metrics_counter(m, "ridge_collect_records_total", "urgent records taken from devices", NULL);
     c->m_refused = rdg_metrics_counter(m, "ridge_collect_refused_total",
                                        "uploads refused for want of room or for their digest", NULL);
 }
@@ -84,6 +86,7 @@ static rdg_err_t start(collect_t *c, const collect_options_t *o) {
     RDG_TRY(collect_store_files(path, &c->store));
     RDG_TRY(remove_stray_parts(c));
     RDG_TRY(c->store->each(c->store->ctx, remove_stray_object, c));
+    RDG_TRY(collect_records_open(c, o));
     rdg_http_server_options_t h = {.adopted_only = true,
                                    .threads = HTTP_THREADS,
                                    .max_body = COLLECT_CHUNK_MAX,
@@ -127,6 +130,7 @@ void collect_close(collect_t *c) {
     collect_stop(c);
     rdg_http_server_stop(c->http);
     collect_store_close(c->store);
+    if (c->records) rdg_sql_close(c->records);
     pthread_cond_destroy(&c->arrived);
     pthread_mutex_destroy(&c->admission);
     for (int i = 0; i < COLLECT_STRIPES; ++i) pthread_mutex_destroy(&c->stripes[i]);

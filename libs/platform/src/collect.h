@@ -1,4 +1,5 @@
-/* Collection: files that devices upload in resumable pieces, each stored once and listed for who fetches them.
+/* Collection: files that devices upload in resumable pieces, each stored once and listed for who fetches them; and
+ * urgent records, which need no pieces (collect_records.c).
  *
  * A device creates an upload by kind, name, size and SM3, learns how much of it is durable here, appends from there, and
  * finishes it; docs/device-protocol.md has the requests. A finished file is known by (device, kind, name).
@@ -19,7 +20,9 @@
  * Limits: COLLECT_UPLOADS_DEVICE and COLLECT_UPLOADS_TOTAL open uploads (BUSY); the bytes of open uploads, counted at
  * their full size, and of stored files within max_bytes, of one device within device_bytes, and never the disk's last
  * COLLECT_SPARE_BYTES (DISK_FULL); COLLECT_CHUNK_MAX bytes an append; untouched uploads expire; a digest that is wrong
- * COLLECT_CORRUPT_MAX times ends its upload. Thread-safe. */
+ * COLLECT_CORRUPT_MAX times ends its upload. Records: COLLECT_RECORDS_MAX and COLLECT_RECORDS_BYTES in all, of one device
+ * COLLECT_RECORDS_DEVICE and an eighth of the bytes, kept for COLLECT_RECORDS_KEEP_MS; when there is no room, those go
+ * first that nobody waits for, and then DISK_FULL holds the device back. Thread-safe. */
 #ifndef RIDGE_PLATFORM_COLLECT_H
 #define RIDGE_PLATFORM_COLLECT_H
 #include <pthread.h>
@@ -39,11 +42,18 @@
 #define COLLECT_CORRUPT_MAX 3
 #define COLLECT_ID_MAX 32 /* of an upload: hex digits */
 #define COLLECT_STRIPES 16
+#define COLLECT_RECORD_MAX (32u << 10) /* of data */
+#define COLLECT_RECORDS_BATCH 100
+#define COLLECT_RECORDS_MAX 1000000
+#define COLLECT_RECORDS_DEVICE 100000
+#define COLLECT_RECORDS_BYTES (2ll << 30) /* of data */
+#define COLLECT_RECORDS_KEEP_MS (30ll * 86400000)
 
 typedef struct collect_options {
     rdg_sql_t *db; /* borrowed; tables of store.c */
     const char *data_dir;
     uint64_t max_bytes, device_bytes, expiry_ms; /* 0: 256 GiB, max_bytes, 7 days */
+    int64_t records_bytes;                       /* 0: COLLECT_RECORDS_BYTES */
     rdg_metrics_t *metrics;                      /* may be NULL */
 } collect_options_t;
 
@@ -59,7 +69,9 @@ typedef struct collect {
     uint64_t generation;
     unsigned patient;
     bool stopping;
-    rdg_metric_t *m_bytes, *m_files, *m_refused;
+    rdg_metric_t *m_bytes, *m_files, *m_refused, *m_records;
+    rdg_sql_t *records; /* of urgent records: a file of its own, so that they wait for nothing else */
+    int64_t records_bytes, records_needed; /* numbers from there on are waited for; atomic */
 } collect_t;
 
 typedef struct collect_offer {
@@ -107,6 +119,22 @@ void collect_give(collect_t *c, const char *device, const rdg_http_request_t *re
 extern const char collect_readers_migration[];
 extern const rdg_service_route_t collect_reader_routes[];
 extern const size_t collect_reader_route_count;
+
+/* collect_records.c: urgent records, each once a device and id, in records.db; numbers grow in the order of arrival */
+rdg_err_t collect_records_open(collect_t *c, const collect_options_t *o);
+/* Calls row (number, device, id, kind, time_ms, received_ms, data) for those after `after`, oldest first, at most limit. */
+rdg_err_t collect_records_each(collect_t *c, const char *device, const char *kind, int64_t after,
+                               uint64_t limit, rdg_err_t (*row)(void *ctx, const rdg_sql_row_t *r),
+                               void *ctx);
+json_t *collect_record_json(const rdg_sql_row_t *r); /* owned; NULL: no memory */
+void collect_take_records(collect_t *c, const char *device, const rdg_http_request_t *req,
+                          rdg_http_response_t *res);
+void collect_records_tick(collect_t *c);
+extern const rdg_service_route_t record_routes[];
+extern const size_t record_route_count;
+/* A number that grows with each arrival, and a wait until it has; false: time is up. */
+uint64_t collect_generation(collect_t *c);
+bool collect_await(collect_t *c, uint64_t seen, uint64_t deadline_mono_ms);
 
 /* collect_files.c: stored files; the context is the collect_t */
 extern const rdg_service_route_t collect_routes[];

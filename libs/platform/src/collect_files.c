@@ -50,8 +50,7 @@ static rdg_err_t query(collect_t *c, const rdg_service_call_t *call, uint64_t af
     return err;
 }
 
-/* Until a file arrives after the one that was seen; false: time is up. */
-static bool await_file(collect_t *c, uint64_t seen, uint64_t deadline_ms) {
+bool collect_await(collect_t *c, uint64_t seen, uint64_t deadline_ms) {
     struct timespec t = {(time_t)(deadline_ms / 1000), (long)(deadline_ms % 1000) * 1000000};
     pthread_mutex_lock(&c->admission);
     bool patient = c->patient < PLATFORM_PATIENT;
@@ -65,7 +64,7 @@ static bool await_file(collect_t *c, uint64_t seen, uint64_t deadline_ms) {
     return more;
 }
 
-static uint64_t generation(collect_t *c) {
+uint64_t collect_generation(collect_t *c) {
     pthread_mutex_lock(&c->admission);
     uint64_t g = c->generation;
     pthread_mutex_unlock(&c->admission);
@@ -80,9 +79,9 @@ static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     RDG_TRY(rdg_service_query_u64(call, "limit", 1, LIST_MAX, &limit));
     RDG_TRY(rdg_service_query_u64(call, "wait_ms", 0, PLATFORM_WAIT_MAX_MS, &wait_ms));
     for (;;) {
-        uint64_t seen = generation(c);
+        uint64_t seen = collect_generation(c);
         RDG_TRY(query(c, call, after, limit, &files));
-        if (json_array_size(files) > 0 || wait_ms == 0 || !await_file(c, seen, start + wait_ms)) break;
+        if (json_array_size(files) > 0 || wait_ms == 0 || !collect_await(c, seen, start + wait_ms)) break;
         json_decref(files);
     }
     uint64_t next = after;

@@ -145,6 +145,8 @@ void collect_handle(void *collect, const rdg_http_request_t *req, rdg_http_respo
     bool finish = false;
     if (strcmp(path, UPLOADS) == 0 && strcmp(method, "POST") == 0)
         post_upload(c, device, req, res);
+    else if (strcmp(path, "/v1/records") == 0 && strcmp(method, "POST") == 0)
+        collect_take_records(c, device, req, res);
     else if (collect_gives(path) && strcmp(method, "GET") == 0)
         collect_give(c, device, req, res);
     else if (!split(path, id, &finish))

@@ -533,6 +533,7 @@ static void drop_all(collect_t *c, const char *select, rdg_sql_value_t arg, cons
 }
 
 void collect_tick(collect_t *c) {
+    collect_records_tick(c);
     drop_all(c, "SELECT id FROM uploads WHERE touched_ms < ? LIMIT 1000",
              rdg_sql_int(now_ms() - (int64_t)c->expiry_ms), "expired");
 }

@@ -156,6 +156,7 @@ rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, rollout_routes, rollout_route_count, p));
     RDG_TRY(rdg_service_add(service, command_routes, command_route_count, p));
     RDG_TRY(rdg_service_add(service, collect_routes, collect_route_count, p->collect));
+    RDG_TRY(rdg_service_add(service, record_routes, record_route_count, p->collect));
     RDG_TRY(rdg_service_add(service, collect_reader_routes, collect_reader_route_count, p->collect));
     RDG_TRY(rdg_service_add(service, monitor_routes, monitor_route_count, p));
     RDG_TRY(rdg_service_add(service, alarm_routes, alarm_route_count, p->alarms));

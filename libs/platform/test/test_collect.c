@@ -418,3 +418,64 @@ TEST(collect_tells_a_device_with_retry_after_to_come_back) {
              413);
     close_bench(&b);
 }
+
+static int64_t records(bench_t *b) {
+    int64_t n = -1;
+    CHECK_OK(
+        rdg_sql_query(b->collect->records, "SELECT COUNT(*) FROM records", NULL, 0, collect_int_row, &n));
+    return n;
+}
+
+TEST(collect_gives_up_old_records_for_new_ones_but_none_that_somebody_waits_for) {
+    bench_t b;
+    char text[300], answer[4096], filler[101];
+    memset(filler, 'y', 100);
+    filler[100] = '\0';
+    memset(&b, 0, sizeof b);
+    CHECK_OK(platform_store_open(&b.store, rdg_test_dir()));
+    b.db = b.store.db;
+    collect_options_t o = {
+        .db = b.db, .data_dir = rdg_test_dir(), .records_bytes = 8 * 102 * 10}; /* 10 a device */
+    CHECK_OK(collect_open(&o, &b.collect));
+    b.collect->records_needed = 8;
+    unsigned status = 200, n = 0;
+    for (; status == 200 && n < 100; ++n) {
+        snprintf(text, sizeof text,
+                 "{\"records\":[{\"id\":\"r%u\",\"kind\":\"k\",\"time_ms\":1,\"data\":\"%s\"}]}", n, filler);
+        status = ask_json(&b, "dev-1", "POST /v1/records", text, answer);
+    }
+    CHECK_EQ(status, 507);
+    CHECK_EQ(n, 18); /* eleven found room, the first seven went for seven others, one too many */
+    CHECK_EQ(ask_json(&b, "dev-2", "POST /v1/records", text, answer), 200); /* others are not held back */
+    b.collect->records_needed = INT64_MAX;
+    CHECK_EQ(ask_json(&b, "dev-1", "POST /v1/records", text, answer), 200);
+    close_bench(&b);
+}
+
+TEST(collect_keeps_each_urgent_record_once_and_refuses_what_is_none) {
+    static const char three[] =
+        "{\"records\":[{\"id\":\"r1\",\"kind\":\"alarm\",\"time_ms\":5,\"data\":{\"t\":91}},"
+        "{\"id\":\"../x\",\"kind\":\"alarm\",\"time_ms\":5,\"data\":1},"
+        "{\"id\":\"r2\",\"kind\":\"alarm\",\"time_ms\":6,\"data\":null}]}";
+    static const char *const bad[] = {"", "[]", "{}", "{\"records\":{}}", "{\"records\":"};
+    bench_t b;
+    char answer[4096];
+    open_bench(&b, 0, 0);
+    CHECK_EQ(ask_json(&b, "dev-1", "POST /v1/records", three, answer), 200);
+    CHECK(strstr(answer, "\"accepted\":2,\"known\":0,\"refused\":[{\"index\":1,") != NULL);
+    CHECK_EQ(ask_json(&b, "dev-1", "POST /v1/records", three, answer), 200);
+    CHECK(strstr(answer, "\"accepted\":0,\"known\":2,") != NULL);
+    CHECK_EQ(ask_json(&b, "dev-2", "POST /v1/records", three, answer), 200); /* ids are a device's own */
+    CHECK_EQ(records(&b), 4);
+    /* Another record under an id that was used is not swallowed: the device is told. */
+    CHECK_EQ(ask_json(&b, "dev-1", "POST /v1/records",
+                      "{\"records\":[{\"id\":\"r1\",\"kind\":\"alarm\",\"time_ms\":5,\"data\":{\"t\":92}}]}",
+                      answer),
+             200);
+    CHECK(strstr(answer, "\"accepted\":0,\"known\":0,\"refused\":[{\"index\":0,\"code\":\"CONFLICT\"") !=
+          NULL);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i)
+        CHECK_EQ(ask_json(&b, "dev-1", "POST /v1/records", bad[i], answer), 400);
+    CHECK_EQ(records(&b), 4);
+    close_bench(&b);
+}

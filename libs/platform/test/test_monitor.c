@@ -373,7 +373,7 @@ TEST(monitor_shows_a_device_as_it_is_and_as_it_was) {
 
 TEST(monitor_answers_nobody_without_a_token) {
     static const char *const paths[] = {"/telemetry", "/devices/dev-1/telemetry",
-                                        "/devices/dev-1/telemetry/range"};
+                                        "/devices/dev-1/telemetry/range", "/records"};
     kit_t k;
     kit_open(&k);
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; ++i)

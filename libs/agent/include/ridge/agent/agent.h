@@ -44,6 +44,7 @@ typedef struct rdg_agent_options {
     uint64_t image_bytes;           /* above it images that nothing needs go; 0: 4 GiB */
     uint64_t queue_bytes;           /* 0: 64 MiB */
     uint64_t telemetry_bytes;       /* of telemetry that waits on disk for the cloud; 0: 4 MiB */
+    uint64_t records_bytes;         /* of urgent records that wait; 0: 16 MiB */
     uint64_t outbox_bytes;          /* of files that wait to be uploaded; 0: 2 GiB */
     uint64_t upload_bytes_per_s;    /* of files; 0: as fast as the link goes */
     const rdg_clock_t *clock;       /* by which certificates age; NULL: the system's */
