@@ -19,10 +19,11 @@ static json_t *load_artefact(const char *name) {
     return out;
 }
 
-static void open_ledger(world_t *w, const char *name, unsigned threads) {
+static void open_ledger(world_t *w, const char *name, unsigned threads, bool fresh) {
     char path[600];
     rdg_ledger_options_t options = {.execution_threads = threads};
     CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), name));
+    if (fresh && rdg_file_exists(path)) CHECK_OK(rdg_tree_remove(path, NULL));
     CHECK_OK(rdg_ledger_open(path, &w->genesis, &options, &w->l));
 }
 
@@ -41,12 +42,12 @@ void world_init(world_t *w, unsigned threads) {
     CHECK_OK(rdg_genesis_format(&w->genesis, &text));
     rdg_buf_fini(&text);
     snprintf(name, sizeof name, "r%u", threads);
-    open_ledger(w, name, threads);
+    open_ledger(w, name, threads, true);
 }
 
 void world_reopen(world_t *w) {
     rdg_ledger_close(w->l);
-    open_ledger(w, "r1", 1);
+    open_ledger(w, "r1", 1, false);
 }
 
 void world_fini(world_t *w) {
