@@ -35,6 +35,10 @@ struct rdg_http_request {
     rdg_http_response_t response;
     struct rdg_http_request *next; /* in the workers' queue */
     bool handled;
+    bool deferring; /* the handler wants to be called again */
+    uint64_t
+        deferred_until; /* in monotonic ms; 0: it has not been deferred; UINT64_MAX: it may not be any more */
+    uint64_t wakes;     /* how often the server had been woken when the handler began */
     bool too_large;
     bool streamed; /* its body goes to the intake in pieces */
     bool piece;    /* the workers have one of them */
@@ -54,6 +58,10 @@ rdg_err_t http_workers_start(unsigned threads, void (*run)(void *ctx, rdg_http_r
                              http_workers_t **out);
 /* False once the workers are stopping. No limit of its own: a connection has one request at a time. */
 bool http_workers_push(http_workers_t *w, rdg_http_request_t *req);
+/* Of a request that is being run: run is called again for it after the next http_workers_wake, that is after any that came
+ * since it was taken from the queue, or at its deferred_until, or when the workers stop. */
+void http_workers_defer(http_workers_t *w, rdg_http_request_t *req);
+void http_workers_wake(http_workers_t *w);
 void http_workers_stop(http_workers_t *w); /* after what is queued has run; push then answers false */
 void http_workers_free(http_workers_t *w);
 

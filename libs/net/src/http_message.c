@@ -1,6 +1,7 @@
 #include "http_internal.h"
 #include "ws_internal.h"
 #include "ridge/base/alloc.h"
+#include "ridge/base/clock.h"
 #include <arpa/inet.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -59,6 +60,13 @@ void *rdg_http_state(const rdg_http_request_t *r) {
 /* A handler may keep something with the request, and change nothing else of it. */
 void rdg_http_set_state(const rdg_http_request_t *r, void *state) {
     ((rdg_http_request_t *)(uintptr_t)r)->state = state;
+}
+bool rdg_http_defer(const rdg_http_request_t *r, unsigned max_ms) {
+    rdg_http_request_t *req = (rdg_http_request_t *)(uintptr_t)r;
+    uint64_t now = rdg_mono_ms(rdg_clock_system());
+    if (req->deferred_until == 0) req->deferred_until = now + max_ms;
+    req->deferring = now < req->deferred_until && req->deferred_until != UINT64_MAX;
+    return req->deferring;
 }
 
 /* Of a client on a local socket: a name in the abstract namespace. */

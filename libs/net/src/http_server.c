@@ -178,6 +178,11 @@ static void end_request(rdg_http_server_t *s, rdg_http_request_t *req) {
     rdg_free(req);
 }
 
+static void forget_response(rdg_http_request_t *req) {
+    http_response_fini(&req->response);
+    http_response_init(&req->response);
+}
+
 static void run_handler(void *ctx, rdg_http_request_t *req) {
     rdg_http_server_t *s = ctx;
     if (req->over) {
@@ -191,12 +196,16 @@ static void run_handler(void *ctx, rdg_http_request_t *req) {
         if (req->refused) {
             rdg_buf_fini(&req->body);
         } else {
-            /* What a piece wrote is no part of the answer. */
-            http_response_fini(&req->response);
-            http_response_init(&req->response);
+            forget_response(req); /* what a piece wrote is no part of the answer */
         }
     } else {
+        req->deferring = false;
         s->handler(s->ctx, req, &req->response);
+        if (req->deferring) {
+            forget_response(req);
+            http_workers_defer(s->workers, req);
+            return;
+        }
         req->handled = true;
     }
     MHD_resume_connection(req->connection);
@@ -293,6 +302,10 @@ rdg_err_t rdg_http_server_start(const rdg_http_server_options_t *options, rdg_ht
 
 uint16_t rdg_http_server_port(const rdg_http_server_t *s) {
     return s->port;
+}
+
+void rdg_http_server_wake(rdg_http_server_t *s) {
+    http_workers_wake(s->workers);
 }
 
 rdg_err_t rdg_http_server_adopt(rdg_http_server_t *s, int fd, const char *peer) {

@@ -8,7 +8,9 @@
  * 1. The body, up to max_body bytes, has been read whole before the handler runs.
  * 2. A handler that sets nothing answers 200 with an empty body; one that runs out of memory while it fills
  * the response answers 500.
- * 3. HEAD is passed to the handler like GET; what it writes is measured and not sent.
+ * 3. A handler that waits for something may leave without an answer and is called again later (rdg_http_defer): no thread
+ * is held meanwhile.
+ * 4. HEAD is passed to the handler like GET; what it writes is measured and not sent.
  * Limits, and what the server answers by itself: body beyond max_body: 413 and the connection is closed;
  * request line and headers beyond some 30 KiB: 414 or 431; no HTTP: 400 or the connection is closed; idle_s
  * without a byte: closed; beyond max_connections: not accepted until one ends. Its own 413 and 500 have the
@@ -74,6 +76,8 @@ uint16_t rdg_http_server_port(const rdg_http_server_t *s);
 /* Of a server with adopted_only: serves a connected socket, whose requests carry the peer's name (1 to 64 bytes).
  * Takes fd, also on failure. FULL: no room for another connection; INVALID. Thread-safe. */
 rdg_err_t rdg_http_server_adopt(rdg_http_server_t *s, int fd, const char *peer);
+/* What deferred requests may wait for has happened. Any thread; cheap. */
+void rdg_http_server_wake(rdg_http_server_t *s);
 void rdg_http_server_stop(rdg_http_server_t *s); /* waits for running handlers; frees; NULL is fine */
 
 const char *rdg_http_method(const rdg_http_request_t *r);
@@ -88,6 +92,10 @@ rdg_bytes_t rdg_http_body(const rdg_http_request_t *r);
 /* What the handler and its intake keep for one request; NULL at first. */
 void *rdg_http_state(const rdg_http_request_t *r);
 void rdg_http_set_state(const rdg_http_request_t *r, void *state);
+/* For a handler that has no answer yet. True: it returns now, what it wrote is forgotten, and it is called again with the
+ * same request after rdg_http_server_wake (also after one that came since this call of it began), or when max_ms have
+ * passed since it was deferred for the first time. False: they have passed, or the server stops: it answers now. */
+bool rdg_http_defer(const rdg_http_request_t *r, unsigned max_ms);
 const char *rdg_http_remote(const rdg_http_request_t *r); /* address of the client, without port */
 /* Who adopted the connection named so; on a local socket, the name to which the client bound its end
  * (rdg_stream_connect_as), which only who may open that socket can do; "" else. */
