@@ -283,7 +283,8 @@ static rdg_err_t open_all(rdg_node_t *n) {
                                   .ctx = n,
                                   .keys = n->rpc_keys,
                                   .key_count = n->rpc_key_count,
-                                  .call_ms = n->options.rpc_call_ms};
+                                  .call_ms = n->options.rpc_call_ms,
+                                  .log_blocks = n->options.rpc_log_blocks};
     RDG_TRY(load_rpc_keys(n));
     rpc.key_count = n->rpc_key_count;
     RDG_TRY(rdg_node_rpc_new(&rpc, &n->rpc));

@@ -23,6 +23,7 @@ rdg_err_t rdg_node_rpc_new(const rdg_node_rpc_options_t *options, rdg_node_rpc_t
     if (!rpc) return rdg_fail(RDG_E_NO_MEMORY, "no memory for JSON-RPC");
     rpc->options = *options;
     if (rpc->options.call_ms == 0) rpc->options.call_ms = RDG_RPC_CALL_MS;
+    if (rpc->options.log_blocks == 0) rpc->options.log_blocks = RDG_RPC_LOG_BLOCKS;
     rdg_err_t err = filters_new(&rpc->filters);
     if (err == RDG_OK) err = pending_new(&rpc->pending);
     if (err == RDG_OK) err = subscriptions_new(rpc, &rpc->subscriptions);

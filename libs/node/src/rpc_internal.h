@@ -7,7 +7,6 @@
 #include "ridge/ledger/eth_json.h"
 #include "ridge/node/rpc.h"
 
-#define LOG_BLOCKS_MAX 1000000
 #define LOGS_MAX 10000
 #define LOG_BYTES_MAX (8u << 20)
 #define LOG_ALTERNATIVES_MAX 64

@@ -104,7 +104,7 @@ static rdg_err_t on_hit(void *ctx, const rdg_log_hit_t *h) {
 
 rdg_err_t rpc_logs_page(rdg_node_rpc_t *rpc, const rpc_filter_t *filter, const rpc_log_range_t *range,
                         rpc_log_page_t *page) {
-    uint64_t head = rpc_head(rpc), stood_at = range->from;
+    uint64_t head = rpc_head(rpc), stood_at = range->from, most = rpc->options.log_blocks;
     rdg_log_filter_t f = filter->f;
     *page = (rpc_log_page_t){.list = json_array()};
     hits_t hits = {.page = page, .limit = range->limit};
@@ -113,8 +113,8 @@ rdg_err_t rpc_logs_page(rdg_node_rpc_t *rpc, const rpc_filter_t *filter, const r
     f.to = range->to < head ? range->to : head;
     f.time_ms = rpc->options.call_ms;
     f.stood_at = &stood_at;
-    bool cut = f.to >= f.from && f.to - f.from >= LOG_BLOCKS_MAX;
-    if (cut) f.to = f.from + LOG_BLOCKS_MAX - 1;
+    bool cut = f.to >= f.from && f.to - f.from >= most;
+    if (cut) f.to = f.from + most - 1;
     rdg_err_t err = rdg_ledger_logs(rpc->options.ledger, &f, SIZE_MAX, on_hit, &hits);
     if (err == RDG_E_CANCELLED && page->why != RDG_OK) return RDG_OK;
     if (err == RDG_E_TIMEOUT && stood_at > f.from) {
@@ -135,9 +135,9 @@ static rdg_err_t refuse_part(const rdg_node_rpc_t *rpc, const rpc_log_page_t *pa
                              const rpc_log_range_t *range) {
     unsigned long long from = range->from, next = page->next;
     if (page->why == RDG_E_INVALID)
-        return rdg_fail(RDG_E_TOO_LARGE,
-                        "blocks %llu to %llu are more than %d: ask for blocks %llu to %llu first", from,
-                        (unsigned long long)range->to, LOG_BLOCKS_MAX, from, next - 1);
+        return rdg_fail(
+            RDG_E_TOO_LARGE, "blocks %llu to %llu are more than %llu: ask for blocks %llu to %llu first",
+            from, (unsigned long long)range->to, (unsigned long long)rpc->options.log_blocks, from, next - 1);
     if (page->why == RDG_E_TIMEOUT)
         return rdg_fail(
             RDG_E_TIMEOUT,

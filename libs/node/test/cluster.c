@@ -167,7 +167,8 @@ static void run_node(cluster_t *c, size_t i) {
                             .pool_per_sender = 1000,
                             .snapshot_gap = c->snapshot_gap,
                             .scrub_ms = c->scrub_ms,
-                            .rpc_call_ms = c->rpc_call_ms};
+                            .rpc_call_ms = c->rpc_call_ms,
+                            .rpc_log_blocks = c->log_blocks};
     rdg_err_t err = rdg_node_open(&o, &node);
     if (err == RDG_OK) err = rdg_node_run(node, &status);
     if (err != RDG_OK) rdg_log_err("node.failed", err);

@@ -20,6 +20,7 @@ typedef struct cluster {
     uint64_t snapshot_gap; /* the same */
     uint64_t scrub_ms;     /* the same */
     unsigned rpc_call_ms;  /* the same */
+    uint64_t log_blocks;   /* the same */
     char dirs[CLUSTER_MAX][512];
     uint16_t p2p_ports[CLUSTER_MAX], rpc_ports[CLUSTER_MAX];
     pid_t pids[CLUSTER_MAX];

@@ -1,6 +1,7 @@
 /* What JSON-RPC gives one request at most: time, blocks, bytes. Each refusal says what the limit is, and the node
  * goes on. */
 #include "ridge/base/clock.h"
+#include "ridge/node/rpc.h"
 #include "ridge/test.h"
 #include "rpc_live.h"
 #include <stdio.h>
@@ -103,6 +104,40 @@ TEST(a_search_of_logs_is_ended_by_the_clock_and_says_where_to_go_on) {
     }
     CHECK_EQ(found, 16000);
     json_decref(filter);
+    live_fini(&w);
+}
+
+/* The limit itself is taken, a block more is refused with the range that is taken; what is counted are blocks that exist. */
+TEST(a_range_of_blocks_is_searched_to_its_limit_and_not_a_block_beyond) {
+    enum { MOST = 4 };
+    live_t w;
+    CHECK_EQ(RDG_RPC_LOG_BLOCKS, 1000000); /* as docs/developer.md says */
+    live_init_narrow(&w, MOST);
+    uint64_t first = cluster_height(&w.c, 0) + 1;
+    char text[200], remedy[80];
+    for (int i = 0; i < MOST + 2; ++i) live_emit(&w, NULL); /* each a block of its own */
+    CHECK_EQ(cluster_height(&w.c, 0), first + MOST + 1);
+#define RANGE(from, to)                                                                                      \
+    (snprintf(text, sizeof text, "[{\"fromBlock\":\"0x%llx\",\"toBlock\":\"0x%llx\"}]",                      \
+              (unsigned long long)(from), (unsigned long long)(to)),                                         \
+     live_json(text))
+    json_t *logs = live_rpc(&w, "eth_getLogs", RANGE(first, first + MOST - 1));
+    CHECK_EQ(json_array_size(logs), MOST);
+    json_decref(logs);
+    snprintf(remedy, sizeof remedy, "more than %d: ask for blocks %llu to %llu first", MOST,
+             (unsigned long long)first, (unsigned long long)(first + MOST - 1));
+    live_refused(&w, "eth_getLogs", RANGE(first, first + MOST), "TOO_LARGE", remedy);
+    live_refused(&w, "eth_getLogs", RANGE(first, UINT64_MAX), "TOO_LARGE", remedy);
+    /* Beyond the head there is nothing to be searched. */
+    logs = live_rpc(&w, "eth_getLogs", RANGE(first + 2, UINT64_MAX));
+    CHECK_EQ(json_array_size(logs), MOST);
+    json_decref(logs);
+    /* Pages of ridge_getLogs end at the limit and go on behind it. */
+    json_t *page = live_rpc(&w, "ridge_getLogs", RANGE(first, UINT64_MAX));
+    CHECK_EQ(json_array_size(json_object_get(page, "logs")), MOST);
+    snprintf(text, sizeof text, "0x%llx", (unsigned long long)(first + MOST));
+    CHECK_STR(live_text(json_object_get(page, "next"), "fromBlock"), text);
+    json_decref(page);
     live_fini(&w);
 }
 

@@ -33,15 +33,12 @@ void live_emit(live_t *w, rdg_hash_t *id) {
     json_decref(live_send(w, &w->contract, rdg_bytes(NULL, 0), id));
 }
 
-void live_init(live_t *w) {
-    live_init_hurried(w, 0);
-}
-
-void live_init_hurried(live_t *w, unsigned rpc_call_ms) {
+static void init(live_t *w, unsigned rpc_call_ms, uint64_t log_blocks) {
     uint8_t code[64];
     memset(w, 0, sizeof *w);
     cluster_init(&w->c, 1);
     w->c.rpc_call_ms = rpc_call_ms;
+    w->c.log_blocks = log_blocks;
     cluster_start_all(&w->c);
     cluster_wait_height(&w->c, 0, 1);
     size_t len = (sizeof emitter - 3) / 2;
@@ -49,6 +46,18 @@ void live_init_hurried(live_t *w, unsigned rpc_call_ms) {
     w->deployed = live_send(w, NULL, rdg_bytes(code, len), NULL);
     snprintf(w->address, sizeof w->address, "%s", live_text(w->deployed, "contractAddress"));
     CHECK_OK(rdg_hex_decode(w->address, strlen(w->address), w->contract.b, sizeof w->contract.b));
+}
+
+void live_init(live_t *w) {
+    init(w, 0, 0);
+}
+
+void live_init_hurried(live_t *w, unsigned rpc_call_ms) {
+    init(w, rpc_call_ms, 0);
+}
+
+void live_init_narrow(live_t *w, uint64_t log_blocks) {
+    init(w, 0, log_blocks);
 }
 
 void live_fini(live_t *w) {

@@ -13,6 +13,8 @@ typedef struct live {
 void live_init(live_t *w);
 /* The same with rpc_call_ms of the node. */
 void live_init_hurried(live_t *w, unsigned rpc_call_ms);
+/* The same with rpc_log_blocks. */
+void live_init_narrow(live_t *w, uint64_t log_blocks);
 void live_fini(live_t *w);
 json_t *live_json(const char *text);
 const char *live_text(const json_t *o, const char *field);

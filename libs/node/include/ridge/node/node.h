@@ -53,6 +53,7 @@ typedef struct rdg_node_options {
         scrub_ms; /* pause between two readings of everything that is stored (ledger/scrub.h); 0: an hour */
     unsigned
         rpc_call_ms; /* what JSON-RPC gives a call or a search of logs (node/rpc.h); 0: RDG_RPC_CALL_MS */
+    uint64_t rpc_log_blocks; /* how many of them one search looks through; 0: RDG_RPC_LOG_BLOCKS */
 } rdg_node_options_t;
 
 /* Opens everything and listens; the node acts only in run. CORRUPT, CONFLICT (another chain's ledger),

@@ -12,7 +12,7 @@
  *    RDG_RPC_FILTER_SECONDS after it was asked for the last time.
  * Limits (errors name them and how to ask otherwise): batches of RDG_RPC_CALLS_MAX; 16 subscriptions a session
  * and 256 in all; 256 polled filters; of pending transactions the last 4,096 are kept for who reads slowly;
- * eth_getLogs: 10,000 logs, 8 MiB of log data, call_ms, where ridge_getLogs ends a page; calls
+ * eth_getLogs: log_blocks blocks, 10,000 logs, 8 MiB of log data, call_ms, where ridge_getLogs ends a page; calls
  * call_ms and an estimate with all its runs the same; traces twice that and 4 MiB. An answer (of a batch: all of them) that passes the limit
  * of its buffer becomes the error TOO_LARGE. */
 #ifndef RIDGE_NODE_RPC_H
@@ -28,6 +28,7 @@ extern "C" {
 #define RDG_RPC_KEYS_MAX 16
 #define RDG_RPC_FILTER_SECONDS 300
 #define RDG_RPC_CALL_MS 5000
+#define RDG_RPC_LOG_BLOCKS 1000000
 
 typedef struct rdg_node_rpc rdg_node_rpc_t;
 typedef struct rdg_node_rpc_session rdg_node_rpc_session_t;
@@ -74,8 +75,9 @@ typedef struct rdg_node_rpc_options {
     void *ctx;
     /* Accounts that eth_sendTransaction signs for; borrowed. Whoever can reach the RPC can spend with them. */
     rdg_sm2_key_t *const *keys;
-    size_t key_count; /* at most RDG_RPC_KEYS_MAX */
-    unsigned call_ms; /* see Limits; 0: RDG_RPC_CALL_MS */
+    size_t key_count;    /* at most RDG_RPC_KEYS_MAX */
+    unsigned call_ms;    /* see Limits; 0: RDG_RPC_CALL_MS */
+    uint64_t log_blocks; /* the same; 0: RDG_RPC_LOG_BLOCKS */
 } rdg_node_rpc_options_t;
 
 rdg_err_t rdg_node_rpc_new(const rdg_node_rpc_options_t *options, rdg_node_rpc_t **out);
