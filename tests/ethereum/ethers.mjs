@@ -5,9 +5,8 @@ import { compile, equal, fails, httpUrl, run, test, waiting, wsUrl } from "./kit
 const { abi, bytecode } = compile("Probe.sol").Probe;
 const closing = [];
 
-// Answers that ethers keeps for 250 ms would hide a block that came between two questions, and an idle chain makes no other.
 for (const [way, open] of [
-  ["http", () => new JsonRpcProvider(httpUrl, undefined, { pollingInterval: 100, cacheTimeout: -1 })],
+  ["http", () => new JsonRpcProvider(httpUrl, undefined, { pollingInterval: 100 })], // 4 s of ethers only take longer
   ["ws", () => new WebSocketProvider(wsUrl)],
 ]) {
   const provider = open();
@@ -94,6 +93,32 @@ for (const [way, open] of [
     await fails(provider.send("eth_sendRawTransaction", ["0x02f8"]), /ridge_sendTransaction/, "raw");
   });
 }
+
+// As it comes ethers keeps answers for 250 ms and asks for the number of blocks every 4 s. Each transaction is sent right
+// after a block, so that its own comes while ethers waits, and none after it.
+test("http, as it comes: one block is enough for wait()", async () => {
+  const provider = new JsonRpcProvider(httpUrl);
+  closing.push(provider);
+  const signer = await provider.getSigner(0);
+  const probe = await new ContractFactory(abi, bytecode, signer).deploy(7);
+  await probe.waitForDeployment();
+  for (let i = 0; i < 10; i++) {
+    const sent = await probe.store(9, i, "waited for");
+    const soon = waiting("the receipt", 3);
+    sent.wait().then(soon.done);
+    equal((await soon.promise).status, 1, "status");
+  }
+});
+
+test("http: wait(n) resolves with the n-th block, whatever makes it", async () => {
+  const provider = closing[0];
+  const signer = await provider.getSigner(0);
+  const first = await signer.sendTransaction({ to: await signer.getAddress() });
+  const third = first.wait(3);
+  for (let i = 0; i < 2; i++) await (await signer.sendTransaction({ to: await signer.getAddress() })).wait();
+  const receipt = await third;
+  equal((await receipt.confirmations()) >= 3, true, "confirmations");
+});
 
 await run("ethers", async () => {
   for (const provider of closing) await provider.destroy();

@@ -21,7 +21,8 @@ def start_chain():
     lab = _chain["lab"] = labs.Lab()
     lab.start_cloud()
     lab.enrol(["dev-1"])
-    lab.cli("chain", "create", "tools", "--devices", "dev-1", "--allow-no-fault-tolerance")
+    # Blocks slow enough for a transaction to wait for its own.
+    lab.cli("chain", "create", "tools", "--devices", "dev-1", "--allow-no-fault-tolerance", "--params", '{"block_interval_ms": 200}')
     url = lab.rpc_urls("tools")["dev-1"]
     node = lab.node_pids("tools")["dev-1"]
     lab.agents["dev-1"].kill()  # it would start the node again

@@ -78,6 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t i;
     if (!rpc) rpc = open_rpc();
     rdg_buf_init(&out, 1u << 20);
+    RDG_ASSERT(!rdg_node_rpc_waits(rpc, rdg_bytes(data, size))); /* nothing is in the pool */
     RDG_ASSERT(rdg_node_rpc_handle(rpc, NULL, rdg_bytes(data, size), &out, NULL) == RDG_OK);
     if (out.len > 0) {
         RDG_ASSERT(rdg_json_parse(rdg_buf_view(&out), &answer) == RDG_OK);

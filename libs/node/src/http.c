@@ -7,6 +7,7 @@
 #define BODY_MAX (2u << 20)
 #define CONNECTIONS_MAX 192 /* so that bodies under way are bounded, too; those of WebSocket among them */
 #define WS_CONNECTIONS_MAX 64
+#define RECEIPT_WAIT_MS 1000 /* for the block that holds it, which is usually the next one */
 #define WS_QUEUE_BYTES (8u << 20)
 #define WS_TOTAL_BYTES (48u << 20)
 
@@ -46,7 +47,8 @@ static void on_request(void *ctx, const rdg_http_request_t *req, rdg_http_respon
         answer_text(res, 403, "text/plain",
                     "JSON-RPC does not serve pages of a browser: the request has an Origin\n");
     } else if (strcmp(method, "POST") == 0 && strcmp(path, "/") == 0) {
-        answer_rpc(n, req, res, &out);
+        if (!rdg_node_rpc_waits(n->rpc, rdg_http_body(req)) || !rdg_http_defer(req, RECEIPT_WAIT_MS))
+            answer_rpc(n, req, res, &out);
     } else if (strcmp(method, "GET") == 0 && strcmp(path, "/metrics") == 0) {
         (void)rdg_metrics_expose(n->metrics, &out);
         (void)rdg_http_write(res, "text/plain; version=0.0.4", rdg_buf_view(&out));

@@ -158,7 +158,10 @@ static void on_done(void *arg) {
         case JOB_FINISH:
         case JOB_SWEEP: snapshot_job_done(n, job); break;
         }
-        if (job->kind == JOB_APPLY || job->kind == JOB_IMPORT) rdg_node_rpc_wake(n->rpc);
+        if (job->kind == JOB_APPLY || job->kind == JOB_IMPORT) {
+            rdg_node_rpc_wake(n->rpc);
+            if (n->http) rdg_http_server_wake(n->http);
+        }
         status_refresh(n);
         driver_try_propose(n);
     }

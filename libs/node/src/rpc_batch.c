@@ -2,6 +2,9 @@
 #include "rpc_internal.h"
 #include <string.h>
 
+#define RECEIPT "eth_getTransactionReceipt"
+#define WAITS_BYTES_MAX (64u << 10) /* a batch of them has less */
+
 static const json_t *transaction_of(const json_t *request) {
     const char *method = json_string_value(json_object_get(request, "method"));
     bool sends = method && strcmp(method, "ridge_sendTransaction") == 0;
@@ -30,6 +33,32 @@ void rpc_expect(rdg_node_rpc_t *rpc, const json_t *batch) {
     for (i = 0; i < count; ++i) wires[i] = rdg_bytes(bytes.data + at[i], at[i + 1] - at[i]);
     if (count > 1) rpc->options.expect(rpc->options.ctx, wires, count);
     rdg_buf_fini(&bytes);
+}
+
+static bool receipt_is_due(rdg_node_rpc_t *rpc, const json_t *request) {
+    const char *method = json_string_value(json_object_get(request, "method"));
+    rdg_hash_t id;
+    rdg_tx_location_t where;
+    if (!method || strcmp(method, RECEIPT) != 0) return false;
+    if (param_hash(json_object_get(request, "params"), 0, "transaction hash", &id) != RDG_OK) return false;
+    rdg_tx_t *pending = rdg_pool_find(rpc->options.pool, &id);
+    if (!pending) return false;
+    rdg_tx_unref(pending);
+    return rdg_ledger_find_tx(rpc->options.ledger, &id, &where) == RDG_E_NOT_FOUND;
+}
+
+bool rdg_node_rpc_waits(rdg_node_rpc_t *rpc, rdg_bytes_t body) {
+    json_t *request = NULL, *one;
+    size_t i;
+    bool waits = false;
+    if (body.len > WAITS_BYTES_MAX || !memmem(body.data, body.len, RECEIPT, strlen(RECEIPT))) return false;
+    if (rdg_json_parse(body, &request) != RDG_OK) return false;
+    if (json_is_array(request))
+        json_array_foreach(request, i, one) waits = waits || receipt_is_due(rpc, one);
+    else
+        waits = receipt_is_due(rpc, request);
+    json_decref(request);
+    return waits;
 }
 
 static size_t count_of(rdg_bytes_t body, const char *word) {

@@ -87,6 +87,10 @@ void rdg_node_rpc_free(rdg_node_rpc_t *rpc); /* sessions are freed before; NULL 
  * its transactions and it held nothing else. Fails only for want of memory. */
 rdg_err_t rdg_node_rpc_handle(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, rdg_bytes_t body,
                               rdg_buf_t *answer, uint64_t *retry_ms);
+/* Is it worth to answer this request after the next block only? So it is when it asks for the receipt of a transaction that
+ * waits in the pool: Ethereum's tools ask once, and then when they see the number of blocks grow, which an idle chain's may
+ * not do again. Cheap for all others. */
+bool rdg_node_rpc_waits(rdg_node_rpc_t *rpc, rdg_bytes_t body);
 /* The ledger has a new head. Any thread; cheap. */
 void rdg_node_rpc_wake(rdg_node_rpc_t *rpc);
 /* A verified transaction came into the pool, from whomever. Any thread; cheap. */
