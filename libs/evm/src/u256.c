@@ -193,18 +193,16 @@ static inline __attribute__((always_inline)) void divide_word(const u256_t *a, c
         word_by(a, b, 1, q, r);
 }
 
-u256_t u256_div(const u256_t *a, const u256_t *b) {
+u256_t u256_div_large(const u256_t *a, const u256_t *b) {
     if (u256_is_zero(b)) return (u256_t){{0}};
-    if (u256_fits_u64(a) && u256_fits_u64(b)) return u256_from_u64(a->w[0] / b->w[0]);
     if (!u256_less(b, a)) return u256_from_u64(u256_equal(a, b));
     u256_t q, r;
     divide_word(a, b, &q, &r);
     return q;
 }
 
-u256_t u256_mod(const u256_t *a, const u256_t *b) {
+u256_t u256_mod_large(const u256_t *a, const u256_t *b) {
     if (u256_is_zero(b)) return (u256_t){{0}};
-    if (u256_fits_u64(a) && u256_fits_u64(b)) return u256_from_u64(a->w[0] % b->w[0]);
     if (!u256_less(b, a)) return u256_equal(a, b) ? (u256_t){{0}} : *a;
     u256_t q, r;
     divide_word(a, b, &q, &r);
@@ -227,12 +225,29 @@ u256_t u256_smod(const u256_t *a, const u256_t *b) {
     return u256_negative(a) ? u256_negate(&r) : r;
 }
 
+/* The remainder of n limbs by a modulus of four, which is what field arithmetic has. n is known where it is called; no
+ * quotient is kept, and leading digits that are zero cost no step. */
+static inline __attribute__((always_inline)) u256_t wide_mod_four(const uint64_t *a, int n, const u256_t *m) {
+    uint64_t u[9], d[5];
+    u256_t r;
+    int s = __builtin_clzll(m->w[3]), j = n - 4;
+    normalise(u, a, n, s);
+    normalise(d, m->w, 4, s);
+    uint64_t v = reciprocal_of_two(d[3], d[2]);
+    while (j > 0 && u[j + 4] == 0 && u[j + 3] < d[3]) --j;
+    for (; j >= 0; --j) (void)step(u + j, 4, d, v);
+    u[4] = 0; /* only the remainder's limbs count */
+    for (int i = 0; i < 4; ++i) r.w[i] = u[i] >> s | u[i + 1] << 1 << (63 - s);
+    return r;
+}
+
 u256_t u256_addmod(const u256_t *a, const u256_t *b, const u256_t *m) {
     if (u256_is_zero(m)) return (u256_t){{0}};
     uint64_t carry;
     u256_t sum = u256_add_carry(a, b, &carry);
     if (u256_less(a, m) && u256_less(b, m)) return carry || !u256_less(&sum, m) ? u256_sub(&sum, m) : sum;
     uint64_t wide[5] = {sum.w[0], sum.w[1], sum.w[2], sum.w[3], carry};
+    if (m->w[3]) return wide_mod_four(wide, 5, m);
     uint64_t q[5];
     u256_t r;
     divide(wide, 5, m->w, q, r.w);
@@ -243,6 +258,7 @@ u256_t u256_mulmod(const u256_t *a, const u256_t *b, const u256_t *m) {
     if (u256_is_zero(m)) return (u256_t){{0}};
     uint64_t wide[8];
     mul_wide(a, b, wide);
+    if (m->w[3]) return wide_mod_four(wide, 8, m);
     uint64_t q[8];
     u256_t r;
     divide(wide, 8, m->w, q, r.w);

@@ -194,8 +194,24 @@ static inline u256_t u256_mul(const u256_t *a, const u256_t *b) {
     return r;
 }
 
-u256_t u256_div(const u256_t *a, const u256_t *b);
-u256_t u256_mod(const u256_t *a, const u256_t *b);
+u256_t u256_div_large(const u256_t *a, const u256_t *b);
+u256_t u256_mod_large(const u256_t *a, const u256_t *b);
+
+static inline bool u256_both_fit_u64(const u256_t *a, const u256_t *b) {
+    return (a->w[1] | a->w[2] | a->w[3] | b->w[1] | b->w[2] | b->w[3]) == 0;
+}
+
+/* Small numbers are divided where they are: a call returns its word through memory, which costs more than that. */
+static inline u256_t u256_div(const u256_t *a, const u256_t *b) {
+    if (u256_both_fit_u64(a, b)) return u256_from_u64(b->w[0] ? a->w[0] / b->w[0] : 0);
+    return u256_div_large(a, b);
+}
+
+static inline u256_t u256_mod(const u256_t *a, const u256_t *b) {
+    if (u256_both_fit_u64(a, b)) return u256_from_u64(b->w[0] ? a->w[0] % b->w[0] : 0);
+    return u256_mod_large(a, b);
+}
+
 u256_t u256_sdiv(const u256_t *a, const u256_t *b);
 u256_t u256_smod(const u256_t *a, const u256_t *b);
 u256_t u256_addmod(const u256_t *a, const u256_t *b, const u256_t *m);
