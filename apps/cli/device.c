@@ -129,23 +129,6 @@ static rdg_err_t show(cli_t *cli) {
     return RDG_OK;
 }
 
-static rdg_err_t token(cli_t *cli) {
-    uint64_t count, ttl_ms;
-    json_t *answer = NULL, *entry;
-    size_t i;
-    RDG_TRY(cli_number(cli, "count", 1, &count));
-    RDG_TRY(rdg_fail_in(rdg_parse_ms(cli_flag(cli, "ttl", "24h"), &ttl_ms), "--ttl"));
-    json_t *body = json_pack("{s:I, s:I}", "count", (json_int_t)count, "ttl_s", (json_int_t)(ttl_ms / 1000));
-    RDG_TRY(cli_call(cli, "POST", body, &answer, "/device-tokens"));
-    if (cli->json)
-        out_json(answer);
-    else
-        json_array_foreach(json_object_get(answer, "tokens"), i, entry)
-            printf("%s\n", out_text(entry, "token"));
-    json_decref(answer);
-    return RDG_OK;
-}
-
 static rdg_err_t rm(cli_t *cli) {
     RDG_TRY(cli_component("device", cli->args[0]));
     RDG_TRY(cli_call(cli, "DELETE", NULL, NULL, "/devices/%s", cli->args[0]));
@@ -196,16 +179,6 @@ const command_t device_commands[] = {
       {"location", "TEXT", "its place, for people; empty: none"},
       {0}}},
     {"device", "show", "DEVICE", "one device and the chains on it", 1, 1, show, {{0}}},
-    {"device",
-     "token",
-     "",
-     "make one-time tokens with which devices enrol",
-     0,
-     0,
-     token,
-     {{"count", "N", "how many (default 1)"},
-      {"ttl", "DURATION", "how long they are accepted (default 24h)"},
-      {0}}},
     {"device",
      "update",
      "DEVICE[,DEVICE...] IMAGE",

@@ -180,11 +180,14 @@ static rdg_err_t copy_options(rdg_agent_t *a, const rdg_agent_options_t *o) {
     if (!o->dir || !o->name || !rdg_name_valid(o->name))
         return rdg_fail(RDG_E_INVALID, "a device's name has 1 to 64 of [a-z0-9._-]: '%.80s' has not",
                         o->name ? o->name : "");
+    if (o->group && !rdg_name_valid(o->group))
+        return rdg_fail(RDG_E_INVALID, "--group has 1 to 64 of [a-z0-9._-]: '%.80s' has not", o->group);
     a->dir = rdg_strdup(o->dir);
     a->cloud_url = rdg_strdup(o->cloud_url ? o->cloud_url : "");
     a->token = rdg_strdup(o->token);
     a->name = rdg_strdup(o->name);
     a->unpacker = rdg_strdup(o->unpacker);
+    a->group = rdg_strdup(o->group);
     a->advertise_host = rdg_strdup(o->advertise_host ? o->advertise_host : "127.0.0.1");
     a->clock = o->clock ? o->clock : rdg_clock_system();
     a->image_bytes = o->image_bytes ? o->image_bytes : IMAGE_BYTES_DEFAULT;
@@ -290,6 +293,7 @@ static rdg_err_t start_services(rdg_agent_t *a, const rdg_agent_options_t *o) {
                         .cloud_url = a->cloud_url,
                         .token = a->token,
                         .name = a->name,
+                        .group = a->group,
                         .drivers = a->driver_names,
                         .identity = &a->identity,
                         .uplink = a->uplink,
@@ -398,6 +402,7 @@ void rdg_agent_stop(rdg_agent_t *a) {
     rdg_free(a->name);
     rdg_free(a->advertise_host);
     rdg_free(a->unpacker);
+    rdg_free(a->group);
     rdg_free(a);
 }
 

@@ -28,7 +28,7 @@ typedef struct held_ports {
 } held_ports_t;
 
 struct rdg_agent {
-    char *dir, *cloud_url, *token, *name, *advertise_host, *unpacker;
+    char *dir, *cloud_url, *token, *name, *advertise_host, *unpacker, *group;
     uint64_t telemetry_interval_ms, started_ms, image_bytes;
     uint64_t queue_bytes, outbox_bytes, telemetry_bytes, records_bytes; /* budgets on disk */
     const rdg_clock_t *clock;                                           /* of certificates */

@@ -148,7 +148,7 @@ static bool look_at_identity(visit_t *v, identity_t *identity) {
     if (!identity->enrolled) {
         say(v, "identity", RDG_AGENT_FAILED,
             "set RIDGE_AGENT_TOKEN to a token of 'ridge device token' and start the agent; its log says why "
-            "if it fails",
+            "if it fails, and enrol.pending if an operator has to approve it ('ridge device pending')",
             "the device is not enrolled");
         identity_fini(identity);
         return false;

@@ -98,25 +98,26 @@ static rdg_err_t sign_request(const identity_t *i, const char *token, const char
     return err;
 }
 
-static rdg_err_t make_request(const identity_t *i, const char *dir, const char *token, const char *name,
-                              const char *const *drivers, json_t **out) {
+static rdg_err_t make_request(const identity_t *i, const identity_enrolment_t *how, const char *token,
+                              json_t **out) {
     char sig_hex[129];
     struct utsname host;
     json_t *requests = NULL, *list = json_array();
-    rdg_err_t err = credentials_requests(dir, CREDENTIALS_PREFIX, name, &requests);
-    if (err == RDG_OK) err = sign_request(i, token, name, requests, sig_hex);
+    rdg_err_t err = credentials_requests(how->dir, CREDENTIALS_PREFIX, how->name, &requests);
+    if (err == RDG_OK) err = sign_request(i, token, how->name, requests, sig_hex);
     if (err != RDG_OK) {
         json_decref(requests);
         json_decref(list);
         return err;
     }
-    for (size_t d = 0; drivers[d]; ++d) json_array_append_new(list, json_string(drivers[d]));
+    for (size_t d = 0; how->drivers[d]; ++d) json_array_append_new(list, json_string(how->drivers[d]));
     uname(&host);
-    *out = json_pack("{s:s, s:s, s:O, s:O, s:s, s:s, s:s, s:o}", "token", token, "name", name, "sign_request",
-                     json_object_get(requests, "sign"), "enc_request", json_object_get(requests, "enc"),
-                     "signature", sig_hex, "agent_version", RIDGE_VERSION, "arch", host.machine, "drivers",
-                     list);
+    *out = json_pack("{s:s, s:s, s:O, s:O, s:s, s:s, s:s, s:o}", "token", token, "name", how->name,
+                     "sign_request", json_object_get(requests, "sign"), "enc_request",
+                     json_object_get(requests, "enc"), "signature", sig_hex, "agent_version", RIDGE_VERSION,
+                     "arch", host.machine, "drivers", list);
     json_decref(requests);
+    if (*out && how->group) json_object_set_new(*out, "group", json_string(how->group));
     return *out ? RDG_OK : rdg_fail(RDG_E_INVALID, "the token or the name of the device is no text");
 }
 
@@ -183,14 +184,31 @@ static rdg_err_t ask(const identity_enrolment_t *how, json_t *request, json_t **
     return err;
 }
 
-rdg_err_t identity_enrol(identity_t *i, const identity_enrolment_t *how) {
+#define RETRY_MIN_MS 1000u
+#define RETRY_MAX_MS 60000u
+
+static rdg_err_t take_waiting(const json_t *answer, identity_wait_t *wait) {
+    uint64_t ms = RETRY_MIN_MS;
+    RDG_TRY(copy_str(answer, "key", wait->key, sizeof wait->key));
+    RDG_TRY(rdg_json_opt_u64(answer, "retry_ms", &ms));
+    wait->retry_ms = ms < RETRY_MIN_MS ? RETRY_MIN_MS : ms > RETRY_MAX_MS ? RETRY_MAX_MS : ms;
+    return RDG_OK;
+}
+
+static bool waits(const json_t *answer) {
+    const char *state = json_string_value(json_object_get(answer, "state"));
+    return state && strcmp(state, "pending") == 0;
+}
+
+rdg_err_t identity_enrol(identity_t *i, const identity_enrolment_t *how, identity_wait_t *wait) {
     char secret[CREDENTIALS_SECRET_MAX], fingerprint[65];
     json_t *request = NULL, *answer = NULL;
+    memset(wait, 0, sizeof *wait);
     RDG_TRY(credentials_split_token(how->token, secret, fingerprint));
-    rdg_err_t err = make_request(i, how->dir, secret, how->name, how->drivers, &request);
+    rdg_err_t err = make_request(i, how, secret, &request);
     rdg_secure_zero(secret, sizeof secret);
     if (err == RDG_OK) err = ask(how, request, &answer);
-    if (err == RDG_OK) err = take(i, how, answer, fingerprint);
+    if (err == RDG_OK) err = waits(answer) ? take_waiting(answer, wait) : take(i, how, answer, fingerprint);
     json_decref(answer);
     return rdg_fail_in(err, "cannot enrol %s at %s", how->name, how->cloud_url);
 }

@@ -2,6 +2,8 @@
  * that enrolment answered (<dir>/enrolment.json, mode 0600, replaced atomically, written last). */
 #ifndef RIDGE_AGENT_IDENTITY_H
 #define RIDGE_AGENT_IDENTITY_H
+#include <stdbool.h>
+#include <stdint.h>
 #include "ridge/crypto/sm2.h"
 
 typedef struct identity {
@@ -18,11 +20,18 @@ typedef struct identity_enrolment {
     const char *dir, *token, *name;
     const char *cloud_url;      /* kept with the answer: a restarted agent need not be told it again */
     const char *socket;         /* of the cloud's enrolment service (uplink.h) */
+    const char *group;          /* that this device was prepared for; NULL: any */
     const char *const *drivers; /* names, NULL-terminated */
 } identity_enrolment_t;
 
-/* One attempt. UNAVAILABLE and TIMEOUT are worth another; UNAUTHENTICATED (also: another root than the token's),
+typedef struct identity_wait { /* an operator has to approve this device */
+    uint64_t retry_ms;         /* 0: nobody has to */
+    char key[65];              /* the fingerprint that the operator is shown */
+} identity_wait_t;
+
+/* One attempt. RDG_OK and i->enrolled still false: ask again in wait->retry_ms; the device holds nothing until then.
+ * UNAVAILABLE and TIMEOUT are worth another attempt; UNAUTHENTICATED (also: another root than the token's), FORBIDDEN,
  * EXISTS, INVALID are final. */
-rdg_err_t identity_enrol(identity_t *i, const identity_enrolment_t *how);
+rdg_err_t identity_enrol(identity_t *i, const identity_enrolment_t *how, identity_wait_t *wait);
 
 #endif

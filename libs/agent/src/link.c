@@ -1,6 +1,7 @@
 #include "link.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/log.h"
+#include "ridge/base/random.h"
 #include "ridge/net/mqtt.h"
 #include "thread.h"
 #include <stdio.h>
@@ -29,6 +30,7 @@ struct link {
     /* Under the lock. The MQTT callbacks only leave notes here: the thread acts on them, so that no callback
      * ever waits for a publish. */
     bool stopping, flush, reset;
+    identity_wait_t wait; /* retry_ms: an operator has not approved this device yet */
     int acks[ACKS_MAX];
     size_t ack_count;
     /* The thread's own. */
@@ -136,6 +138,34 @@ static bool wait_for_link(link_t *l) {
     return true;
 }
 
+static void note_wait(link_t *l, const identity_wait_t *asked) {
+    pthread_mutex_lock(&l->lock);
+    bool first = asked->retry_ms && !l->wait.retry_ms;
+    l->wait = *asked;
+    pthread_mutex_unlock(&l->lock);
+    if (first)
+        rdg_log(RDG_LOG_WARN, "enrol.pending", RDG_STR("device", l->options.name), RDG_STR("key", asked->key),
+                RDG_STR("remedy", "an operator has to approve this device: 'ridge device pending' shows it, "
+                                  "with this key, and 'ridge device approve' lets it in"));
+}
+
+bool link_waits(link_t *l, char key[65]) {
+    pthread_mutex_lock(&l->lock);
+    bool waits = l->wait.retry_ms > 0;
+    memcpy(key, l->wait.key, sizeof l->wait.key);
+    pthread_mutex_unlock(&l->lock);
+    return waits;
+}
+
+/* The cloud holds few connections that are nobody's yet: this one is given back in between. */
+static bool wait_for_approval(link_t *l, uint64_t *wait, uint64_t retry_ms) {
+    uint64_t ms = *wait < retry_ms ? *wait : retry_ms;
+    ms = ms / 2 + rdg_random_below(rdg_random_system(), ms);
+    *wait = *wait * 2 > ENROL_RETRY_MAX_MS ? ENROL_RETRY_MAX_MS : *wait * 2;
+    uplink_rest(l->options.uplink, ms);
+    return pause_ms(l, ms);
+}
+
 static bool enrol(link_t *l) {
     const link_options_t *o = &l->options;
     uint64_t wait = ENROL_RETRY_MIN_MS;
@@ -152,8 +182,15 @@ static bool enrol(link_t *l) {
                                           .name = o->name,
                                           .cloud_url = o->cloud_url,
                                           .socket = uplink_socket(o->uplink, UPLINK_ENROL),
+                                          .group = o->group,
                                           .drivers = o->drivers};
-        rdg_err_t err = identity_enrol(o->identity, &how);
+        identity_wait_t asked;
+        rdg_err_t err = identity_enrol(o->identity, &how, &asked);
+        if (err == RDG_OK) note_wait(l, &asked);
+        if (err == RDG_OK && !o->identity->enrolled) {
+            if (!wait_for_approval(l, &wait, asked.retry_ms)) return false;
+            continue;
+        }
         if (err == RDG_OK) {
             rdg_log0(RDG_LOG_INFO, "enrol.done");
             /* From now on the link shows who we are. */

@@ -16,6 +16,7 @@ typedef struct link link_t;
 
 typedef struct link_options {
     const char *dir, *cloud_url, *token, *name; /* token NULL: enrolled before */
+    const char *group;                          /* that this device was prepared for; NULL: any */
     const char *const *drivers;
     identity_t *identity; /* borrowed; enrolment fills it before `up` is first called */
     uplink_t *uplink;     /* borrowed; carries enrolment and MQTT */
@@ -38,5 +39,7 @@ void link_stop(link_t *l);
 rdg_err_t link_publish(link_t *l, const char *leaf, rdg_bytes_t payload);
 void link_flush(link_t *l); /* a final result is in the journal */
 bool link_connected(link_t *l);
+/* Whether an operator has to approve this device first; then the fingerprint of its key, as the operator sees it. */
+bool link_waits(link_t *l, char key[65]);
 
 #endif

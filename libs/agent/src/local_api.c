@@ -98,10 +98,13 @@ static void get_intake(rdg_agent_t *a, rdg_http_response_t *res) {
 }
 
 static void get_health(rdg_agent_t *a, rdg_http_response_t *res) {
-    local_answer_json(res, 200,
-                      json_pack("{s:s, s:s, s:s, s:b, s:I}", "status", "ok", "version", RIDGE_VERSION,
-                                "device", a->identity.enrolled ? a->identity.device_id : a->name, "connected",
-                                (int)link_connected(a->link), "rss_kib", (json_int_t)agent_rss_kib()));
+    char key[65];
+    json_t *o = json_pack("{s:s, s:s, s:s, s:b, s:I}", "status", "ok", "version", RIDGE_VERSION, "device",
+                          a->identity.enrolled ? a->identity.device_id : a->name, "connected",
+                          (int)link_connected(a->link), "rss_kib", (json_int_t)agent_rss_kib());
+    if (link_waits(a->link, key))
+        json_object_set_new(o, "enrolment", json_pack("{s:s, s:s}", "state", "pending", "key", key));
+    local_answer_json(res, 200, o);
 }
 
 static void get_metrics(rdg_agent_t *a, rdg_http_response_t *res) {

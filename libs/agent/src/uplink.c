@@ -64,7 +64,8 @@ struct uplink {
     rdg_list_t visitors;
     size_t waiting;
     bool dialling, fresh; /* fresh: the credentials changed while a link was being made */
-    uint64_t up_since_ms, backoff_ms, dial_at_ms;
+    uint64_t up_since_ms, backoff_ms, dial_at_ms, rest_until_ms;
+    uint64_t rest_ms; /* under the lock: asked for by another thread */
     /* Read by other threads; the text under the lock. */
     bool connected;
     pthread_mutex_t lock;
@@ -186,6 +187,7 @@ rdg_err_t uplink_failure(uplink_t *u) {
 static void retry_later(uplink_t *u) {
     uint64_t base = u->backoff_ms ? u->backoff_ms : BACKOFF_FIRST_MS;
     u->dial_at_ms = now_ms() + base / 2 + rdg_random_below(rdg_random_system(), base);
+    if (u->dial_at_ms < u->rest_until_ms) u->dial_at_ms = u->rest_until_ms;
     u->backoff_ms = base * 2 > BACKOFF_LAST_MS ? BACKOFF_LAST_MS : base * 2;
 }
 
@@ -281,6 +283,22 @@ static void reload(void *arg) {
 
 void uplink_reload(uplink_t *u) {
     (void)rdg_loop_post(u->loop, reload, u);
+}
+
+static void rest(void *arg) {
+    uplink_t *u = arg;
+    pthread_mutex_lock(&u->lock);
+    u->rest_until_ms = u->dial_at_ms = now_ms() + u->rest_ms;
+    pthread_mutex_unlock(&u->lock);
+    __atomic_store_n(&u->connected, false, __ATOMIC_RELAXED);
+    if (u->tunnel) rdg_tunnel_close(u->tunnel);
+}
+
+void uplink_rest(uplink_t *u, uint64_t ms) {
+    pthread_mutex_lock(&u->lock);
+    u->rest_ms = ms;
+    pthread_mutex_unlock(&u->lock);
+    (void)rdg_loop_post(u->loop, rest, u);
 }
 
 bool uplink_connected(const uplink_t *u) {

@@ -14,6 +14,7 @@
 #ifndef RIDGE_AGENT_UPLINK_H
 #define RIDGE_AGENT_UPLINK_H
 #include <stdbool.h>
+#include <stdint.h>
 #include "ridge/base/error.h"
 
 #define UPLINK_WAIT_MS 30000
@@ -37,6 +38,8 @@ rdg_err_t uplink_start(uplink_t *u, const char *url, const char *token);
 const char *uplink_socket(const uplink_t *u, uplink_service_t service); /* borrowed */
 /* Thread-safe: the credentials in dir have changed; the link is made anew with them. */
 void uplink_reload(uplink_t *u);
+/* Thread-safe: leaves the cloud alone for ms, then dials again. */
+void uplink_rest(uplink_t *u, uint64_t ms);
 bool uplink_connected(const uplink_t *u);
 /* Why the last attempt failed, with its text; RDG_OK: it did not. Thread-safe. */
 rdg_err_t uplink_failure(uplink_t *u);

@@ -67,16 +67,18 @@ static rdg_err_t load_row(void *ctx, const rdg_sql_row_t *r) {
                   rdg_sql_row_text(r, 2), "agent_version", rdg_sql_row_text(r, 3), "drivers",
                   drivers ? drivers : json_array(), "enrolled_ms", (json_int_t)rdg_sql_row_int(r, 5));
     if (!identity) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the devices");
-    return put_locked(ctx, rdg_sql_row_text(r, 0), identity, (uint64_t)rdg_sql_row_int(r, 6));
+    RDG_TRY(put_locked(ctx, rdg_sql_row_text(r, 0), identity, (uint64_t)rdg_sql_row_int(r, 6)));
+    devices_find(ctx, rdg_sql_row_text(r, 0))->barred = rdg_sql_row_int(r, 7) != 0;
+    return RDG_OK;
 }
 
 rdg_err_t devices_load(rdg_platform_t *p) {
     p->devices = rdg_map_new(PLATFORM_DEVICES_MAX);
     if (!p->devices) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the devices");
-    return rdg_sql_query(
-        p->db,
-        "SELECT name, public_key, arch, agent_version, drivers, enrolled_ms, last_seen_ms FROM devices", NULL,
-        0, load_row, p);
+    return rdg_sql_query(p->db,
+                         "SELECT name, public_key, arch, agent_version, drivers, enrolled_ms, last_seen_ms, "
+                         "revoked_ms FROM devices",
+                         NULL, 0, load_row, p);
 }
 
 static void device_free(device_t *d) {
@@ -161,6 +163,8 @@ void devices_bar(rdg_platform_t *p, const char *name) {
     device_t *d = devices_find(p, name);
     if (d) d->barred = true;
     pthread_mutex_unlock(&p->lock);
+    (void)rdg_sql_exec(p->db, "UPDATE devices SET revoked_ms = COALESCE(revoked_ms, ?) WHERE name = ?",
+                       RDG_SQL_PARAMS(rdg_sql_int((int64_t)platform_now()), rdg_sql_text(name)), NULL);
     touch(p, name, false, NULL);
 }
 
@@ -224,6 +228,10 @@ static const json_t *telemetry_of(device_t *d) {
 
 /* --- REST -------------------------------------------------------------------------------------- */
 
+static const char *state_name(const device_t *d) {
+    return d->barred ? "revoked" : d->online ? "online" : "offline";
+}
+
 /* Call with the lock held. Copies what is shared. */
 static json_t *describe(device_t *d) {
     json_t *o = json_deep_copy(d->identity);
@@ -234,7 +242,7 @@ static json_t *describe(device_t *d) {
     if (about) json_object_update(o, about);
     json_decref(about);
     json_object_set_new(o, "name", json_string(d->name));
-    json_object_set_new(o, "state", json_string(d->online ? "online" : "offline"));
+    json_object_set_new(o, "state", json_string(state_name(d)));
     json_object_set_new(o, "last_seen_ms", json_integer((json_int_t)d->last_seen_ms));
     const json_t *rss = json_object_get(agent, "rss_kib"), *version = json_object_get(agent, "version");
     json_object_set_new(o, "agent_rss_kib", json_is_integer(rss) ? json_deep_copy(rss) : json_integer(0));
@@ -268,9 +276,8 @@ json_t *devices_latest(rdg_platform_t *p, const char *after, size_t limit) {
     for (size_t i = 0; i < n && json_array_size(list) < limit; ++i) {
         if (strcmp(sorted[i]->name, after) <= 0) continue;
         const json_t *t = telemetry_of(sorted[i]);
-        json_t *o = json_pack("{s:s, s:s, s:I}", "device", sorted[i]->name, "state",
-                              sorted[i]->online ? "online" : "offline", "last_seen_ms",
-                              (json_int_t)sorted[i]->last_seen_ms);
+        json_t *o = json_pack("{s:s, s:s, s:I}", "device", sorted[i]->name, "state", state_name(sorted[i]),
+                              "last_seen_ms", (json_int_t)sorted[i]->last_seen_ms);
         if (t) json_object_set_new(o, "telemetry", json_deep_copy(t));
         json_array_append_new(list, o);
     }

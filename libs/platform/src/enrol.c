@@ -1,4 +1,6 @@
-#include "internal.h"
+#include "enrolment.h"
+#include "command.h"
+#include "groups.h"
 #include "image_trust.h"
 #include <stdio.h>
 #include <string.h>
@@ -9,83 +11,11 @@
 #include "ridge/codec/hex.h"
 #include "ridge/crypto/cert_request.h"
 
-#define TOKENS_AT_ONCE 1000
-#define TOKEN_TTL_MAX_S (365ull * 86400)
-#define TOKEN_RANDOM_BYTES 24
-#define TOKEN_PREFIX "rdt_"
 #define PASSWORD_RANDOM_BYTES 24
+#define ASK_AGAIN_MS 5000
+#define ASK_AGAIN_EACH_MS 20 /* for each that waits, so that all of them together ask rarely enough */
 
-/* --- tokens ------------------------------------------------------------------------------------ */
-
-static void token_digest(const char *token, rdg_hash_t *out) {
-    rdg_bytes_t part = rdg_bytes_str(token);
-    rdg_sm3_tagged(RDG_DOMAIN_ENROL, &part, 1, out);
-}
-
-static rdg_err_t make_token(rdg_platform_t *p, uint64_t expires_ms, json_t *list) {
-    char token[sizeof TOKEN_PREFIX + 2 * TOKEN_RANDOM_BYTES], shown[sizeof token + 65];
-    rdg_hash_t digest;
-    memcpy(token, TOKEN_PREFIX, sizeof TOKEN_PREFIX);
-    rdg_random_hex(rdg_random_system(), token + strlen(TOKEN_PREFIX), TOKEN_RANDOM_BYTES);
-    token_digest(token, &digest);
-    RDG_TRY(
-        rdg_sql_exec(p->db, "INSERT INTO device_tokens (digest, created_ms, expires_ms) VALUES (?, ?, ?)",
-                     RDG_SQL_PARAMS(rdg_sql_blob(rdg_bytes(digest.b, sizeof digest.b)),
-                                    rdg_sql_int((int64_t)platform_now()), rdg_sql_int((int64_t)expires_ms)),
-                     NULL));
-    /* The device trusts the root that the token names, and none that an answer may bring. */
-    snprintf(shown, sizeof shown, "%s.%s", token, ca_fingerprint(p->ca));
-    json_array_append_new(list,
-                          json_pack("{s:s, s:I}", "token", shown, "expires_ms", (json_int_t)expires_ms));
-    return RDG_OK;
-}
-
-static rdg_err_t make_tokens(rdg_platform_t *p, uint64_t count, uint64_t expires_ms, json_t *list) {
-    RDG_TRY(rdg_sql_begin(p->db));
-    /* Tokens that can no longer be used go; used ones stay a while for a device that has to ask again. */
-    rdg_err_t err =
-        rdg_sql_exec(p->db, "DELETE FROM device_tokens WHERE expires_ms < ?",
-                     RDG_SQL_PARAMS(rdg_sql_int((int64_t)platform_now() - 30ll * 86400000)), NULL);
-    for (uint64_t i = 0; err == RDG_OK && i < count; ++i) err = make_token(p, expires_ms, list);
-    if (err == RDG_OK) err = rdg_sql_commit(p->db);
-    if (err != RDG_OK) rdg_sql_rollback(p->db);
-    return err;
-}
-
-static rdg_err_t create_tokens(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
-    rdg_platform_t *p = ctx;
-    uint64_t count = 1, ttl_s = 86400;
-    if (call->body) {
-        RDG_TRY(rdg_json_opt_u64(call->body, "count", &count));
-        RDG_TRY(rdg_json_opt_u64(call->body, "ttl_s", &ttl_s));
-    }
-    if (count < 1 || count > TOKENS_AT_ONCE)
-        return rdg_fail(RDG_E_INVALID, "count is %llu: 1 to %d tokens at once", (unsigned long long)count,
-                        TOKENS_AT_ONCE);
-    if (ttl_s < 1 || ttl_s > TOKEN_TTL_MAX_S)
-        return rdg_fail(RDG_E_INVALID, "ttl_s is %llu: want 1 to %llu seconds", (unsigned long long)ttl_s,
-                        (unsigned long long)TOKEN_TTL_MAX_S);
-    json_t *list = json_array();
-    rdg_err_t err = make_tokens(p, count, platform_now() + ttl_s * 1000, list);
-    if (err != RDG_OK) {
-        json_decref(list);
-        return err;
-    }
-    return rdg_service_reply(answer, 201, json_pack("{s:o}", "tokens", list));
-}
-
-/* --- enrolment --------------------------------------------------------------------------------- */
-
-typedef struct enrolment {
-    const char *token, *name, *sign_request, *enc_request, *arch, *version;
-    rdg_sm2_public_t key;
-    char public_key[129]; /* the same in hex */
-    json_t *drivers;      /* borrowed, may be NULL */
-    rdg_hash_t digest;
-    bool found, used, same_device; /* what the store knows of the token */
-    uint64_t expires_ms;
-    bool name_taken, name_same_key; /* and of the name */
-} enrolment_t;
+/* --- what the device says ---------------------------------------------------------------------- */
 
 static void digest_hex(const char *text, char out[65]) {
     rdg_hash_t digest;
@@ -103,6 +33,7 @@ static rdg_err_t check_signature(enrolment_t *e, const json_t *body) {
         rdg_fail_in(rdg_cert_request_parse_pem(rdg_bytes_str(e->sign_request), &request), "sign_request"));
     e->key = request.public_key;
     rdg_hex_encode(e->key.b, sizeof e->key.b, e->public_key);
+    enrolment_fingerprint(e->public_key, e->fingerprint);
     digest_hex(e->sign_request, sign_hex);
     digest_hex(e->enc_request, enc_hex);
     int n =
@@ -116,6 +47,17 @@ static rdg_err_t check_signature(enrolment_t *e, const json_t *body) {
     return RDG_OK;
 }
 
+static rdg_err_t read_drivers(const json_t *body, enrolment_t *e) {
+    const json_t *drivers = json_object_get(body, "drivers"), *name;
+    size_t i;
+    bool fine = !drivers || (json_is_array(drivers) && json_array_size(drivers) <= 16);
+    json_array_foreach(drivers, i, name) fine =
+        fine && json_string_length(name) <= 32 && json_is_string(name);
+    if (!fine) return rdg_fail(RDG_E_INVALID, "drivers: want an array of at most 16 names");
+    e->drivers = drivers ? rdg_json_text(drivers) : rdg_strdup("[]");
+    return e->drivers ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for an enrolment");
+}
+
 static rdg_err_t read_enrolment(const rdg_service_call_t *call, enrolment_t *e) {
     const json_t *body;
     RDG_TRY(rdg_service_body(call, &body));
@@ -125,15 +67,14 @@ static rdg_err_t read_enrolment(const rdg_service_call_t *call, enrolment_t *e) 
     RDG_TRY(rdg_json_get_str(body, "enc_request", &e->enc_request));
     RDG_TRY(rdg_json_opt_str(body, "arch", &e->arch));
     RDG_TRY(rdg_json_opt_str(body, "agent_version", &e->version));
-    e->drivers = json_object_get(body, "drivers");
     if (!rdg_name_valid(e->name) || strcmp(e->name, "cloud") == 0)
         return rdg_fail(
             RDG_E_INVALID,
             "'%.64s' cannot be a device's name: want 1 to 64 of [a-z0-9._-], first a letter or digit, and "
             "not 'cloud'",
             e->name);
-    if (e->drivers && (!json_is_array(e->drivers) || json_array_size(e->drivers) > 16))
-        return rdg_fail(RDG_E_INVALID, "drivers: want an array of at most 16 names");
+    RDG_TRY(rdg_json_opt_str(body, "group", &e->group));
+    RDG_TRY(read_drivers(body, e));
     if ((e->arch && strlen(e->arch) > 64) || (e->version && strlen(e->version) > 64))
         return rdg_fail(RDG_E_TOO_LARGE, "arch and agent_version have at most 64 bytes");
     token_digest(e->token, &e->digest);
@@ -142,75 +83,64 @@ static rdg_err_t read_enrolment(const rdg_service_call_t *call, enrolment_t *e) 
     return ca_check_pair(&subject, e->sign_request, e->enc_request);
 }
 
-static rdg_err_t token_row(void *ctx, const rdg_sql_row_t *r) {
-    enrolment_t *e = ctx;
-    const char *device = rdg_sql_row_text(r, 2), *key = rdg_sql_row_text(r, 3);
-    e->found = true;
-    e->expires_ms = (uint64_t)rdg_sql_row_int(r, 0);
-    e->used = rdg_sql_row_int(r, 1) != 0;
-    e->same_device =
-        e->used && device && key && strcmp(device, e->name) == 0 && strcmp(key, e->public_key) == 0;
-    return RDG_OK;
-}
+/* --- the decision -------------------------------------------------------------------------------- */
 
-static rdg_err_t device_row(void *ctx, const rdg_sql_row_t *r) {
-    enrolment_t *e = ctx;
-    e->name_taken = true;
-    e->name_same_key = strcmp(rdg_sql_row_text(r, 0), e->public_key) == 0;
-    return RDG_OK;
-}
-
-static rdg_err_t judge(const enrolment_t *e) {
-    static const char remedy[] = "make a new one with 'ridge device token'";
-    if (!e->found)
-        return rdg_fail(RDG_E_UNAUTHENTICATED, "the enrolment token is not known here: %s", remedy);
-    if (e->used && !e->same_device)
-        return rdg_fail(RDG_E_UNAUTHENTICATED,
-                        "the enrolment token has been used by another device or key: %s", remedy);
-    if (!e->used && e->expires_ms < platform_now())
-        return rdg_fail(RDG_E_UNAUTHENTICATED, "the enrolment token has expired: %s", remedy);
-    if (e->name_taken && !e->name_same_key)
-        return rdg_fail(
-            RDG_E_EXISTS,
-            "device '%s' is enrolled with another key: choose another name, or remove the old device with "
-            "'ridge device delete %s'",
-            e->name, e->name);
-    return RDG_OK;
-}
-
-static rdg_err_t store_device(rdg_platform_t *p, const enrolment_t *e, const char *drivers) {
+static rdg_err_t store_device(rdg_platform_t *p, const enrolment_t *e) {
     int64_t now = (int64_t)platform_now();
-    RDG_TRY(rdg_sql_exec(p->db,
-                         "UPDATE device_tokens SET used_ms = ?, device = ?, public_key = ? WHERE digest = ?",
-                         RDG_SQL_PARAMS(rdg_sql_int(now), rdg_sql_text(e->name), rdg_sql_text(e->public_key),
-                                        rdg_sql_blob(rdg_bytes(e->digest.b, sizeof e->digest.b))),
-                         NULL));
-    return rdg_sql_exec(
+    RDG_TRY(rdg_sql_exec(
         p->db,
         "INSERT INTO devices (name, public_key, arch, agent_version, drivers, enrolled_ms, last_seen_ms)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET arch = excluded.arch,"
-        " agent_version = excluded.agent_version, drivers = excluded.drivers",
+        " agent_version = excluded.agent_version, drivers = excluded.drivers, public_key = "
+        "excluded.public_key,"
+        " revoked_ms = NULL",
         RDG_SQL_PARAMS(rdg_sql_text(e->name), rdg_sql_text(e->public_key), rdg_sql_text(e->arch),
-                       rdg_sql_text(e->version), rdg_sql_text(drivers), rdg_sql_int(now), rdg_sql_int(now)),
-        NULL);
+                       rdg_sql_text(e->version), rdg_sql_text(e->drivers), rdg_sql_int(now),
+                       rdg_sql_int(now)),
+        NULL));
+    /* What an operator has said of a device since stays. */
+    return e->about && !e->name_taken ? groups_store(p, e->name, e->about) : RDG_OK;
 }
 
-/* Token and device change together: a token is spent exactly when its device exists. */
-static rdg_err_t decide_and_store(rdg_platform_t *p, enrolment_t *e, const char *drivers) {
+/* Token and device change together: a use is spent exactly when its device exists, or waits. */
+static rdg_err_t decide(rdg_platform_t *p, enrolment_t *e, bool *waits) {
+    RDG_TRY(admission_look(p, e));
+    RDG_TRY(admission_judge(e));
+    RDG_TRY(admission_note(p, e, waits));
+    return *waits ? RDG_OK : store_device(p, e);
+}
+
+static rdg_err_t decide_and_store(rdg_platform_t *p, enrolment_t *e, bool *waits) {
     RDG_TRY(rdg_sql_begin(p->db));
-    rdg_err_t err = rdg_sql_query(
-        p->db,
-        "SELECT expires_ms, used_ms IS NOT NULL, device, public_key FROM device_tokens WHERE digest = ?",
-        RDG_SQL_PARAMS(rdg_sql_blob(rdg_bytes(e->digest.b, sizeof e->digest.b))), token_row, e);
-    if (err == RDG_OK)
-        err = rdg_sql_query(p->db, "SELECT public_key FROM devices WHERE name = ?",
-                            RDG_SQL_PARAMS(rdg_sql_text(e->name)), device_row, e);
-    if (err == RDG_OK) err = judge(e);
-    if (err == RDG_OK) err = store_device(p, e, drivers);
+    rdg_err_t err = decide(p, e, waits);
     if (err == RDG_OK) err = rdg_sql_commit(p->db);
     if (err != RDG_OK) rdg_sql_rollback(p->db);
     return err;
 }
+
+/* New hardware under an old name: whoever has the old certificates is shut out before there are others. One at a time,
+ * so that none shuts out the one before it. */
+static rdg_err_t make_way(rdg_platform_t *p, const char *token, const char *name, const char *public_key) {
+    enrolment_t e = {.token = token, .name = name};
+    snprintf(e.public_key, sizeof e.public_key, "%s", public_key);
+    token_digest(token, &e.digest);
+    rdg_err_t err = admission_look(p, &e);
+    if (err == RDG_OK && e.replaces && e.name_taken && !e.name_same_key &&
+        (e.state[0] ? strcmp(e.state, "granted") == 0 : !e.approve) && admission_judge(&e) == RDG_OK)
+        err = replace_retire(p, name);
+    admission_fini(&e);
+    return err;
+}
+
+static rdg_err_t admit(rdg_platform_t *p, enrolment_t *e, bool *waits) {
+    pthread_mutex_lock(&p->enrolling);
+    rdg_err_t err = make_way(p, e->token, e->name, e->public_key);
+    if (err == RDG_OK) err = decide_and_store(p, e, waits);
+    pthread_mutex_unlock(&p->enrolling);
+    return err;
+}
+
+/* --- the answer ------------------------------------------------------------------------------------ */
 
 /* Takes certificates. */
 static rdg_err_t give_access(rdg_platform_t *p, const char *name, json_t *certificates,
@@ -231,29 +161,47 @@ static rdg_err_t give_access(rdg_platform_t *p, const char *name, json_t *certif
     return err;
 }
 
-static rdg_err_t enrol(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
-    rdg_platform_t *p = ctx;
-    enrolment_t e = {0};
-    RDG_TRY(read_enrolment(call, &e));
-    char *drivers = e.drivers ? rdg_json_text(e.drivers) : rdg_strdup("[]");
-    if (!drivers) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an enrolment");
-    rdg_err_t err = decide_and_store(p, &e, drivers);
-    rdg_free(drivers);
-    if (err != RDG_OK) return err;
-    RDG_TRY(devices_put(p, e.name,
-                        json_pack("{s:s, s:s?, s:s?, s:o, s:I}", "public_key", e.public_key, "arch", e.arch,
-                                  "agent_version", e.version, "drivers",
-                                  e.drivers ? json_deep_copy(e.drivers) : json_array(), "enrolled_ms",
-                                  (json_int_t)platform_now())));
-    rdg_log(RDG_LOG_INFO, "device.enrolled", RDG_STR("device", e.name), RDG_BOOL("again", e.used));
-    json_t *certificates = NULL;
-    const ca_subject_t subject = {e.name, "", &e.key};
-    RDG_TRY(ca_issue_pair(p->ca, &subject, e.sign_request, e.enc_request, &certificates));
-    return give_access(p, e.name, certificates, answer);
+static rdg_err_t tell_to_wait(rdg_platform_t *p, const enrolment_t *e, rdg_service_answer_t *answer) {
+    uint64_t ms = ASK_AGAIN_MS + (uint64_t)pending_count(p) * ASK_AGAIN_EACH_MS;
+    if (!e->state[0])
+        rdg_log(RDG_LOG_INFO, "device.pending", RDG_STR("device", e->name), RDG_STR("key", e->fingerprint));
+    return rdg_service_reply(answer, 202,
+                             json_pack("{s:s, s:s, s:s, s:I}", "state", "pending", "device_id", e->name,
+                                       "key", e->fingerprint, "retry_ms", (json_int_t)ms));
 }
 
-const rdg_service_route_t token_routes[] = {{"POST", "/api/v1/device-tokens", 0, create_tokens}};
-const size_t token_route_count = sizeof token_routes / sizeof token_routes[0];
+static rdg_err_t show_in_memory(rdg_platform_t *p, const enrolment_t *e) {
+    json_t *drivers = NULL;
+    RDG_TRY(rdg_json_parse(rdg_bytes_str(e->drivers), &drivers));
+    RDG_TRY(devices_put(p, e->name,
+                        json_pack("{s:s, s:s?, s:s?, s:o, s:I}", "public_key", e->public_key, "arch", e->arch,
+                                  "agent_version", e->version, "drivers", drivers, "enrolled_ms",
+                                  (json_int_t)platform_now())));
+    return groups_show(p, e->name);
+}
+
+static rdg_err_t finish(rdg_platform_t *p, const enrolment_t *e, rdg_service_answer_t *answer) {
+    json_t *certificates = NULL;
+    const ca_subject_t subject = {e->name, "", &e->key};
+    RDG_TRY(show_in_memory(p, e));
+    rdg_log(RDG_LOG_INFO, "device.enrolled", RDG_STR("device", e->name),
+            RDG_BOOL("again", strcmp(e->state, "done") == 0), RDG_BOOL("replaces", e->replaces));
+    RDG_TRY(ca_issue_pair(p->ca, &subject, e->sign_request, e->enc_request, &certificates));
+    /* What the old hardware was given and has not ended is for the new one to do. */
+    if (e->replaces) RDG_TRY(command_requeue(p, e->name));
+    return give_access(p, e->name, certificates, answer);
+}
+
+static rdg_err_t enrol(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    rdg_platform_t *p = ctx;
+    enrolment_t e = {.remote = call->remote};
+    bool waits = false;
+    rdg_err_t err = read_enrolment(call, &e);
+    if (err == RDG_OK) err = admit(p, &e, &waits);
+    if (err == RDG_OK) err = waits ? tell_to_wait(p, &e, answer) : finish(p, &e, answer);
+    admission_fini(&e);
+    return err;
+}
 
 /* Behind the gateway: a token never travels outside TLCP. */
 const rdg_service_route_t enrol_routes[] = {{"POST", "/api/v1/enrol", RDG_ROUTE_PUBLIC, enrol}};

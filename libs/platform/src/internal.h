@@ -51,6 +51,7 @@ struct rdg_platform {
     ca_t *ca;
     rdg_tlcp_identity_t *identity; /* the cloud's, under the lock */
     pthread_mutex_t upkeep;        /* one renewal of it at a time */
+    pthread_mutex_t enrolling;     /* one decision about who is a device at a time */
     char *dns_text;
     const char *dns_names[RDG_CERT_DNS_COUNT]; /* in dns_text */
     size_t dns_count;
@@ -125,9 +126,9 @@ rdg_err_t devices_absent(const char *name); /* the error that names an unknown d
 extern const rdg_service_route_t devices_routes[];
 extern const size_t devices_route_count;
 
-/* enrol.c */
-extern const rdg_service_route_t enrol_routes[], token_routes[];
-extern const size_t enrol_route_count, token_route_count;
+/* enrol.c; what decides about it: enrolment.h */
+extern const rdg_service_route_t enrol_routes[];
+extern const size_t enrol_route_count;
 
 /* identity.c: the cloud's own certificates; a device that is not to be connected any more */
 rdg_err_t identity_names(rdg_platform_t *p, const char *list);

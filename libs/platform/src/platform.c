@@ -1,4 +1,5 @@
 #include "command.h"
+#include "enrolment.h"
 #include "groups.h"
 #include "rollout.h"
 #include "collect.h"
@@ -63,6 +64,7 @@ static void init_locks(rdg_platform_t *p) {
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->upkeep, NULL);
+    pthread_mutex_init(&p->enrolling, NULL);
     rdg_list_init(&p->requests);
     rdg_list_init(&p->ready);
     rdg_list_init(&p->stalled);
@@ -128,6 +130,7 @@ rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_
     if (err == RDG_OK) err = devices_load(p);
     if (err == RDG_OK) err = groups_load(p);
     if (err == RDG_OK) err = open_ca(p, options);
+    if (err == RDG_OK) err = replace_finish(p);
     if (err == RDG_OK) err = image_trust_open(p);
     if (err == RDG_OK) err = command_requeue(p, NULL);
     if (err == RDG_OK) err = open_collection(p, options);
@@ -149,6 +152,8 @@ rdg_err_t rdg_platform_enrol_routes(rdg_platform_t *p, rdg_service_t *service) {
 
 rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, token_routes, token_route_count, p));
+    RDG_TRY(rdg_service_add(service, pending_routes, pending_route_count, p));
+    RDG_TRY(rdg_service_add(service, replace_routes, replace_route_count, p));
     RDG_TRY(rdg_service_add(service, ca_routes, ca_route_count, p));
     RDG_TRY(rdg_service_add(service, image_trust_routes, image_trust_route_count, p));
     RDG_TRY(rdg_service_add(service, devices_routes, devices_route_count, p));
@@ -193,6 +198,7 @@ void rdg_platform_close(rdg_platform_t *p) {
     pthread_cond_destroy(&p->answered);
     pthread_mutex_destroy(&p->lock);
     pthread_mutex_destroy(&p->upkeep);
+    pthread_mutex_destroy(&p->enrolling);
     rdg_free(p->broker_url);
     rdg_free(p->data_dir);
     rdg_free(p->dns_text);

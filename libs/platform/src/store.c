@@ -82,6 +82,31 @@ static const char *const migrations[] = {
     " batch INTEGER, attempt INTEGER NOT NULL DEFAULT 0, command TEXT, state TEXT NOT NULL, message TEXT,"
     " PRIMARY KEY (rollout, position));"
     "CREATE INDEX rollout_devices_state ON rollout_devices (rollout, state, position);",
+    /* Enrolment: enrolment.h. used: requests that wait, or have become a device. */
+    "ALTER TABLE device_tokens ADD COLUMN id TEXT;"
+    "ALTER TABLE device_tokens ADD COLUMN uses INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE device_tokens ADD COLUMN used INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE device_tokens ADD COLUMN about TEXT;"
+    "ALTER TABLE device_tokens ADD COLUMN bound TEXT;"
+    "ALTER TABLE device_tokens ADD COLUMN approve INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE device_tokens ADD COLUMN replaces INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE device_tokens ADD COLUMN made_by TEXT;"
+    "ALTER TABLE device_tokens ADD COLUMN revoked_ms BIGINT;"
+    "CREATE UNIQUE INDEX device_tokens_id ON device_tokens (id);"
+    "CREATE TABLE enrolments (number INTEGER PRIMARY KEY AUTOINCREMENT, token BLOB NOT NULL, device TEXT NOT "
+    "NULL,"
+    " public_key TEXT NOT NULL, state TEXT NOT NULL, arch TEXT, agent_version TEXT, drivers TEXT, remote "
+    "TEXT,"
+    " asked_ms BIGINT NOT NULL, last_ms BIGINT NOT NULL, decided_ms BIGINT, decided_by TEXT, reason TEXT,"
+    " UNIQUE (token, public_key));"
+    "CREATE INDEX enrolments_state ON enrolments (state, number);"
+    "INSERT INTO enrolments (token, device, public_key, state, asked_ms, last_ms, decided_ms)"
+    " SELECT digest, device, public_key, 'done', used_ms, used_ms, used_ms FROM device_tokens"
+    " WHERE used_ms IS NOT NULL;"
+    "UPDATE device_tokens SET used = 1 WHERE used_ms IS NOT NULL;"
+    "ALTER TABLE devices ADD COLUMN revoked_ms BIGINT;"
+    "CREATE TABLE retired_keys (public_key TEXT PRIMARY KEY, device TEXT NOT NULL, retired_ms BIGINT NOT "
+    "NULL);",
 };
 
 rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir) {

@@ -146,6 +146,7 @@ unsigned fake_enrol_with(kit_t *k, fake_t *f, const char *token, const char *sig
     json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:[s]}", "token", short_token, "name", f->name,
                           "sign_request", sign_request, "enc_request", enc_request, "signature", sig, "arch",
                           "x86_64", "agent_version", "0.1", "drivers", "process");
+    if (f->group[0]) json_object_set_new(o, "group", json_string(f->group));
     char *body = rdg_json_text(o);
     json_decref(o);
     unsigned status = kit_call_public(k, "POST", "/enrol", body, &a);

@@ -25,6 +25,7 @@ void kit_token(kit_t *k, char out[128]);
 
 typedef struct fake {
     char name[65], url[128], password[128];
+    char group[65]; /* for which it was prepared; "": any */
     rdg_sm2_key_t *key, *enc_key;
     json_t *certificates;                            /* of the last enrolment */
     json_t *got_certificates, *got_list, *got_trust; /* the last that came by MQTT; under the lock */

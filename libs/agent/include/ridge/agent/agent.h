@@ -31,8 +31,9 @@ typedef struct rdg_agent rdg_agent_t;
 typedef struct rdg_agent_options {
     const char *dir;
     const char *cloud_url, *name;
-    const char *token;              /* "<secret>.<fingerprint of the cloud's root>"; NULL: enrolled before */
-    const char *driver;             /* "auto", "process", "oci": which may be used; NULL: auto */
+    const char *token;  /* "<secret>.<fingerprint of the cloud's root>"; NULL: enrolled before */
+    const char *group;  /* that this device was prepared for: tokens of another are refused; NULL: any */
+    const char *driver; /* "auto", "process", "oci": which may be used; NULL: auto */
     const char *node_program;       /* of driver process */
     const char *unpacker;           /* as in container.h; NULL: layers are unpacked in this process */
     const char *advertise_host;     /* where other nodes reach this device; NULL: 127.0.0.1 */

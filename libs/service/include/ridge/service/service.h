@@ -33,7 +33,7 @@ extern "C" {
 #define RDG_SERVICE_PARAMS_MAX 4
 #define RDG_SERVICE_PARAM_BYTES 256
 #define RDG_SERVICE_TOKENS_MAX 16
-#define RDG_SERVICE_ROUTES_MAX 128
+#define RDG_SERVICE_ROUTES_MAX 256
 
 typedef struct rdg_service rdg_service_t;
 
