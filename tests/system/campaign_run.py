@@ -1,6 +1,7 @@
 """One campaign: a chain in namespaces under load and faults, then healing, convergence, and the checker."""
 
 import contextlib
+import glob
 import json
 import os
 import re
@@ -25,6 +26,7 @@ VIEW_TIMEOUT = {"pbft": "2s", "raft": "1s"}
 CONVERGENCE_S = 90  # from the last fault's end to all nodes at one height with blocks growing
 DRAIN_S = 90
 EXIT_RESTART = 5
+LOGS = os.path.join(ROOT, "build", "campaign")  # what nodes and load said in runs that failed
 
 
 def binary(name):
@@ -63,11 +65,26 @@ class Campaign:
                 if keep:
                     keep(self)
                 return report
+        except BaseException as error:
+            self.violations.append(f"{type(error).__name__}: {error}")
+            raise
         finally:
+            if self.violations:
+                self._keep_logs()
             for i in range(self.count):
                 subprocess.run(["umount", "-l", self._disk(i)], capture_output=True, check=False)
             network.close()
             shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _keep_logs(self):
+        place = os.path.join(LOGS, f"{self.consensus}-{self.count}-{self.seed}")
+        shutil.rmtree(place, ignore_errors=True)
+        os.makedirs(place)
+        for path in glob.glob(os.path.join(self.dir, "*.log")):
+            shutil.copy(path, place)
+        with open(os.path.join(place, "violations"), "w", encoding="utf-8") as file:
+            file.write("\n".join(self.violations) + "\n")
+        self.say(f"     what nodes and load said is kept in {place}")
 
     def _disk(self, i):
         return os.path.join(self.dir, f"node-{i + 1}")

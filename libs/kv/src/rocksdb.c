@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include <rocksdb/c.h>
 #include "ridge/base/alloc.h"
@@ -13,6 +14,10 @@
 #include "kv_backend.h"
 
 enum { MEMORY_DEFAULT = 16 << 20, MEMORY_MIN = 2 << 20, OPEN_FILES_MAX = 128 };
+/* RocksDB 7.8 as Debian builds it, with its assertions, aborts the process at the second line that it cannot write to
+ * its own log (facebook/rocksdb#10489; the log's lines are written at the start whatever their level). So it is not
+ * opened when they have no room, and writes no line later. */
+enum { LOG_HEADERS_ONLY = 5, ROOM_TO_OPEN = 1 << 20 };
 
 typedef struct store {
     rdg_kv_t base;
@@ -66,7 +71,7 @@ static void set_limits(store_t *s, size_t memory) {
     rocksdb_options_set_manifest_preallocation_size(o, 64 << 10);
     rocksdb_options_set_keep_log_file_num(o, 2);
     rocksdb_options_set_max_log_file_size(o, 256 << 10);
-    rocksdb_options_set_info_log_level(o, 2 /* warnings */);
+    rocksdb_options_set_info_log_level(o, LOG_HEADERS_ONLY);
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_bytes_per_sync(o, 512 << 10);
     s->cache = rocksdb_cache_create_lru(memory / 2);
@@ -315,6 +320,15 @@ static const rdg_kv_backend_t ROCKSDB = {.close = store_close,
                                          .check_files = store_check_files,
                                          .compact = store_compact};
 
+static rdg_err_t check_room(const char *path) {
+    struct statvfs fs;
+    if (statvfs(path, &fs) != 0) return RDG_OK; /* what is wrong there the opening says */
+    uint64_t room = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (room >= ROOM_TO_OPEN) return RDG_OK;
+    return rdg_fail(RDG_E_DISK_FULL, "%s: %llu KiB are free there, a store needs %d to be opened: make room",
+                    path, (unsigned long long)(room >> 10), ROOM_TO_OPEN >> 10);
+}
+
 rdg_err_t rdg_kv_open_rocksdb(const char *path, const rdg_kv_options_t *options, rdg_kv_t **out) {
     *out = NULL;
     size_t memory = options && options->memory_bytes ? options->memory_bytes : MEMORY_DEFAULT;
@@ -322,6 +336,7 @@ rdg_err_t rdg_kv_open_rocksdb(const char *path, const rdg_kv_options_t *options,
         return rdg_fail(RDG_E_INVALID, "store memory of %zu bytes is too little: give at least %d", memory,
                         MEMORY_MIN);
     if (options && options->create) RDG_TRY(rdg_dir_make(path, 0700));
+    RDG_TRY(check_room(path));
     store_t *s = rdg_calloc(1, sizeof *s);
     if (!s) return RDG_E_NO_MEMORY;
     s->base.backend = &ROCKSDB;
