@@ -1,10 +1,10 @@
-/* Dividing the state into parts and chunks, the same on every node: buckets of the tree, and where one is too large,
- * its sixteenths, and so on. */
+/* Dividing the state into parts and chunks, the same on every node: 4,096 parts, and where one is too large, its
+ * sixteenths, and so on. */
 #include <string.h>
 #include "ridge/base/alloc.h"
 #include "snapshot_internal.h"
 
-enum { BUCKET_DEPTH = 3, BUCKETS = 4096, PART_BYTES = 128 << 10, DEPTH_MAX = 60 };
+enum { PART_DEPTH = 3, PARTS = 4096, PART_BYTES = 128 << 10, DEPTH_MAX = 60 };
 
 uint32_t plan_find(const part_t *parts, uint32_t count, const rdg_hash_t *path) {
     uint32_t low = 0, high = count - 1;
@@ -63,22 +63,53 @@ static rdg_err_t split(manifest_t *m, bool *any) {
     return RDG_OK;
 }
 
-/* From the pages of the tree: of a whole page, or of the slot of a deeper part. */
-static rdg_err_t digest_of(const view_t *view, part_t *p, rdg_buf_t *raw) {
+/* What the bucket at path comes to. */
+static rdg_err_t bucket_node(const view_t *view, const rdg_hash_t *path, rdg_buf_t *raw, tree_node_t *out) {
     tree_page_t page;
-    tree_node_t node = {.kind = NODE_EMPTY};
-    bool whole = p->depth == BUCKET_DEPTH;
-    unsigned depth = whole ? p->depth : p->depth - 1u;
-    ledger_key_t key = page_key(view->bank, &p->first, depth);
+    ledger_key_t key = page_key(view->bank, path, BUCKET_DEPTH);
     rdg_err_t err = rdg_kv_get(view->kv, view->snap, key_view(&key), raw);
-    if (err == RDG_E_NOT_FOUND && whole) return RDG_OK;
+    *out = (tree_node_t){.kind = NODE_EMPTY};
+    if (err == RDG_E_NOT_FOUND) return RDG_OK;
+    RDG_TRY(err);
+    RDG_TRY(page_decode(rdg_buf_view(raw), &page));
+    page_hash_leaves(&page);
+    page_node(&page, 1, out);
+    return RDG_OK;
+}
+
+/* Of a part above the buckets, which are one level below. */
+static rdg_err_t joined_node(const view_t *view, const part_t *p, rdg_buf_t *raw, tree_node_t *out) {
+    tree_page_t above;
+    rdg_hash_t path = p->first;
+    for (unsigned i = 0; i < PAGE_SLOTS; ++i) {
+        set_nibble(&path, PART_DEPTH, i);
+        RDG_TRY(bucket_node(view, &path, raw, &above.slots[i]));
+    }
+    page_node(&above, 1, out);
+    return RDG_OK;
+}
+
+/* Of a part below the buckets: its slot in the page above it. */
+static rdg_err_t slot_node(const view_t *view, const part_t *p, rdg_buf_t *raw, tree_node_t *out) {
+    tree_page_t page;
+    ledger_key_t key = page_key(view->bank, &p->first, p->depth - 1u);
+    rdg_err_t err = rdg_kv_get(view->kv, view->snap, key_view(&key), raw);
     if (err == RDG_E_NOT_FOUND)
         return rdg_fail(RDG_E_CORRUPT,
                         "a page of the state tree is missing: restore this node from its peers");
     RDG_TRY(err);
     RDG_TRY(page_decode(rdg_buf_view(raw), &page));
     page_hash_leaves(&page);
-    page_node(&page, whole ? 1 : PAGE_SLOTS + path_nibble(&p->first, depth), &node);
+    page_node(&page, PAGE_SLOTS + path_nibble(&p->first, p->depth - 1u), out);
+    return RDG_OK;
+}
+
+static rdg_err_t digest_of(const view_t *view, part_t *p, rdg_buf_t *raw) {
+    tree_node_t node;
+    rdg_err_t err = p->depth < BUCKET_DEPTH    ? joined_node(view, p, raw, &node)
+                    : p->depth == BUCKET_DEPTH ? bucket_node(view, &p->first, raw, &node)
+                                               : slot_node(view, p, raw, &node);
+    if (err != RDG_OK) return err;
     p->kind = (uint8_t)node.kind;
     p->digest = node.hash;
     return RDG_OK;
@@ -113,10 +144,10 @@ static rdg_err_t cut_chunks(manifest_t *m) {
 rdg_err_t plan_state(const view_t *view, manifest_t *m) {
     rdg_buf_t raw;
     bool more = true;
-    m->part_count = BUCKETS;
-    if (!(m->parts = rdg_calloc(BUCKETS, sizeof *m->parts))) return RDG_E_NO_MEMORY;
-    for (unsigned i = 0; i < BUCKETS; ++i)
-        m->parts[i] = (part_t){.first = {{(uint8_t)(i >> 4), (uint8_t)(i << 4)}}, .depth = BUCKET_DEPTH};
+    m->part_count = PARTS;
+    if (!(m->parts = rdg_calloc(PARTS, sizeof *m->parts))) return RDG_E_NO_MEMORY;
+    for (unsigned i = 0; i < PARTS; ++i)
+        m->parts[i] = (part_t){.first = {{(uint8_t)(i >> 4), (uint8_t)(i << 4)}}, .depth = PART_DEPTH};
     while (more) {
         RDG_TRY(count_bytes(view, m));
         RDG_TRY(split(m, &more));

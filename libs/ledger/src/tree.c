@@ -5,8 +5,8 @@
 #include "ridge/codec/rlp.h"
 #include "tree_hash.h"
 
-enum { BUCKET_DEPTH = 3, BUCKET_BITS = 12, BUCKETS = 1 << BUCKET_BITS, WORK_BYTES_MAX = 256 << 20 };
-enum { WAVE_PAGES = 256 };
+enum { BUCKET_BITS = 4 * BUCKET_DEPTH, BUCKETS = 1 << BUCKET_BITS, WORK_BYTES_MAX = 256 << 20 };
+enum { WAVE_PAGES = 256, RAISE_BYTES = 1 << 20 };
 
 /* Pages that an update has changed and that are not hashed and stored yet; they live in the arena. */
 typedef struct wave {
@@ -20,6 +20,7 @@ typedef struct wave {
 struct tree {
     rdg_kv_t *kv;
     unsigned bank;             /* keys.h */
+    bool loaded;               /* top holds something */
     joined_t top[2 * BUCKETS]; /* 1 is the root, BUCKETS.. the buckets */
     wave_t wave;
     rdg_arena_t work; /* pages of the running update */
@@ -28,7 +29,7 @@ struct tree {
 };
 
 static unsigned bucket_of(const rdg_hash_t *path) {
-    return (unsigned)path->b[0] << 4 | path->b[1] >> 4;
+    return (unsigned)path->b[0] << 8 | path->b[1];
 }
 
 static void top_set(tree_t *t, unsigned i, const tree_node_t *n) {
@@ -45,7 +46,7 @@ static rdg_err_t load_buckets(tree_t *t, rdg_kv_iter_t *it) {
         page_hash_leaves(&page);
         tree_node_t whole;
         page_node(&page, 1, &whole);
-        top_set(t, BUCKETS + ((unsigned)key.data[2] << 4 | key.data[3] >> 4), &whole);
+        top_set(t, BUCKETS + ((unsigned)key.data[2] << 8 | key.data[3]), &whole);
     }
     return rdg_kv_iter_err(it);
 }
@@ -53,16 +54,56 @@ static rdg_err_t load_buckets(tree_t *t, rdg_kv_iter_t *it) {
 rdg_err_t tree_reload(tree_t *t) {
     rdg_kv_iter_t *it = NULL;
     const uint8_t prefix[2] = {(uint8_t)bank_letter(KEY_TREE, t->bank), BUCKET_DEPTH};
-    memset(t->top, 0, sizeof t->top);
+    if (t->loaded) memset(t->top, 0, sizeof t->top);
+    t->loaded = true;
     RDG_TRY(rdg_kv_iter_open(t->kv, NULL, rdg_bytes(prefix, sizeof prefix), rdg_bytes(NULL, 0), &it));
     rdg_err_t err = load_buckets(t, it);
     rdg_kv_iter_close(it);
     hash_queue_t q = {.tag = RDG_DOMAIN_STATE_INNER};
     for (unsigned width = BUCKETS / 2; err == RDG_OK && width > 0; width /= 2) {
         for (unsigned i = width; i < 2 * width; ++i)
-            joined_queue(&q, &t->top[2 * i], &t->top[2 * i + 1], &t->top[i]);
+            if (t->top[2 * i].kind != NODE_EMPTY || t->top[2 * i + 1].kind != NODE_EMPTY)
+                joined_queue(&q, &t->top[2 * i], &t->top[2 * i + 1], &t->top[i]);
         hash_queue_flush(&q);
     }
+    return err;
+}
+
+/* What the page of depth 3 held stands in pages of depth 4 then: its inner slots' pages are there already. */
+static rdg_err_t raise_page(tree_t *t, rdg_bytes_t key, rdg_bytes_t value, rdg_kv_batch_t *batch) {
+    tree_page_t page;
+    RDG_TRY(page_decode(value, &page));
+    for (unsigned i = 0; i < PAGE_SLOTS; ++i) {
+        const tree_node_t *leaf = &page.slots[i];
+        if (leaf->kind != NODE_LEAF) continue;
+        uint8_t encoded[PAGE_BYTES_MAX];
+        tree_page_t below = {0};
+        below.slots[path_nibble(&leaf->path, BUCKET_DEPTH)] = *leaf;
+        ledger_key_t at = page_key(t->bank, &leaf->path, BUCKET_DEPTH);
+        rdg_kv_batch_put(batch, key_view(&at), rdg_bytes(encoded, page_encode(&below, encoded)));
+    }
+    rdg_kv_batch_delete(batch, key);
+    return RDG_OK;
+}
+
+/* Trees of earlier builds had their buckets at depth 3. Cut off anywhere, it goes on with the pages that are left. */
+static rdg_err_t raise_buckets(tree_t *t) {
+    const uint8_t prefix[2] = {(uint8_t)bank_letter(KEY_TREE, t->bank), BUCKET_DEPTH - 1};
+    rdg_kv_iter_t *it = NULL;
+    rdg_bytes_t key, value;
+    rdg_kv_batch_t *batch = rdg_kv_batch_new();
+    if (!batch) return RDG_E_NO_MEMORY;
+    rdg_err_t err = rdg_kv_iter_open(t->kv, NULL, rdg_bytes(prefix, sizeof prefix), rdg_bytes(NULL, 0), &it);
+    while (err == RDG_OK && rdg_kv_iter_next(it, &key, &value)) {
+        err = raise_page(t, key, value, batch);
+        if (err != RDG_OK || rdg_kv_batch_bytes(batch) < RAISE_BYTES) continue;
+        err = rdg_kv_write(t->kv, batch, true);
+        rdg_kv_batch_clear(batch);
+    }
+    if (err == RDG_OK && it) err = rdg_kv_iter_err(it);
+    if (err == RDG_OK && rdg_kv_batch_bytes(batch) > 0) err = rdg_kv_write(t->kv, batch, true);
+    rdg_kv_iter_close(it);
+    rdg_kv_batch_free(batch);
     return err;
 }
 
@@ -74,7 +115,8 @@ rdg_err_t tree_open(rdg_kv_t *kv, unsigned bank, tree_t **out) {
     t->bank = bank;
     rdg_arena_init(&t->work, WORK_BYTES_MAX);
     rdg_buf_init(&t->raw, PAGE_BYTES_MAX);
-    rdg_err_t err = tree_reload(t);
+    rdg_err_t err = raise_buckets(t);
+    if (err == RDG_OK) err = tree_reload(t);
     if (err != RDG_OK) {
         tree_close(t);
         return err;
@@ -258,7 +300,7 @@ static void join_above(tree_t *t, unsigned *dirty, size_t count) {
 
 rdg_err_t tree_apply(tree_t *t, tree_update_t *updates, size_t count, rdg_kv_batch_t *batch) {
     wave_t *w = &t->wave;
-    unsigned *dirty = rdg_calloc(BUCKETS, sizeof *dirty);
+    unsigned *dirty = rdg_calloc(count < BUCKETS ? count + 1 : BUCKETS, sizeof *dirty);
     if (!dirty) return RDG_E_NO_MEMORY;
     size_t dirty_count = 0;
     rdg_err_t err = RDG_OK;
@@ -319,7 +361,7 @@ static rdg_err_t descend(tree_t *t, const rdg_hash_t *path, rdg_buf_t *out, tree
     if (at->kind == NODE_EMPTY) return RDG_OK;
     if (at->kind == NODE_LEAF) {
         bucket = sole_bucket(t, node);
-        const rdg_hash_t prefix = {{(uint8_t)(bucket >> 4), (uint8_t)(bucket << 4)}};
+        const rdg_hash_t prefix = {{(uint8_t)(bucket >> 8), (uint8_t)bucket}};
         RDG_TRY(load_page(t, &prefix, BUCKET_DEPTH, &page));
         page_hash_leaves(&page);
         page_node(&page, 1, at);

@@ -5,10 +5,11 @@
  *   path of an account: SM3(STATE_KEY ‖ address), of a storage slot: SM3(STATE_KEY ‖ address ‖ slot)
  *
  * The digest is a function of the set of (path, value) alone. What is stored:
- * - levels 0 to 12 (4,096 buckets): in memory only, rebuilt at open from the buckets;
+ * - levels 0 to 16 (65,536 buckets): in memory only (4.3 MB when all are in use), rebuilt at open from the buckets;
  * - below, pages of four levels each (16 slots: empty, a leaf, or the digest of the next page), one key a
  * page. A bucket page exists when it holds anything; a deeper page when it holds at least two leaves. So a
- * block writes no top page again and again, which is what would wear flash.
+ * block writes no top page again and again, which is what would wear flash: with the buckets four levels higher, half
+ * of what blocks of 500 transactions flushed were their pages.
  *
  * One update a block, with all its changes. Not thread-safe. After a failed update, or when its batch was not
  * written, the tree must be opened again. */

@@ -5,6 +5,7 @@
 #include "ridge/base/arena.h"
 #include "ridge/ledger/proof.h"
 
+enum { BUCKET_DEPTH = 4 /* nibbles above the first pages, see tree.h */ };
 enum { PAGE_SLOTS = 16, PAGE_BYTES_MAX = 4 + PAGE_SLOTS * (33 + (int)RDG_PROOF_VALUE_MAX) };
 
 typedef enum node_kind { NODE_EMPTY = 0, NODE_LEAF = 1, NODE_INNER = 2 } node_kind_t;

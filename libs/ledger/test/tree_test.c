@@ -3,6 +3,7 @@
 #include "ridge/base/alloc.h"
 #include "support.h"
 #include "tree.h"
+#include "tree_page.h"
 
 enum { LEAVES = 400 };
 
@@ -141,6 +142,81 @@ TEST(tree_equals_its_definition_with_paths_that_share_twenty_bytes) {
     run_against_model(160);
 }
 
+/* The form of earlier builds: buckets of three nibbles, whose pages hold the single leaves of what are buckets now. */
+static void lower_buckets(rdg_kv_t *kv) {
+    static tree_page_t pages[4096];
+    rdg_kv_iter_t *it = NULL;
+    rdg_bytes_t key, value;
+    rdg_kv_batch_t *batch = rdg_kv_batch_new();
+    memset(pages, 0, sizeof pages);
+    CHECK_OK(rdg_kv_iter_open(kv, NULL, rdg_bytes_str("N\x04"), rdg_bytes_str(""), &it));
+    while (rdg_kv_iter_next(it, &key, &value)) {
+        tree_page_t page;
+        tree_node_t whole;
+        CHECK_OK(page_decode(value, &page));
+        page_hash_leaves(&page);
+        page_node(&page, 1, &whole);
+        whole.value.data = rdg_memdup(whole.value.data, whole.value.len);
+        pages[key.data[2] << 4 | key.data[3] >> 4].slots[key.data[3] & 15] = whole;
+        if (whole.kind == NODE_LEAF) rdg_kv_batch_delete(batch, key);
+    }
+    rdg_kv_iter_close(it);
+    for (unsigned i = 0; i < 4096; ++i) {
+        uint8_t encoded[PAGE_BYTES_MAX], at[4] = {'N', 3, (uint8_t)(i >> 4), (uint8_t)(i << 4)};
+        bool any = false;
+        for (unsigned k = 0; k < PAGE_SLOTS; ++k) any |= pages[i].slots[k].kind != NODE_EMPTY;
+        if (any)
+            rdg_kv_batch_put(batch, rdg_bytes(at, 4), rdg_bytes(encoded, page_encode(&pages[i], encoded)));
+        for (unsigned k = 0; k < PAGE_SLOTS; ++k) rdg_free((void *)(uintptr_t)pages[i].slots[k].value.data);
+    }
+    CHECK_OK(rdg_kv_write(kv, batch, false));
+    rdg_kv_batch_free(batch);
+}
+
+static size_t count_keys(rdg_kv_t *kv, const char *prefix) {
+    rdg_kv_iter_t *it = NULL;
+    rdg_bytes_t key, value;
+    size_t count = 0;
+    CHECK_OK(rdg_kv_iter_open(kv, NULL, rdg_bytes_str(prefix), rdg_bytes_str(""), &it));
+    while (rdg_kv_iter_next(it, &key, &value)) ++count;
+    rdg_kv_iter_close(it);
+    return count;
+}
+
+TEST(tree_of_an_earlier_build_is_taken_over) {
+    enum { MANY = 3000 };
+    static model_leaf_t leaves[MANY];
+    static tree_update_t updates[MANY];
+    const rdg_random_t *random = rdg_test_random();
+    rdg_kv_t *kv = NULL;
+    tree_t *t = NULL;
+    rdg_hash_t root, again;
+    CHECK_OK(rdg_kv_open_memory(&kv));
+    CHECK_OK(tree_open(kv, 0, &t));
+    for (size_t i = 0; i < MANY; ++i) {
+        rdg_random_fill(random, leaves[i].path.b, sizeof leaves[i].path.b);
+        rdg_random_fill(random, leaves[i].value, sizeof leaves[i].value);
+        if (i % 3 == 0) leaves[i].path.b[0] = 7; /* buckets with many, with one, and with none */
+        updates[i] = (tree_update_t){leaves[i].path, rdg_bytes(leaves[i].value, sizeof leaves[i].value)};
+    }
+    apply(kv, t, updates, MANY);
+    tree_root(t, &root);
+    tree_close(t);
+    size_t pages = count_keys(kv, "N");
+    lower_buckets(kv);
+    CHECK(count_keys(kv, "N\x03") > 0 && count_keys(kv, "N\x04") < pages);
+    CHECK_OK(tree_open(kv, 0, &t));
+    tree_root(t, &again);
+    CHECK(rdg_hash_equal(&root, &again));
+    CHECK_EQ(count_keys(kv, "N\x03"), 0);
+    CHECK_EQ(count_keys(kv, "N"), pages);
+    for (size_t i = 0; i < MANY; ++i) updates[i].value = rdg_bytes(NULL, 0);
+    apply(kv, t, updates, MANY);
+    CHECK_EQ(count_keys(kv, "N"), 0);
+    tree_close(t);
+    rdg_kv_close(kv);
+}
+
 TEST(tree_names_a_damaged_page) {
     rdg_kv_t *kv = NULL;
     tree_t *t = NULL;
@@ -151,7 +227,7 @@ TEST(tree_names_a_damaged_page) {
     apply(kv, t, &update, 1);
     tree_close(t);
     rdg_kv_batch_t *batch = rdg_kv_batch_new();
-    rdg_kv_batch_put(batch, rdg_bytes("N\x03\x01\x00", 4), rdg_bytes_str("junk"));
+    rdg_kv_batch_put(batch, rdg_bytes("N\x04\x01\x00", 4), rdg_bytes_str("junk"));
     CHECK_OK(rdg_kv_write(kv, batch, false));
     rdg_kv_batch_free(batch);
     CHECK_ERR(tree_open(kv, 0, &t), RDG_E_CORRUPT);
