@@ -25,8 +25,9 @@ typedef struct push {
 
 static rdg_err_t take_location(push_t *p, const rdg_http_answer_t *got) {
     if (got->location[0] == '/') return images_url(p->c, p->location, "%s", got->location);
-    if (strncmp(got->location, "http", 4) == 0) {
-        snprintf(p->location, sizeof p->location, "%s", got->location);
+    size_t len = strlen(got->location);
+    if (strncmp(got->location, "http", 4) == 0 && len < sizeof p->location) {
+        memcpy(p->location, got->location, len + 1);
         return RDG_OK;
     }
     return rdg_fail(RDG_E_PROTOCOL, "the registry named no place for an upload");

@@ -6,6 +6,7 @@
 
 void http_answer_init(rdg_http_answer_t *a, const rdg_http_call_t *call) {
     memset(a, 0, sizeof *a);
+    a->length = UINT64_MAX;
     rdg_buf_init(&a->body, call->max_body ? call->max_body : DEFAULT_MAX_BODY);
 }
 
@@ -19,15 +20,20 @@ static void keep(char *dst, size_t size, rdg_bytes_t value) {
     dst[value.len] = '\0';
 }
 
-static unsigned seconds(rdg_bytes_t value) {
-    unsigned v = 0;
-    if (value.len == 0 || value.len > 8) return 0;
+/* Absent for what is no number of up to `digits` digits. */
+static uint64_t number(rdg_bytes_t value, size_t digits, uint64_t absent) {
+    uint64_t v = 0;
+    if (value.len == 0 || value.len > digits) return absent;
     for (size_t i = 0; i < value.len; ++i) {
         unsigned digit = (unsigned)value.data[i] - '0';
-        if (digit > 9) return 0;
+        if (digit > 9) return absent;
         v = v * 10 + digit;
     }
     return v;
+}
+
+static bool named(rdg_bytes_t name, const char *want) {
+    return name.len == strlen(want) && strncasecmp((const char *)name.data, want, name.len) == 0;
 }
 
 void http_answer_header(rdg_http_answer_t *a, rdg_bytes_t name, rdg_bytes_t value) {
@@ -39,14 +45,13 @@ void http_answer_header(rdg_http_answer_t *a, rdg_bytes_t name, rdg_bytes_t valu
                 {"docker-content-digest", a->digest, sizeof a->digest},
                 {"location", a->location, sizeof a->location},
                 {"content-range", a->content_range, sizeof a->content_range},
-                {"range", a->range, sizeof a->range}};
+                {"range", a->range, sizeof a->range},
+                {"www-authenticate", a->challenge, sizeof a->challenge},
+                {"etag", a->etag, sizeof a->etag}};
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; ++i)
-        if (name.len == strlen(kept[i].name) &&
-            strncasecmp((const char *)name.data, kept[i].name, name.len) == 0)
-            keep(kept[i].dst, kept[i].size, value);
-    if (name.len == strlen("retry-after") &&
-        strncasecmp((const char *)name.data, "retry-after", name.len) == 0)
-        a->retry_after_s = seconds(value);
+        if (named(name, kept[i].name)) keep(kept[i].dst, kept[i].size, value);
+    if (named(name, "retry-after")) a->retry_after_s = (unsigned)number(value, 8, 0);
+    if (named(name, "content-length")) a->length = number(value, 18, UINT64_MAX);
 }
 
 rdg_err_t http_answer_body(const rdg_http_call_t *call, rdg_http_answer_t *a, rdg_bytes_t chunk) {

@@ -4,6 +4,8 @@
 #define RIDGE_NET_HTTP_INTERNAL_H
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include "ridge/base/list.h"
 #include "ridge/net/http_server.h"
 #include "ridge/net/stream.h"
 
@@ -12,6 +14,16 @@
 #define HTTP_PEER_MAX 64
 
 typedef struct ws_hub ws_hub_t;
+
+/* The connections of a server that wait for a source. Lock order: the source's own, then this. */
+typedef struct http_rests {
+    pthread_mutex_t lock;
+    rdg_list_t list;
+    bool stopping; /* nobody rests any more */
+} http_rests_t;
+void http_rests_init(http_rests_t *r);
+void http_rests_stop(http_rests_t *r); /* wakes all */
+void http_rests_fini(http_rests_t *r);
 
 struct rdg_http_response {
     unsigned status;
@@ -23,6 +35,7 @@ struct rdg_http_response {
     size_t header_count;
     int fd; /* -1: the body is in memory */
     uint64_t offset, size;
+    rdg_http_waiter_t *source; /* NULL: none */
     rdg_err_t err;     /* NO_MEMORY or TOO_LARGE while it was filled */
     ws_hub_t *upgrade; /* takes the connection; NULL: it goes on as HTTP */
     char accept[WS_ACCEPT_MAX];
@@ -46,6 +59,7 @@ struct rdg_http_request {
     bool over;     /* its connection is gone: the workers end and free it */
     void *state;
     bool upgraded;
+    http_rests_t *rests; /* of the server */
     ws_hub_t *hub;  /* of the server; NULL: no WebSocket */
     size_t dropped; /* body bytes read and thrown away after too_large or refused */
     char remote[INET6_ADDRSTRLEN], peer[RDG_LOCAL_PATH_MAX + 1];
@@ -70,7 +84,13 @@ void http_request_address(rdg_http_request_t *r, bool named);
 void http_response_init(rdg_http_response_t *r);
 void http_response_fini(rdg_http_response_t *r);
 void http_response_error(rdg_http_response_t *r, unsigned status, rdg_err_t code, const char *message);
-/* Returns owned; NULL: no memory. Takes the response's body or file. */
-struct MHD_Response *http_response_build(rdg_http_response_t *r);
+rdg_err_t http_response_type(rdg_http_response_t *r, const char *content_type);
+/* Returns owned; NULL: no memory. Takes the response's body, file or source. */
+struct MHD_Response *http_response_build(rdg_http_request_t *req);
+
+/* http_source.c */
+void http_source_drop(rdg_http_response_t *r);
+struct MHD_Response *http_source_build(rdg_http_response_t *r, struct MHD_Connection *connection,
+                                       http_rests_t *rests);
 
 #endif

@@ -117,6 +117,7 @@ void http_response_fini(rdg_http_response_t *r) {
     rdg_buf_fini(&r->body);
     if (r->fd >= 0) close(r->fd);
     r->fd = -1;
+    http_source_drop(r);
 }
 
 void rdg_http_status(rdg_http_response_t *r, unsigned status) {
@@ -155,7 +156,7 @@ rdg_err_t rdg_http_set_header(rdg_http_response_t *r, const char *name, const ch
     return RDG_OK;
 }
 
-static rdg_err_t set_content_type(rdg_http_response_t *r, const char *content_type) {
+rdg_err_t http_response_type(rdg_http_response_t *r, const char *content_type) {
     if (!content_type) return RDG_OK;
     if (!header_value_ok(content_type)) return rdg_fail(RDG_E_INVALID, "no valid content type");
     if (r->content_type && strcmp(r->content_type, content_type) == 0) return RDG_OK;
@@ -165,7 +166,7 @@ static rdg_err_t set_content_type(rdg_http_response_t *r, const char *content_ty
 }
 
 rdg_err_t rdg_http_write(rdg_http_response_t *r, const char *content_type, rdg_bytes_t body) {
-    RDG_TRY(set_content_type(r, content_type));
+    RDG_TRY(http_response_type(r, content_type));
     rdg_err_t err = rdg_buf_append(&r->body, body.data, body.len);
     if (err != RDG_OK) r->err = err;
     return err;
@@ -177,7 +178,7 @@ rdg_err_t rdg_http_send_file(rdg_http_response_t *r, const char *content_type, i
     r->fd = fd;
     r->offset = offset;
     r->size = size;
-    return set_content_type(r, content_type);
+    return http_response_type(r, content_type);
 }
 
 /* Messages are ours and hold no character that JSON would escape. */
@@ -185,7 +186,7 @@ void http_response_error(rdg_http_response_t *r, unsigned status, rdg_err_t code
     http_response_fini(r);
     http_response_init(r);
     r->status = status;
-    (void)set_content_type(r, "application/json");
+    (void)http_response_type(r, "application/json");
     rdg_buf_printf(&r->body, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}", rdg_err_name(code), message);
 }
 
@@ -199,10 +200,13 @@ static struct MHD_Response *build_upgrade(rdg_http_response_t *r) {
     return NULL;
 }
 
-struct MHD_Response *http_response_build(rdg_http_response_t *r) {
+struct MHD_Response *http_response_build(rdg_http_request_t *req) {
+    rdg_http_response_t *r = &req->response;
     struct MHD_Response *built;
     if (r->upgrade) return build_upgrade(r);
-    if (r->fd >= 0) {
+    if (r->source) {
+        built = http_source_build(r, req->connection, req->rests);
+    } else if (r->fd >= 0) {
         built = MHD_create_response_from_fd_at_offset64(r->size, r->fd, r->offset);
         if (built) r->fd = -1;
     } else {

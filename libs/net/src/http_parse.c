@@ -100,7 +100,11 @@ static rdg_err_t header_line(http_parser_t *p, rdg_bytes_t line) {
     rdg_bytes_t name, value;
     RDG_TRY(split_header(p, line, &name, &value));
     if (p->state == HTTP_TRAILERS) return RDG_OK;
-    if (equals(name, "content-length")) return content_length(p, value);
+    if (equals(name, "content-length")) {
+        RDG_TRY(content_length(p, value));
+        p->answer->length = p->left;
+        return RDG_OK;
+    }
     if (equals(name, "transfer-encoding")) {
         if (p->chunked || p->http_1_0 || !equals(value, "chunked"))
             return broken(p, "an unknown transfer coding");

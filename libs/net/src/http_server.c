@@ -25,6 +25,7 @@ struct rdg_http_server {
     rdg_http_handler_t handler;
     void *ctx;
     rdg_http_intake_t intake;
+    http_rests_t rests;
     size_t max_body;
     uint16_t port;
 };
@@ -33,7 +34,7 @@ static enum MHD_Result respond(rdg_http_request_t *req) {
     rdg_http_response_t *res = &req->response;
     if (res->err != RDG_OK) http_response_error(res, 500, res->err, "the response could not be made");
     unsigned status = res->status;
-    struct MHD_Response *built = http_response_build(res);
+    struct MHD_Response *built = http_response_build(req);
     http_response_fini(res);
     if (!built) return MHD_NO;
     enum MHD_Result result = MHD_queue_response(req->connection, status, built);
@@ -80,6 +81,7 @@ static enum MHD_Result begin(rdg_http_server_t *s, struct MHD_Connection *connec
     req->path = url;
     req->method = method;
     req->hub = s->hub;
+    req->rests = &s->rests;
     rdg_buf_init(&req->body, s->max_body);
     http_response_init(&req->response);
     http_request_address(req, s->listener < 0);
@@ -290,6 +292,7 @@ rdg_err_t rdg_http_server_start(const rdg_http_server_options_t *options, rdg_ht
     s->handler = handler;
     s->ctx = ctx;
     s->listener = -1;
+    http_rests_init(&s->rests);
     s->max_body = options->max_body ? options->max_body : DEFAULT_MAX_BODY;
     if (options->intake) s->intake = *options->intake;
     rdg_err_t err = start(s, options);
@@ -326,10 +329,12 @@ void rdg_http_server_stop(rdg_http_server_t *s) {
     if (s->daemon) (void)MHD_quiesce_daemon(s->daemon);
     /* Before MHD_stop_daemon, which may meet no suspended connection. */
     if (s->workers) http_workers_stop(s->workers);
+    http_rests_stop(&s->rests);
     ws_hub_stop(s->hub);
     if (s->daemon) MHD_stop_daemon(s->daemon);
     ws_hub_free(s->hub);
     if (s->workers) http_workers_free(s->workers);
     if (s->listener >= 0) close(s->listener);
+    http_rests_fini(&s->rests);
     rdg_free(s);
 }

@@ -32,8 +32,8 @@ typedef struct rdg_http_call {
     rdg_bytes_t body;
     uint64_t timeout_ms; /* whole request; 0: 30 s */
     size_t max_body;     /* 0: 16 MiB, or no limit if there is a sink */
-    /* If set, body bytes of a 2xx answer go here instead of into the answer; an error stops the transfer and
-     * is what the call returns. */
+    /* If set, body bytes of a 2xx answer go here instead of into the answer, whose other fields are filled by then;
+     * an error stops the transfer and is what the call returns. */
     rdg_err_t (*sink)(void *ctx, rdg_bytes_t chunk);
     void *sink_ctx;
 } rdg_http_call_t;
@@ -41,8 +41,10 @@ typedef struct rdg_http_call {
 typedef struct rdg_http_answer {
     unsigned status;
     rdg_buf_t body; /* initialised by the call; rdg_http_answer_fini frees */
-    /* Content-Type, Docker-Content-Digest, Location, Content-Range, Range; empty when absent or longer than fits. */
-    char content_type[96], digest[160], location[1024], content_range[96], range[48];
+    /* Content-Type, Docker-Content-Digest, Location, Content-Range, Range, WWW-Authenticate, ETag; empty when absent or
+     * longer than fits. */
+    char content_type[96], digest[160], location[3072], content_range[96], range[48], challenge[1024], etag[160];
+    uint64_t length;        /* Content-Length; UINT64_MAX: not told */
     unsigned retry_after_s; /* of Retry-After in seconds; 0: absent, or a date */
 } rdg_http_answer_t;
 

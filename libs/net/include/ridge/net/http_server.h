@@ -111,6 +111,24 @@ rdg_err_t rdg_http_write(rdg_http_response_t *r, const char *content_type,
 rdg_err_t rdg_http_send_file(rdg_http_response_t *r, const char *content_type, int fd, uint64_t offset,
                              uint64_t size);
 
+/* A body that is still being made when its answer begins. */
+typedef struct rdg_http_waiter rdg_http_waiter_t;
+typedef struct rdg_http_source {
+    /* Up to size bytes from byte `at` on, on the server's I/O thread: does not block. 0: there are none yet, and
+     * rdg_http_rest was called for the waiter, under whatever lock rdg_http_wake will be called under; below 0: there
+     * will be none, and the connection is cut. */
+    ptrdiff_t (*read)(void *ctx, uint64_t at, uint8_t *out, size_t size, rdg_http_waiter_t *waiter);
+    /* The last call; the waiter is gone after it. On any thread of the server. */
+    void (*free)(void *ctx);
+    void *ctx;
+} rdg_http_source_t;
+/* In place of what was written: a body of exactly `size` bytes. Takes the source, also on failure. */
+rdg_err_t rdg_http_send_source(rdg_http_response_t *r, const char *content_type,
+                               const rdg_http_source_t *source, uint64_t size);
+void rdg_http_rest(rdg_http_waiter_t *w);
+/* Read is called again. From any thread, also when it does not rest. A server that stops wakes all by itself. */
+void rdg_http_wake(rdg_http_waiter_t *w);
+
 #ifdef __cplusplus
 }
 #endif
