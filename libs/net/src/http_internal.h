@@ -36,8 +36,8 @@ struct rdg_http_response {
     int fd; /* -1: the body is in memory */
     uint64_t offset, size;
     rdg_http_waiter_t *source; /* NULL: none */
-    rdg_err_t err;     /* NO_MEMORY or TOO_LARGE while it was filled */
-    ws_hub_t *upgrade; /* takes the connection; NULL: it goes on as HTTP */
+    rdg_err_t err;             /* NO_MEMORY or TOO_LARGE while it was filled */
+    ws_hub_t *upgrade;         /* takes the connection; NULL: it goes on as HTTP */
     char accept[WS_ACCEPT_MAX];
 };
 
@@ -60,8 +60,8 @@ struct rdg_http_request {
     void *state;
     bool upgraded;
     http_rests_t *rests; /* of the server */
-    ws_hub_t *hub;  /* of the server; NULL: no WebSocket */
-    size_t dropped; /* body bytes read and thrown away after too_large or refused */
+    ws_hub_t *hub;       /* of the server; NULL: no WebSocket */
+    size_t dropped;      /* body bytes read and thrown away after too_large or refused */
     char remote[INET6_ADDRSTRLEN], peer[RDG_LOCAL_PATH_MAX + 1];
 };
 

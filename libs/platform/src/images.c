@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define QUOTAS_MAX 32
+#define PROXIES_MAX 32
 
 /* --- who asks ------------------------------------------------------------------------------------------------- */
 
@@ -62,25 +63,51 @@ static rdg_err_t parse_quotas(char *text, rdg_registry_quota_t *out, size_t *cou
     return RDG_OK;
 }
 
-static rdg_err_t open_registry(rdg_images_t *i, const rdg_images_options_t *o) {
+static rdg_err_t parse_proxies(char *text, rdg_registry_proxy_t *out, size_t *count) {
+    for (char *word; (word = strsep(&text, ","));) {
+        char *equals = strchr(word, '=');
+        if (!*word) continue;
+        if (!equals || *count == PROXIES_MAX)
+            return rdg_fail(RDG_E_INVALID,
+                            "copies of other registries: want PREFIX=URL with commas between, at most %d",
+                            PROXIES_MAX);
+        *equals = '\0';
+        out[*count].prefix = word;
+        out[(*count)++].url = equals + 1;
+    }
+    return RDG_OK;
+}
+
+static rdg_err_t open_parsed(rdg_images_t *i, const rdg_images_options_t *o, char *quota_text,
+                             char *proxy_text) {
     char dir[PATH_MAX];
     rdg_registry_quota_t quotas[QUOTAS_MAX];
-    size_t count = 0;
+    rdg_registry_proxy_t proxies[PROXIES_MAX];
     const rdg_registry_guard_t guard = {login, peer, rights, i};
-    RDG_TRY(rdg_path_join(dir, sizeof dir, o->data_dir, "registry"));
-    char *text = rdg_strdup(o->quotas ? o->quotas : "");
-    if (!text) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the image service");
-    rdg_err_t err = parse_quotas(text, quotas, &count);
     rdg_registry_options_t r = {.dir = dir,
                                 .total_max = o->total_max,
                                 .quotas = quotas,
-                                .quota_count = count,
+                                .proxies = proxies,
+                                .proxy_max = o->proxy_max,
+                                .proxy_ttl_ms = o->proxy_ttl_ms,
+                                .proxy_credentials = o->proxy_credentials,
                                 .read_only = o->read_only,
                                 .public_url = o->public_url,
                                 .guard = &guard,
                                 .metrics = o->metrics};
-    if (err == RDG_OK) err = rdg_registry_open(&r, &i->registry);
-    rdg_free(text);
+    RDG_TRY(rdg_path_join(dir, sizeof dir, o->data_dir, "registry"));
+    RDG_TRY(parse_quotas(quota_text, quotas, &r.quota_count));
+    RDG_TRY(parse_proxies(proxy_text, proxies, &r.proxy_count));
+    return rdg_registry_open(&r, &i->registry);
+}
+
+static rdg_err_t open_registry(rdg_images_t *i, const rdg_images_options_t *o) {
+    char *quotas = rdg_strdup(o->quotas ? o->quotas : ""),
+         *proxies = rdg_strdup(o->proxies ? o->proxies : "");
+    rdg_err_t err = quotas && proxies ? open_parsed(i, o, quotas, proxies)
+                                      : rdg_fail(RDG_E_NO_MEMORY, "no memory for the image service");
+    rdg_free(quotas);
+    rdg_free(proxies);
     return err;
 }
 

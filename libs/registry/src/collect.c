@@ -77,7 +77,7 @@ static rdg_err_t remove_file(store_t *s, const char *digest, uint64_t *freed) {
     return RDG_OK;
 }
 
-static rdg_err_t drop_blob(store_t *s, const char *digest, rdg_registry_collected_t *out) {
+rdg_err_t store_drop_blob(store_t *s, const char *digest, rdg_registry_collected_t *out) {
     pthread_mutex_t *lock = store_lock(s, digest);
     size_t changed = 0;
     int64_t size;
@@ -116,7 +116,7 @@ static rdg_err_t drop_blobs(store_t *s, rdg_registry_collected_t *out) {
                             "ORDER BY digest",
                             RDG_SQL_PARAMS(rdg_sql_text(last)), take, b);
         gap(s, "collect.decided");
-        for (size_t i = 0; err == RDG_OK && i < b->count; ++i) err = drop_blob(s, b->digests[i], out);
+        for (size_t i = 0; err == RDG_OK && i < b->count; ++i) err = store_drop_blob(s, b->digests[i], out);
         if (b->count > 0) memcpy(last, b->digests[b->count - 1], DIGEST_TEXT);
     } while (err == RDG_OK && b->count == BATCH);
     rdg_free(b);

@@ -21,6 +21,7 @@ struct rdg_registry {
     pthread_cond_t wake;
     bool running, stopping;
     uint64_t collect_ms;
+    struct proxy *proxy; /* proxy.h; NULL: no copies of other registries */
     rdg_metric_t *m_pulled, *m_pushed, *m_refused, *m_used, *m_uploads, *m_collected;
 };
 
@@ -61,6 +62,8 @@ void auth_serve_token(visit_t *v);
 
 /* serve_*.c: after auth_admit */
 void serve_blob(visit_t *v);
+/* The headers of a blob of this size, and what part of it was asked for; false: 416 is the answer. */
+bool blob_head(visit_t *v, uint64_t size, uint64_t *first, uint64_t *length);
 void serve_blob_delete(visit_t *v);
 void serve_manifest(visit_t *v);
 void serve_manifest_put(visit_t *v, rdg_bytes_t body);

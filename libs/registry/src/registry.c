@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "proxy.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/log.h"
 #include <stdio.h>
@@ -206,12 +206,16 @@ static rdg_err_t open_parts(rdg_registry_t *r, const rdg_registry_options_t *o) 
     RDG_TRY(uploads_open(&r->uploads, &r->store, o->uploads_max ? o->uploads_max : RDG_REGISTRY_UPLOADS,
                          o->upload_life_ms ? o->upload_life_ms : RDG_REGISTRY_UPLOAD_LIFE_MS));
     rdg_err_t err = auth_open(r);
+    if (err == RDG_OK) err = proxy_open(r, o);
     r->collect_ms = o->collect_ms ? o->collect_ms : RDG_REGISTRY_COLLECT_MS;
     if (err == RDG_OK && o->collect_ms != UINT64_MAX && !o->read_only) {
         r->running = pthread_create(&r->collector, NULL, collect, r) == 0;
         if (!r->running) err = rdg_fail(RDG_E_NO_MEMORY, "cannot start the registry's collector");
     }
-    if (err != RDG_OK) uploads_close(&r->uploads);
+    if (err != RDG_OK) {
+        proxy_close(r->proxy);
+        uploads_close(&r->uploads);
+    }
     return err;
 }
 
@@ -253,6 +257,7 @@ void rdg_registry_close(rdg_registry_t *r) {
     pthread_cond_broadcast(&r->wake);
     pthread_mutex_unlock(&r->wake_lock);
     if (r->running) pthread_join(r->collector, NULL);
+    proxy_close(r->proxy);
     uploads_close(&r->uploads);
     store_close(&r->store);
     pthread_cond_destroy(&r->wake);

@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "proxy.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/config.h"
 #include "ridge/base/log.h"
@@ -12,25 +12,34 @@
 
 /* --- blobs ------------------------------------------------------------------------------------------------------ */
 
-static void send_blob(visit_t *v, int fd, uint64_t size) {
-    uint64_t first = 0, length = size;
+bool blob_head(visit_t *v, uint64_t size, uint64_t *first, uint64_t *length) {
     char range[96];
+    *first = 0;
+    *length = size;
     (void)rdg_http_set_header(v->res, "Docker-Content-Digest", v->target.reference);
     (void)rdg_http_set_header(v->res, "Accept-Ranges", "bytes");
-    switch (target_range(rdg_http_header(v->req, "Range"), size, &first, &length)) {
+    switch (target_range(rdg_http_header(v->req, "Range"), size, first, length)) {
     case RANGE_UNSATISFIABLE:
-        close(fd);
         snprintf(range, sizeof range, "bytes */%llu", (unsigned long long)size);
         (void)rdg_http_set_header(v->res, "Content-Range", range);
         answer_error(v->res, 416, "SIZE_INVALID", "the range is outside the blob");
-        return;
+        return false;
     case RANGE_PART:
-        snprintf(range, sizeof range, "bytes %llu-%llu/%llu", (unsigned long long)first,
-                 (unsigned long long)(first + length - 1), (unsigned long long)size);
+        snprintf(range, sizeof range, "bytes %llu-%llu/%llu", (unsigned long long)*first,
+                 (unsigned long long)(*first + *length - 1), (unsigned long long)size);
         (void)rdg_http_set_header(v->res, "Content-Range", range);
         rdg_http_status(v->res, 206);
         break;
     case RANGE_NONE: break;
+    }
+    return true;
+}
+
+static void send_blob(visit_t *v, int fd, uint64_t size) {
+    uint64_t first, length;
+    if (!blob_head(v, size, &first, &length)) {
+        close(fd);
+        return;
     }
     if (strcmp(rdg_http_method(v->req), "GET") == 0) rdg_metric_add(v->registry->m_pulled, length);
     (void)rdg_http_send_file(v->res, "application/octet-stream", fd, first, length);
@@ -39,14 +48,20 @@ static void send_blob(visit_t *v, int fd, uint64_t size) {
 void serve_blob(visit_t *v) {
     uint64_t size = 0;
     int fd = -1;
+    upstream_t *u = proxy_upstream(v->registry, v->target.name);
     rdg_err_t err = store_find(&v->registry->store, v->target.name, v->target.reference, &size);
+    if (err == RDG_E_NOT_FOUND && u) {
+        if (!proxy_serve_blob(v, u)) return;
+        err = store_find(&v->registry->store, v->target.name, v->target.reference, &size);
+        if (err == RDG_E_NOT_FOUND) err = rdg_fail(RDG_E_UNAVAILABLE, "the blob did not come: ask again");
+    }
     if (err == RDG_OK) err = store_read(&v->registry->store, v->target.reference, size, &fd);
     if (err != RDG_OK) {
         answer_failure(v->res, err, "BLOB_UNKNOWN", "DIGEST_INVALID");
         return;
     }
     /* Who may push and asks whether a blob is there will not upload it: it has to stay for the manifest. */
-    if (v->granted & RDG_REGISTRY_PUSH && !v->registry->read_only)
+    if (u || (v->granted & RDG_REGISTRY_PUSH && !v->registry->read_only))
         store_touch(&v->registry->store, v->target.name, v->target.reference);
     send_blob(v, fd, size);
 }
@@ -69,8 +84,14 @@ static bool repository_known(visit_t *v) {
 void serve_manifest(visit_t *v) {
     catalog_entry_t entry;
     rdg_buf_t bytes;
+    upstream_t *u = proxy_upstream(v->registry, v->target.name);
+    rdg_err_t err = u ? proxy_manifest(v->registry->proxy, u, v->target.name, v->target.reference) : RDG_OK;
+    if (err != RDG_OK) {
+        proxy_answer(v->res, err, "MANIFEST_UNKNOWN");
+        return;
+    }
     rdg_buf_init(&bytes, RDG_REGISTRY_MANIFEST_MAX);
-    rdg_err_t err = catalog_find(&v->registry->store, v->target.name, v->target.reference, &entry);
+    err = catalog_find(&v->registry->store, v->target.name, v->target.reference, &entry);
     const char *unknown =
         err == RDG_E_NOT_FOUND && !repository_known(v) ? "NAME_UNKNOWN" : "MANIFEST_UNKNOWN";
     if (err == RDG_OK) {
@@ -140,7 +161,14 @@ void serve_manifest_put(visit_t *v, rdg_bytes_t body) {
         return;
     }
     put.manifest = m;
-    err = catalog_put(&v->registry->store, &put);
+    const upstream_t *u = proxy_upstream(v->registry, v->target.name);
+    if (u && (!m->subject || put.tag_count > 0))
+        err = rdg_fail(RDG_E_CONFLICT,
+                       "%s is a copy of %s, to which it is to be pushed; here only what refers "
+                       "to an image can be added (ridge image sign)",
+                       v->target.name, u->url);
+    else
+        err = catalog_put(&v->registry->store, &put);
     if (err == RDG_OK)
         say_put(v, &put);
     else
@@ -180,12 +208,19 @@ void serve_tags(visit_t *v) {
         return;
     }
     if (max > TAGS_MAX) max = TAGS_MAX;
-    if (!repository_known(v)) {
+    upstream_t *u = proxy_upstream(v->registry, v->target.name);
+    const char *last = rdg_http_query(v->req, "last");
+    if (last && strlen(last) > TARGET_TAG_MAX) last = NULL;
+    if (!u && !repository_known(v)) {
         answer_error(v->res, 404, "NAME_UNKNOWN", "the registry has no repository of this name");
         return;
     }
-    rdg_err_t err =
-        catalog_tags(&v->registry->store, v->target.name, rdg_http_query(v->req, "last"), max, &list, &more);
+    rdg_err_t err = u && max > 0 ? proxy_tags(v->registry->proxy, u, v->target.name, last, max, &list)
+                                 : RDG_E_UNAVAILABLE;
+    if (err == RDG_OK)
+        more = json_array_size(list) == max;
+    else /* of a copy: what is here of it */
+        err = catalog_tags(&v->registry->store, v->target.name, last, max, &list, &more);
     if (err != RDG_OK) {
         answer_failure(v->res, err, "NAME_UNKNOWN", "UNSUPPORTED");
         return;
@@ -198,17 +233,6 @@ void serve_tags(visit_t *v) {
     }
     answer_json(v->res, 200, "application/json",
                 json_pack("{s:s, s:o}", "name", v->target.name, "tags", list));
-}
-
-/* What a query may hold as it is; the rest is written as %XX. */
-static void escape(const char *text, char *out, size_t size) {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
-    size_t len = 0;
-    for (; *text && len + 4 < size; ++text)
-        len +=
-            (size_t)(strchr(plain, *text) ? snprintf(out + len, size - len, "%c", *text)
-                                          : snprintf(out + len, size - len, "%%%02X", (unsigned char)*text));
-    out[len] = '\0';
 }
 
 void serve_referrers(visit_t *v) {
@@ -225,10 +249,12 @@ void serve_referrers(visit_t *v) {
         answer_failure(v->res, err, "NAME_UNKNOWN", "UNSUPPORTED");
         return;
     }
+    upstream_t *u = proxy_upstream(v->registry, v->target.name);
+    if (u && !last) proxy_referrers(v->registry->proxy, u, v->target.name, v->target.reference, type, list);
     if (type) (void)rdg_http_set_header(v->res, "OCI-Filters-Applied", "artifactType");
     if (more) {
         char query[1400], escaped[3 * MANIFEST_TYPE_MAX + 4] = "";
-        if (type) escape(type, escaped, sizeof escaped);
+        if (type) target_escape(type, escaped, sizeof escaped);
         snprintf(
             query, sizeof query, "referrers/%s?last=%s%s%s", v->target.reference,
             json_string_value(json_object_get(json_array_get(list, json_array_size(list) - 1), "digest")),

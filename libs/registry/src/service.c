@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "proxy.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
 #include <stdio.h>
@@ -156,7 +156,10 @@ static bool lists(const char *devices, const char *device) {
 
 bool rdg_registry_visible(rdg_registry_t *r, const char *repository, const char *device) {
     json_t *about = NULL;
-    if (rdg_registry_describe(r, repository, &about) != RDG_OK) return false;
+    /* A copy of which nothing is here yet: as every repository begins. */
+    rdg_err_t err = rdg_registry_describe(r, repository, &about);
+    if (err == RDG_E_NOT_FOUND) return proxy_upstream(r, repository) != NULL;
+    if (err != RDG_OK) return false;
     const char *devices = json_string_value(json_object_get(about, "devices"));
     bool visible = strcmp(devices, "*") == 0 || lists(devices, device);
     json_decref(about);

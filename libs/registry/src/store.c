@@ -45,7 +45,9 @@ static const char *const migrations[] = {
     "CREATE TRIGGER manifest_in AFTER INSERT ON manifest BEGIN UPDATE repo SET bytes = bytes + NEW.size"
     "  WHERE id = NEW.repo; END;"
     "CREATE TRIGGER manifest_out AFTER DELETE ON manifest BEGIN UPDATE repo SET bytes = bytes - OLD.size"
-    "  WHERE id = OLD.repo; END;"};
+    "  WHERE id = OLD.repo; END;",
+    /* A copy of another registry's (proxy.h). */
+    "ALTER TABLE repo ADD COLUMN proxied INTEGER NOT NULL DEFAULT 0;"};
 
 uint64_t store_now(const store_t *s) {
     return rdg_wall_ms(s->clock);

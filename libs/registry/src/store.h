@@ -89,6 +89,8 @@ void store_release(store_t *s, uint64_t bytes);
 
 /* collect.c: one whole run. */
 rdg_err_t store_collect(store_t *s, rdg_registry_collected_t *out);
+/* Row and file of a blob that nothing names any more; one that something names stays. Adds to out. */
+rdg_err_t store_drop_blob(store_t *s, const char *digest, rdg_registry_collected_t *out);
 
 /* SQL, short: one row of up to two integers; false in *found when there is none. */
 rdg_err_t store_ask(store_t *s, const char *sql, const rdg_sql_value_t *params, size_t count, bool *found,

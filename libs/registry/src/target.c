@@ -1,4 +1,5 @@
 #include "target.h"
+#include <stdio.h>
 #include <string.h>
 
 static bool is_lower_alnum(char c) {
@@ -160,4 +161,14 @@ bool target_chunk(const char *header, uint64_t *from, uint64_t *to) {
     if (*header == '\0') return true;
     if (*header++ != '/') return false;
     return strcmp(header, "*") == 0 || (number(&header, &size) && !*header);
+}
+
+void target_escape(const char *text, char *out, size_t size) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+    size_t len = 0;
+    for (; *text && len + 4 < size; ++text)
+        len +=
+            (size_t)(strchr(plain, *text) ? snprintf(out + len, size - len, "%c", *text)
+                                          : snprintf(out + len, size - len, "%%%02X", (unsigned char)*text));
+    out[len] = '\0';
 }

@@ -38,6 +38,9 @@ bool target_tag_valid(const char *tag);
 /* "from-to" of a chunk's Content-Range, with or without "bytes " and "/size"; false: none of these. */
 bool target_chunk(const char *header, uint64_t *from, uint64_t *to);
 
+/* For a query: what it may hold as it is stays, the rest is written as %XX. Cut off at size. */
+void target_escape(const char *text, char *out, size_t size);
+
 typedef enum range_kind { RANGE_NONE, RANGE_PART, RANGE_UNSATISFIABLE } range_kind_t;
 /* RFC 9110, 14.2: a header that is not understood, or asks for several ranges, counts as absent (NONE). */
 range_kind_t target_range(const char *header, uint64_t size, uint64_t *first, uint64_t *length);

@@ -43,7 +43,8 @@ typedef struct rdg_http_answer {
     rdg_buf_t body; /* initialised by the call; rdg_http_answer_fini frees */
     /* Content-Type, Docker-Content-Digest, Location, Content-Range, Range, WWW-Authenticate, ETag; empty when absent or
      * longer than fits. */
-    char content_type[96], digest[160], location[3072], content_range[96], range[48], challenge[1024], etag[160];
+    char content_type[96], digest[160], location[3072], content_range[96], range[48], challenge[1024],
+        etag[160];
     uint64_t length;        /* Content-Length; UINT64_MAX: not told */
     unsigned retry_after_s; /* of Retry-After in seconds; 0: absent, or a date */
 } rdg_http_answer_t;

@@ -41,6 +41,7 @@ extern "C" {
 #define RDG_REGISTRY_GRACE_MS 3600000u
 #define RDG_REGISTRY_COLLECT_MS 3600000u
 #define RDG_REGISTRY_TOKEN_S 300
+#define RDG_REGISTRY_PROXY_TTL_MS 300000u
 #define RDG_REGISTRY_CALLER_MAX 64
 
 typedef struct rdg_registry rdg_registry_t;
@@ -69,6 +70,12 @@ typedef struct rdg_registry_quota {
     uint64_t bytes;
 } rdg_registry_quota_t;
 
+/* Repositories <prefix>/<name> are copies of <name> of another registry, fetched when somebody asks and kept
+ * (src/proxy.h says what is promised). */
+typedef struct rdg_registry_proxy {
+    const char *prefix, *url; /* "hub", "https://registry.example:5000" */
+} rdg_registry_proxy_t;
+
 typedef struct rdg_registry_options {
     const char *dir;                    /* made if absent */
     uint64_t total_max;                 /* bytes of all blobs and open uploads; 0: no limit */
@@ -81,6 +88,11 @@ typedef struct rdg_registry_options {
     uint64_t collect_ms;     /* between two runs; 0: RDG_REGISTRY_COLLECT_MS; UINT64_MAX: only when asked */
     bool read_only;          /* pushes and deletes are refused: 405 UNSUPPORTED */
     const char *public_url; /* "https://registry.example" for the token's realm; NULL: from the Host header */
+    const rdg_registry_proxy_t *proxies; /* copied */
+    size_t proxy_count;
+    uint64_t proxy_max;                /* bytes of all copies together; 0: no limit */
+    uint64_t proxy_ttl_ms;             /* how long a tag is believed; 0: RDG_REGISTRY_PROXY_TTL_MS */
+    const char *proxy_credentials;     /* a file as containers-auth.json(5), mode 0600; copied; NULL: none */
     const rdg_registry_guard_t *guard; /* copied; NULL: everybody may do everything */
     rdg_metrics_t *metrics;            /* may be NULL */
     const rdg_clock_t *clock;          /* NULL: the system's */
