@@ -5,9 +5,11 @@
 #include "cloud.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
+#include "ridge/client/cloud.h"
+#include "ridge/net/http_client.h"
 #include "ridge/test.h"
 
-#define ENTRIES_MAX 200
+#define ENTRIES_MAX 400
 
 typedef struct entry {
     char method[8], path[128];
@@ -47,6 +49,8 @@ static void read_openapi(void) {
     rdg_buf_t text;
     bool in_paths = false;
     char path[128] = "";
+    entry_count = 0;
+    memset(entries, 0, sizeof entries);
     rdg_buf_init(&text, 1 << 20);
     CHECK_OK(rdg_file_read(RIDGE_SOURCE_DIR "/docs/openapi.yaml", &text));
     char *rest = rdg_strdup(rdg_buf_cstr(&text)), *all = rest;
@@ -83,5 +87,150 @@ TEST(every_route_stands_in_the_openapi_file_and_the_other_way_round) {
             rdg_test_fail(__FILE__, __LINE__, "docs/openapi.yaml has %s %s, which is no route",
                           entries[i].method, entries[i].path);
     }
+    cloud_stop(c);
+}
+
+/* --- who is refused ---------------------------------------------------------------------------------------- */
+
+/* Whoever adds a route for everybody says so here, too. */
+static const char *const open_to_all[] = {"/api/v1/health", "/metrics", "/api/v1/ca", "/api/v1/ca/crl"};
+
+static bool is_open(const char *path) {
+    for (size_t i = 0; i < sizeof open_to_all / sizeof open_to_all[0]; ++i)
+        if (strcmp(path, open_to_all[i]) == 0) return true;
+    return false;
+}
+
+/* "/a/{b}/c" with something in place of each parameter. */
+static void fill_in(const char *pattern, char *out, size_t size) {
+    size_t n = 0;
+    for (const char *p = pattern; *p && n + 2 < size; ++p) {
+        if (*p != '{') {
+            out[n++] = *p;
+            continue;
+        }
+        out[n++] = '1';
+        p = strchr(p, '}');
+    }
+    out[n] = '\0';
+}
+
+static unsigned knock(rdg_http_client_t *http, const cloud_t *c, const entry_t *e, const char *authorization,
+                      bool *agreed_form) {
+    char path[160], url[320];
+    const char *headers[] = {"Content-Type: application/json", authorization};
+    rdg_http_answer_t got;
+    json_t *answer = NULL;
+    fill_in(e->path, path, sizeof path);
+    snprintf(url, sizeof url, "%s%s", cloud_url(c), path);
+    bool body =
+        strcmp(e->method, "POST") == 0 || strcmp(e->method, "PUT") == 0 || strcmp(e->method, "PATCH") == 0;
+    rdg_http_call_t call = {.method = e->method,
+                            .url = url,
+                            .headers = headers,
+                            .header_count = authorization ? 2 : 1,
+                            .body = rdg_bytes_str(body ? "{\"name\":\"x\",\"count\":1}" : "")};
+    CHECK_OK(rdg_http_call(http, &call, &got));
+    unsigned status = got.status;
+    (void)rdg_json_parse(rdg_buf_view(&got.body), &answer);
+    const char *code = json_string_value(json_object_get(json_object_get(answer, "error"), "code"));
+    *agreed_form = code && strcmp(code, "UNAUTHENTICATED") == 0;
+    json_decref(answer);
+    rdg_http_answer_fini(&got);
+    return status;
+}
+
+static void refuse_everywhere(const cloud_t *c, const char *authorization) {
+    rdg_http_client_t *http;
+    bool agreed_form;
+    CHECK_OK(rdg_http_client_new(&http));
+    for (size_t i = 0; i < entry_count; ++i) {
+        const entry_t *e = &entries[i];
+        if (e->is_public != is_open(e->path))
+            rdg_test_fail(__FILE__, __LINE__, "%s %s: who may call it is not agreed on", e->method, e->path);
+        if (e->is_public) continue;
+        unsigned status = knock(http, c, e, authorization, &agreed_form);
+        if (status != 401 || !agreed_form)
+            rdg_test_fail(__FILE__, __LINE__, "%s %s with '%.40s': HTTP %u", e->method, e->path,
+                          authorization ? authorization : "no token", status);
+    }
+    rdg_http_client_free(http);
+}
+
+static void read_token(char out[128]) {
+    rdg_buf_t text;
+    rdg_buf_init(&text, 256);
+    char path[512];
+    CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), "admin.token"));
+    CHECK_OK(rdg_file_read(path, &text));
+    snprintf(out, 128, "%.*s", (int)strcspn(rdg_buf_cstr(&text), "\n"), rdg_buf_cstr(&text));
+    rdg_buf_fini(&text);
+}
+
+/* What there is, as the holder of the token sees it. */
+static size_t count_of(const cloud_t *c, const char *token, const char *path, const char *field) {
+    rdg_cloud_client_t *client;
+    json_t *answer = NULL;
+    CHECK_OK(rdg_cloud_client_new(cloud_url(c), token, &client));
+    CHECK_OK(rdg_cloud_call(client, "GET", path, NULL, 0, &answer));
+    rdg_cloud_client_free(client);
+    size_t n = json_array_size(json_object_get(answer, field));
+    json_decref(answer);
+    return n;
+}
+
+static void make_device_token(const cloud_t *c, const char *token, char out[160]) {
+    rdg_cloud_client_t *client;
+    json_t *answer = NULL;
+    CHECK_OK(rdg_cloud_client_new(cloud_url(c), token, &client));
+    CHECK_OK(rdg_cloud_call(client, "POST", "/device-tokens", NULL, 0, &answer));
+    rdg_cloud_client_free(client);
+    snprintf(
+        out, 160, "Bearer %s",
+        json_string_value(json_object_get(json_array_get(json_object_get(answer, "tokens"), 0), "token")));
+    json_decref(answer);
+}
+
+static void remove_token_files(void) {
+    static const char *const names[] = {"admin.token", "admin.token.sm3"};
+    char path[512];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i) {
+        CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), names[i]));
+        (void)remove(path);
+    }
+}
+
+TEST(every_route_refuses_who_has_no_good_token_and_does_nothing_then) {
+    cloud_options_t o = {.data_dir = rdg_test_dir(), .platform = true, .baas = true};
+    cloud_t *c;
+    char token[128], header[200], other[160], now[128];
+    rdg_log_set_level(RDG_LOG_ERROR);
+    read_openapi();
+    CHECK_OK(cloud_start(&o, &c));
+    read_token(token);
+    make_device_token(c, token, other);
+    refuse_everywhere(c, NULL);
+    refuse_everywhere(c, "Authorization: Bearer ");
+    refuse_everywhere(c, "Authorization: Bearer 00000000000000000000000000000000");
+    snprintf(header, sizeof header, "Authorization: Basic %s", token);
+    refuse_everywhere(c, header);
+    snprintf(header, sizeof header, "Authorization: Bearer %.*s", (int)strlen(token) - 1, token);
+    refuse_everywhere(c, header);
+    snprintf(header, sizeof header, "Authorization: %s", other); /* a device's */
+    refuse_everywhere(c, header);
+    CHECK_EQ(count_of(c, token, "/devices", "devices"), 0);
+    CHECK_EQ(count_of(c, token, "/device-tokens", "tokens"), 1);
+    CHECK_EQ(count_of(c, token, "/chains", "chains"), 0);
+    CHECK_EQ(count_of(c, token, "/commands", "commands"), 0);
+    CHECK_EQ(count_of(c, token, "/rollouts", "rollouts"), 0);
+    cloud_stop(c);
+    /* One that was good, and whose place another has taken. */
+    remove_token_files();
+    CHECK_OK(cloud_start(&o, &c));
+    read_token(now);
+    CHECK(strcmp(now, token) != 0);
+    snprintf(header, sizeof header, "Authorization: Bearer %s", token);
+    refuse_everywhere(c, header);
+    CHECK_EQ(count_of(c, now, "/device-tokens", "tokens"), 1);
     cloud_stop(c);
 }

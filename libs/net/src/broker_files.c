@@ -84,8 +84,11 @@ static rdg_err_t write_file(const broker_files_t *f, const char *path, rdg_bytes
 
 static void conf_text(const broker_files_t *f, uint16_t port, const rdg_broker_options_t *o, bool acl,
                       rdg_buf_t *out) {
-    rdg_buf_printf(out, "listener %u 127.0.0.1\n", port);
-    if (f->socket[0]) rdg_buf_printf(out, "listener 0 %s\n", f->socket);
+    /* A session is named by who has logged in: nobody takes over that of another. Not where we look whether a new password
+     * is known, if devices come by another way: that look would end its device's session. */
+    const char *by_user = o->anonymous ? "" : "use_username_as_clientid true\n";
+    rdg_buf_printf(out, "listener %u 127.0.0.1\n%s", port, f->socket[0] ? "" : by_user);
+    if (f->socket[0]) rdg_buf_printf(out, "listener 0 %s\n%s", f->socket, by_user);
     rdg_buf_printf(out, "allow_anonymous %s\n", o->anonymous ? "true" : "false");
     if (!o->anonymous) rdg_buf_printf(out, "password_file %s\n", f->passwords);
     if (acl) rdg_buf_printf(out, "acl_file %s\n", f->acl);

@@ -48,7 +48,9 @@ void peer_open(peer_t *p, const rdg_broker_t *b, const char *id, const char *use
         pthread_mutex_init(&p->mutex, NULL);
         pthread_cond_init(&p->changed, NULL);
     }
-    rdg_mqtt_options_t o = {.url = rdg_broker_url(b),
+    char by_socket[160];
+    snprintf(by_socket, sizeof by_socket, "mqtt+unix://%s", rdg_broker_socket(b) ? rdg_broker_socket(b) : "");
+    rdg_mqtt_options_t o = {.url = p->by_socket ? by_socket : rdg_broker_url(b),
                             .client_id = id,
                             .username = user,
                             .password = password,

@@ -8,6 +8,7 @@
 
 typedef struct peer {
     rdg_mqtt_t *mqtt;
+    bool by_socket; /* as devices come, behind the gateway */
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     int ups, downs, published;

@@ -66,6 +66,79 @@ TEST(broker_acl_keeps_each_device_to_its_own_topics) {
     rdg_broker_stop(b);
 }
 
+/* Every topic of the protocol's table, with this device's name in it. Returns how many. */
+static int topics_of(const char *device, char out[32][96]) {
+    rdg_buf_t text;
+    int n = 0;
+    rdg_buf_init(&text, 1 << 20);
+    CHECK_OK(rdg_file_read(RIDGE_SOURCE_DIR "/docs/device-protocol.md", &text));
+    for (const char *at = rdg_buf_cstr(&text); n < 32 && (at = strstr(at, "\n| `")); at += 4) {
+        char topic[96];
+        snprintf(topic, sizeof topic, "%.*s", (int)strcspn(at + 4, "`"), at + 4);
+        if (strncmp(topic, "cloud/", 6) == 0) snprintf(out[n++], 96, "%s", topic);
+        if (strncmp(topic, "devices/<id>/", 13) == 0)
+            snprintf(out[n++], 96, "devices/%s/%s", device, topic + 13);
+    }
+    rdg_buf_fini(&text);
+    return n;
+}
+
+TEST(broker_keeps_a_device_from_every_topic_of_another) {
+    rdg_broker_t *b = broker_open(0);
+    peer_t cloud = {0}, one = {.by_socket = true}, two = {.by_socket = true};
+    char topics[32][96];
+    int count = topics_of("two", topics), own = 0;
+    CHECK(count >= 11);
+    CHECK_OK(rdg_broker_set_user(b, "cloud", "c"));
+    CHECK_OK(rdg_broker_set_user(b, "one", "1"));
+    CHECK_OK(rdg_broker_set_user(b, "two", "2"));
+    peer_open(&cloud, b, "cloud", "cloud", "c", "#");
+    peer_open(&one, b, "one", "one", "1", "#");
+    peer_open(&two, b, "two", "two", "2", "devices/two/#");
+    peer_await(&cloud, ups, 1);
+    peer_await(&one, ups, 1);
+    peer_await(&two, ups, 1);
+    for (int i = 0; i < count; ++i) peer_send(&one, topics[i], "forged");
+    peer_send(&one, "devices/one/result", "honest");
+    peer_await(&cloud, messages, 1);
+    CHECK_STR(cloud.topics, "devices/one/result ");
+    peer_await(&one, messages, 1);
+    for (int i = 0; i < count; ++i) {
+        peer_send(&cloud, topics[i], "for two, or for all");
+        own += strncmp(topics[i], "devices/", 8) == 0;
+    }
+    peer_send(&cloud, "devices/one/command", "for one");
+    peer_await(&two, messages, own);
+    peer_await(&one, messages, 1 + count - own + 1);
+    CHECK(strstr(one.topics, "devices/two") == NULL);
+    peer_close(&cloud);
+    peer_close(&one);
+    peer_close(&two);
+    rdg_broker_stop(b);
+}
+
+TEST(broker_names_a_session_by_its_user_so_that_nobody_takes_it_over) {
+    rdg_broker_t *b = broker_open(0);
+    peer_t cloud = {0}, one = {.by_socket = true}, two = {.by_socket = true};
+    CHECK(rdg_broker_socket(b) != NULL);
+    CHECK_OK(rdg_broker_set_user(b, "cloud", "c"));
+    CHECK_OK(rdg_broker_set_user(b, "one", "1"));
+    CHECK_OK(rdg_broker_set_user(b, "two", "2"));
+    peer_open(&cloud, b, "cloud", "cloud", "c", NULL);
+    peer_open(&two, b, "two", "two", "2", "devices/two/#");
+    peer_await(&two, ups, 1);
+    peer_await(&cloud, ups, 1);
+    peer_open(&one, b, "two", "one", "1", "devices/one/#"); /* with two's client id */
+    peer_await(&one, ups, 1);
+    peer_send(&cloud, "devices/two/command", "for two");
+    peer_await(&two, messages, 1);
+    CHECK_EQ(two.downs, 0);
+    peer_close(&one);
+    peer_close(&two);
+    peer_close(&cloud);
+    rdg_broker_stop(b);
+}
+
 TEST(broker_keeps_port_users_and_sessions_across_a_restart) {
     rdg_broker_t *b = broker_open(0);
     char url[64];

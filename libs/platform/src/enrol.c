@@ -187,8 +187,8 @@ static rdg_err_t finish(rdg_platform_t *p, const enrolment_t *e, rdg_service_ans
     rdg_log(RDG_LOG_INFO, "device.enrolled", RDG_STR("device", e->name),
             RDG_BOOL("again", strcmp(e->state, "done") == 0), RDG_BOOL("replaces", e->replaces));
     RDG_TRY(ca_issue_pair(p->ca, &subject, e->sign_request, e->enc_request, &certificates));
-    /* What the old hardware was given and has not ended is for the new one to do. */
-    if (e->replaces) RDG_TRY(command_requeue(p, e->name));
+    /* A new password ends the broker's session, with what was in it for the device, or for the hardware before it. */
+    RDG_TRY(command_requeue(p, e->name));
     return give_access(p, e->name, certificates, answer);
 }
 

@@ -10,6 +10,7 @@
  * 2. It is restarted with back-off (0.1 s to 10 s) when it dies, on the same port, and dies with this
  * program.
  * 3. ACL: each user reads and writes only devices/<user>/#, and reads cloud/crl and cloud/image-trust; the user "cloud" reads and writes everything.
+ * On the Unix socket a session is named by the user, whatever client id is given: nobody takes over another's.
  * 4. Sessions are saved to disk after every change, so that a killed broker comes back with them. It
  * acknowledges first and saves right after: what it acknowledged in its last milliseconds may be lost, so
  * callers repeat what has not had its effect.
