@@ -186,7 +186,7 @@ class Fleet:
         found, before = {}, ""
         while True:
             page = self.lab.cloud.must("GET", f"/commands?limit=1000{before}")
-            found.update({c["id"]: {"device": c["device"], "state": c["state"]} for c in page["commands"]})
+            found.update({c["id"]: c for c in page["commands"]})
             if not page["more_before"]:
                 return found
             before = f"&before={page['more_before']}"
@@ -225,7 +225,10 @@ class Fleet:
         effects, acks, stored = self.effects(), self.acks(), self.stored()
         found = violations({**self.ordered}, {c: t for c, t in commands.items() if c in self.ordered}, effects, acks, stored)
         states = {s: sum(t["state"] == s for t in commands.values()) for s in sorted({t["state"] for t in commands.values()})}
-        return found, {"devices": len(self.names), "commands": len(self.ordered), "refused": len(self.refused), **states, "effects": len(effects),
+        took = sorted(t["ended_ms"] - t["created_ms"] for t in commands.values() if t["state"] == "done")
+        quantiles = {f"done_p{q}_ms": took[min(len(took) - 1, len(took) * q // 100)] for q in (50, 90, 99) if took}
+        given = sum(t["state"] == "expired" and t["deliveries"] > 0 for t in commands.values())
+        return found, {**quantiles, "expired_after_handing_over": given, "devices": len(self.names), "commands": len(self.ordered), "refused": len(self.refused), **states, "effects": len(effects),
                        "records_acknowledged": len(acks), "records_stored": len(stored),
                        **{f: self.faults.count(f) for f in sorted(set(self.faults))}}  # fmt: skip
 
