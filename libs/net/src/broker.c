@@ -246,7 +246,8 @@ static rdg_err_t await_accepted(rdg_broker_t *b, const char *user, const char *p
 
 static rdg_err_t check_user(const rdg_broker_t *b, const char *user) {
     if (b->anonymous) return rdg_fail(RDG_E_UNSUPPORTED, "this broker has no users");
-    if (!rdg_name_valid(user)) return rdg_fail(RDG_E_INVALID, "\"%.64s\" is no valid user name", user);
+    if (!rdg_name_valid(user + (user[0] == '_')))
+        return rdg_fail(RDG_E_INVALID, "\"%.64s\" is no valid user name", user);
     return RDG_OK;
 }
 

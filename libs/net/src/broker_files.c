@@ -113,7 +113,7 @@ static void conf_text(const broker_files_t *f, uint16_t port, const rdg_broker_o
 rdg_err_t broker_write_conf(const broker_files_t *f, uint16_t port, const rdg_broker_options_t *o) {
     static const char own_rule[] =
         "user cloud\ntopic readwrite #\n\npattern readwrite devices/%u/#\npattern read cloud/crl\n"
-        "pattern read cloud/image-trust\n";
+        "pattern read cloud/image-trust\npattern read subscriptions/%u\npattern write subscriptions/%u/ack\n";
     rdg_buf_t text;
     bool has_acl = o->acl || !o->anonymous;
     if (has_acl) RDG_TRY(write_file(f, f->acl, rdg_bytes_str(o->acl ? o->acl : own_rule)));

@@ -9,6 +9,7 @@ typedef struct http_plain {
     int fd; /* -1: none */
     char host[256];
     uint16_t port;
+    bool guarded;                     /* rdg_http_client_guard */
     char via[RDG_LOCAL_PATH_MAX + 1]; /* a local socket in place of host and port; empty: none */
 } http_plain_t;
 
@@ -17,7 +18,7 @@ rdg_err_t http_plain_call(http_plain_t *c, const rdg_http_call_t *call, const ht
                           uint64_t timeout_ms, rdg_http_answer_t *out);
 
 /* *curl: the libcurl handle of the client, made at the first call. */
-rdg_err_t http_tls_call(void **curl, const rdg_http_call_t *call, uint64_t timeout_ms,
+rdg_err_t http_tls_call(void **curl, const rdg_http_call_t *call, bool guarded, uint64_t timeout_ms,
                         rdg_http_answer_t *out);
 void http_tls_close(void *curl);
 

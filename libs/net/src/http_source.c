@@ -59,6 +59,7 @@ static ssize_t next_bytes(void *ctx, uint64_t at, char *out, size_t size) {
     w->asked = false;
     ptrdiff_t n = w->source.read(w->source.ctx, at, (uint8_t *)out, size, w);
     if (n > 0) return n;
+    if (n == RDG_HTTP_END) return MHD_CONTENT_READER_END_OF_STREAM;
     return n == 0 && w->asked ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
@@ -91,7 +92,8 @@ struct MHD_Response *http_source_build(rdg_http_response_t *r, struct MHD_Connec
     r->source->connection = connection;
     r->source->rests = rests;
     struct MHD_Response *built =
-        MHD_create_response_from_callback(r->size, BLOCK_BYTES, next_bytes, r->source, drop);
+        MHD_create_response_from_callback(r->size == RDG_HTTP_SIZE_UNKNOWN ? MHD_SIZE_UNKNOWN : r->size,
+                                          BLOCK_BYTES, next_bytes, r->source, drop);
     if (built) r->source = NULL;
     return built;
 }

@@ -6,6 +6,8 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
+#include "address_guard.h"
 
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
@@ -30,6 +32,7 @@ typedef struct transfer {
     CURL *curl;
     rdg_err_t err; /* of the sink or the limit; stops the transfer */
     uint64_t body_bytes, max_body;
+    bool guarded, refused;
 } transfer_t;
 
 static bool resolve_all(void *library) {
@@ -89,6 +92,13 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx) {
     return t->err == RDG_OK ? len : 0;
 }
 
+static curl_socket_t on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *a) {
+    transfer_t *t = ctx;
+    (void)purpose;
+    t->refused = address_guarded(&a->addr);
+    return t->refused ? CURL_SOCKET_BAD : socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
 static void set_body(CURL *curl, const rdg_http_call_t *call) {
     if (strcmp(call->method, "HEAD") == 0) {
         lib.easy_setopt(curl, CURLOPT_NOBODY, 1L);
@@ -116,11 +126,20 @@ static rdg_err_t perform(transfer_t *t, struct curl_slist *headers, uint64_t tim
     lib.easy_setopt(curl, CURLOPT_HEADERDATA, t);
     lib.easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
     lib.easy_setopt(curl, CURLOPT_WRITEDATA, t);
+    if (t->guarded) {
+        lib.easy_setopt(curl, CURLOPT_PROXY, "");
+        lib.easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+        lib.easy_setopt(curl, CURLOPT_OPENSOCKETDATA, t);
+    }
     CURLcode code = lib.easy_perform(curl);
     lib.easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     t->answer->status = (unsigned)status;
     if (t->err != RDG_OK) return t->err;
     if (code == CURLE_OK) return RDG_OK;
+    if (t->refused)
+        return rdg_fail(RDG_E_FORBIDDEN,
+                        "%s leads to a link-local, metadata or multicast address, which is not connected to",
+                        t->call->url);
     rdg_err_t err = code == CURLE_OPERATION_TIMEDOUT                                ? RDG_E_TIMEOUT
                     : code == CURLE_OUT_OF_MEMORY                                   ? RDG_E_NO_MEMORY
                     : code == CURLE_GOT_NOTHING || code == CURLE_WEIRD_SERVER_REPLY ? RDG_E_PROTOCOL
@@ -129,13 +148,13 @@ static rdg_err_t perform(transfer_t *t, struct curl_slist *headers, uint64_t tim
     return rdg_fail(err, "%s: %s", t->call->url, lib.easy_strerror(code));
 }
 
-rdg_err_t http_tls_call(void **curl, const rdg_http_call_t *call, uint64_t timeout_ms,
+rdg_err_t http_tls_call(void **curl, const rdg_http_call_t *call, bool guarded, uint64_t timeout_ms,
                         rdg_http_answer_t *out) {
     pthread_once(&lib_once, load);
     if (!lib.library)
         return rdg_fail(RDG_E_UNSUPPORTED, "%s: https:// needs libcurl.so.4: install libcurl4", call->url);
     if (!*curl) *curl = lib.easy_init();
-    transfer_t t = {.call = call, .answer = out, .curl = *curl};
+    transfer_t t = {.call = call, .answer = out, .curl = *curl, .guarded = guarded};
     t.max_body = call->max_body ? call->max_body : call->sink ? UINT64_MAX : out->body.max;
     struct curl_slist *headers = NULL;
     bool ok = *curl != NULL;

@@ -1,4 +1,5 @@
 #include "socket.h"
+#include "address_guard.h"
 #include "ridge/base/clock.h"
 #include <errno.h>
 #include <netdb.h>
@@ -132,6 +133,11 @@ static rdg_err_t connect_local(const char *path, uint64_t deadline_ms, int *fd) 
 }
 
 rdg_err_t socket_connect(const char *host, uint16_t port, uint64_t deadline_ms, int *fd) {
+    return socket_connect_guarded(host, port, false, deadline_ms, fd);
+}
+
+rdg_err_t socket_connect_guarded(const char *host, uint16_t port, bool guarded, uint64_t deadline_ms,
+                                 int *fd) {
     struct addrinfo *all;
     if (host[0] == '/') return connect_local(host, deadline_ms, fd);
     int why = EADDRNOTAVAIL;
@@ -139,10 +145,16 @@ rdg_err_t socket_connect(const char *host, uint16_t port, uint64_t deadline_ms, 
     for (const struct addrinfo *a = all; a && why != 0; a = a->ai_next) {
         /* One silent address must not use up the time of the next. */
         uint64_t now = rdg_mono_ms(rdg_clock_system()), left = deadline_ms > now ? deadline_ms - now : 0;
-        why = connect_one(a, a->ai_next ? now + left / 2 : deadline_ms, fd);
+        why = guarded && address_guarded(a->ai_addr)
+                  ? EPERM
+                  : connect_one(a, a->ai_next ? now + left / 2 : deadline_ms, fd);
     }
     freeaddrinfo(all);
     if (why == 0) return RDG_OK;
+    if (why == EPERM && guarded)
+        return rdg_fail(RDG_E_FORBIDDEN,
+                        "%s:%u is a link-local, metadata or multicast address, which is not connected to",
+                        host, port);
     if (why == ETIMEDOUT)
         return rdg_fail(RDG_E_TIMEOUT, "cannot connect to %s:%u: no answer in time", host, port);
     return rdg_fail(RDG_E_UNAVAILABLE, "cannot connect to %s:%u: %s", host, port, strerror(why));

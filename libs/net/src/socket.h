@@ -11,6 +11,9 @@ rdg_err_t socket_listen(const char *host, uint16_t port, int *fd, uint16_t *boun
  * delay. UNAVAILABLE and TIMEOUT name host and port. Resolving a name is not bounded by the deadline but by
  * resolv.conf. */
 rdg_err_t socket_connect(const char *host, uint16_t port, uint64_t deadline_ms, int *fd);
+/* The same to none of the addresses of address_guard.h when guarded: FORBIDDEN. */
+rdg_err_t socket_connect_guarded(const char *host, uint16_t port, bool guarded, uint64_t deadline_ms,
+                                 int *fd);
 rdg_err_t socket_send(int fd, rdg_bytes_t bytes, uint64_t deadline_ms); /* CLOSED, TIMEOUT */
 /* At least one byte, or *got 0 at the peer's end. CLOSED (reset), TIMEOUT. */
 rdg_err_t socket_recv(int fd, void *dst, size_t size, uint64_t deadline_ms, size_t *got);

@@ -69,3 +69,11 @@ rdg_err_t rdg_service_reply_file(rdg_service_answer_t *answer, const char *conte
     answer->content_type = content_type;
     return RDG_OK;
 }
+
+rdg_err_t rdg_service_reply_stream(rdg_service_answer_t *answer, const char *content_type,
+                                   rdg_http_stream_t *s) {
+    answer->status = 200;
+    answer->stream = rdg_http_stream_ref(s);
+    answer->content_type = content_type;
+    return RDG_OK;
+}

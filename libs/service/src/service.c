@@ -136,12 +136,17 @@ rdg_err_t rdg_service_allow(rdg_service_t *s, const char *caller, const char *to
     return rdg_service_allow_digest(s, caller, &digest);
 }
 
+/* Whose token is for metrics alone counts as nobody elsewhere. */
+static const char *unless_metrics(const char *caller) {
+    return caller && strcmp(caller, RDG_SERVICE_METRICS) == 0 ? NULL : caller;
+}
+
 const char *rdg_service_caller(const rdg_service_t *s, const rdg_http_request_t *http) {
-    return rdg_tokens_find(&s->tokens, rdg_http_header(http, "authorization"));
+    return unless_metrics(rdg_tokens_find(&s->tokens, rdg_http_header(http, "authorization")));
 }
 
 const char *rdg_service_caller_of(const rdg_service_t *s, const char *token) {
-    return rdg_tokens_find_token(&s->tokens, token);
+    return unless_metrics(rdg_tokens_find_token(&s->tokens, token));
 }
 
 const rdg_service_route_t *rdg_service_route(const rdg_service_t *s, size_t i) {
@@ -194,7 +199,9 @@ static rdg_err_t run(rdg_service_t *s, const rdg_http_request_t *req, rdg_servic
     const char *method = rdg_http_method(req), *path = rdg_http_path(req);
     bool known;
     size_t i = find_route(s, method, path, call, &known);
-    call->caller = rdg_service_caller(s, req);
+    bool metrics = i < s->route_count && (s->routes[i].route->flags & RDG_ROUTE_METRICS);
+    call->caller = metrics ? rdg_tokens_find(&s->tokens, rdg_http_header(req, "authorization"))
+                           : rdg_service_caller(s, req);
     RDG_TRY(check_rate(s, call));
     if (i == s->route_count && known) {
         answer->status = 405;
@@ -300,15 +307,20 @@ static void handle(void *ctx, const rdg_http_request_t *req, rdg_http_response_t
         if (err != RDG_OK) {
             if (answer.has_file) close(answer.fd);
             answer.has_file = false;
+            if (answer.stream) rdg_http_stream_end(answer.stream, rdg_bytes(NULL, 0));
+            rdg_http_stream_unref(answer.stream);
+            answer.stream = NULL;
             json_decref(answer.body);
             answer.status = answer.status == 405 ? 405 : rdg_service_status(err);
             answer.body = error_body(err, &trace);
             if (answer.status == 401) (void)rdg_http_set_header(res, "WWW-Authenticate", "Bearer");
             if (answer.status == 429) (void)rdg_http_set_header(res, "Retry-After", "1");
-        } else if (!answer.body && !answer.has_file && answer.status == 200) {
+        } else if (!answer.body && !answer.has_file && !answer.stream && answer.status == 200) {
             answer.status = 204;
         }
-        if (answer.has_file)
+        if (answer.stream)
+            (void)rdg_http_send_stream(res, answer.content_type, answer.stream);
+        else if (answer.has_file)
             (void)rdg_http_send_file(res, answer.content_type, answer.fd, answer.offset, answer.size);
         else
             write_answer(res, answer.status, answer.body);

@@ -9,7 +9,8 @@
  * port that the caller asked for is never replaced: PORT_IN_USE.
  * 2. It is restarted with back-off (0.1 s to 10 s) when it dies, on the same port, and dies with this
  * program.
- * 3. ACL: each user reads and writes only devices/<user>/#, and reads cloud/crl and cloud/image-trust; the user "cloud" reads and writes everything.
+ * 3. ACL: each user reads and writes only devices/<user>/#, reads subscriptions/<user> and writes
+ * subscriptions/<user>/ack, and reads cloud/crl and cloud/image-trust; the user "cloud" reads and writes everything.
  * On the Unix socket a session is named by the user, whatever client id is given: nobody takes over another's.
  * 4. Sessions are saved to disk after every change, so that a killed broker comes back with them. It
  * acknowledges first and saves right after: what it acknowledged in its last milliseconds may be lost, so
@@ -48,7 +49,8 @@ const char *rdg_broker_url(const rdg_broker_t *b); /* mqtt://127.0.0.1:PORT; bor
 const char *
 rdg_broker_socket(const rdg_broker_t *b); /* path of its Unix socket; NULL: dir is too long for one */
 /* Adds or replaces. Durable, and in force when it returns: the running broker has accepted the password
- * (TIMEOUT: it will at its next start). INVALID: the name does not obey rdg_name_valid, or the password is
+ * (TIMEOUT: it will at its next start). INVALID: the name, but for one '_' in front,
+ * does not obey rdg_name_valid, or the password is
  * empty or longer than 128. */
 rdg_err_t rdg_broker_set_user(rdg_broker_t *b, const char *user, const char *password);
 /* NOT_FOUND. The user's connections are cut. */

@@ -54,6 +54,9 @@ void rdg_http_client_free(rdg_http_client_t *c); /* NULL is fine */
 /* From now on every http:// call goes through this local socket, whatever host its URL names (which the Host
  * header still says); https:// calls are refused as UNSUPPORTED. TOO_LARGE: no path of a local socket. */
 rdg_err_t rdg_http_client_via(rdg_http_client_t *c, const char *path);
+/* For URLs that somebody else has given: from now on no connection goes to an address that is link-local, of a cloud's
+ * metadata service, multicast or unspecified, however its name resolves: FORBIDDEN. No proxy is used. */
+void rdg_http_client_guard(rdg_http_client_t *c);
 /* RDG_OK for any HTTP status. INVALID (URL, header), UNAVAILABLE (cannot connect), TIMEOUT, TOO_LARGE,
  * PROTOCOL, CLOSED (the connection broke in the middle), UNSUPPORTED (https:// without libcurl); the text
  * names the address. After a failure *out holds nothing to free; finishing it all the same does no harm. */

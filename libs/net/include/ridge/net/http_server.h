@@ -111,23 +111,44 @@ rdg_err_t rdg_http_write(rdg_http_response_t *r, const char *content_type,
 rdg_err_t rdg_http_send_file(rdg_http_response_t *r, const char *content_type, int fd, uint64_t offset,
                              uint64_t size);
 
+#define RDG_HTTP_END (-2)
+#define RDG_HTTP_SIZE_UNKNOWN UINT64_MAX /* the answer is chunked */
+
 /* A body that is still being made when its answer begins. */
 typedef struct rdg_http_waiter rdg_http_waiter_t;
 typedef struct rdg_http_source {
     /* Up to size bytes from byte `at` on, on the server's I/O thread: does not block. 0: there are none yet, and
-     * rdg_http_rest was called for the waiter, under whatever lock rdg_http_wake will be called under; below 0: there
-     * will be none, and the connection is cut. */
+     * rdg_http_rest was called for the waiter, under whatever lock rdg_http_wake will be called under; RDG_HTTP_END: of a
+     * size that is not known, this was all; else below 0: there will be none, and the connection is cut. */
     ptrdiff_t (*read)(void *ctx, uint64_t at, uint8_t *out, size_t size, rdg_http_waiter_t *waiter);
     /* The last call; the waiter is gone after it. On any thread of the server. */
     void (*free)(void *ctx);
     void *ctx;
 } rdg_http_source_t;
-/* In place of what was written: a body of exactly `size` bytes. Takes the source, also on failure. */
+/* In place of what was written: a body of exactly `size` bytes, or of RDG_HTTP_SIZE_UNKNOWN. Takes the source, also on failure. */
 rdg_err_t rdg_http_send_source(rdg_http_response_t *r, const char *content_type,
                                const rdg_http_source_t *source, uint64_t size);
 void rdg_http_rest(rdg_http_waiter_t *w);
 /* Read is called again. From any thread, also when it does not rest. A server that stops wakes all by itself. */
 void rdg_http_wake(rdg_http_waiter_t *w);
+
+/* --- a body that is written while it is sent, also after the handler has returned: a source of that kind ---- */
+
+#define RDG_HTTP_STREAM_LAST 512u
+
+typedef struct rdg_http_stream rdg_http_stream_t; /* referenced; thread-safe */
+
+/* One reference for the caller. buffer_bytes: how much may wait for a client that reads slowly. */
+rdg_err_t rdg_http_stream_new(size_t buffer_bytes, rdg_http_stream_t **out);
+rdg_http_stream_t *rdg_http_stream_ref(rdg_http_stream_t *s);
+void rdg_http_stream_unref(rdg_http_stream_t *s); /* NULL is fine */
+/* Takes a reference; the answer goes on (chunked) until the stream is ended or the client is gone. */
+rdg_err_t rdg_http_send_stream(rdg_http_response_t *r, const char *content_type, rdg_http_stream_t *s);
+/* Copies all or nothing, and does not wait. FULL: more than the buffer would wait; CLOSED: ended, or the client is gone,
+ * which is noticed by what is written to it. */
+rdg_err_t rdg_http_stream_write(rdg_http_stream_t *s, rdg_bytes_t bytes);
+/* Nothing more; what waits is still sent, and then last, of at most RDG_HTTP_STREAM_LAST bytes, also to a full buffer. */
+void rdg_http_stream_end(rdg_http_stream_t *s, rdg_bytes_t last);
 
 #ifdef __cplusplus
 }

@@ -70,13 +70,17 @@ typedef struct rdg_service_answer {
     int fd;          /* owned by the answer */
     uint64_t offset, size;
     const char *content_type;
+    rdg_http_stream_t *stream; /* rdg_service_reply_stream: a reference, owned by the answer */
 } rdg_service_answer_t;
 
 /* An error return makes the error answer; what was put into answer->body is then dropped. */
 typedef rdg_err_t (*rdg_service_handler_t)(void *ctx, const rdg_service_call_t *call,
                                            rdg_service_answer_t *answer);
 
-#define RDG_ROUTE_PUBLIC 1u /* no token needed */
+#define RDG_ROUTE_PUBLIC 1u  /* no token needed */
+#define RDG_ROUTE_METRICS 2u /* RDG_SERVICE_METRICS may ask, too */
+/* A caller of this name may do nothing else: its token goes to where metrics are gathered. */
+#define RDG_SERVICE_METRICS "metrics"
 
 typedef struct rdg_service_route {
     const char *method;  /* "GET" */
@@ -122,6 +126,9 @@ rdg_err_t rdg_service_reply(rdg_service_answer_t *answer, unsigned status, json_
 /* 200 with a range of a file as it is. Takes fd; content_type is borrowed for good. */
 rdg_err_t rdg_service_reply_file(rdg_service_answer_t *answer, const char *content_type, int fd,
                                  uint64_t offset, uint64_t size);
+/* 200 with what is written to the stream (http_server.h). Takes a reference; content_type is borrowed for good. */
+rdg_err_t rdg_service_reply_stream(rdg_service_answer_t *answer, const char *content_type,
+                                   rdg_http_stream_t *s);
 unsigned rdg_service_status(rdg_err_t code);
 
 #ifdef __cplusplus
