@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The device's side of the platform: memory of the agent idle, pulling and with ten workloads, the time from its start
-until all workloads run, and the bytes that an idle device costs its link in a day.
+until all workloads run, and the bytes that an idle device costs its link in a day. And what the cloud takes of telemetry on
+one core (bench/telemetry.c).
 
-Usage: bench/run platform [--quick] [--json]. One device and its cloud on this machine; workloads are chains of one
+Usage: bench/run platform [--quick] [--telemetry] [--json]. One device and its cloud on this machine; workloads are chains of one
 validator each (driver process). The link's bytes are counted by a relay on its way: TLCP, both directions. Pulling needs
 root and runc or crun."""
 
@@ -141,10 +142,22 @@ def cold_start(lab, device, rounds):
     return took
 
 
+def telemetry():
+    program = os.path.join(os.environ.get("RIDGE_BIN", os.path.join(ROOT, "build", "release", "bin")), "bench_telemetry")
+    if "RIDGE_BIN" not in os.environ:
+        subprocess.run([os.path.join(ROOT, "tools", "build"), "release", "bench_telemetry"], check=True)
+    done = subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="shorter, 3 workloads, 32 MiB")
+    parser.add_argument("--telemetry", action="store_true", help="only what the cloud takes of telemetry")
     options = parser.parse_args()
+    if options.telemetry:
+        print(json.dumps({"telemetry": telemetry()}))
+        return 0
     count, seconds, mib, rounds = (3, 20, 32, 1) if options.quick else (10, 60, 256, 3)
     if "RIDGE_BIN" not in os.environ:
         subprocess.run([os.path.join(ROOT, "tools", "build"), "release"], check=True)
@@ -165,6 +178,7 @@ def main():
         lab.stop()
         if relay:
             relay.close()
+    figures["telemetry"] = telemetry()
     print(json.dumps(figures))
     return 0
 
