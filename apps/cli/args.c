@@ -9,6 +9,8 @@
 static const command_t *const tables[] = {device_commands,
                                           device_enrol_commands,
                                           monitor_commands,
+                                          subscription_commands,
+                                          event_commands,
                                           file_commands,
                                           chain_commands,
                                           contract_dev_commands,

@@ -84,20 +84,23 @@ static rdg_err_t open_platform(cloud_t *c, const cloud_options_t *o) {
                                 .collect_device_bytes = o->collect_device_bytes,
                                 .command_keep_ms = o->command_keep_ms,
                                 .command_keep = o->command_keep,
+                                .webhook_link_local = o->webhook_link_local,
                                 .metrics = c->metrics};
     return rdg_platform_open(&p, &c->platform);
 }
 
 static rdg_err_t open_public(cloud_t *c, const cloud_options_t *o) {
-    rdg_hash_t admin;
+    rdg_hash_t admin, metrics;
     rdg_service_options_t s = {.host = o->host,
                                .port = o->port,
                                .threads = PUBLIC_THREADS,
                                .max_body = BODY_MAX,
                                .metrics = c->metrics};
-    RDG_TRY(admin_token_digest(c->data_dir, &admin));
+    RDG_TRY(cloud_token_digest(c->data_dir, "admin", &admin));
+    RDG_TRY(cloud_token_digest(c->data_dir, RDG_SERVICE_METRICS, &metrics));
     RDG_TRY(rdg_service_new(&s, &c->service));
     RDG_TRY(rdg_service_allow_digest(c->service, "admin", &admin));
+    RDG_TRY(rdg_service_allow_digest(c->service, RDG_SERVICE_METRICS, &metrics));
     if (c->platform) RDG_TRY(rdg_platform_routes(c->platform, c->service));
     if (c->images_service) RDG_TRY(rdg_images_serve_users(c->images_service, c->service));
     if (c->baas) RDG_TRY(rdg_baas_routes(c->baas, c->service));

@@ -1,9 +1,13 @@
 """Collection on a whole system: files from devices, resumed through kills, stored once; see tests/suites.d/collection."""
 
 import hashlib
+import hmac
 import http.client
+import http.server
+import json
 import random
 import sys
+import threading
 import time
 import urllib.parse
 
@@ -201,6 +205,87 @@ def a_full_device_holds_its_programs_back_and_loses_no_record():
 
         got = labs.wait_for("the records", 60, there, 0.1)
         equal([record["id"] for record in got], sent + ["last"], "ids of records, in order")
+
+
+class Subscriber:
+    """A webhook that answers as it is told, and keeps what it has taken, in order, with its repetitions."""
+
+    def __init__(self, port=0):
+        self.secret, self.answers, self.events, self.faults = "", [], [], []
+        subscriber = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                mac = hmac.new(subscriber.secret.encode(), self.headers["Ridge-Timestamp"].encode() + b"." + body, "sm3")
+                if self.headers["Ridge-Signature"] != "hmac-sm3=" + mac.hexdigest():
+                    subscriber.faults.append(self.headers["Ridge-Signature"])
+                status, seconds = subscriber.answers.pop(0) if subscriber.answers else (204, 0)
+                time.sleep(seconds)
+                if status == 204:
+                    subscriber.events += json.loads(body)["events"]
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@case
+def subscribers_lose_nothing_while_they_and_the_cloud_fail():
+    with cluster(("dev-1", "dev-2")) as lab:
+        away = Subscriber()
+        away.close()
+        port, secret = away.port, "the-secret-of-this-test"
+        made = lab.cloud.must("POST", "/subscriptions", {"name": "ops", "webhook": f"http://127.0.0.1:{port}/", "secret": secret, "filter": {"types": ["record"]}})
+        equal(made["state"], "active", "state of a new subscription")
+        sent = {"dev-1": [], "dev-2": []}
+
+        def send(count):
+            for i in range(count):
+                for name, ids in sent.items():
+                    ids.append(f"s-{len(ids)}")
+                    record = {"id": ids[-1], "kind": "trip", "data": {"n": i}}
+                    equal(lab.agents[name].call("POST", "/v1/records", record)[0], 202, "status of a record")
+
+        send(20)
+        labs.wait_for("a delivery that fails", 30, lambda: lab.cli("subscription", "show", "ops")["tries"] > 0, 0.1)
+        hook = Subscriber(port)
+        hook.secret, hook.answers = secret, [(500, 0), (204, 1.5)]
+        try:
+            lab.cli("subscription", "resume", "ops")
+            send(20)
+            labs.wait_for("a slow delivery", 30, lambda: len(hook.answers) < 1, 0.02)
+            lab.cloud.kill()
+            send(20)
+            lab.cloud.start()
+
+            def done():
+                got = {event["record"]["id"] + event["record"]["device"] for event in hook.events}
+                return len(got) == sum(len(ids) for ids in sent.values())
+
+            labs.wait_for("every record at the subscriber", 60, done, 0.1)
+            equal(hook.faults, [], "deliveries with a wrong signature")
+            for name, ids in sent.items():
+                of = {}
+                for event in hook.events:
+                    if event["record"]["device"] == name:
+                        of.setdefault(event["id"], event["record"]["id"])
+                equal(list(of.values()), ids, f"records of {name} in order, what came again left out")
+            labs.wait_for("the count", 30, lambda: lab.cli("subscription", "list")["subscriptions"][0]["delivered"] >= 120, 0.1)
+            equal(lab.cli("subscription", "test", "ops")["taken"], True, "answer to a test event")
+            lab.cli("subscription", "rm", "ops")
+            equal(lab.cli("subscription", "list")["subscriptions"], [], "subscriptions")
+        finally:
+            hook.close()
 
 
 if __name__ == "__main__":

@@ -82,6 +82,11 @@ rdg_err_t alarm_store_list(rdg_sql_t *db, bool all, const char *device, const ch
                            uint64_t limit, json_t **out);
 rdg_err_t alarm_store_get(rdg_sql_t *db, int64_t number, json_t **out); /* NOT_FOUND */
 
+/* What has happened to alarms, in order: an array of {"change","what":"raised"|"cleared"|"acknowledged","at_ms","alarm"}. A
+ * change is stored with what it tells of, and goes with it. Owned. */
+rdg_err_t alarm_store_changes(rdg_sql_t *db, int64_t after, uint64_t limit, json_t **out);
+rdg_err_t alarm_store_last_change(rdg_sql_t *db, int64_t *out);
+
 /* For alarm_rest.c. */
 rdg_sql_t *alarms_db(alarms_t *a);
 uint64_t alarms_now(const alarms_t *a);

@@ -31,6 +31,9 @@ static const char *const migrations[] = {
     "CREATE INDEX alarms_device ON alarms (device, number);"
     "CREATE TABLE alarm_rules (kind TEXT PRIMARY KEY, raise_at BIGINT NOT NULL, clear_below BIGINT NOT NULL,"
     " for_ms BIGINT NOT NULL, enabled INTEGER NOT NULL, critical INTEGER NOT NULL);",
+    "CREATE TABLE alarm_changes (change INTEGER PRIMARY KEY AUTOINCREMENT, alarm BIGINT NOT NULL,"
+    " what TEXT NOT NULL, at_ms BIGINT NOT NULL);"
+    "CREATE INDEX alarm_changes_alarm ON alarm_changes (alarm);",
 };
 
 const char *alarm_kind_name(alarm_kind_t k) {
@@ -63,21 +66,48 @@ static rdg_err_t int_row(void *ctx, const rdg_sql_row_t *r) {
     return RDG_OK;
 }
 
+/* Within a transaction. */
+static rdg_err_t note_change(rdg_sql_t *db, int64_t number, const char *what, uint64_t at_ms) {
+    return rdg_sql_exec(db, "INSERT INTO alarm_changes (alarm, what, at_ms) VALUES (?, ?, ?)",
+                        RDG_SQL_PARAMS(rdg_sql_int(number), rdg_sql_text(what), rdg_sql_int((int64_t)at_ms)),
+                        NULL);
+}
+
+static rdg_err_t end_change(rdg_sql_t *db, rdg_err_t err) {
+    if (err == RDG_OK) err = rdg_sql_commit(db);
+    if (err != RDG_OK) rdg_sql_rollback(db);
+    return err;
+}
+
+/* The statement's rows, and that they have changed, together. */
+static rdg_err_t change(rdg_sql_t *db, int64_t number, const char *what, uint64_t at_ms, const char *sql,
+                        const rdg_sql_value_t *params, size_t count) {
+    size_t rows = 0;
+    RDG_TRY(rdg_sql_begin(db));
+    rdg_err_t err = rdg_sql_exec(db, sql, params, count, &rows);
+    if (err == RDG_OK && rows > 0) err = note_change(db, number, what, at_ms);
+    return end_change(db, err);
+}
+
 rdg_err_t alarm_store_raise(rdg_sql_t *db, const alarm_row_t *r, int64_t *number) {
-    return rdg_sql_query(db,
-                         "INSERT INTO alarms (device, kind, subject, critical, value, threshold, raised_ms)"
-                         " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING number",
-                         RDG_SQL_PARAMS(rdg_sql_text(r->device), rdg_sql_text(kinds[r->kind].name),
-                                        rdg_sql_text(r->subject), rdg_sql_int(r->critical),
-                                        rdg_sql_int(r->value), rdg_sql_int(r->threshold),
-                                        rdg_sql_int((int64_t)r->at_ms)),
-                         int_row, number);
+    RDG_TRY(rdg_sql_begin(db));
+    rdg_err_t err = rdg_sql_query(
+        db,
+        "INSERT INTO alarms (device, kind, subject, critical, value, threshold, raised_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING number",
+        RDG_SQL_PARAMS(rdg_sql_text(r->device), rdg_sql_text(kinds[r->kind].name), rdg_sql_text(r->subject),
+                       rdg_sql_int(r->critical), rdg_sql_int(r->value), rdg_sql_int(r->threshold),
+                       rdg_sql_int((int64_t)r->at_ms)),
+        int_row, number);
+    if (err == RDG_OK) err = note_change(db, *number, "raised", r->at_ms);
+    return end_change(db, err);
 }
 
 rdg_err_t alarm_store_clear(rdg_sql_t *db, int64_t number, uint64_t at_ms, const char *why) {
-    return rdg_sql_exec(
-        db, "UPDATE alarms SET cleared_ms = ?, cleared_why = ? WHERE number = ? AND cleared_ms IS NULL",
-        RDG_SQL_PARAMS(rdg_sql_int((int64_t)at_ms), rdg_sql_text(why), rdg_sql_int(number)), NULL);
+    const rdg_sql_value_t params[] = {rdg_sql_int((int64_t)at_ms), rdg_sql_text(why), rdg_sql_int(number)};
+    return change(db, number, "cleared", at_ms,
+                  "UPDATE alarms SET cleared_ms = ?, cleared_why = ? WHERE number = ? AND cleared_ms IS NULL",
+                  params, sizeof params / sizeof params[0]);
 }
 
 typedef struct each {
@@ -130,21 +160,24 @@ rdg_err_t alarm_store_set_rule(rdg_sql_t *db, alarm_kind_t k, const alarm_rule_t
 }
 
 rdg_err_t alarm_store_ack(rdg_sql_t *db, int64_t number, uint64_t at_ms, const char *who, const char *note) {
-    return rdg_sql_exec(
-        db, "UPDATE alarms SET acked_ms = ?, acked_by = ?, note = ? WHERE number = ? AND acked_ms IS NULL",
-        RDG_SQL_PARAMS(rdg_sql_int((int64_t)at_ms), rdg_sql_text(who), rdg_sql_text(note),
-                       rdg_sql_int(number)),
-        NULL);
+    const rdg_sql_value_t params[] = {rdg_sql_int((int64_t)at_ms), rdg_sql_text(who), rdg_sql_text(note),
+                                      rdg_sql_int(number)};
+    return change(
+        db, number, "acknowledged", at_ms,
+        "UPDATE alarms SET acked_ms = ?, acked_by = ?, note = ? WHERE number = ? AND acked_ms IS NULL",
+        params, sizeof params / sizeof params[0]);
 }
 
 /* Open ones stay, however old. */
 rdg_err_t alarm_store_prune(rdg_sql_t *db, uint64_t now_ms) {
     RDG_TRY(rdg_sql_exec(db, "DELETE FROM alarms WHERE cleared_ms < ?",
                          RDG_SQL_PARAMS(rdg_sql_int((int64_t)(now_ms - ALARM_KEEP_MS))), NULL));
-    return rdg_sql_exec(db,
-                        "DELETE FROM alarms WHERE cleared_ms IS NOT NULL AND number <="
-                        " (SELECT MAX(number) FROM alarms) - ?",
-                        RDG_SQL_PARAMS(rdg_sql_int(ALARM_KEEP_ROWS)), NULL);
+    RDG_TRY(rdg_sql_exec(db,
+                         "DELETE FROM alarms WHERE cleared_ms IS NOT NULL AND number <="
+                         " (SELECT MAX(number) FROM alarms) - ?",
+                         RDG_SQL_PARAMS(rdg_sql_int(ALARM_KEEP_ROWS)), NULL));
+    return rdg_sql_exec(db, "DELETE FROM alarm_changes WHERE alarm NOT IN (SELECT number FROM alarms)", NULL,
+                        0, NULL);
 }
 
 /* --- for who looks ---------------------------------------------------------------------------------------------- */
@@ -159,7 +192,7 @@ static void set_text(json_t *o, const char *name, const rdg_sql_row_t *r, unsign
     if (v) json_object_set_new(o, name, json_string(v));
 }
 
-static rdg_err_t list_row(void *ctx, const rdg_sql_row_t *r) {
+static json_t *row_json(const rdg_sql_row_t *r) {
     const char *kind = rdg_sql_row_text(r, 2);
     alarm_kind_t k;
     json_t *o = json_pack(
@@ -171,15 +204,45 @@ static rdg_err_t list_row(void *ctx, const rdg_sql_row_t *r) {
                                  : "raised",
         "value", (json_int_t)rdg_sql_row_int(r, 5), "threshold", (json_int_t)rdg_sql_row_int(r, 6), "unit",
         alarm_kind_find(kind, &k) ? kinds[k].unit : "");
-    if (!o) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the alarms");
+    if (!o) return NULL;
     set_time(o, "raised_ms", r, 7);
     set_time(o, "cleared_ms", r, 8);
     set_text(o, "cleared_why", r, 9);
     set_time(o, "acked_ms", r, 10);
     set_text(o, "acked_by", r, 11);
     set_text(o, "note", r, 12);
-    return json_array_append_new(ctx, o) == 0 ? RDG_OK
-                                              : rdg_fail(RDG_E_NO_MEMORY, "no memory for the alarms");
+    return o;
+}
+
+static rdg_err_t add_row(json_t *list, json_t *o) {
+    return o && json_array_append_new(list, o) == 0 ? RDG_OK
+                                                    : rdg_fail(RDG_E_NO_MEMORY, "no memory for the alarms");
+}
+
+static rdg_err_t list_row(void *ctx, const rdg_sql_row_t *r) {
+    return add_row(ctx, row_json(r));
+}
+
+static rdg_err_t change_row(void *ctx, const rdg_sql_row_t *r) {
+    return add_row(ctx, json_pack("{s:I, s:s, s:I, s:o}", "change", (json_int_t)rdg_sql_row_int(r, 13),
+                                  "what", rdg_sql_row_text(r, 14), "at_ms",
+                                  (json_int_t)rdg_sql_row_int(r, 15), "alarm", row_json(r)));
+}
+
+rdg_err_t alarm_store_changes(rdg_sql_t *db, int64_t after, uint64_t limit, json_t **out) {
+    *out = json_array();
+    if (!*out) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the alarms");
+    rdg_err_t err = rdg_sql_query(
+        db,
+        "SELECT " COLUMNS ", change, what, at_ms FROM alarm_changes JOIN alarms ON number = alarm"
+        " WHERE change > ? ORDER BY change LIMIT ?",
+        RDG_SQL_PARAMS(rdg_sql_int(after), rdg_sql_int((int64_t)limit)), change_row, *out);
+    if (err != RDG_OK) json_decref(*out), *out = NULL;
+    return err;
+}
+
+rdg_err_t alarm_store_last_change(rdg_sql_t *db, int64_t *out) {
+    return rdg_sql_query(db, "SELECT COALESCE(MAX(change), 0) FROM alarm_changes", NULL, 0, int_row, out);
 }
 
 rdg_err_t alarm_store_list(rdg_sql_t *db, bool all, const char *device, const char *kind, uint64_t after,

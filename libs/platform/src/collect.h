@@ -70,7 +70,9 @@ typedef struct collect {
     unsigned patient;
     bool stopping;
     rdg_metric_t *m_bytes, *m_files, *m_refused, *m_records;
-    rdg_sql_t *records; /* of urgent records: a file of its own, so that they wait for nothing else */
+    rdg_sql_t *records;      /* of urgent records: a file of its own, so that they wait for nothing else */
+    void (*news)(void *ctx); /* urgent records have come; under admission */
+    void *news_ctx;
     int64_t records_bytes, records_needed; /* numbers from there on are waited for; atomic */
 } collect_t;
 
@@ -132,6 +134,8 @@ void collect_take_records(collect_t *c, const char *device, const rdg_http_reque
 void collect_records_tick(collect_t *c);
 extern const rdg_service_route_t record_routes[];
 extern const size_t record_route_count;
+/* news is called after records were stored, on the thread that has taken them. */
+void collect_listen(collect_t *c, void (*news)(void *ctx), void *ctx);
 /* A number that grows with each arrival, and a wait until it has; false: time is up. */
 uint64_t collect_generation(collect_t *c);
 bool collect_await(collect_t *c, uint64_t seen, uint64_t deadline_mono_ms);

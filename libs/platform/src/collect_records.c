@@ -239,6 +239,7 @@ void collect_take_records(collect_t *c, const char *device, const rdg_http_reque
         pthread_mutex_lock(&c->admission);
         c->generation += b.taken > 0;
         pthread_cond_broadcast(&c->arrived);
+        if (c->news && b.taken > 0) c->news(c->news_ctx);
         pthread_mutex_unlock(&c->admission);
         collect_answer(res, 200,
                        json_pack("{s:I, s:I, s:O}", "accepted", (json_int_t)b.taken, "known",
@@ -259,6 +260,13 @@ static rdg_err_t drop_batch(collect_t *c, int64_t *count) {
     if (err == RDG_OK) err = rdg_sql_commit(c->records);
     if (err != RDG_OK) rdg_sql_rollback(c->records);
     return err;
+}
+
+void collect_listen(collect_t *c, void (*news)(void *ctx), void *ctx) {
+    pthread_mutex_lock(&c->admission);
+    c->news = news;
+    c->news_ctx = ctx;
+    pthread_mutex_unlock(&c->admission);
 }
 
 /* A batch at a time: devices get their turns in between. */

@@ -168,6 +168,19 @@ rdg_err_t groups_load(rdg_platform_t *p) {
     return show(p, NULL);
 }
 
+static bool is_of(const json_t *about, const char *field, const char *wanted) {
+    const char *has = json_string_value(json_object_get(about, field));
+    return !wanted[0] || (has && strcmp(has, wanted) == 0);
+}
+
+bool groups_fit(rdg_platform_t *p, const char *device, const char *group, const char *site) {
+    pthread_mutex_lock(&p->lock);
+    const device_t *d = devices_find(p, device);
+    bool fit = d && is_of(d->about, "group", group) && is_of(d->about, "site", site);
+    pthread_mutex_unlock(&p->lock);
+    return fit;
+}
+
 rdg_err_t groups_show(rdg_platform_t *p, const char *device) {
     return show(p, device);
 }

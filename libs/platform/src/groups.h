@@ -30,6 +30,8 @@ rdg_err_t groups_resolve(rdg_platform_t *p, const json_t *selector, json_t *name
 rdg_err_t groups_store(rdg_platform_t *p, const char *device, const json_t *change);
 rdg_err_t groups_show(rdg_platform_t *p, const char *device);
 rdg_err_t groups_check(const json_t *change); /* INVALID, TOO_LARGE */
+/* Whether a device is of this group and site; "" is any. */
+bool groups_fit(rdg_platform_t *p, const char *device, const char *group, const char *site);
 rdg_err_t groups_forget(rdg_platform_t *p, const char *device);
 rdg_err_t groups_read_labels(const char *text, json_t **out); /* "k=v,k2=v2"; owned */
 extern const rdg_service_route_t group_routes[];

@@ -64,6 +64,8 @@ struct rdg_platform {
     struct collect *collect;
     struct monitor *monitor;
     struct alarms *alarms;
+    struct subscriptions *subscriptions;
+    struct events *events;
     unsigned ticks;       /* the monitor's thread's own */
     rdg_broker_t *broker; /* NULL with a foreign one */
     char *broker_url;
@@ -176,6 +178,10 @@ extern const size_t request_route_count;
 void devices_each_silence(rdg_platform_t *p, uint64_t since_ms,
                           void (*fn)(void *ctx, const char *device, uint64_t silent_ms, bool heard),
                           void *ctx);
+
+/* exposition.c */
+extern const rdg_service_route_t exposition_routes[];
+extern const size_t exposition_route_count;
 
 /* monitoring.c: what joins monitoring to the platform */
 rdg_err_t monitoring_open(rdg_platform_t *p, const rdg_platform_options_t *o);

@@ -1,5 +1,6 @@
 #include "command.h"
 #include "monitor.h"
+#include "subscription.h"
 #include "ridge/net/stream.h"
 #include <stdio.h>
 #include <string.h>
@@ -87,10 +88,25 @@ static rdg_err_t accept(rdg_platform_t *p, const char *device, const char *kind,
     return err;
 }
 
+/* "subscriptions/<user>/ack" */
+static bool is_ack(const char *topic, char user[80]) {
+    static const char prefix[] = "subscriptions/";
+    if (strncmp(topic, prefix, sizeof prefix - 1) != 0) return false;
+    const char *start = topic + sizeof prefix - 1, *end = strchr(start, '/');
+    if (!end || end - start >= 80 || strcmp(end, "/ack") != 0) return false;
+    snprintf(user, 80, "%.*s", (int)(end - start), start);
+    return true;
+}
+
 static bool on_message(void *ctx, const char *topic, rdg_bytes_t payload) {
     rdg_platform_t *p = ctx;
     char device[65];
     const char *kind;
+    char user[80];
+    if (is_ack(topic, user)) {
+        subscriptions_acked(__atomic_load_n(&p->subscriptions, __ATOMIC_ACQUIRE), user, payload);
+        return true;
+    }
     if (!split_topic(topic, device, &kind) || !devices_known(p, device)) return true;
     if (payload.len == 0) return true; /* a retained message being cleared */
     rdg_err_t err = accept(p, device, kind, payload);
@@ -110,8 +126,12 @@ static void on_published(void *ctx, int message_id) {
 }
 
 rdg_err_t link_start(rdg_platform_t *p, const rdg_platform_options_t *options) {
-    static const char *const topics[] = {"devices/+/status", "devices/+/result", "devices/+/response",
-                                         "devices/+/telemetry", "devices/+/certificate-request"};
+    static const char *const topics[] = {"devices/+/status",
+                                         "devices/+/result",
+                                         "devices/+/response",
+                                         "devices/+/telemetry",
+                                         "devices/+/certificate-request",
+                                         "subscriptions/+/ack"};
     char password[65] = "";
     if (p->broker) {
         rdg_random_hex(rdg_random_system(), password, 32);

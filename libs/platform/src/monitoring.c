@@ -1,6 +1,7 @@
 /* What joins monitoring to the rest of the platform. */
 #include "internal.h"
 #include "alarm.h"
+#include "event.h"
 #include <stdio.h>
 #include "ridge/base/log.h"
 
@@ -19,6 +20,7 @@ static void arrived(void *ctx, const monitor_arrival_t *a) {
     if (a->live) devices_record(p, a->device, a->record, a->telemetry->interval_ms);
     struct alarms *alarms = __atomic_load_n(&p->alarms, __ATOMIC_ACQUIRE);
     if (alarms) alarms_take(alarms, a);
+    events_arrived(__atomic_load_n(&p->events, __ATOMIC_ACQUIRE), a);
 }
 
 static void silent(void *ctx, const char *device, uint64_t ms, bool heard) {

@@ -5,6 +5,8 @@
 #include "collect.h"
 #include "image_trust.h"
 #include "monitor.h"
+#include "subscription.h"
+#include "event.h"
 #include "alarm.h"
 #include <time.h>
 #include "ridge/base/alloc.h"
@@ -119,6 +121,24 @@ static rdg_err_t open_collection(rdg_platform_t *p, const rdg_platform_options_t
     return collect_open(&c, &p->collect);
 }
 
+/* What is new is told to who is subscribed and to who listens. */
+static void on_records(void *ctx) {
+    rdg_platform_t *p = ctx;
+    subscriptions_kick(p->subscriptions);
+    events_kick(p->events);
+}
+
+static rdg_err_t open_events(rdg_platform_t *p, const rdg_platform_options_t *o) {
+    struct events *events = NULL;
+    struct subscriptions *subscriptions = NULL;
+    RDG_TRY(subscriptions_open(p, o->webhook_link_local, o->metrics, &subscriptions));
+    __atomic_store_n(&p->subscriptions, subscriptions, __ATOMIC_RELEASE);
+    RDG_TRY(events_open(p, o->metrics, &events));
+    __atomic_store_n(&p->events, events, __ATOMIC_RELEASE);
+    collect_listen(p->collect, on_records, p);
+    return RDG_OK;
+}
+
 rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_t **out) {
     rdg_platform_t *p = rdg_calloc(1, sizeof *p);
     if (!p) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the platform");
@@ -137,6 +157,7 @@ rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_
     if (err == RDG_OK) err = monitoring_open(p, options);
     if (err == RDG_OK) err = start_broker(p, options);
     if (err == RDG_OK) err = link_start(p, options);
+    if (err == RDG_OK) err = open_events(p, options);
     if (err == RDG_OK) err = dispatch_start(p);
     if (err != RDG_OK) {
         rdg_platform_close(p);
@@ -163,6 +184,9 @@ rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, collect_routes, collect_route_count, p->collect));
     RDG_TRY(rdg_service_add(service, record_routes, record_route_count, p->collect));
     RDG_TRY(rdg_service_add(service, collect_reader_routes, collect_reader_route_count, p->collect));
+    RDG_TRY(rdg_service_add(service, subscription_routes, subscription_route_count, p->subscriptions));
+    RDG_TRY(rdg_service_add(service, exposition_routes, exposition_route_count, p));
+    RDG_TRY(rdg_service_add(service, live_event_routes, live_event_route_count, p->events));
     RDG_TRY(rdg_service_add(service, monitor_routes, monitor_route_count, p));
     RDG_TRY(rdg_service_add(service, alarm_routes, alarm_route_count, p->alarms));
     return rdg_service_add(service, request_routes, request_route_count, p);
@@ -176,15 +200,20 @@ void rdg_platform_stop(rdg_platform_t *p) {
     pthread_cond_broadcast(&p->kick);
     pthread_mutex_unlock(&p->lock);
     collect_stop(p->collect);
+    events_stop(p->events);
 }
 
 void rdg_platform_close(rdg_platform_t *p) {
     if (!p) return;
     rdg_platform_stop(p);
     dispatch_join(p);
+    if (p->collect) collect_listen(p->collect, NULL, NULL);
+    subscriptions_stop(p->subscriptions);
     monitor_stop(p->monitor); /* while what it stores can still be answered */
     if (p->mqtt) rdg_mqtt_stop(p->mqtt);
     if (p->broker) rdg_broker_stop(p->broker);
+    subscriptions_close(p->subscriptions);
+    events_close(p->events);
     collect_close(p->collect);
     alarms_close(p->alarms);
     monitor_close(p->monitor);

@@ -22,6 +22,9 @@
  * through any crash.
  * 8. So is a telemetry record that a device was told is stored, in `<data_dir>/monitor.db`.
  *
+ * 9. An urgent record that a device was told is stored is stored, in `<data_dir>/records.db`, and is delivered to each
+ * subscription that wants it, or is a dead letter of it (src/subscription.h).
+ *
  * Limits: 100,000 devices; 1,000 unfinished commands a device; 512 KiB of parameters and of a result; 1,024
  * requests waiting; finished commands are kept for 30 days, at most 100,000 of them, unless the options say otherwise.
  * Threads: all functions from one thread; routes run on the service's threads. */
@@ -50,6 +53,7 @@ typedef struct rdg_platform_options {
         collect_device_bytes; /* of files from devices, and of one; 0: 256 GiB, the same */
     uint64_t command_keep_ms,
         command_keep;         /* age and number of ended commands that are kept; 0: 30 days, 100,000 */
+    bool webhook_link_local;  /* subscriptions may name link-local and metadata addresses */
     const rdg_clock_t *clock; /* of certificates and revocation lists; NULL: the system's */
 } rdg_platform_options_t;
 

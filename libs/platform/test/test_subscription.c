@@ -1,0 +1,400 @@
+/* Subscriptions: what subscribers get that are there, away, slow, broken or not allowed. */
+#include <stdio.h>
+#include <string.h>
+#include "alarm.h"
+#include "collect.h"
+#include "kit.h"
+#include "subscription.h"
+#include "ridge/base/alloc.h"
+#include "ridge/codec/hex.h"
+#include "ridge/crypto/hmac.h"
+
+#define SECRET "a-secret-of-some-length"
+
+typedef struct hook {
+    rdg_http_server_t *http;
+    pthread_mutex_t lock;
+    pthread_cond_t news;
+    unsigned asked, fail; /* the first `fail` are answered with 500 */
+    bool slow, released;
+    char got[8192]; /* ids of events that were taken, each with a space behind it */
+    bool bad_signature;
+} hook_t;
+
+static bool signed_well(const rdg_http_request_t *req) {
+    uint8_t mac[RDG_HMAC_SM3_BYTES];
+    char want[80] = "hmac-sm3=";
+    const char *timestamp = rdg_http_header(req, "Ridge-Timestamp"),
+               *got = rdg_http_header(req, "Ridge-Signature");
+    if (!timestamp || !got) return false;
+    const rdg_bytes_t parts[] = {rdg_bytes_str(timestamp), rdg_bytes_str("."), rdg_http_body(req)};
+    rdg_hmac_sm3(mac, rdg_bytes_str(SECRET), parts, 3);
+    rdg_hex_encode(mac, sizeof mac, want + strlen(want));
+    return strcmp(want, got) == 0;
+}
+
+static unsigned take(hook_t *h, const json_t *body) {
+    const json_t *event;
+    size_t i;
+    char *text = rdg_json_text(body);
+    bool poison = strstr(text, "poison") != NULL;
+    rdg_free(text);
+    if (poison) return 422;
+    if (h->asked <= h->fail) return 500;
+    json_array_foreach(json_object_get(body, "events"), i, event) {
+        size_t used = strlen(h->got);
+        snprintf(h->got + used, sizeof h->got - used, "%s ", kit_text(event, "id"));
+    }
+    return 204;
+}
+
+static void handle(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res) {
+    hook_t *h = ctx;
+    json_t *body = NULL;
+    CHECK_OK(rdg_json_parse(rdg_http_body(req), &body));
+    pthread_mutex_lock(&h->lock);
+    ++h->asked;
+    h->bad_signature = h->bad_signature || !signed_well(req);
+    pthread_cond_broadcast(&h->news);
+    while (h->slow && !h->released) pthread_cond_wait(&h->news, &h->lock);
+    rdg_http_status(res, take(h, body));
+    pthread_cond_broadcast(&h->news);
+    pthread_mutex_unlock(&h->lock);
+    json_decref(body);
+}
+
+static uint16_t hook_start(hook_t *h, uint16_t port) {
+    const rdg_http_server_options_t o = {.port = port};
+    CHECK_OK(rdg_http_server_start(&o, handle, h, &h->http));
+    return rdg_http_server_port(h->http);
+}
+
+static uint16_t hook_open(hook_t *h) {
+    memset(h, 0, sizeof *h);
+    pthread_mutex_init(&h->lock, NULL);
+    pthread_cond_init(&h->news, NULL);
+    return hook_start(h, 0);
+}
+
+static void hook_wait(hook_t *h, const char *ids) {
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += 30;
+    pthread_mutex_lock(&h->lock);
+    while (strcmp(h->got, ids) != 0 && pthread_cond_timedwait(&h->news, &h->lock, &end) == 0) {
+    }
+    CHECK_STR(h->got, ids);
+    CHECK(!h->bad_signature);
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void hook_wait_asked(hook_t *h, unsigned count) {
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += 30;
+    pthread_mutex_lock(&h->lock);
+    while (h->asked < count && pthread_cond_timedwait(&h->news, &h->lock, &end) == 0) {
+    }
+    CHECK(h->asked >= count);
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void record_at(kit_t *k, const char *device, const char *kind, const char *data, uint64_t at_ms) {
+    static unsigned next;
+    char id[32];
+    snprintf(id, sizeof id, "r%u", next++);
+    CHECK_OK(rdg_sql_exec(k->platform->collect->records,
+                          "INSERT INTO records (device, id, kind, time_ms, received_ms, bytes, data)"
+                          " VALUES (?, ?, ?, 1, ?, 1, ?)",
+                          RDG_SQL_PARAMS(rdg_sql_text(device), rdg_sql_text(id), rdg_sql_text(kind),
+                                         rdg_sql_int((int64_t)at_ms), rdg_sql_text(data)),
+                          NULL));
+    subscriptions_kick(k->platform->subscriptions);
+}
+
+static void record(kit_t *k, const char *device, const char *kind, const char *data) {
+    record_at(k, device, kind, data, platform_now());
+}
+
+static void subscribe(kit_t *k, const char *name, uint16_t port, const char *more) {
+    char body[600];
+    json_t *answer;
+    snprintf(body, sizeof body,
+             "{\"name\":\"%s\",\"webhook\":\"http://127.0.0.1:%u/hook\",\"secret\":\"" SECRET "\"%s%s}", name,
+             port, more[0] ? "," : "", more);
+    CHECK_EQ(kit_call(k, "POST", "/subscriptions", body, &answer), 201);
+    CHECK_STR(kit_text(answer, "secret"), SECRET);
+    json_decref(answer);
+}
+
+/* Waits until a field of a subscription, as text of a number or a string, is so. */
+static void wait_field(kit_t *k, const char *name, const char *field, const char *want) {
+    char path[100];
+    for (unsigned i = 0; i < 1500; ++i, kit_pause()) {
+        json_t *o;
+        snprintf(path, sizeof path, "/subscriptions/%s", name);
+        CHECK_EQ(kit_call(k, "GET", path, NULL, &o), 200);
+        char number[24];
+        const json_t *v = json_object_get(o, field);
+        snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+        bool so = strcmp(json_is_string(v) ? json_string_value(v) : number, want) == 0;
+        CHECK(strstr(path, SECRET) == NULL && json_object_get(o, "secret") == NULL);
+        json_decref(o);
+        if (so) return;
+    }
+    rdg_test_fail(__FILE__, __LINE__, "%s of subscription %s has not become %s", field, name, want);
+}
+
+TEST(subscription_delivers_each_in_order_through_errors_and_a_restart) {
+    kit_t k;
+    hook_t h;
+    kit_open(&k);
+    uint16_t port = hook_open(&h);
+    h.fail = 1;
+    record(&k, "dev-1", "trip", "1"); /* before there was a subscription: not meant */
+    subscribe(&k, "ops", port, "");
+    for (int i = 0; i < 3; ++i) record(&k, i == 1 ? "dev-2" : "dev-1", "trip", "{\"a\":[]}");
+    hook_wait(&h, "record-2 record-3 record-4 ");
+    wait_field(&k, "ops", "delivered", "3");
+    wait_field(&k, "ops", "state", "active");
+    kit_close(&k);
+    kit_open(&k);
+    record(&k, "dev-1", "trip", "5");
+    hook_wait(&h, "record-2 record-3 record-4 record-5 "); /* nothing again, nothing left out */
+    wait_field(&k, "ops", "delivered", "4");
+    CHECK_EQ(kit_call(&k, "POST", "/subscriptions/ops/resume", "{\"records_after\":3}", NULL), 200);
+    hook_wait(&h, "record-2 record-3 record-4 record-5 record-4 record-5 "); /* asked for again */
+    CHECK_EQ(kit_call(&k, "DELETE", "/subscriptions/ops", NULL, NULL), 204);
+    CHECK_EQ(kit_call(&k, "GET", "/subscriptions/ops", NULL, NULL), 404);
+    kit_close(&k);
+    rdg_http_server_stop(h.http);
+}
+
+TEST(subscription_waits_for_a_subscriber_that_is_away_and_keeps_what_it_waits_for) {
+    kit_t k;
+    hook_t h;
+    kit_open(&k);
+    uint16_t port = hook_open(&h);
+    rdg_http_server_stop(h.http);
+    subscribe(&k, "ops", port, "");
+    record(&k, "dev-1", "trip", "1");
+    wait_field(&k, "ops", "state", "failing");
+    CHECK_EQ(__atomic_load_n(&k.platform->collect->records_needed, __ATOMIC_ACQUIRE), 1);
+    hook_start(&h, port);
+    record(&k, "dev-1", "trip", "2");
+    CHECK_EQ(kit_call(&k, "POST", "/subscriptions/ops/resume", "{}", NULL),
+             200); /* now, not at the end of its back-off */
+    hook_wait(&h, "record-1 record-2 ");
+    wait_field(&k, "ops", "delivered", "2");
+    CHECK_EQ(kit_call(&k, "POST", "/subscriptions/ops/pause", NULL, NULL), 200);
+    CHECK_EQ(__atomic_load_n(&k.platform->collect->records_needed, __ATOMIC_ACQUIRE), INT64_MAX);
+    kit_close(&k);
+    rdg_http_server_stop(h.http);
+}
+
+TEST(subscription_that_is_slow_holds_up_nobody) {
+    kit_t k;
+    hook_t slow, quick;
+    kit_open(&k);
+    uint16_t slow_port = hook_open(&slow), quick_port = hook_open(&quick);
+    slow.slow = true;
+    subscribe(&k, "slow", slow_port, "");
+    subscribe(&k, "quick", quick_port, "");
+    record(&k, "dev-1", "trip", "1");
+    hook_wait_asked(&slow, 1);
+    record(&k, "dev-1", "trip", "2");
+    hook_wait(&quick, "record-1 record-2 ");
+    pthread_mutex_lock(&slow.lock);
+    slow.released = true;
+    pthread_cond_broadcast(&slow.news);
+    pthread_mutex_unlock(&slow.lock);
+    hook_wait(&slow, "record-1 record-2 ");
+    kit_close(&k);
+    rdg_http_server_stop(slow.http);
+    rdg_http_server_stop(quick.http);
+}
+
+TEST(subscription_gives_up_what_is_refused_or_too_old_and_says_so) {
+    kit_t k;
+    hook_t h;
+    json_t *o;
+    kit_open(&k);
+    uint16_t port = hook_open(&h);
+    subscribe(&k, "ops", port, "");
+    CHECK_EQ(kit_call(&k, "POST", "/subscriptions/ops/pause", NULL, NULL), 200);
+    record(&k, "dev-1", "trip", "1");
+    record(&k, "dev-1", "trip", "\"poison\"");
+    record(&k, "dev-1", "trip", "3");
+    CHECK_EQ(kit_call(&k, "POST", "/subscriptions/ops/resume", NULL, NULL), 200);
+    hook_wait(&h, "record-1 record-3 "); /* the one in between is taken out, the others come */
+    wait_field(&k, "ops", "dead", "1");
+    CHECK_EQ(kit_call(&k, "GET", "/subscriptions/ops", NULL, &o), 200);
+    const json_t *dead = json_array_get(json_object_get(o, "dead_letters"), 0);
+    CHECK_EQ(json_integer_value(json_object_get(dead, "first")), 2);
+    CHECK_EQ(json_integer_value(json_object_get(dead, "tries")), SUBSCRIPTION_REFUSED_TRIES);
+    CHECK_STR(kit_text(dead, "error"), "HTTP 422");
+    json_decref(o);
+    rdg_http_server_stop(h.http);
+    subscribe(&k, "old", port, "\"give_up_ms\":1000");
+    record_at(&k, "dev-1", "trip", "4", platform_now() - 60000);
+    wait_field(&k, "old", "dead", "1");
+    kit_close(&k);
+}
+
+TEST(subscription_sends_what_its_filter_names_and_nothing_else) {
+    kit_t k;
+    hook_t h;
+    fake_t f;
+    int64_t number;
+    kit_open(&k);
+    fake_init(&f, "dev-g");
+    fake_connect(&k, &f);
+    CHECK_EQ(kit_call(&k, "PATCH", "/devices/dev-g", "{\"group\":\"north\"}", NULL), 200);
+    uint16_t port = hook_open(&h);
+    subscribe(&k, "group", port, "\"filter\":{\"types\":[\"record\"],\"group\":\"north\"}");
+    record(&k, "dev-1", "trip", "1");
+    record(&k, "dev-g", "trip", "2");
+    hook_wait(&h, "record-2 ");
+    CHECK_EQ(kit_call(&k, "DELETE", "/subscriptions/group", NULL, NULL), 204);
+    subscribe(&k, "alarms", port,
+              "\"filter\":{\"types\":[\"alarm\"],\"device\":\"dev-1\",\"kind\":\"disk\"}");
+    for (int i = 0; i < 2; ++i) {
+        const alarm_row_t row = {i ? "dev-1" : "dev-g", "", ALARM_DISK, true, 95, 90, platform_now()};
+        CHECK_OK(alarm_store_raise(monitor_db(k.platform->monitor), &row, &number));
+    }
+    record(&k, "dev-1", "disk", "3");
+    CHECK_OK(alarm_store_clear(monitor_db(k.platform->monitor), number, platform_now(), "why"));
+    hook_wait(&h, "record-2 alarm-2 alarm-3 ");
+    fake_fini(&f);
+    kit_close(&k);
+    rdg_http_server_stop(h.http);
+}
+
+TEST(subscription_is_refused_where_it_would_do_harm) {
+    static const char *const bad[] = {"{}",
+                                      "{\"name\":\"x\"}",
+                                      "{\"name\":\"X y\",\"mqtt\":true}",
+                                      "{\"name\":\"x\",\"webhook\":\"ftp://a/\"}",
+                                      "{\"name\":\"x\",\"webhook\":\"http://a/\\r\\nX: y\"}",
+                                      "{\"name\":\"x\",\"webhook\":\"http://a/\",\"mqtt\":true}",
+                                      "{\"name\":\"x\",\"mqtt\":true,\"secret\":\"short\"}",
+                                      "{\"name\":\"x\",\"mqtt\":true,\"filter\":{\"grupe\":\"a\"}}",
+                                      "{\"name\":\"x\",\"mqtt\":true,\"filter\":{\"types\":[]}}",
+                                      "{\"name\":\"x\",\"mqtt\":true,\"filter\":{\"types\":[\"command\"]}}",
+                                      "{\"name\":\"x\",\"mqtt\":true,\"give_up_ms\":1}",
+                                      "{\"name\":\"x\",\"mqtt\":true,\"from\":\"yesterday\"}"};
+    static const char *const guarded[] = {"http://169.254.169.254", "https://169.254.169.254",
+                                          "http://[fe80::1]",       "http://[::ffff:169.254.1.1]",
+                                          "http://0.0.0.0",         "http://224.0.0.1",
+                                          "http://[fd00:ec2::254]", "http://100.100.100.200"};
+    static const char *const paths[][2] = {
+        {"GET", "/subscriptions"},          {"POST", "/subscriptions"},
+        {"GET", "/subscriptions/x"},        {"DELETE", "/subscriptions/x"},
+        {"POST", "/subscriptions/x/test"},  {"POST", "/subscriptions/x/pause"},
+        {"POST", "/subscriptions/x/resume"}};
+    kit_t k;
+    json_t *o;
+    char body[200];
+    kit_open(&k);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i)
+        CHECK_EQ(kit_call(&k, "POST", "/subscriptions", bad[i], NULL), 400);
+    for (size_t i = 0; i < sizeof guarded / sizeof guarded[0]; ++i) {
+        snprintf(body, sizeof body, "{\"name\":\"g\",\"webhook\":\"%s:1/\"}", guarded[i]);
+        CHECK_EQ(kit_call(&k, "POST", "/subscriptions", body, NULL), 201);
+        CHECK_EQ(kit_call(&k, "POST", "/subscriptions", body, NULL), 409);
+        CHECK_EQ(kit_call(&k, "POST", "/subscriptions/g/test", NULL, &o), 503);
+        CHECK(strstr(kit_error(o, "message"), "link-local") != NULL);
+        json_decref(o);
+        CHECK_EQ(kit_call(&k, "DELETE", "/subscriptions/g", NULL, NULL), 204);
+    }
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; ++i)
+        CHECK_EQ(kit_call_public(&k, paths[i][0], paths[i][1], NULL, NULL), 401);
+    kit_close(&k);
+}
+
+/* --- by MQTT ------------------------------------------------------------------------------------------------------ */
+
+typedef struct listener {
+    rdg_mqtt_t *mqtt;
+    pthread_mutex_t lock;
+    pthread_cond_t news;
+    char topic[120], got[1024], delivery[128];
+    unsigned count;
+} listener_t;
+
+static bool on_delivery(void *ctx, const char *topic, rdg_bytes_t payload) {
+    listener_t *l = ctx;
+    json_t *o = NULL, *event;
+    size_t i;
+    (void)topic;
+    CHECK_OK(rdg_json_parse(payload, &o));
+    pthread_mutex_lock(&l->lock);
+    ++l->count;
+    snprintf(l->delivery, sizeof l->delivery, "%s", kit_text(o, "delivery"));
+    json_array_foreach(json_object_get(o, "events"), i, event) {
+        size_t used = strlen(l->got);
+        snprintf(l->got + used, sizeof l->got - used, "%s ", kit_text(event, "id"));
+    }
+    pthread_cond_broadcast(&l->news);
+    pthread_mutex_unlock(&l->lock);
+    json_decref(o);
+    return true;
+}
+
+static void listen_as(listener_t *l, kit_t *k, const char *user, const char *password, const char *topic) {
+    memset(l, 0, sizeof *l);
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->news, NULL);
+    snprintf(l->topic, sizeof l->topic, "%s", topic);
+    const char *topics[] = {l->topic};
+    char client[96];
+    snprintf(client, sizeof client, "listener-%s", user);
+    const rdg_mqtt_options_t o = {.url = rdg_platform_broker_url(k->platform),
+                                  .client_id = client,
+                                  .username = user,
+                                  .password = password,
+                                  .subscriptions = topics,
+                                  .subscription_count = 1,
+                                  .message = on_delivery,
+                                  .ctx = l};
+    CHECK_OK(rdg_mqtt_start(&o, &l->mqtt));
+    for (unsigned i = 0; i < 1500 && !rdg_mqtt_connected(l->mqtt); ++i) kit_pause();
+    CHECK(rdg_mqtt_connected(l->mqtt));
+}
+
+TEST(subscription_by_mqtt_is_taken_when_its_subscriber_says_so) {
+    kit_t k;
+    listener_t l, spy;
+    fake_t f;
+    json_t *o;
+    char answer[160];
+    kit_open(&k);
+    fake_init(&f, "dev-1");
+    fake_connect(&k, &f);
+    CHECK_EQ(kit_call(&k, "POST", "/subscriptions", "{\"name\":\"dash\",\"mqtt\":true}", &o), 201);
+    CHECK_STR(kit_text(o, "user"), "_sub.dash");
+    listen_as(&l, &k, kit_text(o, "user"), kit_text(o, "password"), kit_text(o, "topic"));
+    listen_as(&spy, &k, "dev-1", f.password, kit_text(o, "topic"));
+    json_decref(o);
+    record(&k, "dev-1", "trip", "1");
+    for (unsigned i = 0; i < 1500; ++i, kit_pause()) {
+        pthread_mutex_lock(&l.lock);
+        bool there = l.count > 0;
+        pthread_mutex_unlock(&l.lock);
+        if (there) break;
+    }
+    snprintf(answer, sizeof answer, "{\"delivery\":\"%s\"}", l.delivery);
+    /* Not by another: the broker does not let it through. */
+    CHECK_OK(rdg_mqtt_publish(spy.mqtt, "subscriptions/_sub.dash/ack", rdg_bytes_str(answer), false, NULL));
+    for (unsigned i = 0; i < 10; ++i) kit_pause();
+    wait_field(&k, "dash", "delivered", "0");
+    CHECK_OK(rdg_mqtt_publish(l.mqtt, "subscriptions/_sub.dash/ack", rdg_bytes_str(answer), false, NULL));
+    wait_field(&k, "dash", "delivered", "1");
+    CHECK_STR(l.got, "record-1 ");
+    CHECK_EQ(spy.count, 0); /* nor does another read it */
+    rdg_mqtt_stop(spy.mqtt);
+    rdg_mqtt_stop(l.mqtt);
+    fake_fini(&f);
+    CHECK_EQ(kit_call(&k, "DELETE", "/subscriptions/dash", NULL, NULL), 204);
+    kit_close(&k);
+}
