@@ -120,6 +120,7 @@ static rdg_err_t watch(cli_t *cli) {
     rdg_err_t err;
     bool heard = false;
     RDG_TRY(cli_number(cli, "count", UINT64_MAX, &w.left));
+    RDG_TRY(cli_connect(cli));
     rdg_buf_init(&w.text, LINE_MAX_BYTES);
     for (;;) {
         err = make_path(cli, &w, path, sizeof path);

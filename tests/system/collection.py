@@ -179,6 +179,24 @@ def urgent_records_go_before_files_and_arrive_once():
 
 
 @case
+def what_happens_is_watched_from_the_command_line():
+    with cluster(("dev-1",)) as lab:
+        seen, number = [], 0
+        watch = threading.Thread(
+            target=lambda: seen.append(lab.cli("event", "watch", "--type", "record", "--kind", "seen", "--count", "1"))
+        )
+        watch.start()
+        while watch.is_alive() and number < 600:
+            for kind in ("other", "seen"):
+                record = {"id": f"{kind}-{number}", "kind": kind, "data": number}
+                equal(lab.agents["dev-1"].call("POST", "/v1/records", record)[0], 202, "status of a record")
+            number += 1
+            watch.join(0.1)
+        check(not watch.is_alive(), "ridge event watch has seen nothing of 600 records")
+        equal((seen[0]["event"], seen[0]["data"]["kind"], seen[0]["data"]["device"]), ("record", "seen", "dev-1"), "what was seen")
+
+
+@case
 def a_full_device_holds_its_programs_back_and_loses_no_record():
     with cluster(("dev-1",), agent=["--records-bytes", "65536"]) as lab:
         agent = lab.agents["dev-1"]
