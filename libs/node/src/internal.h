@@ -159,6 +159,7 @@ typedef struct giver {
 #define SYNC_PIN_EVERY 64 /* heights */
 #define SYNC_RANGES 4     /* of blocks, asked for at once */
 #define SYNC_CHUNKS 4     /* of a snapshot */
+#define SYNC_WITHDRAWN 8  /* questions of a peer whose answers nobody waits for any more */
 
 typedef enum sync_phase { SYNC_IDLE, SYNC_HEADERS, SYNC_SNAPSHOT, SYNC_BODIES } sync_phase_t;
 typedef enum piece_state { PIECE_FREE, PIECE_ASKED, PIECE_CHECKING, PIECE_HERE, PIECE_TAKING } piece_state_t;
@@ -172,6 +173,12 @@ typedef struct piece {
     uint64_t asked_ms;
     rdg_buf_t bytes;
 } piece_t;
+
+/* A question for blocks that was given up; its answer may still come. count 0: none. */
+typedef struct withdrawn {
+    uint64_t from;
+    uint32_t count;
+} withdrawn_t;
 
 typedef enum provider_state {
     PROVIDER_UNKNOWN,
@@ -208,6 +215,9 @@ typedef struct sync {
     /* bodies */
     bool importing;
     piece_t ranges[SYNC_RANGES];
+    withdrawn_t withdrawn[RDG_P2P_PEERS_MAX][SYNC_WITHDRAWN]; /* the oldest first */
+    uint32_t at_once[RDG_P2P_PEERS_MAX]; /* blocks that a question asks for; 0: as many as may be */
+    bool too_late[RDG_P2P_PEERS_MAX];    /* avoided because its answer has not come yet */
 } sync_t;
 
 /* Questions for a read index: HTTP threads draw tickets, the loop asks the core for all that wait at once. */

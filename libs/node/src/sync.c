@@ -108,6 +108,7 @@ void sync_end(rdg_node_t *n, const char *why) {
 void sync_blame(rdg_node_t *n, size_t peer, const char *what, rdg_err_t err, const char *why) {
     if (peer >= n->peer_count) return;
     n->sync.avoid_until_ms[peer] = rdg_loop_now_ms(n->loop) + AVOID_MS;
+    n->sync.too_late[peer] = false;
     rdg_metric_add(n->m_sync_blamed, 1);
     rdg_log(RDG_LOG_WARN, "sync.refused", RDG_STR("peer", n->peers[peer].name), RDG_STR("what", what),
             RDG_STR("code", rdg_err_name(err)), RDG_STR("why", why));
@@ -220,6 +221,7 @@ void sync_forget_peer(rdg_node_t *n, size_t peer) {
     bodies_drop_peer(n, peer);
     n->sync.peer_height[peer] = n->sync.peer_epoch[peer] = n->sync.avoid_until_ms[peer] = 0;
     n->sync.bodies_from[peer] = 0;
+    n->sync.at_once[peer] = 0;
     memset(n->sync.pins[peer], 0, sizeof n->sync.pins[peer]);
     n->sync.greeted[peer] = false;
 }

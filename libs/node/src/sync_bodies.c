@@ -3,7 +3,11 @@
  * wait for their turn. What arrives is checked at once, on a worker: that each is the block that was asked for, that its
  * body is its header's, and that the header is the verified one where headers are known; whoever sent another is named
  * before anything below it is there. They are applied in order, and each block is verified by its seal before anything is
- * executed. */
+ * executed.
+ *
+ * A question can be given up before its answer is there: agreement was faster, a run ended, the time was over. What comes
+ * then is no lie: it is taken if it is of use. Whoever was too late is asked for half as many blocks from then on, and
+ * again as soon as the answer is there, so a slow link only makes it slow. */
 #include "internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/log.h"
@@ -14,6 +18,7 @@
 #define RANGE_BLOCKS 64
 #define RANGES_A_PEER 2
 #define ANSWER_MS 5000
+#define PROMPT_MS 1000 /* whoever answers sooner may be asked for twice as many */
 
 static size_t load_of(const rdg_node_t *n, size_t peer) {
     size_t count = 0;
@@ -36,10 +41,15 @@ static size_t choose(const rdg_node_t *n, uint64_t from, uint64_t now) {
     return best;
 }
 
+static uint32_t at_once(const sync_t *s, size_t peer) {
+    return s->at_once[peer] ? s->at_once[peer] : RANGE_BLOCKS;
+}
+
 static void ask(rdg_node_t *n, piece_t *p, uint64_t from, uint32_t count, uint64_t now) {
     uint8_t message[12];
     size_t peer = choose(n, from, now);
     if (peer == SIZE_MAX) return;
+    if (count > at_once(&n->sync, peer)) count = at_once(&n->sync, peer);
     rdg_store_be64(message, from);
     rdg_store_be32(message + 8, count);
     if (rdg_p2p_send(n->p2p, peer, MSG_BLOCKS_GET, rdg_bytes(message, sizeof message)) != RDG_OK) return;
@@ -69,6 +79,38 @@ static void clear(piece_t *p) {
     rdg_buf_init(&p->bytes, NODE_FRAME_MAX);
 }
 
+/* --- questions that were given up --------------------------------------------------------------------------------- */
+
+static void remember(sync_t *s, size_t peer, uint64_t from, uint32_t count) {
+    withdrawn_t *w = s->withdrawn[peer];
+    size_t used = 0;
+    while (used < SYNC_WITHDRAWN && w[used].count > 0) ++used;
+    if (used == SYNC_WITHDRAWN) memmove(w, w + 1, --used * sizeof *w);
+    w[used] = (withdrawn_t){from, count};
+}
+
+static void withdraw(sync_t *s, piece_t *p) {
+    if (p->state == PIECE_ASKED) remember(s, p->peer, p->from, p->count);
+    clear(p);
+}
+
+static void withdraw_all(sync_t *s, size_t peer) {
+    for (size_t i = 0; i < SYNC_RANGES; ++i)
+        if (s->ranges[i].state == PIECE_ASKED && s->ranges[i].peer == peer) withdraw(s, &s->ranges[i]);
+}
+
+/* Whether count blocks from `from` on answer such a question, which is forgotten then. None may be of any. */
+static bool was_withdrawn(sync_t *s, size_t peer, uint64_t from, uint32_t count) {
+    withdrawn_t *w = s->withdrawn[peer];
+    for (size_t i = 0; i < SYNC_WITHDRAWN && w[i].count > 0; ++i) {
+        if (count > 0 && (w[i].from != from || w[i].count < count)) continue;
+        memmove(w + i, w + i + 1, (SYNC_WITHDRAWN - 1 - i) * sizeof *w);
+        w[SYNC_WITHDRAWN - 1].count = 0;
+        return true;
+    }
+    return false;
+}
+
 /* Every height above the head that nobody is asked for, as far as there are places. */
 static void fill(rdg_node_t *n, uint64_t head, uint64_t now) {
     sync_t *s = &n->sync;
@@ -85,7 +127,7 @@ static void fill(rdg_node_t *n, uint64_t head, uint64_t now) {
         if (count > RANGE_BLOCKS) count = RANGE_BLOCKS;
         ask(n, place, from, (uint32_t)count, now);
         if (place->state == PIECE_FREE) return; /* nobody has it, or all are busy */
-        from += count;
+        from += place->count;
     }
 }
 
@@ -109,7 +151,7 @@ void bodies_step(rdg_node_t *n) {
     uint64_t head = sync_head(n), now = rdg_loop_now_ms(n->loop);
     for (size_t i = 0; i < SYNC_RANGES; ++i) { /* agreement was faster */
         piece_t *p = &n->sync.ranges[i];
-        if (p->state != PIECE_FREE && p->from + p->count <= head + 1) clear(p);
+        if (p->state != PIECE_FREE && p->from + p->count <= head + 1) withdraw(&n->sync, p);
     }
     if (head < n->sync.target) fill(n, head, now);
     take(n, head);
@@ -129,21 +171,12 @@ static uint32_t count_blocks(rdg_bytes_t bytes) {
     return rdg_reader_ok(&r) ? count : 0;
 }
 
-/* The question that this answers: by its first height; what is empty answers the oldest one. */
-static piece_t *question(sync_t *s, size_t peer, rdg_bytes_t bytes) {
-    rdg_reader_t r;
-    rdg_header_t header = {0};
-    piece_t *found = NULL;
-    rdg_reader_init(&r, bytes);
-    if (bytes.len > 0 && rdg_proposal_header(rdg_read_bytes(&r, rdg_read_u32(&r)), &header) != RDG_OK)
-        return NULL;
+static piece_t *question(sync_t *s, size_t peer, uint64_t from, uint32_t count) {
     for (size_t i = 0; i < SYNC_RANGES; ++i) {
         piece_t *p = &s->ranges[i];
-        if (p->state != PIECE_ASKED || p->peer != peer || (bytes.len > 0 && p->from != header.height))
-            continue;
-        if (!found || p->asked_ms < found->asked_ms) found = p;
+        if (p->state == PIECE_ASKED && p->peer == peer && p->from == from && p->count >= count) return p;
     }
-    return found;
+    return NULL;
 }
 
 static rdg_bytes_t read_part(rdg_reader_t *r) {
@@ -204,7 +237,7 @@ static void on_arrival_checked(void *arg) {
         p->state = PIECE_HERE;
     } else if (p) {
         clear(p);
-        bodies_drop_peer(n, a->peer);
+        withdraw_all(&n->sync, a->peer);
         sync_blame(n, a->peer, "blocks", a->err, a->why);
     }
     rdg_buf_fini(&a->bytes);
@@ -227,17 +260,59 @@ static void start_check(rdg_node_t *n, piece_t *p) {
     rdg_free(a);
 }
 
+static void take_answer(rdg_node_t *n, piece_t *p, uint32_t count, rdg_bytes_t bytes) {
+    if (rdg_buf_append(&p->bytes, bytes.data, bytes.len) != RDG_OK) {
+        clear(p);
+        return;
+    }
+    p->count = count;
+    p->state = PIECE_HERE;
+    start_check(n, p);
+}
+
+/* An answer that was given up: its sender is slow, no more, and what it sent fills the place of whoever was to bring the
+ * same, or a free one. */
+static void take_late(rdg_node_t *n, size_t peer, uint64_t from, uint32_t count, rdg_bytes_t bytes) {
+    sync_t *s = &n->sync;
+    piece_t *p = NULL;
+    if (s->too_late[peer]) s->avoid_until_ms[peer] = 0;
+    s->too_late[peer] = false;
+    if (from + count <= sync_head(n) + 1) return;
+    for (size_t i = 0; i < SYNC_RANGES && !p; ++i)
+        if (s->ranges[i].state != PIECE_FREE && s->ranges[i].from == from) p = &s->ranges[i];
+    if (p && p->state != PIECE_ASKED) return; /* has come already */
+    if (p) withdraw(s, p);
+    if (!p) p = free_range(s);
+    if (!p) return;
+    p->from = from, p->peer = peer, p->asked_ms = rdg_loop_now_ms(n->loop);
+    take_answer(n, p, count, bytes);
+    sync_behind(n, peer, from + count - 1);
+}
+
+static void in_time(rdg_node_t *n, const piece_t *p) {
+    sync_t *s = &n->sync;
+    s->too_late[p->peer] = false;
+    if (rdg_loop_now_ms(n->loop) - p->asked_ms > PROMPT_MS) return;
+    uint32_t twice = 2 * at_once(s, p->peer);
+    s->at_once[p->peer] = twice < RANGE_BLOCKS ? twice : 0;
+}
+
 void bodies_receive(rdg_node_t *n, size_t peer, rdg_bytes_t bytes) {
     sync_t *s = &n->sync;
-    if (s->phase != SYNC_BODIES || load_of(n, peer) == 0) return; /* nobody asked */
-    piece_t *p = question(s, peer, bytes);
+    rdg_reader_t r;
+    rdg_header_t header = {0};
+    rdg_reader_init(&r, bytes);
     uint32_t count = count_blocks(bytes);
-    if (p && count > 0 && count <= p->count && rdg_buf_append(&p->bytes, bytes.data, bytes.len) == RDG_OK) {
-        p->count = count;
-        p->state = PIECE_HERE;
-        start_check(n, p);
-    } else {
-        bodies_drop_peer(n, peer);
+    bool readable = bytes.len == 0 || (count > 0 && rdg_proposal_header(rdg_read_bytes(&r, rdg_read_u32(&r)),
+                                                                        &header) == RDG_OK);
+    piece_t *p = readable && count > 0 ? question(s, peer, header.height, count) : NULL;
+    if (p) {
+        in_time(n, p);
+        take_answer(n, p, count, bytes);
+    } else if (readable && was_withdrawn(s, peer, header.height, count)) {
+        take_late(n, peer, header.height, count, bytes);
+    } else if (s->phase == SYNC_BODIES && load_of(n, peer) > 0) { /* else nobody asked */
+        withdraw_all(s, peer);
         if (bytes.len == 0) s->peer_height[peer] = 0; /* until it tells again */
         sync_blame(n, peer, "blocks", RDG_E_PROTOCOL,
                    bytes.len ? "not what it was asked for" : "it has none");
@@ -283,10 +358,10 @@ void bodies_imported(rdg_node_t *n, const job_t *job) {
     sync_step(n);
 }
 
+/* Its link is gone, and all answers with it. */
 void bodies_drop_peer(rdg_node_t *n, size_t peer) {
-    for (size_t i = 0; i < SYNC_RANGES; ++i)
-        if (n->sync.ranges[i].state == PIECE_ASKED && n->sync.ranges[i].peer == peer)
-            clear(&n->sync.ranges[i]);
+    withdraw_all(&n->sync, peer);
+    memset(n->sync.withdrawn[peer], 0, sizeof n->sync.withdrawn[peer]);
 }
 
 void bodies_tick(rdg_node_t *n, uint64_t now) {
@@ -294,12 +369,14 @@ void bodies_tick(rdg_node_t *n, uint64_t now) {
         piece_t *p = &n->sync.ranges[i];
         if (p->state != PIECE_ASKED || now - p->asked_ms <= ANSWER_MS) continue;
         size_t peer = p->peer;
-        bodies_drop_peer(n, peer);
-        sync_blame(n, peer, "blocks", RDG_E_TIMEOUT, "no answer");
+        withdraw_all(&n->sync, peer);
+        n->sync.at_once[peer] = (at_once(&n->sync, peer) + 1) / 2;
+        sync_blame(n, peer, "blocks", RDG_E_TIMEOUT, "no answer yet");
+        n->sync.too_late[peer] = true;
     }
 }
 
 void bodies_leave(rdg_node_t *n) {
     for (size_t i = 0; i < SYNC_RANGES; ++i)
-        if (n->sync.ranges[i].state != PIECE_FREE) clear(&n->sync.ranges[i]);
+        if (n->sync.ranges[i].state != PIECE_FREE) withdraw(&n->sync, &n->sync.ranges[i]);
 }

@@ -1,4 +1,5 @@
-/* A peer whose headers are right and whose bodies are not: it is named when they arrive, before anything is applied. */
+/* A peer whose headers are right and whose bodies are not: it is named when they arrive, before anything is applied. And
+ * one that is honest and slow, which costs nothing but time. */
 #include "chain_build.h"
 #include "internal.h"
 #include "ridge/base/clock.h"
@@ -12,7 +13,24 @@
 #define WAIT_MS 50000
 #define SLICE_MS 20
 
-enum { GIVER = 0, LIAR = 1, NEWCOMER = 2, COUNT = 3, LIE_AT = 70 };
+/* SLOW_MS a block: the answer to the first question takes longer than a node waits for it. */
+enum {
+    GIVER = 0,
+    LIAR = 1,
+    NEWCOMER = 2,
+    COUNT = 3,
+    LIE_AT = 70,
+    LONG = 160,
+    SHORT = 97,
+    SLOW_MS = 85,
+    LATE_MAX = 64
+};
+
+typedef struct late {
+    size_t to;
+    uint64_t from, due_ms;
+    uint32_t count;
+} late_t;
 
 typedef struct liar {
     cluster_t c;
@@ -25,6 +43,10 @@ typedef struct liar {
     bool
         of_another_height; /* the lie: a whole block, of another height; else other transactions under the header */
     size_t lies;
+    bool slow; /* and no liar */
+    late_t late[LATE_MAX];
+    size_t late_count;
+    uint64_t busy_until_ms;
 } liar_t;
 
 static void put_part(rdg_buf_t *out, rdg_bytes_t part) {
@@ -50,14 +72,14 @@ static void put_false(liar_t *l, rdg_block_t *block, rdg_buf_t *out) {
 
 static void give_blocks(liar_t *l, size_t to, uint64_t from, uint32_t count) {
     rdg_buf_t out, seal;
-    if (from > LIE_AT || from + count <= LIE_AT)
+    if (!l->slow && (from > LIE_AT || from + count <= LIE_AT))
         return; /* of the others it says nothing: so nothing can be applied */
     rdg_buf_init(&out, NODE_FRAME_MAX), rdg_buf_init(&seal, 1u << 20);
     for (uint64_t h = from; h < from + count && h <= l->height; ++h) {
         rdg_block_t *block = NULL;
         CHECK_OK(rdg_ledger_block(l->l, h, &block));
         CHECK_OK(rdg_ledger_seal(l->l, h, &seal, NULL));
-        if (h == LIE_AT)
+        if (h == LIE_AT && !l->slow)
             put_false(l, block, &out);
         else
             put_part(&out, block->proposal);
@@ -67,6 +89,23 @@ static void give_blocks(liar_t *l, size_t to, uint64_t from, uint32_t count) {
     }
     (void)rdg_p2p_send(l->p2p, to, MSG_BLOCKS, rdg_buf_view(&out));
     rdg_buf_fini(&out), rdg_buf_fini(&seal);
+}
+
+/* One answer after the other, as over a narrow link. */
+static void give_slowly(liar_t *l, size_t to, uint64_t from, uint32_t count) {
+    uint64_t now = rdg_mono_ms(rdg_clock_system());
+    CHECK(l->late_count < LATE_MAX);
+    if (l->busy_until_ms < now) l->busy_until_ms = now;
+    l->busy_until_ms += (uint64_t)count * SLOW_MS;
+    l->late[l->late_count++] = (late_t){.to = to, .from = from, .due_ms = l->busy_until_ms, .count = count};
+}
+
+static void give_due(liar_t *l) {
+    uint64_t now = rdg_mono_ms(rdg_clock_system());
+    while (l->late_count > 0 && l->late[0].due_ms <= now) {
+        give_blocks(l, l->late[0].to, l->late[0].from, l->late[0].count);
+        memmove(l->late, l->late + 1, --l->late_count * sizeof *l->late);
+    }
 }
 
 static void on_message(void *ctx, size_t peer, uint8_t type, rdg_bytes_t bytes) {
@@ -81,7 +120,7 @@ static void on_message(void *ctx, size_t peer, uint8_t type, rdg_bytes_t bytes) 
         (void)rdg_p2p_send(l->p2p, peer, MSG_HEADERS, rdg_buf_view(&out));
         rdg_buf_fini(&out);
     }
-    if (type == MSG_BLOCKS_GET) give_blocks(l, peer, from, rdg_read_u32(&r));
+    if (type == MSG_BLOCKS_GET) (l->slow ? give_slowly : give_blocks)(l, peer, from, rdg_read_u32(&r));
 }
 
 static void on_link(void *ctx, size_t peer, bool up) {
@@ -134,15 +173,14 @@ static void open_ledger(liar_t *l) {
     CHECK_OK(rdg_ledger_open(path, &genesis, NULL, &l->l));
 }
 
-static void init(liar_t *l, bool of_another_height) {
+static void init(liar_t *l, unsigned empty_blocks) {
     chain_build_t b;
     memset(l, 0, sizeof *l);
-    l->of_another_height = of_another_height;
     cluster_init_observers(&l->c, COUNT, 1);
     l->c.snapshot_gap = 100000;
     chain_build_open(&b, &l->c, GIVER);
     chain_build_blocks(&b, 1, 3);
-    chain_build_blocks(&b, 160, 0);
+    chain_build_blocks(&b, empty_blocks, 0);
     l->height = chain_build_close(&b);
     chain_build_copy(&l->c, GIVER, LIAR);
     open_ledger(l);
@@ -169,7 +207,8 @@ static bool log_says(liar_t *l, const char *text) {
 
 static void check_named(bool of_another_height, const char *log) {
     static liar_t l;
-    init(&l, of_another_height);
+    init(&l, LONG);
+    l.of_another_height = of_another_height;
     cluster_write_peers(&l.c, NEWCOMER, 1u << LIAR | 1u << NEWCOMER);
     cluster_start(&l.c, NEWCOMER);
     uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
@@ -192,4 +231,23 @@ TEST(a_peer_that_puts_other_transactions_under_a_header_is_named_when_they_arriv
 
 TEST(a_peer_that_gives_a_block_of_another_height_is_named_when_it_arrives) {
     check_named(true, "\"peer\":\"node-1\",\"what\":\"blocks\",\"code\":\"PROTOCOL\"");
+}
+
+TEST(a_peer_that_is_slow_is_waited_for_and_asked_for_less) {
+    static liar_t l;
+    init(&l, SHORT);
+    l.slow = true;
+    cluster_write_peers(&l.c, NEWCOMER, 1u << LIAR | 1u << NEWCOMER);
+    cluster_start(&l.c, NEWCOMER);
+    cluster_wait_rpc(&l.c, NEWCOMER);
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+    while (cluster_height(&l.c, NEWCOMER) < l.height && rdg_mono_ms(rdg_clock_system()) < end) {
+        rdg_timer_start(l.slice, SLICE_MS, 0);
+        CHECK_OK(rdg_loop_run(l.loop));
+        give_due(&l);
+    }
+    CHECK_EQ(cluster_height(&l.c, NEWCOMER), l.height);
+    cluster_log_has(&l.c, NEWCOMER, "\"peer\":\"node-1\",\"what\":\"blocks\",\"code\":\"TIMEOUT\"");
+    CHECK(!log_says(&l, "not what it was asked for"));
+    fini(&l);
 }
