@@ -266,13 +266,17 @@ static struct MHD_Daemon *start_daemon(rdg_http_server_t *s, const rdg_http_serv
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
                      MHD_USE_ERROR_LOG | (s->hub ? MHD_ALLOW_UPGRADE : 0u) |
                      (s->listener < 0 ? MHD_USE_NO_LISTEN_SOCKET : 0u);
-    return MHD_start_daemon(
-        flags, 0, NULL, NULL, on_access, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_LIMIT,
-        o->max_connections ? o->max_connections : 256u, MHD_OPTION_CONNECTION_TIMEOUT,
-        o->idle_s ? o->idle_s : 60u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
-        s->listener < 0 ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, s->listener, MHD_OPTION_END);
+    const struct MHD_OptionItem pool[] = {
+        {o->io_threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, (intptr_t)o->io_threads, NULL},
+        {MHD_OPTION_END, 0, NULL}};
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_access, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_LIMIT,
+                            o->max_connections ? o->max_connections : 256u, MHD_OPTION_CONNECTION_TIMEOUT,
+                            o->idle_s ? o->idle_s : 60u, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                            (size_t)CONNECTION_MEMORY, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+                            MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_ARRAY, pool,
+                            s->listener < 0 ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, s->listener,
+                            MHD_OPTION_END);
 }
 
 static rdg_err_t start(rdg_http_server_t *s, const rdg_http_server_options_t *o) {

@@ -338,6 +338,7 @@ rdg_err_t rdg_service_start(rdg_service_t *s) {
                                    .port = s->options.port,
                                    .max_body = s->options.max_body,
                                    .threads = s->options.threads ? s->options.threads : 32,
+                                   .io_threads = s->options.io_threads,
                                    .max_connections = s->options.max_connections,
                                    .intake = s->intake ? &mounted_intake : NULL};
     return rdg_http_server_start(&o, handle, s, &s->server);

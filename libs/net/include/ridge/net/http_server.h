@@ -1,4 +1,4 @@
-/* HTTP/1.1 server (libmicrohttpd: one epoll thread for all connections, a pool of threads for handlers); RFC
+/* HTTP/1.1 server (libmicrohttpd: an epoll thread for all connections or several with some each, a pool of threads for handlers); RFC
  * 9110, 9112.
  *
  * The handler fills the response and returns; it may block for a bounded time. Up to `threads` handlers run
@@ -59,6 +59,7 @@ typedef struct rdg_http_server_options {
     const char *host;                  /* NULL: 127.0.0.1; an absolute path: a local socket for this user */
     uint16_t port;                     /* 0: the system chooses */
     unsigned threads;                  /* that run handlers; 0: 2 */
+    unsigned io_threads;               /* that move bytes: one sends some GB/s; 0: 1 */
     size_t max_body;                   /* 0: 1 MiB */
     unsigned max_connections;          /* 0: 256 */
     unsigned idle_s;                   /* 0: 60 */

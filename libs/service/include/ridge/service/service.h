@@ -43,6 +43,7 @@ typedef struct rdg_service_options {
     size_t max_body;          /* 0: 1 MiB */
     unsigned max_connections; /* 0: 256 */
     unsigned threads;       /* handlers at once; 0: 32. A handler that calls its own service can starve it */
+    unsigned io_threads;    /* 0: 1 */
     unsigned rate_per_s;    /* per caller; 0: 500 */
     unsigned rate_burst;    /* 0: 1,000 */
     rdg_metrics_t *metrics; /* borrowed; served at /metrics; NULL: no /metrics */
