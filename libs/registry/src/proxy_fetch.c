@@ -378,6 +378,11 @@ static rdg_err_t ask_for_size(proxy_t *p, upstream_t *u, const char *repo, const
 static void serve_head(visit_t *v, upstream_t *u) {
     uint64_t size = 0, first = 0, length = 0;
     rdg_err_t err = ask_for_size(v->registry->proxy, u, v->target.name, v->target.reference, &size);
+    /* Who may push asks in order to know what to upload here: what nobody can say is not here. */
+    if (err != RDG_OK && v->granted & RDG_REGISTRY_PUSH) {
+        answer_error(v->res, 404, "BLOB_UNKNOWN", rdg_err_message(err));
+        return;
+    }
     if (err != RDG_OK) {
         proxy_answer(v->res, err, "BLOB_UNKNOWN");
         return;

@@ -162,6 +162,7 @@ void serve_manifest_put(visit_t *v, rdg_bytes_t body) {
     }
     put.manifest = m;
     const upstream_t *u = proxy_upstream(v->registry, v->target.name);
+    put.sparse = u != NULL; /* what its registry has need not be here */
     if (u && (!m->subject || put.tag_count > 0))
         err = rdg_fail(RDG_E_CONFLICT,
                        "%s is a copy of %s, to which it is to be pushed; here only what refers "

@@ -546,7 +546,9 @@ TEST(nothing_is_pushed_to_a_copy_but_what_refers_to_its_images) {
     CHECK_EQ(ask(&k, "PUT", more, "Content-Type: " MANIFEST_OCI "\r\n", rdg_bytes_str(text)), 201);
     CHECK_EQ(askf(&k, "GET", rdg_bytes(NULL, 0), "/v2/up/app/referrers/%s", o.manifest_digest), 200);
     CHECK(strstr(rdg_buf_cstr(&k.got.body), digest));
-    o.status = 500;
+    o.status = 500; /* also while it is away: who pushes is told to upload what is not here */
+    CHECK_EQ(askf(&k, "HEAD", rdg_bytes(NULL, 0), "/v2/up/app/blobs/%s", o.digest), 404);
+    CHECK_EQ(askf(&k, "HEAD", rdg_bytes(NULL, 0), "/v2/up/app/blobs/%s", config), 200);
     CHECK_EQ(askf(&k, "GET", rdg_bytes(NULL, 0), "/v2/up/app/referrers/%s", o.manifest_digest), 200);
     CHECK(strstr(rdg_buf_cstr(&k.got.body), digest));
     end(&k, &o);
