@@ -23,7 +23,8 @@
 #define PATH_BYTES 4200
 #define PUBLIC_THREADS 32
 #define INTERNAL_THREADS 16
-#define LINK_THREADS 8 /* of each service behind the gateway */
+#define LINK_THREADS 32 /* of each service behind the gateway; who pulls a copy may wait for its registry */
+#define IO_THREADS 2    /* images are sent by more than one core */
 #define BODY_MAX (4u << 20)
 
 struct cloud {
@@ -81,6 +82,8 @@ static rdg_err_t open_platform(cloud_t *c, const cloud_options_t *o) {
                                 .link_names = o->link_names,
                                 .certificate_life_ms = o->certificate_life_ms,
                                 .collect_bytes = o->collect_bytes,
+                                .collect_store = o->collect_store,
+                                .collect_store_credentials = o->collect_store_credentials,
                                 .collect_device_bytes = o->collect_device_bytes,
                                 .command_keep_ms = o->command_keep_ms,
                                 .command_keep = o->command_keep,
@@ -94,6 +97,7 @@ static rdg_err_t open_public(cloud_t *c, const cloud_options_t *o) {
     rdg_service_options_t s = {.host = o->host,
                                .port = o->port,
                                .threads = PUBLIC_THREADS,
+                               .io_threads = IO_THREADS,
                                .max_body = BODY_MAX,
                                .metrics = c->metrics};
     RDG_TRY(cloud_token_digest(c->data_dir, "admin", &admin));
@@ -118,6 +122,7 @@ static rdg_err_t open_behind(cloud_t *c, const char *name, char path[RDG_LOCAL_P
     rdg_local_dir_socket(&c->sockets, name, path);
     rdg_service_options_t s = {.host = path,
                                .threads = LINK_THREADS,
+                               .io_threads = IO_THREADS,
                                .max_body = BODY_MAX,
                                .max_connections = 4096,
                                .rate_per_s = 1000000,

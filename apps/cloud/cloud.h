@@ -14,6 +14,7 @@ typedef struct cloud_options {
     const char *broker_url, *broker_program, *broker_password; /* may be NULL */
     const char *ca_chain, *ca_key, *link_names;                /* as in platform.h; may be NULL */
     uint64_t certificate_life_ms;                              /* 0: a year */
+    const char *collect_store, *collect_store_credentials;     /* as rdg_platform_options_t; may be NULL */
     uint64_t collect_bytes, collect_device_bytes;              /* as rdg_platform_options_t */
     uint64_t command_keep_ms, command_keep;                    /* the same */
     const char *link_host;                                     /* where devices come in; NULL: everywhere */

@@ -57,6 +57,14 @@ static const rdg_option_t options[] = {
      1ull << 50},
     {"webhook-link-local", RDG_OPT_BOOL, "false", "subscriptions may name link-local and metadata addresses",
      false, 0, 0},
+    {"collect-store", RDG_OPT_STRING, NULL,
+     "object store for these files and archives: s3+https://host[:port]/bucket[/prefix][?region=…]; default: "
+     "the data directory",
+     false, 0, 0},
+    {"collect-store-credentials", RDG_OPT_STRING, NULL,
+     "file with its keys as the AWS command line has it, mode 0600; default: systemd's credential "
+     "object-store",
+     false, 0, 0},
     {"command-keep", RDG_OPT_MS, "30d", "how long ended commands stay in the history", false, 60000,
      315360000000},
     {"command-keep-count", RDG_OPT_U64, "100000", "how many of them at most", false, 100, 100000000},
@@ -113,6 +121,8 @@ static rdg_err_t run(const rdg_config_t *config) {
                          .link_names = rdg_config_str(config, "link-names"),
                          .certificate_life_ms = rdg_config_u64(config, "certificate-life"),
                          .collect_bytes = rdg_config_u64(config, "collect-bytes"),
+                         .collect_store = rdg_config_str(config, "collect-store"),
+                         .collect_store_credentials = rdg_config_str(config, "collect-store-credentials"),
                          .collect_device_bytes = rdg_config_u64(config, "collect-device-bytes"),
                          .webhook_link_local = rdg_config_bool(config, "webhook-link-local"),
                          .command_keep_ms = rdg_config_u64(config, "command-keep"),

@@ -7,6 +7,8 @@
 #include "sm3_block.h"
 
 #define BLOCK RDG_SM3_BLOCK_BYTES
+#define SHA256_BLOCK 64
+#define SHA256_SHORT (SHA256_BLOCK + RDG_HMAC_SHA256_TEXT_MAX)
 #define HIDDEN_MAX 256 /* padding of a CBC record: 255 and its length byte */
 
 static void pad_key(uint8_t pad[BLOCK], rdg_bytes_t key, uint8_t with) {
@@ -33,6 +35,23 @@ void rdg_hmac_sm3(uint8_t out[RDG_HMAC_SM3_BYTES], rdg_bytes_t key, const rdg_by
     memcpy(out, result.b, sizeof result.b);
     rdg_secure_zero(pad, sizeof pad);
     rdg_secure_zero(&inner, sizeof inner);
+}
+
+void rdg_hmac_sha256(uint8_t out[32], rdg_bytes_t key, rdg_bytes_t text) {
+    uint8_t pad[SHA256_BLOCK] = {0}, inner[SHA256_BLOCK + 32], both[SHA256_SHORT];
+    if (key.len > sizeof pad)
+        rdg_sha256(key.data, key.len, pad);
+    else if (key.len > 0)
+        memcpy(pad, key.data, key.len);
+    RDG_ASSERT(text.len <= sizeof both - sizeof pad);
+    for (size_t i = 0; i < sizeof pad; i++) both[i] = pad[i] ^ 0x36;
+    if (text.len > 0) memcpy(both + sizeof pad, text.data, text.len);
+    for (size_t i = 0; i < sizeof pad; i++) inner[i] = pad[i] ^ 0x5c;
+    rdg_sha256(both, sizeof pad + text.len, inner + sizeof pad);
+    rdg_sha256(inner, sizeof inner, out);
+    rdg_secure_zero(pad, sizeof pad);
+    rdg_secure_zero(both, sizeof both);
+    rdg_secure_zero(inner, sizeof inner);
 }
 
 /* All ones if a < b, else 0, without a branch; both below 2^63. */

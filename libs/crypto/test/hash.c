@@ -1,5 +1,6 @@
 #include "keccak.h"
 #include "ridge/crypto/hash.h"
+#include "ridge/crypto/hmac.h"
 #include "ridge/test.h"
 #include "sm3_lanes.h"
 
@@ -277,4 +278,15 @@ TEST(merkle_root_carries_an_odd_node_up_and_never_doubles_it) {
     rdg_merkle_root(three, 3, &root3);
     rdg_merkle_root(four, 4, &root4);
     CHECK(!rdg_hash_equal(&root3, &root4));
+}
+
+/* RFC 4231, cases 2 and 6. */
+TEST(hmac_sha256_as_rfc_4231_has_it) {
+    uint8_t out[32], key[131];
+    memset(key, 0xaa, sizeof key);
+    rdg_hmac_sha256(out, rdg_bytes_str("Jefe"), rdg_bytes_str("what do ya want for nothing?"));
+    check_hex(out, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    rdg_hmac_sha256(out, rdg_bytes(key, sizeof key),
+                    rdg_bytes_str("Test Using Larger Than Block-Size Key - Hash Key First"));
+    check_hex(out, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }

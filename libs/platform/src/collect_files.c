@@ -115,20 +115,16 @@ static rdg_err_t content(void *ctx, const rdg_service_call_t *call, rdg_service_
     collect_t *c = ctx;
     json_t *file;
     rdg_hash_t digest;
-    uint64_t offset = 0, most = INT64_MAX, size = 0;
-    int fd;
+    uint64_t offset = 0, most = INT64_MAX;
+    collect_piece_t piece;
     RDG_TRY(find(c, call, &file));
     rdg_err_t err = rdg_json_get_hex(file, "sm3", digest.b, sizeof digest.b);
     json_decref(file);
     if (err == RDG_OK) err = rdg_service_query_u64(call, "offset", 0, INT64_MAX, &offset);
     if (err == RDG_OK) err = rdg_service_query_u64(call, "size", 0, INT64_MAX, &most);
-    if (err == RDG_OK) err = c->store->open(c->store->ctx, &digest, &fd, &size);
+    if (err == RDG_OK) err = c->store->open(c->store->ctx, &digest, offset, most, &piece);
     RDG_TRY(err);
-    if (offset <= size)
-        return rdg_service_reply_file(answer, "application/octet-stream", fd, offset,
-                                      most < size - offset ? most : size - offset);
-    close(fd);
-    return rdg_fail(RDG_E_INVALID, "offset %" PRIu64 " is beyond the file's %" PRIu64 " bytes", offset, size);
+    return rdg_service_reply_file(answer, "application/octet-stream", piece.fd, piece.at, piece.len);
 }
 
 static rdg_err_t remove_rows(collect_t *c, int64_t number, rdg_sql_value_t digest, int64_t *others) {

@@ -34,26 +34,22 @@ bool collect_gives(const char *path) {
     return strncmp(path, FILES, sizeof FILES - 1) == 0;
 }
 
-static rdg_err_t piece_of(const rdg_http_request_t *req, uint64_t size, uint64_t *offset, uint64_t *len) {
+static rdg_err_t piece_of(const rdg_http_request_t *req, uint64_t *offset, uint64_t *len) {
     const char *at = rdg_http_query(req, "offset"), *many = rdg_http_query(req, "length");
     *offset = 0;
     *len = COLLECT_PIECE_MAX;
     if (at && rdg_parse_u64(at, offset) != RDG_OK) return rdg_fail(RDG_E_INVALID, "offset: want a number");
     if (many && (rdg_parse_u64(many, len) != RDG_OK || *len == 0 || *len > COLLECT_PIECE_MAX))
         return rdg_fail(RDG_E_INVALID, "length: want 1 to %u", COLLECT_PIECE_MAX);
-    if (*offset >= size)
-        return rdg_fail(RDG_E_INVALID, "offset %" PRIu64 " is not within the file's %" PRIu64 " bytes",
-                        *offset, size);
-    if (*len > size - *offset) *len = size - *offset;
     return RDG_OK;
 }
 
 static rdg_err_t give(collect_t *c, const char *device, const rdg_http_request_t *req,
                       rdg_http_response_t *res) {
-    uint64_t number = 0, size = 0, offset, len;
+    uint64_t number = 0, offset, len;
     const char *text = rdg_http_path(req) + sizeof FILES - 1;
     found_t f = {.there = false};
-    int fd;
+    collect_piece_t piece;
     if (rdg_parse_u64(text, &number) == RDG_OK && number <= INT64_MAX)
         RDG_TRY(rdg_sql_query(
             c->db,
@@ -62,14 +58,15 @@ static rdg_err_t give(collect_t *c, const char *device, const rdg_http_request_t
             RDG_SQL_PARAMS(rdg_sql_int((int64_t)number), rdg_sql_text(device)), digest_row, &f));
     /* Whether it exists is nobody's business who may not read it. */
     if (!f.there) return rdg_fail(RDG_E_NOT_FOUND, "there is no file %.40s for this device", text);
-    RDG_TRY(c->store->open(c->store->ctx, &f.digest, &fd, &size));
-    rdg_err_t err = piece_of(req, size, &offset, &len);
-    if (err != RDG_OK) {
-        close(fd);
-        return err;
+    RDG_TRY(piece_of(req, &offset, &len));
+    RDG_TRY(c->store->open(c->store->ctx, &f.digest, offset, len, &piece));
+    if (piece.len == 0) {
+        close(piece.fd);
+        return rdg_fail(RDG_E_INVALID, "offset %" PRIu64 " is not within the file's %" PRIu64 " bytes",
+                        offset, piece.size);
     }
     rdg_http_status(res, 200);
-    return rdg_http_send_file(res, "application/octet-stream", fd, offset, len);
+    return rdg_http_send_file(res, "application/octet-stream", piece.fd, piece.at, piece.len);
 }
 
 void collect_give(collect_t *c, const char *device, const rdg_http_request_t *req, rdg_http_response_t *res) {

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,18 +53,28 @@ static rdg_err_t files_put(void *ctx, const char *path, const rdg_hash_t *digest
     return rdg_dir_sync(f->dir);
 }
 
-static rdg_err_t files_open(void *ctx, const rdg_hash_t *digest, int *fd, uint64_t *size) {
+rdg_err_t collect_piece_cut(collect_piece_t *out, uint64_t offset, uint64_t most) {
+    if (offset > out->size)
+        return rdg_fail(RDG_E_INVALID, "offset %" PRIu64 " is beyond the file's %" PRIu64 " bytes", offset,
+                        out->size);
+    out->at = offset;
+    out->len = most < out->size - offset ? most : out->size - offset;
+    return RDG_OK;
+}
+
+static rdg_err_t files_open(void *ctx, const rdg_hash_t *digest, uint64_t offset, uint64_t most,
+                            collect_piece_t *out) {
     char object[PATH_MAX];
     struct stat st;
     RDG_TRY(path_of(ctx, digest, object));
-    *fd = open(object, O_RDONLY | O_CLOEXEC);
-    if (*fd < 0) return rdg_fail_errno(errno, "cannot open stored object %s", object);
-    if (fstat(*fd, &st) == 0) {
-        *size = (uint64_t)st.st_size;
-        return RDG_OK;
+    out->fd = open(object, O_RDONLY | O_CLOEXEC);
+    if (out->fd < 0) return rdg_fail_errno(errno, "cannot open stored object %s", object);
+    rdg_err_t err = fstat(out->fd, &st) == 0 ? RDG_OK : rdg_fail_errno(errno, "cannot read %s", object);
+    if (err == RDG_OK) {
+        out->size = (uint64_t)st.st_size;
+        err = collect_piece_cut(out, offset, most);
     }
-    rdg_err_t err = rdg_fail_errno(errno, "cannot read %s", object);
-    close(*fd);
+    if (err != RDG_OK) close(out->fd);
     return err;
 }
 
@@ -113,8 +124,8 @@ static void files_close(void *ctx) {
 rdg_err_t collect_store_files(const char *dir, collect_store_t **out) {
     files_t *f = rdg_calloc(1, sizeof *f);
     if (!f) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the store of files");
-    f->store =
-        (collect_store_t){files_put, files_open, files_remove, files_each, files_free_bytes, files_close, f};
+    f->store = (collect_store_t){NULL,       files_put,        files_open,  files_remove,
+                                 files_each, files_free_bytes, files_close, f};
     bool fits = snprintf(f->dir, sizeof f->dir, "%s", dir) < (int)sizeof f->dir - 80;
     rdg_err_t err = fits ? rdg_dir_make(dir, 0700) : rdg_fail(RDG_E_TOO_LARGE, "%s is too long a path", dir);
     if (err != RDG_OK) {

@@ -429,8 +429,11 @@ static rdg_err_t wrong_digest(collect_t *c, upload_t *u, const char *path, const
 static rdg_err_t check_digest(collect_t *c, upload_t *u, const char *path, bool *in_store) {
     rdg_hash_t got;
     uint64_t size;
+    collect_piece_t whole;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    *in_store = fd < 0 && errno == ENOENT && c->store->open(c->store->ctx, &u->digest, &fd, &size) == RDG_OK;
+    *in_store = fd < 0 && errno == ENOENT &&
+                c->store->open(c->store->ctx, &u->digest, 0, UINT64_MAX, &whole) == RDG_OK;
+    if (*in_store) fd = whole.fd;
     if (fd < 0) {
         RDG_TRY(set_offset(c, u, 0));
         return rdg_fail(RDG_E_CONFLICT, "upload '%s' has been lost and begins anew", u->id);
@@ -481,6 +484,7 @@ static rdg_err_t finish(collect_t *c, upload_t *u, collect_state_t *out) {
     RDG_TRY(part_path(c, u->id, path));
     RDG_TRY(check_digest(c, u, path, &in_store));
     COLLECT_STEP("hashed");
+    if (c->store->offer && !in_store) RDG_TRY(c->store->offer(c->store->ctx, path, &u->digest));
     pthread_mutex_lock(&c->admission);
     rdg_err_t err = keep(c, u, path, in_store);
     if (err == RDG_OK) err = file_number(c, u->device, u->kind, u->name, &out->file);

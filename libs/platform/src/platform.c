@@ -115,6 +115,8 @@ static rdg_err_t open_ca(rdg_platform_t *p, const rdg_platform_options_t *o) {
 static rdg_err_t open_collection(rdg_platform_t *p, const rdg_platform_options_t *o) {
     collect_options_t c = {.db = p->db,
                            .data_dir = o->data_dir,
+                           .store_url = o->collect_store,
+                           .store_credentials = o->collect_store_credentials,
                            .max_bytes = o->collect_bytes,
                            .device_bytes = o->collect_device_bytes,
                            .metrics = o->metrics};

@@ -70,15 +70,15 @@ static int64_t count(bench_t *b, const char *sql) {
 
 static void check_stored(bench_t *b, const uint8_t *bytes, size_t len) {
     rdg_hash_t digest;
-    uint64_t size;
-    int fd;
+    collect_piece_t piece;
     uint8_t *got = rdg_alloc(len);
     rdg_sm3(bytes, len, &digest);
-    CHECK_OK(b->collect->store->open(b->collect->store->ctx, &digest, &fd, &size));
-    CHECK_EQ(size, len);
-    CHECK_EQ(read(fd, got, len), len);
+    CHECK_OK(b->collect->store->open(b->collect->store->ctx, &digest, 0, UINT64_MAX, &piece));
+    CHECK_EQ(piece.size, len);
+    CHECK_EQ(piece.len, len);
+    CHECK_EQ(read(piece.fd, got, len), len);
     CHECK_MEM(got, bytes, len);
-    close(fd);
+    close(piece.fd);
     rdg_free(got);
 }
 
