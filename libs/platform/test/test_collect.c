@@ -479,3 +479,52 @@ TEST(collect_keeps_each_urgent_record_once_and_refuses_what_is_none) {
     CHECK_EQ(records(&b), 4);
     close_bench(&b);
 }
+
+#define TWO                                                                                                  \
+    "{\"records\":[{\"id\":\"a\",\"kind\":\"k\",\"time_ms\":1,\"data\":1},"                                  \
+    "{\"id\":\"b\",\"kind\":\"k\",\"time_ms\":1,\"data\":22}]}"
+
+/* The cloud is killed at this step of taking two records. */
+static void kill_while_taking(int step) {
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        bench_t b;
+        char answer[4096];
+        open_bench(&b, 0, 0);
+        crash_at = step;
+        steps_seen = 0;
+        collect_step = crash;
+        (void)ask_json(&b, "dev-1", "POST /v1/records", TWO, answer);
+        _exit(0);
+    }
+    int status = 0;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+TEST(collect_is_killed_while_it_takes_records_and_has_each_of_them_once) {
+    static const int64_t kept[] = {0, 2}; /* written, and not committed; committed, and not answered */
+    for (int step = 1; step <= 2; ++step) {
+        bench_t b;
+        char answer[4096], path[300];
+        int64_t counted = -1;
+        kill_while_taking(step);
+        open_bench(&b, 0, 0);
+        CHECK_EQ(records(&b), kept[step - 1]);
+        CHECK_EQ(ask_json(&b, "dev-1", "POST /v1/records", TWO, answer), 200); /* as the device does */
+        CHECK(strstr(answer, step == 1 ? "\"accepted\":2,\"known\":0" : "\"accepted\":0,\"known\":2") !=
+              NULL);
+        CHECK_EQ(records(&b), 2);
+        CHECK_OK(rdg_sql_query(b.collect->records,
+                               "SELECT count * 1000 + bytes FROM record_totals WHERE device = ''", NULL, 0,
+                               collect_int_row, &counted));
+        CHECK_EQ(counted, 2003); /* budgets count what is there */
+        close_bench(&b);
+        for (int i = 0; i < 3; ++i) {
+            static const char *const ends[] = {"", "-wal", "-shm"};
+            snprintf(path, sizeof path, "%s/records.db%s", rdg_test_dir(), ends[i]);
+            (void)unlink(path);
+        }
+    }
+}
