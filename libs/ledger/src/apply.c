@@ -165,7 +165,7 @@ static rdg_err_t check_and_apply(rdg_ledger_t *l, rdg_bytes_t proposal, rdg_byte
     rdg_err_t err = obtain_block(l, proposal, &b);
     if (err == RDG_OK) err = verify_seal(l, &b->header, &b->hash, seal);
     if (err == RDG_OK && !verified) err = check_transactions(l, b);
-    if (err == RDG_OK && !verified) err = check_signatures(b, NULL);
+    if (err == RDG_OK && !verified) err = check_signatures(l, b, NULL);
     if (err == RDG_OK) err = apply_block(l, b, seal, out);
     rdg_block_unref(b);
     return err;

@@ -91,7 +91,24 @@ static bool is_pooled(rdg_pool_t *pool, const rdg_tx_t *tx) {
     return same;
 }
 
-rdg_err_t check_signatures(const rdg_block_t *b, rdg_pool_t *pool) {
+/* What a thread takes at once: whole batches of the widest lanes, and short enough for all threads to end together. */
+#define SIGNATURES_A_JOB 32u
+
+typedef struct signatures {
+    rdg_sm2_check_t *checks;
+    rdg_err_t *results;
+    uint32_t count;
+} signatures_t;
+
+static void verify_some(void *ctx, unsigned worker, uint32_t number) {
+    const signatures_t *s = ctx;
+    uint32_t from = number * SIGNATURES_A_JOB, left = s->count - from;
+    (void)worker;
+    rdg_sm2_verify_batch(s->checks + from, left < SIGNATURES_A_JOB ? left : SIGNATURES_A_JOB,
+                         s->results + from);
+}
+
+rdg_err_t check_signatures(rdg_ledger_t *l, const rdg_block_t *b, rdg_pool_t *pool) {
     uint32_t count = b->header.tx_count, unknown = 0;
     if (count == 0) return RDG_OK;
     rdg_sm2_check_t *checks = rdg_calloc(count, sizeof *checks);
@@ -105,7 +122,9 @@ rdg_err_t check_signatures(const rdg_block_t *b, rdg_pool_t *pool) {
             (rdg_sm2_check_t){&tx->key, rdg_bytes(tx->id.b, sizeof tx->id.b), &tx->signature, false};
         indexes[unknown++] = i;
     }
-    if (err == RDG_OK) rdg_sm2_verify_batch(checks, unknown, results);
+    signatures_t all = {checks, results, unknown};
+    if (err == RDG_OK)
+        parallel_each(l->parallel, verify_some, &all, (unknown + SIGNATURES_A_JOB - 1) / SIGNATURES_A_JOB);
     for (uint32_t i = 0; err == RDG_OK && i < unknown; ++i) {
         if (results[i] == RDG_OK) continue;
         rdg_fail(RDG_E_BAD_SIGNATURE, "its signature does not verify");
@@ -140,7 +159,7 @@ rdg_err_t rdg_ledger_validate(rdg_ledger_t *l, rdg_pool_t *pool, rdg_bytes_t pro
                        "block %" PRIu64 " is %" PRIu64 " ms ahead of this node's clock: check both clocks",
                        b->header.height, b->header.time_ms - now_ms);
     if (err == RDG_OK) err = check_transactions(l, b);
-    if (err == RDG_OK) err = check_signatures(b, pool);
+    if (err == RDG_OK) err = check_signatures(l, b, pool);
     if (err == RDG_OK) recent_add(l, b);
     pthread_mutex_unlock(&l->write_lock);
     rdg_block_unref(b);

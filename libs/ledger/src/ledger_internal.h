@@ -139,7 +139,7 @@ rdg_err_t epoch_at(rdg_ledger_t *l, const rules_t *rules, uint64_t height, rdg_e
 /* check.c, with write_lock held */
 rdg_err_t check_header(const rdg_ledger_t *l, const rdg_header_t *h);
 rdg_err_t check_transactions(rdg_ledger_t *l, const rdg_block_t *b);
-rdg_err_t check_signatures(const rdg_block_t *b, rdg_pool_t *pool);
+rdg_err_t check_signatures(rdg_ledger_t *l, const rdg_block_t *b, rdg_pool_t *pool);
 rdg_err_t obtain_block(rdg_ledger_t *l, rdg_bytes_t proposal, rdg_block_t **out); /* returns a reference */
 
 /* For state_host_t: ctx is a hash_source_t. */

@@ -1,6 +1,5 @@
 #include "parallel.h"
 #include "ridge/base/alloc.h"
-#include "workers.h"
 
 #define PAUSE_MAX 32 /* blocks */
 
@@ -51,6 +50,13 @@ static bool start(parallel_t *p) {
         if (!p->machines[i] && !(p->machines[i] = rdg_evm_new())) return false;
     p->workers = workers_new(p->threads);
     return p->workers != NULL;
+}
+
+void parallel_each(parallel_t *p, workers_job_t job, void *ctx, uint32_t numbers) {
+    if (p && p->threads > 1 && numbers > 1 && start(p))
+        workers_run(p->workers, job, ctx, numbers);
+    else
+        for (uint32_t i = 0; i < numbers; ++i) job(ctx, 0, i);
 }
 
 /* The output of a revert stands in the machine, which goes on to the next transaction. */

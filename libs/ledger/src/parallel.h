@@ -18,6 +18,7 @@
 #ifndef RIDGE_LEDGER_PARALLEL_H
 #define RIDGE_LEDGER_PARALLEL_H
 #include "executor.h"
+#include "workers.h"
 
 #define PARALLEL_WINDOW_FIRST 16 /* smaller blocks are executed serially */
 #define PARALLEL_WINDOW_MAX 128
@@ -34,6 +35,10 @@ typedef rdg_err_t (*parallel_receipt_t)(void *ctx, uint32_t index, rdg_receipt_t
 /* x is the executor of the block's state; p may be NULL. The transactions have passed rdg_tx_check. */
 rdg_err_t parallel_run(parallel_t *p, executor_t *x, rdg_tx_t *const *txs, uint32_t count,
                        parallel_receipt_t done, void *ctx);
+
+/* job(ctx, worker, number) for each number, on the threads that execute blocks, or on the caller's where there is one thread
+ * or no memory. Not beside parallel_run. p may be NULL. */
+void parallel_each(parallel_t *p, workers_job_t job, void *ctx, uint32_t numbers);
 
 /* Transactions executed apart that were taken over, and that had to be executed again, since parallel_new. */
 void parallel_counts(const parallel_t *p, uint64_t *taken, uint64_t *repeated);

@@ -229,6 +229,33 @@ TEST(ledger_refuses_proposals_with_an_invalid_transaction) {
     teardown(&f);
 }
 
+/* However many threads verify them, the one that is wrong is named. */
+TEST(ledger_verifies_the_signatures_of_a_large_block_on_all_threads) {
+    enum { COUNT = 70 };
+    static const uint32_t wrong[] = {0, 32, 69};
+    fixture_t f;
+    char path[600], name[40];
+    setup(&f);
+    for (unsigned threads = 1; threads <= 4; threads += 3) {
+        rdg_ledger_options_t options = {.execution_threads = threads};
+        fixture_t g = f;
+        snprintf(name, sizeof name, "t%u", threads);
+        CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), name));
+        CHECK_OK(rdg_ledger_open(path, &f.genesis, &options, &g.l));
+        for (size_t w = 0; w < sizeof wrong / sizeof wrong[0]; ++w) {
+            rdg_tx_t *txs[COUNT];
+            for (uint32_t i = 0; i < COUNT; ++i)
+                txs[i] = i == wrong[w] ? forged() : support_tx((tx_spec_t){.nonce = 1000 + i});
+            refuses_txs(&g, txs, COUNT, RDG_E_BAD_SIGNATURE);
+            snprintf(name, sizeof name, "transaction %u ", wrong[w]);
+            CHECK(strstr(rdg_err_message(RDG_E_BAD_SIGNATURE), name));
+        }
+        f.proposal = g.proposal, f.seal = g.seal;
+        rdg_ledger_close(g.l);
+    }
+    teardown(&f);
+}
+
 TEST(ledger_refuses_a_seal_that_is_not_a_quorums) {
     fixture_t f;
     rdg_executed_t executed;
