@@ -11,10 +11,8 @@
 
 #define CONFIG_MAX (256u << 10)
 #define SPEC_VERSION "1.0.2"
-#define PIDS_DEFAULT 1024u
 #define CPU_PERIOD_US 100000u
 #define CPU_MILLIS_MIN 10u /* the kernel takes no quota below a millisecond */
-#define OOM_SCORE 100      /* a container goes before the agent */
 
 /* Entry point of the image, then the spec's arguments in place of the image's own. */
 static rdg_err_t make_args(const rdg_container_spec_t *spec, const json_t *config, json_t *args) {
@@ -87,7 +85,7 @@ static json_t *make_process(const rdg_container_spec_t *spec, const json_t *conf
                      "args", args, "env", env, "cwd", cwd && cwd[0] == '/' ? cwd : "/", "noNewPrivileges", 1,
                      "capabilities", "bounding", "effective", "permitted", "inheritable", "ambient",
                      "rlimits", "type", "RLIMIT_NOFILE", "hard", 1024, "soft", 1024, "type", "RLIMIT_CORE",
-                     "hard", 0, "soft", 0, "oomScoreAdj", OOM_SCORE);
+                     "hard", 0, "soft", 0, "oomScoreAdj", BUNDLE_OOM_SCORE);
 }
 
 static json_t *make_mounts(const rdg_container_spec_t *spec, const char *data_mount) {
@@ -105,7 +103,7 @@ static json_t *make_mounts(const rdg_container_spec_t *spec, const char *data_mo
 
 static json_t *make_resources(const rdg_container_spec_t *spec) {
     json_t *resources = json_pack("{s:[{s:b, s:s}], s:{s:I}}", "devices", "allow", 0, "access", "rwm", "pids",
-                                  "limit", (json_int_t)(spec->pids ? spec->pids : PIDS_DEFAULT));
+                                  "limit", (json_int_t)(spec->pids ? spec->pids : BUNDLE_PIDS_DEFAULT));
     if (spec->memory_bytes > 0)
         json_object_set_new(resources, "memory", json_pack("{s:I}", "limit", (json_int_t)spec->memory_bytes));
     if (spec->cpu_millis > 0) {

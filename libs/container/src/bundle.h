@@ -4,6 +4,9 @@
 #include "ridge/codec/json.h"
 #include "ridge/container/container.h"
 
+#define BUNDLE_PIDS_DEFAULT 1024u
+#define BUNDLE_OOM_SCORE 100 /* a container goes before the agent */
+
 /* image_config: the image's. rootfs: the mounted root. Writes <dir>/config.json.
  *
  * The process gets the host's network, its own pid, mount, ipc and uts namespaces, no capability, no_new_privileges,

@@ -26,7 +26,6 @@
 #define IMAGE_BYTES_DEFAULT (4ull << 30)
 #define RUNTIME_TIMEOUT_MS 30000u
 #define OVERLAY_OPTIONS_MAX 4096u /* what mount(2) takes: a page */
-#define ID_MAX 96
 
 typedef struct driver_oci {
     rdg_container_driver_t driver;
@@ -38,20 +37,16 @@ typedef struct driver_oci {
 
 typedef struct paths {
     char upper[PATH_MAX], work[PATH_MAX], rootfs[PATH_MAX], pid[PATH_MAX], log[PATH_MAX];
-    char id[ID_MAX]; /* unique on the machine: several agents may share it */
+    char id[CONTAINER_ID_MAX];
 } paths_t;
 
 static rdg_err_t paths_of(const rdg_container_spec_t *spec, paths_t *p) {
-    uint8_t sum[32];
-    char hex[17];
     RDG_TRY(rdg_path_join(p->upper, sizeof p->upper, spec->state_dir, "upper"));
     RDG_TRY(rdg_path_join(p->work, sizeof p->work, spec->state_dir, "work"));
     RDG_TRY(rdg_path_join(p->rootfs, sizeof p->rootfs, spec->state_dir, "rootfs"));
     RDG_TRY(rdg_path_join(p->pid, sizeof p->pid, spec->state_dir, "pid"));
     RDG_TRY(rdg_path_join(p->log, sizeof p->log, spec->state_dir, "runtime.log"));
-    rdg_sha256(spec->state_dir, strlen(spec->state_dir), sum);
-    rdg_hex_encode(sum, 8, hex);
-    snprintf(p->id, sizeof p->id, "ridge-%s-%s", hex, spec->name);
+    container_id(spec, p->id);
     return RDG_OK;
 }
 
@@ -220,26 +215,13 @@ static rdg_err_t oci_collect(void *ctx, const char *const *needed, size_t count,
     return err;
 }
 
-/* The smaller of both; 0 is none. */
-static uint64_t ceiling(uint64_t ordered, uint64_t of_image) {
-    return ordered > 0 && (of_image == 0 || ordered < of_image) ? ordered : of_image;
-}
-
-static rdg_container_spec_t limited(const rdg_container_spec_t *spec, image_t *image, const json_t *config) {
-    rdg_container_spec_t s = *spec;
-    manifest_needs(json_object_get(json_object_get(config, "config"), "Labels"), &image->needs);
-    s.memory_bytes = ceiling(spec->memory_bytes, image->needs.memory_max_bytes);
-    s.cpu_millis = ceiling(spec->cpu_millis, image->needs.cpu_max_thousandths);
-    return s;
-}
-
 static rdg_err_t launch(driver_oci_t *d, const rdg_container_spec_t *spec, const paths_t *p, image_t *image) {
     json_t *config = NULL;
     container_proc_t proc;
     RDG_TRY(image_find(d->root, spec->image ? spec->image : "", image));
     RDG_TRY(image_may_run(d->root, d->trust_file, spec->image, image));
     RDG_TRY(image_config(d->root, image, &config));
-    const rdg_container_spec_t s = limited(spec, image, config);
+    const rdg_container_spec_t s = image_limited(spec, image, config);
     delete_runtime_state(d, p);
     rdg_err_t err = mount_root(d, image, p);
     if (err == RDG_OK) err = bundle_write(spec->state_dir, p->rootfs, p->id, d->data_mount, &s, config);
@@ -375,7 +357,7 @@ rdg_err_t rdg_container_oci_new(const rdg_container_oci_options_t *options, rdg_
     if (err == RDG_OK) {
         d->root = rdg_strdup(real);
         d->state_root = rdg_strdup(state_root);
-        d->data_mount = rdg_strdup(options->data_mount ? options->data_mount : "/var/lib/ridge-node");
+        d->data_mount = rdg_strdup(options->data_mount ? options->data_mount : RDG_CONTAINER_DATA_MOUNT);
         d->unpacker = rdg_strdup(options->unpacker);
         d->cloud_socket = rdg_strdup(options->cloud_socket);
         d->trust_file = rdg_strdup(options->trust_file);

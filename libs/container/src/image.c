@@ -146,6 +146,16 @@ static rdg_err_t unpack(const char *root, const char *digest, pull_t *p) {
     return RDG_OK;
 }
 
+/* For an engine, which unpacks by itself. */
+static rdg_err_t fetch_packed(const image_pull_t *how, rdg_http_client_t *http, image_t *image, pull_t *p) {
+    RDG_TRY(fetch(how->root, http, p->judge.ref, image->config, image->config_size, p));
+    if (how->engine_has(how->engine_ctx, image->config)) return RDG_OK;
+    RDG_TRY(check_machine(how->root, image));
+    for (size_t i = 0; i < image->layer_count; ++i)
+        RDG_TRY(fetch(how->root, http, p->judge.ref, image->layers[i], image->sizes[i], p));
+    return RDG_OK;
+}
+
 static rdg_err_t fetch_all(const char *root, rdg_http_client_t *http, const image_ref_t *ref, image_t *image,
                            pull_t *p) {
     RDG_TRY(fetch(root, http, ref, image->config, image->config_size, p));
@@ -188,7 +198,10 @@ static rdg_err_t pull_image(const image_pull_t *how, rdg_http_client_t *http, pu
     /* Before anything of it is fetched, let alone unpacked. */
     if (p->judge.trust) RDG_TRY(image_admit(&p->judge, image, http));
     p->total = image->total;
-    RDG_TRY(fetch_all(how->root, http, p->judge.ref, image, p));
+    if (how->engine_has)
+        RDG_TRY(fetch_packed(how, http, image, p));
+    else
+        RDG_TRY(fetch_all(how->root, http, p->judge.ref, image, p));
     return record(how->root, p->judge.reference, image);
 }
 
@@ -219,11 +232,17 @@ typedef struct known {
     char digest[IMAGE_DIGEST_TEXT], why[RDG_ERROR_TEXT_MAX];
 } known_t;
 
-static rdg_err_t look(const image_judge_t *j, known_t *out) {
+static bool is_present(const image_pull_t *how, const char *reference, image_t *image) {
+    if (!how->engine_has) return image_find(how->root, reference, image) == RDG_OK;
+    return image_find_packed(how->root, reference, image) == RDG_OK &&
+           how->engine_has(how->engine_ctx, image->config);
+}
+
+static rdg_err_t look(const image_pull_t *how, const image_judge_t *j, known_t *out) {
     memset(out, 0, sizeof *out);
     image_t *image = rdg_calloc(1, sizeof *image);
     if (!image) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an image");
-    out->present = image_find(j->root, j->reference, image) == RDG_OK;
+    out->present = is_present(how, j->reference, image);
     if (out->present) {
         memcpy(out->digest, image->digest, sizeof out->digest);
         out->refused = image_admit_stored(j, image);
@@ -236,7 +255,7 @@ static rdg_err_t look(const image_judge_t *j, known_t *out) {
 static rdg_err_t pull(const image_pull_t *how, pull_t *p) {
     rdg_http_client_t *http = NULL;
     known_t known;
-    RDG_TRY(look(&p->judge, &known));
+    RDG_TRY(look(how, &p->judge, &known));
     if (known.present && known.refused == RDG_OK && p->judge.ref->by_digest) return RDG_OK;
     rdg_err_t err = open_client(how, p->judge.ref, &http);
     if (err == RDG_OK) err = pull_from(how, http, p, known.digest);
@@ -306,7 +325,7 @@ rdg_err_t image_recorded(const char *root, const char *reference, image_t *out) 
     return err;
 }
 
-rdg_err_t image_find(const char *root, const char *reference, image_t *out) {
+static rdg_err_t find(const char *root, const char *reference, bool unpacked, image_t *out) {
     char dir[PATH_MAX];
     rdg_buf_t text;
     json_t *m = NULL;
@@ -316,7 +335,7 @@ rdg_err_t image_find(const char *root, const char *reference, image_t *out) {
     if (err == RDG_OK) err = rdg_json_parse(rdg_buf_view(&text), &m);
     if (err == RDG_OK) err = manifest_parse(m, out);
     if (err == RDG_OK) manifest_needs(json_object_get(m, "annotations"), &out->needs);
-    for (size_t i = 0; err == RDG_OK && i < out->layer_count; ++i) {
+    for (size_t i = 0; unpacked && err == RDG_OK && i < out->layer_count; ++i) {
         err = layer_path(root, out->layers[i], dir);
         if (err == RDG_OK && !rdg_file_exists(dir)) err = RDG_E_NOT_FOUND;
     }
@@ -325,6 +344,27 @@ rdg_err_t image_find(const char *root, const char *reference, image_t *out) {
     if (err == RDG_OK) return RDG_OK;
     if (err == RDG_E_CORRUPT) return rdg_fail_in(RDG_E_CORRUPT, "image %s", reference);
     return rdg_fail(RDG_E_NOT_FOUND, "image %s is not on this device: prepare it first", reference);
+}
+
+rdg_err_t image_find(const char *root, const char *reference, image_t *out) {
+    return find(root, reference, true, out);
+}
+
+rdg_err_t image_find_packed(const char *root, const char *reference, image_t *out) {
+    return find(root, reference, false, out);
+}
+
+/* The smaller of both; 0 is none. */
+static uint64_t ceiling(uint64_t ordered, uint64_t of_image) {
+    return ordered > 0 && (of_image == 0 || ordered < of_image) ? ordered : of_image;
+}
+
+rdg_container_spec_t image_limited(const rdg_container_spec_t *spec, image_t *image, const json_t *config) {
+    rdg_container_spec_t s = *spec;
+    manifest_needs(json_object_get(json_object_get(config, "config"), "Labels"), &image->needs);
+    s.memory_bytes = ceiling(spec->memory_bytes, image->needs.memory_max_bytes);
+    s.cpu_millis = ceiling(spec->cpu_millis, image->needs.cpu_max_thousandths);
+    return s;
 }
 
 rdg_err_t image_config(const char *root, const image_t *image, json_t **out) {

@@ -37,6 +37,10 @@ typedef struct image_pull {
     void *progress_ctx;
     const char *trust_file; /* see container.h; NULL: signatures are not asked for */
     uint64_t unpacked_max;  /* 0: as in layer_limits_default */
+    /* Of a container engine that keeps images by itself: has it the one with this configuration (a digest)? Its layers are
+     * then not fetched; else they are, and stay as blobs. NULL: layers are unpacked here. */
+    bool (*engine_has)(void *ctx, const char *config);
+    void *engine_ctx;
 } image_pull_t;
 
 /* What stands for a reference in names of files. */
@@ -54,6 +58,10 @@ rdg_err_t image_may_run(const char *root, const char *trust_file, const char *re
 rdg_err_t image_recorded(const char *root, const char *reference, image_t *out);
 /* NOT_FOUND: pull it first. CORRUPT: its manifest was damaged, and is gone now. */
 rdg_err_t image_find(const char *root, const char *reference, image_t *out);
+/* The same of one whose layers need not be here: an engine has them. */
+rdg_err_t image_find_packed(const char *root, const char *reference, image_t *out);
+/* The spec with the image's ceilings, where they are lower; config: the image's. */
+rdg_container_spec_t image_limited(const rdg_container_spec_t *spec, image_t *image, const json_t *config);
 /* The image's configuration; returns owned. */
 rdg_err_t image_config(const char *root, const image_t *image, json_t **out);
 

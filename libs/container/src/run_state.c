@@ -2,6 +2,8 @@
 #include "ridge/base/config.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
+#include "ridge/codec/hex.h"
+#include "ridge/crypto/hash.h"
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +12,14 @@ static rdg_err_t save_text(const char *state_dir, const char *text) {
     char path[PATH_MAX];
     RDG_TRY(rdg_path_join(path, sizeof path, state_dir, "run"));
     return rdg_file_replace(path, rdg_bytes_str(text), 0600);
+}
+
+void container_id(const rdg_container_spec_t *spec, char out[CONTAINER_ID_MAX]) {
+    uint8_t sum[32];
+    char hex[17];
+    rdg_sha256(spec->state_dir, strlen(spec->state_dir), sum);
+    rdg_hex_encode(sum, 8, hex);
+    snprintf(out, CONTAINER_ID_MAX, "ridge-%s-%s", hex, spec->name);
 }
 
 rdg_err_t container_run_save(const char *state_dir, const container_proc_t *p) {

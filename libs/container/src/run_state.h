@@ -11,4 +11,8 @@ rdg_err_t container_run_save_exit(const char *state_dir, int status);
  * *proc is set when the state is RUNNING. */
 rdg_err_t container_run_load(const char *state_dir, rdg_container_status_t *out, container_proc_t *proc);
 
+/* A name that is unique on the machine, which several agents may share. */
+#define CONTAINER_ID_MAX 96
+void container_id(const rdg_container_spec_t *spec, char out[CONTAINER_ID_MAX]);
+
 #endif

@@ -3,12 +3,14 @@
 #include "ridge/base/file.h"
 #include "ridge/codec/hex.h"
 #include "ridge/crypto/hash.h"
+#include "ridge/net/process.h"
 #include "ridge/test.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* --- layers ---------------------------------------------------------------------------------------------- */
 
@@ -129,8 +131,11 @@ void write_manifest(registry_t *r, const char *manifest_type, const char *config
 
 void set_config(registry_t *r, const char *architecture, const char *inner) {
     rdg_buf_clear(&r->config);
-    rdg_buf_printf(&r->config, "{\"os\":\"linux\",\"architecture\":\"%s\",\"config\":%s}", architecture,
+    rdg_buf_printf(&r->config, "{\"os\":\"linux\",\"architecture\":\"%s\",\"config\":%s", architecture,
                    inner);
+    if (r->diff[0])
+        rdg_buf_printf(&r->config, ",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:%s\"]}", r->diff);
+    rdg_buf_str(&r->config, "}");
     digest_text(&r->config, r->config_digest);
     write_manifest(r, OCI "manifest.v1+json", OCI "config.v1+json", OCI "layer.v1.tar+gzip", 1);
 }
@@ -182,4 +187,36 @@ rdg_err_t pull(registry_t *r, const char *tag, rdg_container_progress_fn progres
     char root[PATH_MAX];
     snprintf(root, sizeof root, "%s/oci", rdg_test_dir());
     return pull_into(root, r, tag, progress, ctx);
+}
+
+/* --- containers ------------------------------------------------------------------------------------------------- */
+
+/* A root with a shell, its libraries and nothing else. */
+const char *shell_layer(void) {
+    static char path[PATH_MAX];
+    char script[PATH_MAX * 6], output[4096];
+    snprintf(path, sizeof path, "%s/shell.tar", rdg_test_dir());
+    snprintf(
+        script, sizeof script,
+        "set -e; r=%s/shell-root; mkdir -p $r/bin $r/var/lib/ridge-node $r/proc $r/sys $r/dev $r/tmp; "
+        "for p in sh sleep cat; do cp -L /bin/$p $r/bin/; "
+        "for l in $(ldd /bin/$p | grep -o '/[^ ]*'); do mkdir -p $r$(dirname $l); cp -L $l $r$l; done; done; "
+        "tar -C $r -cf %s.plain .; sha256sum <%s.plain | cut -c1-64 | tr -d '\\n' >%s.diff; gzip -nc "
+        "%s.plain >%s",
+        rdg_test_dir(), path, path, path, path, path);
+    const char *const argv[] = {"/bin/sh", "-c", script, NULL};
+    CHECK_OK(rdg_process_run(argv, 30000, output, sizeof output));
+    return path;
+}
+
+void await_text(const char *path, const char *text) {
+    for (int i = 0; i < 1000; ++i) {
+        rdg_buf_t b;
+        rdg_buf_init(&b, 65536);
+        bool found = rdg_file_read(path, &b) == RDG_OK && strstr(rdg_buf_cstr(&b), text);
+        rdg_buf_fini(&b);
+        if (found) return;
+        usleep(10000);
+    }
+    rdg_test_fail(__FILE__, __LINE__, "%s never said '%s'", path, text);
 }

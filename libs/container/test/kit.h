@@ -19,6 +19,8 @@ typedef struct registry {
     /* index, signature and artifact are served when they are not empty; a tag gives the index, or else the manifest */
     rdg_buf_t layer, config, manifest, index, signature, artifact, referrers;
     char layer_digest[80], config_digest[80], host[64];
+    char diff
+        [65]; /* digest of the unpacked layer, which engines want in the configuration; empty: it is not there */
     bool corrupt, no_ranges, no_referrers;
     unsigned ranges, listed;
     size_t served; /* bytes of the layer */
@@ -36,5 +38,15 @@ rdg_err_t pull_into(const char *root, registry_t *r, const char *tag, rdg_contai
                     void *ctx);
 /* "HOST/node:TAG", into <test dir>/oci */
 rdg_err_t pull(registry_t *r, const char *tag, rdg_container_progress_fn progress, void *ctx);
+
+/* A root with a shell, its libraries and nothing else, as tar.gz; beside it, in PATH.diff, the digest of the tar. */
+const char *shell_layer(void);
+void await_text(const char *path, const char *text); /* fails the test after 10 s */
+
+/* escape.c: <root>/tree becomes a root with this program as /bin/probe, which with the argument ESCAPE_PROBE tries the ways
+ * out of a container; what it said of them is looked through for one that got out. */
+#define ESCAPE_PROBE "--try-to-escape"
+void escape_tree(const char *root);
+void escape_check(const char *said);
 
 #endif

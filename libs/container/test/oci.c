@@ -192,23 +192,6 @@ TEST(an_image_of_the_cloud_needs_the_link_to_the_cloud) {
 
 /* --- the driver ---------------------------------------------------------------------------------------- */
 
-/* A root with a shell, its libraries and nothing else. */
-static const char *shell_layer(void) {
-    static char path[PATH_MAX];
-    char script[PATH_MAX * 2], output[4096];
-    snprintf(path, sizeof path, "%s/shell.tar", rdg_test_dir());
-    snprintf(
-        script, sizeof script,
-        "set -e; r=%s/shell-root; mkdir -p $r/bin $r/var/lib/ridge-node $r/proc $r/sys $r/dev $r/tmp; "
-        "for p in sh sleep cat; do cp -L /bin/$p $r/bin/; "
-        "for l in $(ldd /bin/$p | grep -o '/[^ ]*'); do mkdir -p $r$(dirname $l); cp -L $l $r$l; done; done; "
-        "tar -C $r -czf %s .",
-        rdg_test_dir(), path);
-    const char *const argv[] = {"/bin/sh", "-c", script, NULL};
-    CHECK_OK(rdg_process_run(argv, 30000, output, sizeof output));
-    return path;
-}
-
 static rdg_container_driver_t *oci_driver(void) {
     rdg_container_driver_t *d = NULL;
     char root[PATH_MAX];
@@ -225,18 +208,6 @@ static size_t mounts_below(const char *dir) {
     while (f && fgets(line, sizeof line, f)) n += strstr(line, dir) != NULL;
     if (f) fclose(f);
     return n;
-}
-
-static void await_text(const char *path, const char *text) {
-    for (int i = 0; i < 1000; ++i) {
-        rdg_buf_t b;
-        rdg_buf_init(&b, 65536);
-        bool found = rdg_file_read(path, &b) == RDG_OK && strstr(rdg_buf_cstr(&b), text);
-        rdg_buf_fini(&b);
-        if (found) return;
-        usleep(10000);
-    }
-    rdg_test_fail(__FILE__, __LINE__, "%s never said '%s'", path, text);
 }
 
 /* As the runtime was told. */

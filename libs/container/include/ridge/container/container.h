@@ -1,7 +1,7 @@
 /* Containers: one interface over the ways in which a device runs a workload.
  *
  * Drivers: `process` (a program as a plain process, any user), `oci` (own pull, overlayfs, runc or crun;
- * root). A container is described by a spec that the caller keeps; what the driver must remember is in
+ * root), `docker` (own pull; an engine that speaks Docker's Engine API runs it). A container is described by a spec that the caller keeps; what the driver must remember is in
  * spec->state_dir, so that a caller that was restarted finds its containers again.
  *
  * Invariants
@@ -85,6 +85,8 @@ rdg_err_t rdg_container_process_new(const char *program, rdg_container_driver_t 
 /* The registry host that stands for the cloud at the other end of the device's link ("cloud.ridge/name:tag"). */
 #define RDG_CONTAINER_CLOUD "cloud.ridge"
 
+#define RDG_CONTAINER_DATA_MOUNT "/var/lib/ridge-node"
+
 typedef struct rdg_container_oci_options {
     const char *root;       /* blobs, layers, runtime state */
     const char *data_mount; /* NULL: /var/lib/ridge-node */
@@ -102,6 +104,23 @@ typedef struct rdg_container_oci_options {
 } rdg_container_oci_options_t;
 /* UNSUPPORTED names what is missing: root, a runtime, overlayfs. Returns owned. */
 rdg_err_t rdg_container_oci_new(const rdg_container_oci_options_t *options, rdg_container_driver_t **out);
+
+#define RDG_CONTAINER_DOCKER_SOCKET "/var/run/docker.sock"
+
+typedef struct rdg_container_docker_options {
+    const char *root;         /* what is pulled, until the engine has it; what is known of it */
+    const char *data_mount;   /* NULL: RDG_CONTAINER_DATA_MOUNT */
+    const char *socket;       /* of the engine; NULL: RDG_CONTAINER_DOCKER_SOCKET */
+    const char *cloud_socket; /* these three as in rdg_container_oci_options_t */
+    uint64_t image_bytes_max;
+    const char *trust_file;
+} rdg_container_docker_options_t;
+/* The engine need not answer yet: what needs it is UNAVAILABLE then, which names the socket and what to do. Images are verified
+ * and their signatures judged as with driver oci; unpacking them, and what that may take, is the engine's. Returns owned. */
+rdg_err_t rdg_container_docker_new(const rdg_container_docker_options_t *options,
+                                   rdg_container_driver_t **out);
+/* Does an engine answer at socket (NULL: RDG_CONTAINER_DOCKER_SOCKET)? */
+rdg_err_t rdg_container_docker_check(const char *socket);
 
 /* Pulls an image as driver oci does, without needing a runtime, and copies one of its files (a relative path; links are
  * not followed) to `to`, synced. What was pulled stays in options->root. NOT_FOUND: the image has no such file. */
