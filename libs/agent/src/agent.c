@@ -35,32 +35,54 @@ static rdg_err_t lock_dir(rdg_agent_t *a) {
     return rdg_fail(RDG_E_BUSY, "another agent uses %s: stop it, or give this one another --dir", a->dir);
 }
 
+static bool may_use(const rdg_agent_options_t *o, const char *driver) {
+    return !o->driver || strcmp(o->driver, "auto") == 0 || strcmp(o->driver, driver) == 0;
+}
+
+static rdg_err_t make_oci(rdg_agent_t *a, const rdg_agent_options_t *o, const char *trust) {
+    char root[PATH_MAX];
+    RDG_TRY(rdg_path_join(root, sizeof root, a->dir, "oci"));
+    rdg_container_oci_options_t oci = {.root = root,
+                                       .unpacker = o->unpacker,
+                                       .cloud_socket = uplink_socket(a->uplink, UPLINK_IMAGES),
+                                       .trust_file = trust};
+    rdg_err_t err = rdg_container_oci_new(&oci, &a->drivers[a->driver_count]);
+    if (err == RDG_OK) {
+        ++a->driver_count;
+        return RDG_OK;
+    }
+    if (!may_use(o, "process")) return err;
+    rdg_log(RDG_LOG_INFO, "driver.absent", RDG_STR("driver", "oci"), RDG_STR("why", rdg_err_message(err)));
+    return RDG_OK;
+}
+
+/* Where nobody asked for it, it is there when its engine is, or was once used: a device may start us before its engine. */
+static rdg_err_t make_docker(rdg_agent_t *a, const rdg_agent_options_t *o, const char *trust) {
+    char root[PATH_MAX];
+    const char *socket = o->docker_socket ? o->docker_socket : RDG_CONTAINER_DOCKER_SOCKET;
+    RDG_TRY(rdg_path_join(root, sizeof root, a->dir, "docker"));
+    if (may_use(o, "process") && !rdg_file_exists(root) && !rdg_file_exists(socket)) return RDG_OK;
+    rdg_container_docker_options_t docker = {.root = root,
+                                             .socket = socket,
+                                             .cloud_socket = uplink_socket(a->uplink, UPLINK_IMAGES),
+                                             .trust_file = trust};
+    RDG_TRY(rdg_container_docker_new(&docker, &a->drivers[a->driver_count]));
+    ++a->driver_count;
+    return RDG_OK;
+}
+
 static rdg_err_t make_drivers(rdg_agent_t *a, const rdg_agent_options_t *o) {
-    const char *want = o->driver ? o->driver : "auto";
-    bool all = strcmp(want, "auto") == 0;
-    char root[PATH_MAX], trust[PATH_MAX];
-    if (!all && strcmp(want, "process") != 0 && strcmp(want, "oci") != 0)
-        return rdg_fail(RDG_E_INVALID, "driver '%.32s' is unknown: use auto, process or oci", want);
-    if (all || strcmp(want, "process") == 0)
+    char trust[PATH_MAX];
+    if (!may_use(o, "process") && !may_use(o, "oci") && !may_use(o, "docker"))
+        return rdg_fail(RDG_E_INVALID, "driver '%.32s' is unknown: use auto, process, oci or docker",
+                        o->driver);
+    if (may_use(o, "process"))
         RDG_TRY(rdg_container_process_new(o->node_program ? o->node_program : "ridge-node",
                                           &a->drivers[a->driver_count++]));
-    if (all || strcmp(want, "oci") == 0) {
-        RDG_TRY(rdg_path_join(root, sizeof root, a->dir, "oci"));
-        RDG_TRY(image_trust_path(a->dir, trust));
-        image_trust_mend(a->dir);
-        rdg_container_oci_options_t oci = {.root = root,
-                                           .unpacker = o->unpacker,
-                                           .cloud_socket = uplink_socket(a->uplink, UPLINK_IMAGES),
-                                           .trust_file = trust};
-        rdg_err_t err = rdg_container_oci_new(&oci, &a->drivers[a->driver_count]);
-        if (err == RDG_OK)
-            ++a->driver_count;
-        else if (!all)
-            return err;
-        else
-            rdg_log(RDG_LOG_INFO, "driver.absent", RDG_STR("driver", "oci"),
-                    RDG_STR("why", rdg_err_message(err)));
-    }
+    RDG_TRY(image_trust_path(a->dir, trust));
+    if (may_use(o, "oci") || may_use(o, "docker")) image_trust_mend(a->dir);
+    if (may_use(o, "oci")) RDG_TRY(make_oci(a, o, trust));
+    if (may_use(o, "docker")) RDG_TRY(make_docker(a, o, trust));
     for (size_t i = 0; i < a->driver_count; ++i) a->driver_names[i] = a->drivers[i]->name;
     return RDG_OK;
 }

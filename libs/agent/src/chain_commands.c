@@ -90,10 +90,13 @@ static rdg_err_t choose_driver(rdg_agent_t *a, const command_t *c, chain_t *chai
     RDG_TRY(rdg_json_opt_str(c->params, "image", &image));
     if (strcmp(driver, "auto") == 0 && image[0] && workloads_driver(a->workloads, "oci", &d) == RDG_OK)
         driver = "oci";
+    else if (strcmp(driver, "auto") == 0 && image[0] &&
+             workloads_driver(a->workloads, "docker", &d) == RDG_OK)
+        driver = "docker";
     else if (strcmp(driver, "auto") == 0 && workloads_driver(a->workloads, "process", &d) == RDG_OK)
         driver = "process";
     RDG_TRY(workloads_driver(a->workloads, driver, &d));
-    if (strcmp(d->name, "oci") == 0) RDG_TRY(full_reference(a, image, chain->image, sizeof chain->image));
+    if (strcmp(d->name, "process") != 0) RDG_TRY(full_reference(a, image, chain->image, sizeof chain->image));
     snprintf(chain->driver, sizeof chain->driver, "%s", d->name);
     return RDG_OK;
 }

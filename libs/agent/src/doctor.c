@@ -40,7 +40,7 @@ typedef struct visit {
     json_t *checks;
     rdg_agent_verdict_t worst;
     int64_t now_s;
-    bool running, connected, uses_oci, uses_process;
+    bool running, connected, uses_oci, uses_docker, uses_process;
 } visit_t;
 
 __attribute__((format(printf, 5, 6))) static void
@@ -280,6 +280,17 @@ static bool program_runs(const char *program) {
     return err != RDG_E_NOT_FOUND && err != RDG_E_FORBIDDEN;
 }
 
+static void look_at_engine(visit_t *v) {
+    const char *socket = v->o->docker_socket ? v->o->docker_socket : RDG_CONTAINER_DOCKER_SOCKET;
+    if (rdg_container_docker_check(socket) == RDG_OK)
+        say(v, "container engine", RDG_AGENT_SOUND, "", "the engine at %s answers", socket);
+    else
+        say(v, "container engine", RDG_AGENT_FAILED,
+            "start it (systemctl start docker.socket, or podman.socket), or name its socket with "
+            "--docker-socket",
+            "no container engine answers at %s: driver docker starts nothing", socket);
+}
+
 static void look_at_runtime(visit_t *v) {
     rdg_agent_verdict_t bad = v->uses_oci ? RDG_AGENT_FAILED : RDG_AGENT_WARNED;
     const char *want = v->o->driver ? v->o->driver : "auto";
@@ -290,6 +301,7 @@ static void look_at_runtime(visit_t *v) {
             "install it, or name it with --node-program", "%s %s", program,
             there ? "is there" : "is not there: nodes of driver process cannot start");
     }
+    if (v->uses_docker || strcmp(want, "docker") == 0) look_at_engine(v);
     if (!v->uses_oci && strcmp(want, "oci") != 0) return;
     if (geteuid() != 0)
         say(v, "containers", bad, "run the agent as root", "driver oci needs root");
@@ -321,7 +333,7 @@ static void look_at_signers(visit_t *v) {
     rdg_buf_fini(&text);
     for (size_t i = 0; t && i < t->signer_count; ++i) valid += !t->signers[i].revoked;
     if (err == RDG_E_NOT_FOUND)
-        say(v, "image signers", v->uses_oci ? RDG_AGENT_FAILED : RDG_AGENT_WARNED,
+        say(v, "image signers", v->uses_oci || v->uses_docker ? RDG_AGENT_FAILED : RDG_AGENT_WARNED,
             "let the device reach its cloud, which tells it",
             "this device has not been told whose images it may run: it runs none, and takes no new agent");
     else if (err != RDG_OK)
@@ -346,7 +358,7 @@ static void look_at_image(visit_t *v, const chain_t *c) {
     if (strcmp(c->driver, "process") == 0 || !c->image[0] || image_trust_path(v->dir, trust) != RDG_OK)
         return;
     snprintf(check, sizeof check, "image %.64s", c->name);
-    rdg_container_oci_options_t o = {.root = in(v, "oci", root), .trust_file = trust};
+    rdg_container_oci_options_t o = {.root = in(v, c->driver, root), .trust_file = trust};
     rdg_err_t err = rdg_container_image_check(&o, c->image);
     if (err == RDG_OK)
         say(v, check, RDG_AGENT_SOUND, "", "%s may run here", c->image);
@@ -413,7 +425,8 @@ static void look_at_chain(visit_t *v, const char *name) {
             "%s", rdg_err_message(err));
         return;
     }
-    v->uses_oci = v->uses_oci || strcmp(c.driver, "process") != 0;
+    v->uses_docker = v->uses_docker || strcmp(c.driver, "docker") == 0;
+    v->uses_oci = v->uses_oci || strcmp(c.driver, "oci") == 0;
     v->uses_process = v->uses_process || strcmp(c.driver, "process") == 0;
     if (c.desired == CHAIN_REMOVED)
         say(v, check, RDG_AGENT_WARNED, "let the agent run: it goes on",

@@ -48,7 +48,7 @@ static rdg_err_t check_devices(const asked_t *a) {
 }
 
 static rdg_err_t check_words(const asked_t *a) {
-    static const char *const drivers[] = {"auto", "process", "oci"};
+    static const char *const drivers[] = {"auto", "process", "oci", "docker"};
     bool known = false;
     if (!rdg_name_valid(a->name))
         return rdg_fail(
@@ -57,9 +57,11 @@ static rdg_err_t check_words(const asked_t *a) {
             a->name);
     if (strcmp(a->consensus, "pbft") != 0 && strcmp(a->consensus, "raft") != 0)
         return rdg_fail(RDG_E_INVALID, "consensus '%.32s' is not known: pbft or raft", a->consensus);
-    for (size_t i = 0; i < 3; ++i) known = known || strcmp(a->driver, drivers[i]) == 0;
+    for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; ++i)
+        known = known || strcmp(a->driver, drivers[i]) == 0;
     if (!known)
-        return rdg_fail(RDG_E_INVALID, "driver '%.32s' is not known: auto, process or oci", a->driver);
+        return rdg_fail(RDG_E_INVALID, "driver '%.32s' is not known: auto, process, oci or docker",
+                        a->driver);
     if (a->image && (strcmp(a->driver, "process") == 0 || strlen(a->image) > 256))
         return rdg_fail(RDG_E_INVALID,
                         "image: at most 256 bytes, and not with driver process, which runs the agent's own "

@@ -33,7 +33,8 @@ typedef struct rdg_agent_options {
     const char *cloud_url, *name;
     const char *token;  /* "<secret>.<fingerprint of the cloud's root>"; NULL: enrolled before */
     const char *group;  /* that this device was prepared for: tokens of another are refused; NULL: any */
-    const char *driver; /* "auto", "process", "oci": which may be used; NULL: auto */
+    const char *driver; /* "auto", "process", "oci", "docker": which may be used; NULL: auto */
+    const char *docker_socket;      /* of the engine for driver docker; NULL: RDG_CONTAINER_DOCKER_SOCKET */
     const char *node_program;       /* of driver process */
     const char *unpacker;           /* as in container.h; NULL: layers are unpacked in this process */
     const char *advertise_host;     /* where other nodes reach this device; NULL: 127.0.0.1 */
