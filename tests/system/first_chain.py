@@ -1,5 +1,6 @@
 """The main job as a user starts it, end to end: what it prints, what it proves, and that it leaves nothing."""
 
+import contextlib
 import csv
 import datetime
 import glob
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tools", "lab"))
@@ -130,6 +132,35 @@ def oci_driver():
     result = with_image(lambda path: play("--driver", "oci", "--image", path))
     equal((result["devices"], result["driver"]), (4, "oci"), "devices and driver")
     equal(cgroups() - before, set(), "control groups left behind")
+
+
+@contextlib.contextmanager
+def podman_service():
+    """The socket of an engine with storage of its own; skips by name where there is none."""
+    if os.geteuid() != 0 or not shutil.which("podman"):
+        raise Skip("needs root and podman (Debian: podman)")
+    with tempfile.TemporaryDirectory(prefix="ridge-podman-") as directory:
+        socket, run = os.path.join(directory, "engine.sock"), os.path.join(directory, "run")
+        command = ["podman", "--root", os.path.join(directory, "storage"), "--runroot", run, "--tmpdir", run, "--runtime", "runc"]
+        command += ["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
+        command += ["system", "service", "--time", "0", "unix://" + socket]
+        with open(os.path.join(directory, "log"), "w+b") as log, subprocess.Popen(command, stdout=log, stderr=log) as service:
+            try:
+                end = time.monotonic() + 30
+                while not os.path.exists(socket):
+                    if service.poll() is not None or time.monotonic() > end:
+                        raise Skip("podman's service does not run here")
+                    time.sleep(0.05)
+                yield socket
+            finally:
+                service.terminate()
+
+
+@case
+def docker_driver():
+    with podman_service() as socket:
+        result = with_image(lambda path: play("--driver", "docker", "--devices", "1", "--image", path, "--docker-socket", socket))
+    equal((result["devices"], result["driver"]), (1, "docker"), "devices and driver")
 
 
 @case

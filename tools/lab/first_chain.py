@@ -22,12 +22,13 @@ def arguments():
     parser.add_argument("--once", action="store_true", help="destroy the chain at the end and stop everything")
     parser.add_argument("--devices", type=int, default=4, metavar="N", help="edge devices (default 4)")
     parser.add_argument("--consensus", choices=("pbft", "raft"), default="pbft", help="who agrees how (default pbft)")
-    parser.add_argument("--driver", choices=("auto", "oci", "process"), default="auto", help="how nodes run (default auto)")
+    parser.add_argument("--driver", choices=("auto", "oci", "docker", "process"), default="auto", help="how nodes run (default auto)")
+    parser.add_argument("--docker-socket", metavar="PATH", help="socket of Docker or Podman, for driver docker (default: Docker's own)")
     parser.add_argument("--readings", metavar="FILE.csv", help="meter readings; default: this machine's /proc")
     parser.add_argument("--rows", type=int, default=100, help="rows of the file for each device (default 100)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--image", metavar="DIR", default=os.path.join(labs.ROOT, "build", "image"),
-                        help="OCI image layout of the node, for driver oci (default build/image)")  # fmt: skip
+                        help="OCI image layout of the node, for drivers oci and docker (default build/image)")  # fmt: skip
     parser.add_argument("--intake", choices=("http", "mqtt"), default="http", help="how devices get their readings")
     parser.add_argument("--keep", action="store_true", help="keep the files after --once")
     return parser.parse_args()
@@ -148,9 +149,12 @@ def intake_latency(lab, names):
 def play(lab, options, show):
     driver = choose_driver(options.driver)
     names = [f"dev-{i + 1}" for i in range(options.devices)]
-    lab.start_cloud(["--image", options.image] if driver == "oci" else [])
+    lab.start_cloud(["--image", options.image] if driver in ("oci", "docker") else [])
     show(f"cloud is up at {lab.cloud.url}, data in {lab.cloud.dir}")
-    lab.enrol(names, driver, ["--intake-broker", "spawn"] if options.intake == "mqtt" else [])
+    extra = ["--intake-broker", "spawn"] if options.intake == "mqtt" else []
+    if options.docker_socket:
+        extra += ["--docker-socket", options.docker_socket]
+    lab.enrol(names, driver, extra)
     show(f"{len(names)} devices are enrolled and online: {', '.join(names)}")
 
     begin = time.monotonic()
