@@ -86,6 +86,27 @@ def find_links(tree):
     return problems
 
 
+REACHES = re.compile(r'^\s*#\s*include\s*[<"](ridge/(?:platform|agent|registry|container)/\S+|ridge/net/(?:mqtt|broker|tunnel|http_client|stream)\.h)[>"]', re.M)
+CALLS = re.compile(r"\brdg_(?:cloud_(?:call|fetch|client_new)|platform_\w+)\(")
+PATHS = re.compile(r'"/(?:devices|commands|rollouts|device-tokens|device-requests|telemetry|certificates|ca)\b[^"]*"')
+
+
+def find_platform(tree):
+    """The chain service reaches devices by the platform's documented interface, in one file, and by nothing else."""
+    problems = []
+    sources = tree.matching(r"libs/baas/(src|include)/.*\.[ch]")
+    if not sources:
+        return ["no C file found under libs/baas"]
+    for name in sources:
+        text = tree.text(name)
+        problems += [f"{name}: #include {found}: devices are reached through ridge/client" for found in REACHES.findall(text)]
+        if name == "libs/baas/src/remote.c":
+            problems += [f"{name}: {found}: a function of ridge/client has it" for found in PATHS.findall(text)]
+        elif found := CALLS.search(re.sub(r"/\*.*?\*/", "", text, flags=re.S)):
+            problems.append(f"{name}: {found.group()}…): the platform is asked in remote.c alone")
+    return problems
+
+
 def find_cmake(tree):
     """Configuring a tree with an upward dependency must fail; the same without it must not."""
     problems = []
@@ -160,6 +181,14 @@ CHECKS = [
     Check("links", "no library links one of its own layer or above", find_links, SOUND,
           [({"libs/codec/CMakeLists.txt": "ridge_library(codec DEPS base net)\n"}, "may not depend on net"),
            ({"libs/codec/CMakeLists.txt": "ridge_library(codec)\ntarget_link_libraries(x ridge_net)\n"}, "outside")]),
+    Check("platform", "the chain service reaches devices by the platform's interface alone", find_platform,
+          {"libs/baas/src/remote.c": '#include "ridge/client/platform.h"\nint x = rdg_platform_command(c);\n',
+           "libs/baas/src/b.c": '#include "internal.h"\n/* rdg_platform_command() */\n'},
+          [({"libs/baas/src/b.c": '#include "ridge/platform/platform.h"\n'}, "through ridge/client"),
+           ({"libs/baas/src/b.c": '#include "ridge/net/mqtt.h"\n'}, "through ridge/client"),
+           ({"libs/baas/src/b.c": "int x = rdg_platform_command(c);\n"}, "in remote.c alone"),
+           ({"libs/baas/src/b.c": "int x = rdg_cloud_call(c);\n"}, "in remote.c alone"),
+           ({"libs/baas/src/remote.c": 'char *p = "/devices/x/commands";\n'}, "a function of ridge/client")]),
     Check("cmake", "the build itself refuses an upward dependency", find_cmake,
           {"CMakeLists.txt": CMAKE_SEEING, "cmake/layers.txt": TABLE},
           [({"CMakeLists.txt": CMAKE_BLIND}, "cmake accepts")]),

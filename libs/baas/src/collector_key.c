@@ -39,14 +39,14 @@ static rdg_err_t replace_key(rdg_baas_t *b) {
 
 static rdg_err_t ask(rdg_baas_t *b, char **pem) {
     rdg_buf_t request;
-    json_t *answer = NULL, *body = NULL;
-    const char *text;
+    json_t *answer = NULL;
+    const char *text = NULL;
     rdg_buf_init(&request, RDG_CERT_REQUEST_MAX);
     rdg_err_t err = rdg_cert_request_make(b->collector->key, RDG_CREDENTIALS_COLLECTOR, &request);
-    if (err == RDG_OK && !(body = json_pack("{s:s%}", "request", request.data, request.len)))
+    if (err == RDG_OK && !(text = rdg_buf_cstr(&request)))
         err = rdg_fail(RDG_E_NO_MEMORY, "no memory for a certificate request");
+    if (err == RDG_OK) err = remote_certify_collector(b, text, &answer);
     rdg_buf_fini(&request);
-    if (err == RDG_OK) err = remote_call(b, "POST", "/ca/collector", body, 0, &answer);
     if (err == RDG_OK) err = rdg_json_get_str(answer, "certificate", &text);
     if (err == RDG_OK && !(*pem = rdg_strdup(text)))
         err = rdg_fail(RDG_E_NO_MEMORY, "no memory for a certificate");

@@ -229,11 +229,10 @@ static void command_id(const chain_t *c, prune_row_t *p) {
 /* An id that exists is answered and not sent again, so asking and sending are one. */
 static rdg_err_t post(rdg_baas_t *b, const chain_t *c, prune_row_t *p, const char *certificate,
                       const found_t *f) {
-    char path[128], why[RDG_ERROR_TEXT_MAX];
+    char why[RDG_ERROR_TEXT_MAX];
     json_t *body = NULL, *command = NULL;
     RDG_TRY(compose(b, c, p, certificate, f, &body));
-    snprintf(path, sizeof path, "/devices/%s/commands", p->device);
-    rdg_err_t err = remote_call(b, "POST", path, body, 0, &command);
+    rdg_err_t err = remote_order(b, p->device, body, &command);
     if (err == RDG_OK) {
         err = prunes_apply(b, command); /* of the row as it is by now */
         json_decref(command);

@@ -150,7 +150,7 @@ static rdg_err_t name_row(void *ctx, const rdg_sql_row_t *r) {
 static rdg_err_t look_at_all(rdg_baas_t *b, const json_t *names, uint64_t *after_ms) {
     json_t *answer = NULL, *name;
     size_t i;
-    RDG_TRY(remote_call(b, "GET", "/devices", NULL, 0, &answer));
+    RDG_TRY(remote_devices(b, &answer));
     json_array_foreach((json_t *)(uintptr_t)names, i, name) {
         chain_t c;
         if (baas_stopping(b) || chain_load(b, json_string_value(name), &c) != RDG_OK) continue;

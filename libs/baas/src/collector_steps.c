@@ -144,7 +144,7 @@ static rdg_err_t find_file(rdg_baas_t *b, archive_row_t *r) {
     json_t *answer = NULL;
     uint64_t file = 0;
     snprintf(path, sizeof path, "/files?kind=archive&device=%s&name=%s", r->device, r->object);
-    RDG_TRY(remote_call(b, "GET", path, NULL, 0, &answer));
+    RDG_TRY(remote_files(b, "GET", path, &answer));
     const json_t *found = json_array_get(json_object_get(answer, "files"), 0);
     rdg_err_t err = RDG_OK;
     if (found) err = rdg_json_get_u64(found, "number", &file);
@@ -166,7 +166,7 @@ static rdg_err_t drop_file(rdg_baas_t *b, archive_row_t *r) {
         return archives_save(b, r);
     }
     snprintf(path, sizeof path, "/files/%" PRId64, r->file);
-    rdg_err_t err = remote_call(b, "DELETE", path, NULL, 0, NULL);
+    rdg_err_t err = remote_files(b, "DELETE", path, NULL);
     if (err != RDG_OK && err != RDG_E_NOT_FOUND) return err;
     r->file = 0;
     return archives_save(b, r);

@@ -59,7 +59,6 @@ rdg_err_t flow_send_prepare(rdg_baas_t *b, const chain_t *c, const steps_t *step
 /* The platform answers the same certificates for the same keys: after a crash nothing is made twice. */
 static rdg_err_t certify(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const char *device,
                          json_t **out) {
-    char path[128];
     json_t *requests = NULL;
     const char *sign, *enc;
     for (size_t i = 0; i < steps->count && !requests; ++i) {
@@ -71,8 +70,7 @@ static rdg_err_t certify(rdg_baas_t *b, const chain_t *c, const steps_t *steps, 
     RDG_TRY(rdg_json_get_str(requests, "enc", &enc));
     json_t *body = json_pack("{s:s, s:s, s:s}", "chain", c->name, "sign_request", sign, "enc_request", enc);
     if (!body) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a certificate request");
-    snprintf(path, sizeof path, "/devices/%s/certificates", device);
-    return remote_call(b, "POST", path, body, 0, out);
+    return remote_certify_node(b, device, body, out);
 }
 
 /* Whether another try may help; anything else is what the device's step comes to. */

@@ -53,8 +53,7 @@ rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir);
 rdg_err_t baas_store_prune(rdg_baas_t *b);                 /* forgets the oldest chains that are gone */
 rdg_err_t baas_int_row(void *ctx, const rdg_sql_row_t *r); /* column 0 into an int64_t */
 
-/* remote.c: the platform */
-/* body is taken. */
+/* remote.c: the platform, and so all that is said to devices, through ridge/client alone: tools/check looks after it. */
 /* An order to a device (ridge/client/platform.h); takes order; command may be NULL. */
 rdg_err_t remote_order(rdg_baas_t *b, const char *device, json_t *order, json_t **command);
 rdg_err_t remote_command(rdg_baas_t *b, const char *id, uint64_t wait_ms, json_t **command);
@@ -63,8 +62,14 @@ rdg_err_t remote_cancel(rdg_baas_t *b, const char *id);
 rdg_err_t remote_changes(rdg_baas_t *b, uint64_t *after, uint64_t wait_ms, json_t **commands);
 /* {"devices": […]} of all devices, page by page; owned. */
 rdg_err_t remote_devices(rdg_baas_t *b, json_t **answer);
-rdg_err_t remote_call(rdg_baas_t *b, const char *method, const char *path, json_t *body, uint64_t timeout_ms,
-                      json_t **answer);
+/* Takes request: {"method", "params"}. */
+rdg_err_t remote_request(rdg_baas_t *b, const char *device, json_t *request, uint64_t timeout_ms,
+                         json_t **answer);
+/* Takes request: {"chain", "sign_request", "enc_request"}. */
+rdg_err_t remote_certify_node(rdg_baas_t *b, const char *device, json_t *request, json_t **pair);
+rdg_err_t remote_certify_collector(rdg_baas_t *b, const char *request, json_t **answer);
+/* What devices have uploaded: path is /files or below. */
+rdg_err_t remote_files(rdg_baas_t *b, const char *method, const char *path, json_t **answer);
 void remote_close(rdg_baas_t *b);
 
 /* work.c: which chain is worked on when, and by one thread at a time */

@@ -25,7 +25,7 @@ static rdg_err_t add(rdg_baas_t *b, const char *device, const archive_piece_t *p
     uint64_t size;
     const char *sm3;
     snprintf(path, sizeof path, "/files/%" PRId64, p->file);
-    RDG_TRY(remote_call(b, "GET", path, NULL, 0, &file));
+    RDG_TRY(remote_files(b, "GET", path, &file));
     rdg_err_t err = rdg_json_get_u64(file, "size", &size);
     if (err == RDG_OK) err = rdg_json_get_str(file, "sm3", &sm3);
     json_t *o = err == RDG_OK ? json_pack("{s:I, s:I, s:s, s:o, s:s, s:I, s:I}", "file", (json_int_t)p->file,
@@ -38,7 +38,7 @@ static rdg_err_t add(rdg_baas_t *b, const char *device, const archive_piece_t *p
     if (!o || json_array_append_new(list, o) != 0)
         return rdg_fail(RDG_E_NO_MEMORY, "no memory for a command");
     snprintf(path, sizeof path, "/files/%" PRId64 "/readers/%s", p->file, device);
-    return remote_call(b, "PUT", path, NULL, 0, NULL);
+    return remote_files(b, "PUT", path, NULL);
 }
 
 /* The newest archive with a state below the first block that is wanted with its body; count: none. */
@@ -99,7 +99,7 @@ rdg_err_t recovery_archives_end(rdg_baas_t *b, const chain_t *c, const char *dev
     for (size_t i = 0; err == RDG_OK && i < count; ++i) {
         char path[160];
         snprintf(path, sizeof path, "/files/%" PRId64 "/readers/%s", pieces[i].file, device);
-        err = remote_call(b, "DELETE", path, NULL, 0, NULL);
+        err = remote_files(b, "DELETE", path, NULL);
     }
     rdg_free(pieces);
     return err == RDG_OK ? recovery_wish_set(b, c, device, &(archive_span_t){.wanted = false}) : err;

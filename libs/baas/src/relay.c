@@ -26,16 +26,13 @@ static rdg_err_t device_error(relay_t *r, const char *device, const json_t *erro
 
 rdg_err_t relay_ask(relay_t *r, const char *device, const char *method, const json_t *params,
                     json_t **result) {
-    char path[128];
     json_t *answer = NULL;
-    json_t *body =
-        json_pack("{s:s, s:{s:s, s:s, s:O}, s:I}", "method", "node.rpc", "params", "chain", r->chain,
-                  "method", method, "params", params, "timeout_ms", (json_int_t)r->timeout_ms);
+    json_t *body = json_pack("{s:s, s:{s:s, s:s, s:O}}", "method", "node.rpc", "params", "chain", r->chain,
+                             "method", method, "params", params);
     if (!body) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a request");
     json_decref(r->error);
     r->error = NULL;
-    snprintf(path, sizeof path, "/devices/%s/requests", device);
-    RDG_TRY(remote_call(r->b, "POST", path, body, r->timeout_ms + 2000, &answer));
+    RDG_TRY(remote_request(r->b, device, body, r->timeout_ms, &answer));
     const json_t *error = json_object_get(answer, "error");
     rdg_err_t err = RDG_OK;
     json_t *value = json_object_get(answer, "result");

@@ -1,6 +1,7 @@
 #include "collector.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
+#include "ridge/client/devices.h"
 #include "ridge/client/platform.h"
 
 #include <string.h>
@@ -25,15 +26,11 @@ static void give_back(rdg_baas_t *b, rdg_cloud_client_t *c) {
     rdg_cloud_client_free(c);
 }
 
-rdg_err_t remote_call(rdg_baas_t *b, const char *method, const char *path, json_t *body, uint64_t timeout_ms,
-                      json_t **answer) {
+rdg_err_t remote_files(rdg_baas_t *b, const char *method, const char *path, json_t **answer) {
     rdg_cloud_client_t *c;
-    rdg_err_t err = borrow(b, &c);
-    if (err != RDG_OK) {
-        json_decref(body);
-        return err;
-    }
-    err = rdg_cloud_call(c, method, path, body, timeout_ms, answer);
+    if (strncmp(path, "/files", 6) != 0) return rdg_fail(RDG_E_INVALID, "%.80s is no path of files", path);
+    RDG_TRY(borrow(b, &c));
+    rdg_err_t err = rdg_cloud_call(c, method, path, NULL, 0, answer);
     give_back(b, c);
     return err;
 }
@@ -83,6 +80,39 @@ rdg_err_t remote_devices(rdg_baas_t *b, json_t **answer) {
     if (err != RDG_OK) return err;
     *answer = json_pack("{s:o}", "devices", list);
     return *answer ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the devices");
+}
+
+rdg_err_t remote_request(rdg_baas_t *b, const char *device, json_t *request, uint64_t timeout_ms,
+                         json_t **answer) {
+    rdg_cloud_client_t *c;
+    rdg_err_t err = borrow(b, &c);
+    if (err != RDG_OK) {
+        json_decref(request);
+        return err;
+    }
+    err = rdg_platform_request(c, device, request, timeout_ms, answer);
+    give_back(b, c);
+    return err;
+}
+
+rdg_err_t remote_certify_node(rdg_baas_t *b, const char *device, json_t *request, json_t **pair) {
+    rdg_cloud_client_t *c;
+    rdg_err_t err = borrow(b, &c);
+    if (err != RDG_OK) {
+        json_decref(request);
+        return err;
+    }
+    err = rdg_platform_certify_node(c, device, request, pair);
+    give_back(b, c);
+    return err;
+}
+
+rdg_err_t remote_certify_collector(rdg_baas_t *b, const char *request, json_t **answer) {
+    rdg_cloud_client_t *c;
+    RDG_TRY(borrow(b, &c));
+    rdg_err_t err = rdg_platform_certify_collector(c, request, answer);
+    give_back(b, c);
+    return err;
 }
 
 static rdg_err_t write_to(void *fd, rdg_bytes_t bytes) {
