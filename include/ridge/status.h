@@ -1,7 +1,8 @@
 /* libridge: what its functions return, and who frees what.
  *
  * libridge is the C client of a Ridge chain: keys (key.h), the contract ABI (abi.h), a node's JSON-RPC (node.h),
- * contracts by name of method (contract.h), and proofs that need no trust in the node (verify.h).
+ * contracts by name of method (contract.h), proofs that need no trust in the node (verify.h), and the cloud's platform
+ * (platform.h).
  *
  * Every function that can fail returns a ridge_status_t: RIDGE_OK (0), or one code of the list below. Numbers never
  * change their meaning; later versions may add some. ridge_error(status) is the sentence for a person: what was

@@ -112,6 +112,13 @@ def the_examples_work_on_a_chain_and_what_they_keep_proves_itself_without_one():
         stored = read(kept[0], "reading.tx")
         again = run(program("reading"), url, key, ARTIFACT, contract, METER, "9", "9", kept[0])
         check("success" in again and read(kept[0], "reading.tx") == stored, f"a second run sends the same again: {again}")
+        lab.cli("device", "set", "dev-2", "--group", "feeders")
+        environment["RIDGE_TOKEN"] = lab.cloud.token
+        for _ in range(2):  # a second run gives the same command again, which stays one
+            told = run(program("command"), lab.cloud.url, "feeders").splitlines()
+            equal([d["name"] for d in json.loads(told[0])], ["dev-2"], "devices of the group")
+            equal((json.loads(told[1])["state"], json.loads(told[1])["device"]), ("done", "dev-2"), "the command")
+        check("UNAUTHENTICATED" in run("env", "RIDGE_TOKEN=wrong", program("command"), lab.cloud.url, "feeders", ok=False), "a wrong token")
         lab.cli("chain", "validator", "remove", "main", "dev-4")
         kept.append(send_reading(program("reading"), url, key, contract, 2000))
     receipts(program("receipt"), genesis, kept)
