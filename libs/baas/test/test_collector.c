@@ -4,6 +4,7 @@
 #include "ridge/base/log.h"
 #include "ridge/ledger/archive.h"
 #include "ridge/test.h"
+#include "ridge/test_faults.h"
 #include <stdio.h>
 #include <time.h>
 
@@ -153,4 +154,78 @@ TEST(collector_without_an_anchorer_leaves_what_is_verified_as_it_is) {
     CHECK_OK(archives_file_used(b, 5, &used));
     CHECK(used);
     rdg_baas_close(b);
+}
+
+/* --- power cuts: at each call by which the database, or a key, changes files --------------------------- */
+
+/* A receipt that was given away: its length, then itself. */
+static rdg_err_t give_away(void *ctx, const rdg_collector_claim_t *claim, rdg_bytes_t receipt) {
+    unsigned char *given = ctx;
+    (void)claim;
+    CHECK(receipt.len > 0 && receipt.len < 1000);
+    if (given[0]) CHECK_MEM(given + 4, receipt.data, receipt.len); /* told again: the same one */
+    memcpy(given + 4, receipt.data, receipt.len);
+    given[1] = (unsigned char)(receipt.len >> 8);
+    given[2] = (unsigned char)receipt.len;
+    given[0] = 1;
+    return RDG_OK;
+}
+
+static rdg_err_t anchor_at_once(void *ctx, const rdg_collector_claim_t *claim,
+                                rdg_collector_anchored_t *out) {
+    (void)ctx, (void)claim;
+    *out = (rdg_collector_anchored_t){77, {{9}}};
+    return RDG_OK;
+}
+
+/* Runs the collector until the archive has ended or it is late; whether it has. NULL when a fault kept it from opening. */
+static bool collect(const char *dir, unsigned char *given, unsigned patience_ms, archive_row_t *r) {
+    rdg_baas_t *b = NULL;
+    bool archived = false;
+    rdg_log_set_level(RDG_LOG_ERROR);
+    if (rdg_baas_open(dir, &b) != RDG_OK) return false;
+    rdg_baas_set_anchorer(b, &(rdg_collector_anchorer_t){anchor_at_once, give_away, given});
+    uint64_t end = baas_mono() + patience_ms;
+    bool runs = collector_start(b) == RDG_OK;
+    while (runs && !archived && baas_mono() < end) {
+        if (archives_load(b, 1, r) != RDG_OK) break;
+        archived = strcmp(r->state, "archived") == 0;
+        if (!archived) archive_row_fini(r);
+        if (!archived) nanosleep(&(struct timespec){0, 2000000}, NULL);
+    }
+    if (archived && r->receipt.len == 0) rdg_test_fail(__FILE__, __LINE__, "archived without a receipt");
+    rdg_baas_close(b);
+    return archived;
+}
+
+static void prepare_collector(const char *dir, unsigned char *given) {
+    rdg_baas_t *b = NULL;
+    (void)given;
+    CHECK_OK(rdg_baas_open(dir, &b));
+    put_verified(b, "verified");
+    rdg_baas_close(b);
+}
+
+static void collect_once(const char *dir, unsigned char *given) {
+    archive_row_t r;
+    if (collect(dir, given, 300, &r)) archive_row_fini(&r);
+}
+
+static void collect_after_it(const char *dir, unsigned char *given) {
+    archive_row_t r;
+    CHECK(collect(dir, given, 15000, &r));
+    CHECK(given[0]);
+    CHECK_EQ(r.receipt.len, (size_t)(given[1] << 8 | given[2]));
+    CHECK_MEM(r.receipt.data, given + 4, r.receipt.len);
+    archive_row_fini(&r);
+}
+
+/* RIDGE_FAULTS=all tries every call. */
+TEST(collector_cut_off_at_any_write_gives_away_one_receipt_and_only_one_that_is_stored) {
+    rdg_test_faults_walk(&(rdg_test_faults_plan_t){.first = RDG_FAULT_FAIL,
+                                                   .last = RDG_FAULT_CUT_LOST,
+                                                   .prepare = prepare_collector,
+                                                   .act = collect_once,
+                                                   .check = collect_after_it,
+                                                   .sample = 5});
 }

@@ -4,58 +4,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "archive_file.h"
 #include "blockfile.h"
 #include "log_emitter.h"
+#include "prune_support.h"
 #include "ridge/base/file.h"
-
-enum { COLLECTOR = 7, STRANGER = 6 };
-
-static rdg_sm2_public_t collector_key(uint8_t n) {
-    rdg_sm2_public_t key;
-    rdg_sm2_key_public(support_key(n), &key);
-    return key;
-}
-
-static rdg_archive_receipt_t truth_of(rdg_ledger_t *l, uint64_t from, uint64_t to) {
-    rdg_header_t last;
-    rdg_archive_receipt_t r = {.chain_id = SUPPORT_CHAIN_ID,
-                               .genesis = rdg_ledger_genesis(l)->hash,
-                               .from = from,
-                               .to = to,
-                               .manifest = {{0xab, 0xcd}},
-                               .anchor_height = 12,
-                               .anchor_tx = {{9}}};
-    CHECK_OK(rdg_ledger_header(l, to, &last, NULL, NULL));
-    r.mark_ms = last.time_ms;
-    CHECK_OK(rdg_archive_content_of(l, from, to, &r.content));
-    return r;
-}
-
-static rdg_err_t prune_as(rdg_ledger_t *l, uint64_t below, const rdg_archive_receipt_t *r, uint8_t signer,
-                          rdg_prune_result_t *out) {
-    rdg_sm2_public_t known[2] = {collector_key(COLLECTOR), collector_key(8)};
-    rdg_buf_t receipt;
-    rdg_buf_init(&receipt, 1024);
-    CHECK_OK(rdg_archive_receipt_sign(r, support_key(signer), &receipt));
-    rdg_err_t err = rdg_ledger_prune(l, below, rdg_buf_view(&receipt), known, 2, out);
-    rdg_buf_fini(&receipt);
-    return err;
-}
-
-static rdg_err_t prune(rdg_ledger_t *l, uint64_t from, uint64_t to, uint64_t below, rdg_prune_result_t *out) {
-    rdg_archive_receipt_t r = truth_of(l, from, to);
-    return prune_as(l, below, &r, COLLECTOR, out);
-}
-
-static bool has_body(rdg_ledger_t *l, uint64_t height) {
-    rdg_buf_t receipts;
-    rdg_buf_init(&receipts, 1 << 24);
-    rdg_err_t err = rdg_ledger_receipts(l, height, &receipts);
-    CHECK(err == RDG_OK || err == RDG_E_ARCHIVED);
-    rdg_buf_fini(&receipts);
-    return err == RDG_OK;
-}
 
 /* --- receipts ------------------------------------------------------------------------------------ */
 
@@ -64,39 +16,40 @@ TEST(prune_demands_a_receipt_that_fits_in_everything) {
     rdg_prune_result_t out;
     chain_open(&c, "c");
     chain_grow(&c, 10, 1);
-    const rdg_archive_receipt_t good = truth_of(c.l, 1, 8);
+    const rdg_archive_receipt_t good = prune_truth(c.l, 1, 8);
     rdg_archive_receipt_t r = good;
-    rdg_sm2_public_t known = collector_key(COLLECTOR);
+    rdg_sm2_public_t known = prune_key(PRUNE_COLLECTOR);
     CHECK_ERR(rdg_ledger_prune(c.l, 5, rdg_bytes(NULL, 0), &known, 1, &out), RDG_E_MALFORMED);
-    CHECK_ERR(prune_as(c.l, 5, &r, STRANGER, &out), RDG_E_FORBIDDEN);
+    CHECK_ERR(prune_as(c.l, 5, &r, PRUNE_STRANGER, &out), RDG_E_FORBIDDEN);
     r.chain_id++;
-    CHECK_ERR(prune_as(c.l, 5, &r, COLLECTOR, &out), RDG_E_FORBIDDEN);
+    CHECK_ERR(prune_as(c.l, 5, &r, PRUNE_COLLECTOR, &out), RDG_E_FORBIDDEN);
     CHECK(strstr(rdg_err_message(RDG_E_FORBIDDEN), "another chain"));
     r = good, r.genesis.b[0] ^= 1;
-    CHECK_ERR(prune_as(c.l, 5, &r, COLLECTOR, &out), RDG_E_FORBIDDEN);
+    CHECK_ERR(prune_as(c.l, 5, &r, PRUNE_COLLECTOR, &out), RDG_E_FORBIDDEN);
     r = good, r.content.b[0] ^= 1;
-    CHECK_ERR(prune_as(c.l, 5, &r, COLLECTOR, &out), RDG_E_FORBIDDEN);
+    CHECK_ERR(prune_as(c.l, 5, &r, PRUNE_COLLECTOR, &out), RDG_E_FORBIDDEN);
     CHECK(strstr(rdg_err_message(RDG_E_FORBIDDEN), "other blocks"));
     r = good, r.mark_ms++;
-    CHECK_ERR(prune_as(c.l, 5, &r, COLLECTOR, &out), RDG_E_FORBIDDEN);
+    CHECK_ERR(prune_as(c.l, 5, &r, PRUNE_COLLECTOR, &out), RDG_E_FORBIDDEN);
     r = good, r.anchor_height = 0;
-    CHECK_ERR(prune_as(c.l, 5, &r, COLLECTOR, &out), RDG_E_FORBIDDEN);
+    CHECK_ERR(prune_as(c.l, 5, &r, PRUNE_COLLECTOR, &out), RDG_E_FORBIDDEN);
     memset(r.anchor_tx.b, 0, sizeof r.anchor_tx.b), r.anchor_height = 1;
-    CHECK_ERR(prune_as(c.l, 5, &r, COLLECTOR, &out), RDG_E_FORBIDDEN);
-    r = truth_of(c.l, 2, 8); /* block 1 is in no archive */
-    CHECK_ERR(prune_as(c.l, 5, &r, COLLECTOR, &out), RDG_E_FORBIDDEN);
-    CHECK_ERR(prune_as(c.l, 10, &good, COLLECTOR, &out), RDG_E_INVALID); /* block 9 is not in it */
-    r = truth_of(c.l, 1, 10);
-    CHECK_ERR(prune_as(c.l, 11, &r, COLLECTOR, &out), RDG_E_INVALID); /* the newest stays */
-    CHECK_ERR(prune_as(c.l, 1, &good, COLLECTOR, &out), RDG_E_INVALID);
+    CHECK_ERR(prune_as(c.l, 5, &r, PRUNE_COLLECTOR, &out), RDG_E_FORBIDDEN);
+    r = prune_truth(c.l, 2, 8); /* block 1 is in no archive */
+    CHECK_ERR(prune_as(c.l, 5, &r, PRUNE_COLLECTOR, &out), RDG_E_FORBIDDEN);
+    CHECK_ERR(prune_as(c.l, 10, &good, PRUNE_COLLECTOR, &out), RDG_E_INVALID); /* block 9 is not in it */
+    r = prune_truth(c.l, 1, 10);
+    CHECK_ERR(prune_as(c.l, 11, &r, PRUNE_COLLECTOR, &out), RDG_E_INVALID); /* the newest stays */
+    CHECK_ERR(prune_as(c.l, 1, &good, PRUNE_COLLECTOR, &out), RDG_E_INVALID);
     CHECK_EQ(rdg_ledger_pruned(c.l), 0);
-    for (uint64_t h = 1; h <= 10; ++h) CHECK(has_body(c.l, h));
-    CHECK_OK(prune_as(c.l, 5, &good, COLLECTOR, &out));
+    for (uint64_t h = 1; h <= 10; ++h) CHECK(prune_has_body(c.l, h));
+    CHECK_OK(prune_as(c.l, 5, &good, PRUNE_COLLECTOR, &out));
     CHECK_EQ(out.pruned_height, 4);
-    CHECK_ERR(prune_as(c.l, 3, &good, COLLECTOR, &out), RDG_E_STALE); /* never back */
+    CHECK_ERR(prune_as(c.l, 3, &good, PRUNE_COLLECTOR, &out), RDG_E_STALE); /* never back */
     CHECK_EQ(rdg_ledger_pruned(c.l), 4);
-    r = truth_of(c.l, 6, 8);
-    CHECK_ERR(prune_as(c.l, 8, &r, COLLECTOR, &out), RDG_E_FORBIDDEN); /* 5 is in no archive that counts */
+    r = prune_truth(c.l, 6, 8);
+    CHECK_ERR(prune_as(c.l, 8, &r, PRUNE_COLLECTOR, &out),
+              RDG_E_FORBIDDEN); /* 5 is in no archive that counts */
     CHECK_OK(prune_as(c.l, 9, &good, 8, &out));
     CHECK_EQ(out.pruned_height, 8);
     chain_close(&c);
@@ -104,10 +57,10 @@ TEST(prune_demands_a_receipt_that_fits_in_everything) {
 
 TEST(archive_receipt_with_any_bit_changed_is_refused) {
     rdg_archive_receipt_t r = {.chain_id = 1, .from = 1, .to = 2, .anchor_height = 1}, got;
-    rdg_sm2_public_t known = collector_key(COLLECTOR);
+    rdg_sm2_public_t known = prune_key(PRUNE_COLLECTOR);
     rdg_buf_t bytes;
     rdg_buf_init(&bytes, 1024);
-    CHECK_OK(rdg_archive_receipt_sign(&r, support_key(COLLECTOR), &bytes));
+    CHECK_OK(rdg_archive_receipt_sign(&r, support_key(PRUNE_COLLECTOR), &bytes));
     CHECK_OK(rdg_archive_receipt_verify(rdg_buf_view(&bytes), &known, 1, &got));
     CHECK_MEM(got.collector.b, known.b, sizeof known.b);
     CHECK_EQ(got.to, 2);
@@ -147,7 +100,7 @@ TEST(prune_keeps_what_proves_and_answers_archived_for_the_rest) {
         rdg_buf_init(&seal, 65536), rdg_buf_init(&checkpoint, 65536);
         CHECK_OK(rdg_ledger_seal(c.l, h, &seal, &checkpoint));
         CHECK(seal.len > 0 && checkpoint.len > 0);
-        CHECK_EQ(has_body(c.l, h), h > 30);
+        CHECK_EQ(prune_has_body(c.l, h), h > 30);
         rdg_buf_fini(&seal), rdg_buf_fini(&checkpoint);
     }
     CHECK_OK(rdg_ledger_find_tx(c.l, &id, &at));
@@ -270,7 +223,7 @@ TEST(prune_frees_the_disk_and_says_how_much) {
     CHECK_EQ(rdg_ledger_freed(c.l), out.bytes_freed);
     CHECK(out.bytes_freed == 0 || out.bytes_freed > 10 * sizeof data);
     rdg_block_t *b = NULL;
-    CHECK(has_body(c.l, 12));
+    CHECK(prune_has_body(c.l, 12));
     rdg_block_unref(b);
     chain_close(&c);
 }
@@ -338,11 +291,11 @@ TEST(prune_cut_off_at_any_write_loses_nothing_that_is_not_safe) {
     rdg_kv_faulty_fail_at(faulty, 1, RDG_E_IO);
     CHECK_ERR(prune(l, 1, 6, 7, &out), RDG_E_IO);
     CHECK_EQ(rdg_ledger_pruned(l), 0);
-    for (uint64_t h = 1; h <= 8; ++h) CHECK(has_body(l, h));
+    for (uint64_t h = 1; h <= 8; ++h) CHECK(prune_has_body(l, h));
     rdg_ledger_close(l);
     l = open_faulty(&c.genesis, &faulty);
     CHECK_EQ(rdg_ledger_pruned(l), 0);
-    for (uint64_t h = 1; h <= 8; ++h) CHECK(has_body(l, h));
+    for (uint64_t h = 1; h <= 8; ++h) CHECK(prune_has_body(l, h));
     /* the store is a copy of the moment after the mark, the files of the moment before */
     char blocks[600], kept[600], path[600];
     CHECK_OK(rdg_path_join(blocks, sizeof blocks, rdg_test_dir(), "p/blocks/000001.blk"));
@@ -356,7 +309,7 @@ TEST(prune_cut_off_at_any_write_loses_nothing_that_is_not_safe) {
     CHECK_OK(rdg_file_replace(blocks, rdg_buf_view(&bytes), 0600));
     l = open_faulty(&c.genesis, &faulty);
     CHECK_EQ(rdg_ledger_pruned(l), 6);
-    for (uint64_t h = 1; h <= 8; ++h) CHECK_EQ(has_body(l, h), h > 6);
+    for (uint64_t h = 1; h <= 8; ++h) CHECK_EQ(prune_has_body(l, h), h > 6);
     rdg_buf_clear(&bytes);
     CHECK_OK(rdg_file_read(blocks, &bytes));
     CHECK(bytes.data[0] == 0); /* the hole */
@@ -365,19 +318,6 @@ TEST(prune_cut_off_at_any_write_loses_nothing_that_is_not_safe) {
     rdg_archive_close(a);
     memory_fini(&f);
     chain_close(&c);
-}
-
-/* What holds after any cut: nothing is gone that no receipt covers, and the mark is not ahead of its receipt. */
-static uint64_t check_after_a_cut(rdg_ledger_t *l, uint64_t head) {
-    uint64_t mark = rdg_ledger_pruned(l);
-    for (uint64_t h = 1; h <= head; ++h) {
-        rdg_archive_receipt_t r;
-        CHECK_EQ(has_body(l, h), h > mark);
-        if (h > mark) continue;
-        CHECK_OK(rdg_ledger_archive_of(l, h, &r));
-        CHECK(r.from <= h && r.to >= mark && r.anchor_height > 0);
-    }
-    return mark;
 }
 
 static rdg_ledger_t *copy_of(chain_t *c, const char *name, uint64_t head, rdg_kv_t **faulty) {
@@ -429,10 +369,11 @@ TEST(prune_with_each_write_failing_in_turn_is_ended_or_was_not_begun) {
         CHECK(done || n < 5);
         rdg_ledger_close(l);
         l = open_again(&c, name);
-        CHECK(check_after_a_cut(l, 8) == (n <= 2 ? 0u : 6u)); /* ids, mark and receipt, the sum of bytes */
+        CHECK(prune_check_after_a_cut(l, 8) ==
+              (n <= 2 ? 0u : 6u)); /* ids, mark and receipt, the sum of bytes */
         err = prune(l, 1, 6, 7, &out);
         CHECK(err == RDG_OK || err == RDG_E_STALE);
-        CHECK_EQ(check_after_a_cut(l, 8), 6);
+        CHECK_EQ(prune_check_after_a_cut(l, 8), 6);
         rdg_ledger_close(l);
     }
     chain_close(&c);
@@ -464,7 +405,7 @@ TEST(prune_killed_at_any_moment_has_deleted_only_what_is_safe) {
         CHECK(waitpid(child, &status, 0) == child);
         CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
         rdg_ledger_t *l = open_again(&c, "k");
-        uint64_t now = check_after_a_cut(l, HEAD);
+        uint64_t now = prune_check_after_a_cut(l, HEAD);
         CHECK(now >= mark);
         mark = now;
         rdg_ledger_close(l);

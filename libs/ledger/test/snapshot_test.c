@@ -310,6 +310,31 @@ TEST(snapshot_import_survives_a_failure_of_every_write) {
     world_fini(&w);
 }
 
+/* Memory runs out at one allocation after the other, far into the import: it says so, the ledger is what it was, and the
+ * same ledger takes the rest when there is memory again. */
+TEST(snapshot_import_out_of_memory_anywhere_says_so_and_goes_on) {
+    world_t w;
+    rdg_err_t err = RDG_E_NO_MEMORY;
+    rdg_ledger_head_t head;
+    long runs = 0;
+    world_init(&w);
+    rdg_ledger_t *l = support_open("taker", &w.genesis);
+    for (long n = 1; err != RDG_OK; n += 1 + n / 4, ++runs) {
+        rdg_alloc_fail_at(n);
+        err = frames_read(&w.f, l, 1 << 16, w.f.bytes.len);
+        bool failed = rdg_alloc_did_fail();
+        rdg_alloc_fail_at(0);
+        CHECK_EQ(err, failed ? RDG_E_NO_MEMORY : RDG_OK);
+        rdg_ledger_head(l, &head);
+        CHECK_EQ(head.height, err == RDG_OK ? w.height : 0);
+    }
+    CHECK(runs > 20);
+    check_same_state(&w, l);
+    check_goes_on(&w, l);
+    rdg_ledger_close(l);
+    world_fini(&w);
+}
+
 TEST(snapshot_onto_a_ledger_that_has_blocks_keeps_their_bodies) {
     world_t w;
     world_init(&w);

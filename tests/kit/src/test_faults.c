@@ -1,5 +1,6 @@
 #include "ridge/test_faults.h"
 #include "ridge/base/file.h"
+#include "ridge/base/random.h"
 #include "ridge/test.h"
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,8 +16,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FILES_MAX 512
-#define NAMES_MAX 1024
+#define FILES_MAX 1024
+#define NAMES_MAX 4096
+#define OLD_MAX 16384
+#define OLD_BYTES_MAX (64u << 20)
 
 typedef struct dirty_file {
     ino_t ino;
@@ -27,7 +30,16 @@ typedef struct dirty_file {
 /* How a change of names is undone: `now` goes (empty: nothing does), `kept` comes to `before`. */
 typedef struct undo {
     char now[PATH_MAX], kept[PATH_MAX], before[PATH_MAX];
+    bool directory; /* an empty one that was `before` */
 } undo_t;
+
+/* Bytes that were synced once, and were changed since. */
+typedef struct old_bytes {
+    ino_t ino;
+    off_t at;
+    size_t len;
+    uint8_t *bytes;
+} old_bytes_t;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
@@ -39,6 +51,8 @@ static struct {
     size_t file_count;
     undo_t *undo;
     size_t undo_count;
+    old_bytes_t *old;
+    size_t old_count, old_sum;
 } state;
 
 #define REAL(name) ((__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, #name))
@@ -80,6 +94,51 @@ static dirty_file_t *dirty(int fd, const char *path) {
     return f;
 }
 
+static ssize_t read_at(const char *path, void *out, size_t len, off_t at) {
+    int fd = REAL(open)(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? pread(fd, out, len, at) : -1;
+    if (fd >= 0) close(fd);
+    return n;
+}
+
+/* What is about to be overwritten, or cut away, below the end of what was synced. */
+static void keep_old(dirty_file_t *f, off_t at, off_t len) {
+    if (!f || at < 0 || len <= 0 || at >= f->synced) return;
+    if (len > f->synced - at) len = f->synced - at;
+    if (state.old_count == OLD_MAX || state.old_sum + (size_t)len > OLD_BYTES_MAX) abort();
+    old_bytes_t *o = &state.old[state.old_count++];
+    *o = (old_bytes_t){.ino = f->ino, .at = at, .len = (size_t)len, .bytes = malloc((size_t)len)};
+    if (!o->bytes || read_at(f->path, o->bytes, o->len, at) != (ssize_t)o->len) abort();
+    state.old_sum += o->len;
+}
+
+static void forget_old(const ino_t *ino) {
+    size_t left = 0;
+    for (size_t i = 0; i < state.old_count; ++i) {
+        if (ino && state.old[i].ino != *ino) {
+            state.old[left++] = state.old[i];
+            continue;
+        }
+        state.old_sum -= state.old[i].len;
+        free(state.old[i].bytes);
+    }
+    state.old_count = left;
+}
+
+static void restore_old(void) {
+    while (state.old_count > 0) {
+        const old_bytes_t *o = &state.old[--state.old_count];
+        for (size_t i = 0; i < state.file_count; ++i) {
+            struct stat st;
+            const dirty_file_t *f = &state.files[i];
+            if (f->ino != o->ino || stat(f->path, &st) != 0 || st.st_ino != f->ino) continue;
+            int fd = REAL(open)(f->path, O_WRONLY | O_CLOEXEC);
+            if (fd < 0 || REAL(pwrite)(fd, o->bytes, o->len, o->at) != (ssize_t)o->len) abort();
+            close(fd);
+        }
+    }
+}
+
 static undo_t *remember(void) {
     if (state.undo_count == NAMES_MAX) abort();
     undo_t *u = &state.undo[state.undo_count++];
@@ -108,6 +167,7 @@ static void lose_unsynced(void) {
     while (state.undo_count > 0) {
         undo_t *u = &state.undo[--state.undo_count];
         if (u->now[0] && REAL(unlink)(u->now) != 0 && errno == EISDIR) (void)rmdir(u->now);
+        if (u->directory) (void)REAL(mkdir)(u->before, 0700);
         if (u->kept[0]) (void)REAL(rename)(u->kept, u->before);
     }
     for (size_t i = 0; i < state.file_count; ++i) {
@@ -116,6 +176,7 @@ static void lose_unsynced(void) {
             st.st_size > state.files[i].synced && truncate(state.files[i].path, state.files[i].synced) != 0)
             abort();
     }
+    restore_old();
 }
 
 /* Counts a call; true: it is to fail. */
@@ -147,6 +208,9 @@ static void moved(const char *from, const char *to) {
 
 /* --- the calls ------------------------------------------------------------------------------------------ */
 
+/* Shared libraries find them only if they are seen from outside. */
+#pragma GCC visibility push(default)
+
 static int failed(int errnum) {
     pthread_mutex_unlock(&lock);
     errno = errnum;
@@ -163,24 +227,39 @@ static void created(const char *path) {
     snprintf(u->now, sizeof u->now, "%s", path);
 }
 
-int open(const char *path, int flags, ...) {
-    va_list rest;
-    va_start(rest, flags);
-    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;
-    va_end(rest);
-    if (!(flags & O_CREAT)) return REAL(open)(path, flags, mode);
+typedef int (*open_fn)(const char *, int, ...);
+
+static int opened(open_fn real, const char *path, int flags, mode_t mode) {
+    if (!(flags & O_CREAT)) return real(path, flags, mode);
     WATCHED(full, below(path, full));
     ours = ours && access(full, F_OK) != 0;
     if (ours && meets()) return failed(ENOSPC);
-    int fd = REAL(open)(path, flags, mode);
+    int fd = real(path, flags, mode);
     int e = errno;
     if (ours && fd >= 0) {
         created(full);
-        (void)dirty(fd, full);
+        dirty_file_t *f = dirty(fd, full);
+        if (f) f->synced = 0;
     }
     pthread_mutex_unlock(&lock);
     errno = e;
     return fd;
+}
+
+#define MODE_OF(flags, mode)                                                                                 \
+    va_list rest;                                                                                            \
+    va_start(rest, flags);                                                                                   \
+    mode_t mode = (flags) & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;                                \
+    va_end(rest)
+
+int open(const char *path, int flags, ...) {
+    MODE_OF(flags, mode);
+    return opened(REAL(open), path, flags, mode);
+}
+
+int open64(const char *path, int flags, ...) {
+    MODE_OF(flags, mode);
+    return opened(REAL(open64), path, flags, mode);
 }
 
 int mkostemp(char *template, int flags) {
@@ -197,29 +276,74 @@ int mkostemp(char *template, int flags) {
     return fd;
 }
 
-ssize_t write(int fd, const void *data, size_t len) {
+/* at < 0: where the file stands, which for one that is appended to is its end. */
+static ssize_t written(int fd, const void *data, size_t len, off_t at) {
     WATCHED(full, fd_below(fd, full));
-    if (!ours) {
-        pthread_mutex_unlock(&lock);
-        return REAL(write)(fd, data, len);
+    if (ours) {
+        dirty_file_t *f = dirty(fd, full);
+        bool appends = at < 0 && (fcntl(fd, F_GETFL) & O_APPEND);
+        if (!appends) keep_old(f, at < 0 ? lseek(fd, 0, SEEK_CUR) : at, (off_t)len);
+        size_t half = len / 2;
+        if (tears()) (void)!(at < 0 ? REAL(write)(fd, data, half) : REAL(pwrite)(fd, data, half, at));
+        if (meets()) return failed(ENOSPC);
     }
-    (void)dirty(fd, full);
-    if (tears()) (void)!REAL(write)(fd, data, len / 2);
-    if (meets()) return failed(ENOSPC);
-    ssize_t n = REAL(write)(fd, data, len);
+    ssize_t n = at < 0 ? REAL(write)(fd, data, len) : REAL(pwrite)(fd, data, len, at);
     int e = errno;
     pthread_mutex_unlock(&lock);
     errno = e;
     return n;
 }
 
-int ftruncate(int fd, off_t len) {
+ssize_t write(int fd, const void *data, size_t len) {
+    return written(fd, data, len, -1);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t len, off_t at) {
+    return at < 0 ? REAL(pwrite)(fd, data, len, at) : written(fd, data, len, at);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t len, off64_t at) {
+    return pwrite(fd, data, len, at);
+}
+
+/* Room that is only taken before it is written changes nothing that is read: only holes are counted. */
+static int allocated(int fd, int mode, off_t at, off_t len) {
+    if (!(mode & FALLOC_FL_PUNCH_HOLE)) return REAL(fallocate)(fd, mode, at, len);
     WATCHED(full, fd_below(fd, full));
     dirty_file_t *f = ours ? dirty(fd, full) : NULL;
+    if (ours) keep_old(f, at, len);
+    if (ours && meets()) return failed(EIO);
+    int r = REAL(fallocate)(fd, mode, at, len);
+    int e = errno;
+    pthread_mutex_unlock(&lock);
+    errno = e;
+    return r;
+}
+
+int fallocate(int fd, int mode, off_t at, off_t len) {
+    return allocated(fd, mode, at, len);
+}
+
+int fallocate64(int fd, int mode, off64_t at, off64_t len) {
+    return allocated(fd, mode, at, len);
+}
+
+static int cut_to(int fd, off_t len) {
+    WATCHED(full, fd_below(fd, full));
+    dirty_file_t *f = ours ? dirty(fd, full) : NULL;
+    if (f && f->synced > len) keep_old(f, len, f->synced - len);
     if (ours && meets()) return failed(EIO);
     if (f && f->synced > len) f->synced = len;
     pthread_mutex_unlock(&lock);
     return REAL(ftruncate)(fd, len);
+}
+
+int ftruncate(int fd, off_t len) {
+    return cut_to(fd, len);
+}
+
+int ftruncate64(int fd, off64_t len) {
+    return cut_to(fd, len);
 }
 
 /* all: also every change of names before it. */
@@ -230,6 +354,7 @@ static int synced(int fd, bool all, int (*real)(int)) {
         struct stat st;
         dirty_file_t *f = dirty(fd, full);
         if (fstat(fd, &st) == 0) f->synced = st.st_size;
+        forget_old(&f->ino);
         for (size_t i = 0; i < state.undo_count; ++i) all = all || strcmp(state.undo[i].now, full) == 0;
         if (all) state.undo_count = 0;
     }
@@ -248,7 +373,10 @@ int fdatasync(int fd) {
 int syncfs(int fd) {
     WATCHED(full, fd_below(fd, full));
     if (ours && meets()) return failed(EIO);
-    if (ours) state.undo_count = state.file_count = 0;
+    if (ours) {
+        forget_old(NULL);
+        state.undo_count = state.file_count = 0;
+    }
     pthread_mutex_unlock(&lock);
     return ours ? 0 : REAL(syncfs)(fd);
 }
@@ -282,6 +410,28 @@ int unlink(const char *path) {
     return REAL(unlink)(path);
 }
 
+int unlinkat(int at, const char *name, int flags) {
+    char path[PATH_MAX], place[64];
+    snprintf(place, sizeof place, "/proc/self/fd/%d", at);
+    ssize_t n = name[0] == '/' || at == AT_FDCWD ? 0 : readlink(place, path, sizeof path - 1);
+    snprintf(path + n, sizeof path - (size_t)n, "%s%s", n > 0 ? "/" : "", name);
+    WATCHED(full, n >= 0 && below(path, full));
+    ours = ours && faccessat(at, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    if (ours && meets()) return failed(EIO);
+    bool directory = (flags & AT_REMOVEDIR) != 0;
+    if (ours && !directory) keep(remember(), full);
+    int r = REAL(unlinkat)(at, name, flags);
+    int e = errno;
+    if (ours && directory && r == 0) {
+        undo_t *u = remember();
+        u->directory = true;
+        snprintf(u->before, sizeof u->before, "%s", full);
+    }
+    pthread_mutex_unlock(&lock);
+    errno = e;
+    return r;
+}
+
 int mkdir(const char *path, mode_t mode) {
     WATCHED(full, below(path, full));
     ours = ours && access(full, F_OK) != 0;
@@ -294,6 +444,8 @@ int mkdir(const char *path, mode_t mode) {
     return r;
 }
 
+#pragma GCC visibility pop
+
 /* --- for tests -------------------------------------------------------------------------------------------- */
 
 void rdg_test_faults_arm(const char *dir, rdg_fault_t fault, unsigned long n) {
@@ -301,7 +453,9 @@ void rdg_test_faults_arm(const char *dir, rdg_fault_t fault, unsigned long n) {
     snprintf(state.attic, sizeof state.attic, "%.*s.attic", PATH_MAX - 16, state.dir);
     (void)mkdir(state.attic, 0700);
     if (!state.undo && !(state.undo = calloc(NAMES_MAX, sizeof *state.undo))) abort();
+    if (!state.old && !(state.old = calloc(OLD_MAX, sizeof *state.old))) abort();
     pthread_mutex_lock(&lock);
+    forget_old(NULL);
     state.file_count = state.undo_count = 0;
     state.fault = fault;
     state.at = n;
@@ -323,55 +477,78 @@ const char *rdg_test_fault_name(rdg_fault_t fault) {
     return fault < RDG_FAULT_LIMIT_ ? names[fault] : "?";
 }
 
-/* True: the act went through without meeting the fault. */
-static bool one_act(const char *dir, rdg_fault_t fault, unsigned long n, rdg_test_faults_fn act,
-                    unsigned char *acknowledged) {
+/* Runs it in a child; the status of waitpid. */
+static int in_child(const rdg_test_faults_fn *act, const char *dir, rdg_fault_t fault, unsigned long n,
+                    unsigned char *shared) {
     pid_t child = fork();
     if (child == 0) {
-        rdg_test_faults_arm(dir, fault, n);
-        act(dir, acknowledged);
-        _exit(rdg_test_faults_disarm() >= n ? 0 : 44);
-    }
-    int status = 0;
-    if (child < 0 || waitpid(child, &status, 0) != child) abort();
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 44) return true;
-    bool cut = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && fault >= RDG_FAULT_KILL;
-    if (!cut && !(WIFEXITED(status) && WEXITSTATUS(status) == 0))
-        rdg_test_fail(__FILE__, __LINE__, "%s at call %lu: the act ended with status %x",
-                      rdg_test_fault_name(fault), n, (unsigned)status);
-    return false;
-}
-
-static void one_check(const char *dir, rdg_fault_t fault, unsigned long n, rdg_test_faults_fn check,
-                      unsigned char *acknowledged) {
-    pid_t child = fork();
-    if (child == 0) {
-        check(dir, acknowledged);
+        if (fault != RDG_FAULT_LIMIT_) rdg_test_faults_arm(dir, fault, n);
+        (*act)(dir, shared);
+        unsigned long count = fault != RDG_FAULT_LIMIT_ ? rdg_test_faults_disarm() : 0;
+        memcpy(shared + RDG_TEST_ACKNOWLEDGED, &count, sizeof count);
         _exit(0);
     }
     int status = 0;
     if (child < 0 || waitpid(child, &status, 0) != child) abort();
-    if (status != 0) rdg_test_fail(__FILE__, __LINE__, "after %s at call %lu", rdg_test_fault_name(fault), n);
+    return status;
+}
+
+static unsigned long counted(const unsigned char *shared) {
+    unsigned long n;
+    memcpy(&n, shared + RDG_TEST_ACKNOWLEDGED, sizeof n);
+    return n;
+}
+
+/* One act with a fault, and what is checked after it. True: it went through without meeting the fault. */
+static bool one(const rdg_test_faults_plan_t *p, const char *dir, rdg_fault_t fault, unsigned long n,
+                unsigned char *shared) {
+    char attic[PATH_MAX + 8];
+    const char *name = rdg_test_fault_name(fault);
+    snprintf(attic, sizeof attic, "%s.attic", dir);
+    memset(shared, 0, RDG_TEST_ACKNOWLEDGED + sizeof n);
+    CHECK_OK(rdg_dir_make(dir, 0700));
+    if (p->prepare && in_child(&p->prepare, dir, RDG_FAULT_LIMIT_, 0, shared) != 0)
+        rdg_test_fail(__FILE__, __LINE__, "what is prepared before %s at call %lu", name, n);
+    int status = in_child(&p->act, dir, fault, n, shared);
+    bool cut = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && fault >= RDG_FAULT_KILL;
+    bool aborted = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && p->may_abort;
+    if (!cut && !aborted && status != 0)
+        rdg_test_fail(__FILE__, __LINE__, "%s at call %lu: the act ended with status %x", name, n,
+                      (unsigned)status);
+    bool through = !cut && !aborted && counted(shared) < n;
+    unsigned long calls = counted(shared);
+    if (in_child(&p->check, dir, RDG_FAULT_LIMIT_, 0, shared) != 0)
+        rdg_test_fail(__FILE__, __LINE__, "after %s at call %lu", name, n);
+    memcpy(shared + RDG_TEST_ACKNOWLEDGED, &calls, sizeof calls);
+    CHECK_OK(rdg_tree_remove(dir, NULL));
+    CHECK_OK(rdg_tree_remove(attic, NULL));
+    return through;
+}
+
+void rdg_test_faults_walk(const rdg_test_faults_plan_t *p) {
+    unsigned char *shared = mmap(NULL, RDG_TEST_ACKNOWLEDGED + sizeof(unsigned long), PROT_READ | PROT_WRITE,
+                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    const char *wish = getenv("RIDGE_FAULTS");
+    unsigned sample = wish && strcmp(wish, "all") == 0 ? 0 : p->sample;
+    unsigned long step = 1, total = 0, tried = 0;
+    char dir[PATH_MAX];
+    if (shared == MAP_FAILED) abort();
+    snprintf(dir, sizeof dir, "%s/faults", rdg_test_dir());
+    if (sample > 0) {
+        (void)one(p, dir, RDG_FAULT_NONE, 0, shared);
+        total = counted(shared);
+        step = total / sample > 0 ? total / sample : 1;
+    }
+    for (int fault = (int)p->first; fault <= (int)p->last; ++fault) {
+        unsigned long n = 1 + (unsigned long)rdg_random_below(rdg_test_random(), step);
+        for (bool through = false; !through && (sample == 0 || n <= total); n += step, ++tried)
+            through = one(p, dir, (rdg_fault_t)fault, n, shared);
+    }
+    if (sample > 0) printf("tried %lu faults; an act has %lu calls\n", tried, total);
+    (void)munmap(shared, RDG_TEST_ACKNOWLEDGED + sizeof(unsigned long));
 }
 
 void rdg_test_faults_each(rdg_fault_t first, rdg_fault_t last, rdg_test_faults_fn act,
                           rdg_test_faults_fn check) {
-    unsigned char *acknowledged =
-        mmap(NULL, RDG_TEST_ACKNOWLEDGED, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    char dir[PATH_MAX], attic[PATH_MAX + 8];
-    if (acknowledged == MAP_FAILED) abort();
-    snprintf(dir, sizeof dir, "%s/faults", rdg_test_dir());
-    snprintf(attic, sizeof attic, "%s.attic", dir);
-    for (int fault = (int)first; fault <= (int)last; ++fault) {
-        bool through = false;
-        for (unsigned long n = 1; !through; ++n) {
-            memset(acknowledged, 0, RDG_TEST_ACKNOWLEDGED);
-            CHECK_OK(rdg_dir_make(dir, 0700));
-            through = one_act(dir, (rdg_fault_t)fault, n, act, acknowledged);
-            one_check(dir, (rdg_fault_t)fault, n, check, acknowledged);
-            CHECK_OK(rdg_tree_remove(dir, NULL));
-            CHECK_OK(rdg_tree_remove(attic, NULL));
-        }
-    }
-    (void)munmap(acknowledged, RDG_TEST_ACKNOWLEDGED);
+    rdg_test_faults_walk(&(rdg_test_faults_plan_t){.first = first, .last = last, .act = act, .check = check});
 }
