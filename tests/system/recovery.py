@@ -151,6 +151,38 @@ def a_recovery_from_archives_goes_on_after_kills():
         meter.check_on(CHAIN)
 
 
+def pruned(lab):
+    got = lab.cloud.must("GET", f"/chains/{CHAIN}/archives")["devices"]
+    return len(got) == 4 and all(d["state"] == "pruned" and d["pruned_height"] > 0 for d in got)
+
+
+def first_block_of(lab, device):
+    """The number of its transactions, or the code of what the node says instead."""
+    body = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["0x1", True]}
+    answer = labs.request(urls(lab, CHAIN, [device])[device], "POST", "/", body)[1]
+    return answer["error"]["data"]["code"] if "error" in answer else answer["result"]["number"]
+
+
+@case
+def peers_with_the_same_loss_fetch_from_the_recovered_node():
+    """All have deleted what is archived, and two lose their ledgers: one is built from archives, the other from it alone."""
+    with cluster(agent=QUICK) as lab:
+        meter = begin(lab)
+        for _ in range(4):
+            read(lab, CHAIN, meter)
+        got = archive(lab)
+        lab.cli("chain", "archive-policy", CHAIN, "--keep-blocks", "1", "--keep", "0s")
+        labs.wait_for("all devices to be pruned", 60, lambda: pruned(lab), 0.1)
+        lab.cli("node", "recover", CHAIN, "dev-3", "--range", f"1..{got['to']}")
+        equal((first_block_of(lab, "dev-3"), first_block_of(lab, "dev-4")), ("0x1", "ARCHIVED"), "block 1 on dev-3 and dev-4")
+        read(lab, CHAIN, meter)
+        lab.cli("node", "recover", CHAIN, "dev-4")
+        equal((first_block_of(lab, "dev-4"), status(lab, "dev-4")["sync"]["base_height"]), ("0x1", 0), "block 1 on dev-4, of its peer")
+        check_nothing_left(lab, "dev-4")
+        same_everywhere(lab)
+        meter.check_on(CHAIN)
+
+
 def option(name, fallback):
     """A number behind --name, which is then no word that chooses cases."""
     if name not in sys.argv:

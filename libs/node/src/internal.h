@@ -192,6 +192,7 @@ typedef struct sync {
     uint64_t target, started; /* heights */
     uint64_t peer_height[RDG_P2P_PEERS_MAX], peer_epoch[RDG_P2P_PEERS_MAX];
     uint64_t bodies_from[RDG_P2P_PEERS_MAX]; /* a peer has the bodies from there on */
+    uint64_t bodies_wait_ms; /* since when somebody is waited for who may have them; 0: nobody */
     uint64_t pins[RDG_P2P_PEERS_MAX][GIVER_PINS];
     uint64_t avoid_until_ms[RDG_P2P_PEERS_MAX];
     bool greeted[RDG_P2P_PEERS_MAX]; /* has told its height since the link is up */

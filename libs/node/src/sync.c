@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define AVOID_MS 10000
+#define BODIES_WAIT_MS 3000u
 #define STALL_MS 400
 #define HEADERS_GAP 128
 
@@ -52,10 +53,26 @@ static uint64_t snapshot_gap(const rdg_node_t *n) {
     return n->options.snapshot_gap ? n->options.snapshot_gap : RDG_NODE_SNAPSHOT_GAP;
 }
 
+/* Nobody who has told has the bodies, but somebody who may have them, as a peer that was rebuilt from archives has, is just
+ * linking: a state that is taken too early leaves the blocks below out for good. */
+static bool waits_for_bodies(rdg_node_t *n, bool bodies, uint64_t now) {
+    sync_t *s = &n->sync;
+    bool all_told = true;
+    for (size_t i = 0; i < n->peer_count; ++i)
+        all_told = all_told && rdg_p2p_connected(n->p2p, i) && s->peer_height[i] > 0;
+    if (bodies || all_told || s->import_height) {
+        s->bodies_wait_ms = 0;
+        return false;
+    }
+    if (s->bodies_wait_ms == 0) s->bodies_wait_ms = now;
+    return now - s->bodies_wait_ms < BODIES_WAIT_MS;
+}
+
 static void enter(rdg_node_t *n, uint64_t head, uint64_t now) {
     sync_t *s = &n->sync;
     uint64_t gap = s->target - head, offer = 0;
     bool bodies = anyone_has_body(n, head + 1, now);
+    if (waits_for_bodies(n, bodies, now)) return;
     if (s->import_height || !bodies || gap >= snapshot_gap(n)) offer = snapshot_offer(n, head, now);
     /* What is left behind the snapshot must be worth its while. */
     s->for_snapshot =
