@@ -1,21 +1,26 @@
 """Suite damage: files of a node are flipped, cut, and removed; it must say so, be recovered by the documented command, and
-all ledgers must be equal in the end. Long form: ./test damage --times 1000 [--seed N]."""
+all ledgers must be equal in the end. Long form: ./test damage --rounds 1000 [--seed N], in which stored archives are harmed too."""
 
 import glob
 import os
 import random
+import shutil
 import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from cases import case, check, equal, main  # noqa: E402
+from archives import await_end, files, object_path, order  # noqa: E402
 from support import Meter, await_height, check_same_blocks, cluster, create, deploy, height, labs, urls  # noqa: E402
 
 CHAIN = "feeder"
-# What of a node's directory can be brought back, and is missed by the node itself (its agent misses node.conf); the keys can not, and are in a case of their own.
-KINDS = ("blocks/*.blk", "db/*.sst", "db/*.log", "db/MANIFEST-*", "db/CURRENT", "genesis.json", "peers.json",
-         "node-sign.crt", "node-enc.crt", "roots.crt")  # fmt: skip
+# What of a node's directory can be brought back; the keys can not, and are in a case of their own.
+KINDS = ("blocks/*.blk", "db/*.sst", "db/*.log", "db/MANIFEST-*", "db/CURRENT", "genesis.json", "node-sign.crt",
+         "node-enc.crt", "roots.crt", "ca-chain.crt")  # fmt: skip
+# What the agent or the node has made of something else by itself when the node answers again, or never reads.
+BY_ITSELF = ("node.conf", "peers.json", "../chain.json", "../peers.json", "voted", "agent.token", "db/OPTIONS-*", "db/IDENTITY")
+ARCHIVE = "archive"
 WAYS = ("flip", "cut", "remove")
 
 
@@ -29,7 +34,7 @@ def option(name, fallback):
     return value
 
 
-TIMES = option("--times", 0)
+ROUNDS = option("--rounds", 0)
 SEED = option("--seed", random.SystemRandom().randrange(1 << 32))
 
 
@@ -40,7 +45,7 @@ def node_dir(lab, device):
 def pick(lab, device, kind):
     """The largest file of a kind, so that it holds something; None where there is none."""
     place = node_dir(lab, device)
-    found = glob.glob(os.path.join(place, "data", kind) if "/" in kind else os.path.join(place, kind))
+    found = glob.glob(os.path.join(place, "data", kind) if kind[:2] in ("bl", "db") else os.path.join(place, kind))
     return max(found, key=os.path.getsize) if found else None
 
 
@@ -110,26 +115,94 @@ def state_roots(lab):
     equal(len(set(found.values())), 1, f"state roots {found}")
 
 
+class Archives:
+    """Those that the cloud stores, and a backup of them."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.kept = os.path.join(lab.dir, "backup")
+        os.makedirs(self.kept)
+        self.known = []  # manifest, path of the stored file
+
+    def take(self):
+        got = await_end(self.lab, order(self.lab, CHAIN))
+        equal((got["state"], got["error"]), ("archived", None), "archive")
+        (file,) = [f for f in files(self.lab) if f["number"] == got["file"]]
+        path = object_path(self.lab, file)
+        shutil.copy(path, self.kept)
+        self.known.append((got["manifest"], path))
+
+    def verify(self, manifest, path):
+        """"" when it proves itself; else what is wrong."""
+        genesis = os.path.join(node_dir(self.lab, "dev-1"), "genesis.json")
+        code, said = self.lab.cli("archive", "verify", path, "--genesis", genesis, "--manifest", manifest, check=False)
+        return "" if code == 0 else said.strip()
+
+    def harmed(self, way, rng):
+        """Harms one: it is refused with its name, and good again with the copy back in its place."""
+        manifest, path = rng.choice(self.known)
+        harm(path, way, rng)
+        what = self.verify(manifest, path)
+        check(what and (os.path.basename(path) in what or "manifest" in what), f"{way} of an archive is not named: {what}")
+        copy = path + ".new"
+        shutil.copy(os.path.join(self.kept, os.path.basename(path)), copy)
+        os.rename(copy, path)
+        equal(self.verify(manifest, path), "", "the archive with its copy put back")
+        return what
+
+
+def all_vote(lab, meter):
+    """Who lost records, if only by a log that is gone, votes again when the others have decided without it."""
+
+    def voting():
+        for url in urls(lab, CHAIN).values():
+            try:
+                if not lab.rpc(url, "ridge_status")["consensus"]["voting"]:
+                    meter.post(1)
+                    return False
+            except (OSError, ValueError, labs.LabError):
+                return False
+        return True
+
+    labs.wait_for("all nodes to vote", 90, voting, 0.1)
+
+
+def node_harmed(lab, meter, kind, way, rng):
+    """The file that was harmed, and what the node said; (None, None) where there is none."""
+    device = rng.choice(["dev-2", "dev-3", "dev-4"])  # dev-1 has the meter
+    if kind == "db/*.sst" and not pick(lab, device, kind):
+        restart(lab, device)  # the store turns its log into a table when it is opened
+    path = pick(lab, device, kind)
+    if not path:
+        return None, None
+    all_vote(lab, meter)
+    meter.post(1)
+    top = height(lab, urls(lab, CHAIN, ["dev-1"])["dev-1"])
+    stop(lab, device)
+    harm(path, way, rng)
+    lab.agents[device].start()
+    what = verdict(lab, device, top)
+    if what:
+        check(kind not in BY_ITSELF, f"{way} {kind}: {what}")
+        lab.cli("node", "recover", CHAIN, device)
+        labs.wait_for(f"no damage of {device}", 20, lambda: not entry(lab, device).get("damaged"), 0.1)
+    return f"{device}: {os.path.relpath(path, node_dir(lab, device))}", what
+
+
 def rounds(lab, meter, plan, rng):
     told = {}
-    for kind, way in plan:
-        device = rng.choice(["dev-2", "dev-3", "dev-4"])  # dev-1 has the meter
-        if kind == "db/*.sst" and not pick(lab, device, kind):
-            restart(lab, device)  # the store turns its log into a table when it is opened
-        path = pick(lab, device, kind)
+    archives = Archives(lab)
+    for at, (kind, way) in enumerate(plan, 1):
+        if kind == ARCHIVE:
+            if len(archives.known) < 3:
+                archives.take()
+            path, what = "a stored archive", archives.harmed(way, rng)
+        else:
+            path, what = node_harmed(lab, meter, kind, way, rng)
         if not path:
             continue
-        meter.post(1)
-        top = height(lab, urls(lab, CHAIN, ["dev-1"])["dev-1"])
-        stop(lab, device)
-        harm(path, way, rng)
-        lab.agents[device].start()
-        what = verdict(lab, device, top)
         told.setdefault("harmless" if not what else "named", []).append(f"{way} {kind}")
-        print(f"     {device}: {way} {os.path.relpath(path, node_dir(lab, device))}: {what[:110] or 'no harm'}", flush=True)
-        if what:
-            lab.cli("node", "recover", CHAIN, device)
-            labs.wait_for(f"no damage of {device}", 20, lambda d=device: not entry(lab, d).get("damaged"), 0.1)
+        print(f"     {at} of {len(plan)}: {way} {path}: {what[:110] or 'no harm'}", flush=True)
     return told
 
 
@@ -145,6 +218,7 @@ def campaign(plan, rng):
         meter.check_on(CHAIN)
         check_same_blocks(lab, CHAIN)
         state_roots(lab)
+        print(f"     named {len(told.get('named', []))}, no harm {len(told.get('harmless', []))}; the ledgers are equal", flush=True)
         return told
 
 
@@ -152,15 +226,16 @@ def campaign(plan, rng):
 def each_kind_of_file_harmed_is_named_and_recovered():
     print(f"     seed {SEED}", flush=True)
     rng = random.Random(SEED)
-    if TIMES:
-        plan = [(rng.choice(KINDS), rng.choice(WAYS)) for _ in range(TIMES)]
+    if ROUNDS:
+        plan = [(rng.choice(KINDS + BY_ITSELF + (ARCHIVE,)), rng.choice(WAYS)) for _ in range(ROUNDS)]
     else:
         plan = [("blocks/*.blk", "cut"), ("db/*.sst", "remove"), ("db/MANIFEST-*", "flip"), ("genesis.json", "cut"),
-                ("db/CURRENT", "remove"), ("node-sign.crt", "remove")]  # fmt: skip
+                ("db/CURRENT", "remove"), ("node-sign.crt", "remove"), ("node.conf", "cut"), ("peers.json", "flip"),
+                ("roots.crt", "cut"), (ARCHIVE, "flip")]  # fmt: skip
     told = campaign(plan, rng)
     check(len(told.get("named", [])) > 0, f"nothing was damaged: {told}")
-    if not TIMES:
-        equal(told.get("harmless", []), [], "what was harmed and did no harm")
+    if not ROUNDS:
+        equal(told.get("harmless", []), ["cut node.conf", "flip peers.json"], "what was harmed and did no harm")
 
 
 @case

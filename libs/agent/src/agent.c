@@ -1,5 +1,6 @@
 #include "agent_internal.h"
 #include "image_trust.h"
+#include "node_conf.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
@@ -259,6 +260,7 @@ static rdg_err_t open_workloads(rdg_agent_t *a, const rdg_agent_options_t *o) {
                              .drivers = a->drivers,
                              .driver_count = a->driver_count,
                              .changed = on_changed,
+                             .before_start = node_conf_guard,
                              .ctx = a};
     RDG_TRY(workloads_start(&w, &a->workloads));
     return health_start(a->workloads, o->health_interval_ms, &a->health);

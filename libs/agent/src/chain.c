@@ -32,6 +32,10 @@ rdg_err_t chain_save(const char *dir, const chain_t *c) {
                   desired_names[c->desired], "driver", c->driver, "image", c->image, "p2p_port",
                   (int)c->p2p_port, "rpc_port", (int)c->rpc_port, "memory_bytes", (json_int_t)c->memory_bytes,
                   "cpu_millis", (json_int_t)c->cpu_millis, "pids", (json_int_t)c->pids);
+    if (o && c->configured)
+        (void)json_object_set_new(o, "snapshot_gap", json_integer((json_int_t)c->snapshot_gap));
+    if (o && !rdg_hash_is_zero(&c->peers))
+        (void)json_object_set_new(o, "peers_sm3", rdg_json_hex(c->peers.b, sizeof c->peers.b));
     rdg_buf_t text;
     rdg_buf_init(&text, 8192);
     rdg_err_t err = o ? rdg_json_dump_pretty(o, &text) : RDG_E_NO_MEMORY;
@@ -52,6 +56,10 @@ static rdg_err_t take(const json_t *o, chain_t *c) {
     RDG_TRY(rdg_json_opt_u64(o, "memory_bytes", &c->memory_bytes));
     RDG_TRY(rdg_json_opt_u64(o, "cpu_millis", &c->cpu_millis));
     RDG_TRY(rdg_json_opt_u64(o, "pids", &c->pids));
+    RDG_TRY(rdg_json_opt_u64(o, "snapshot_gap", &c->snapshot_gap));
+    c->configured = json_object_get(o, "snapshot_gap") != NULL;
+    if (json_object_get(o, "peers_sm3"))
+        RDG_TRY(rdg_json_get_hex(o, "peers_sm3", c->peers.b, sizeof c->peers.b));
     size_t d = 0;
     while (d < 3 && strcmp(desired, desired_names[d]) != 0) ++d;
     if (d == 3 || p2p_port > UINT16_MAX || rpc_port > UINT16_MAX || strlen(driver) >= sizeof c->driver ||

@@ -11,6 +11,7 @@
 #define RIDGE_AGENT_CHAIN_H
 #include <limits.h>
 #include "command.h"
+#include "ridge/crypto/hash.h"
 #include "ridge/container/container.h"
 
 typedef enum chain_desired { CHAIN_STOPPED, CHAIN_RUNNING, CHAIN_REMOVED } chain_desired_t;
@@ -20,6 +21,9 @@ typedef struct chain {
     char driver[16], image[512];
     uint16_t p2p_port, rpc_port;
     uint64_t memory_bytes, cpu_millis, pids;
+    uint64_t snapshot_gap; /* of the chain's parameters; 0: the node's default */
+    bool configured;       /* node.conf is made of this record (node_conf.h) */
+    rdg_hash_t peers;      /* SM3 of the text of peers.json; zero: not known */
     chain_desired_t desired;
 } chain_t;
 

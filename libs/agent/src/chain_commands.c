@@ -1,5 +1,6 @@
 #include "agent_internal.h"
 #include "credentials.h"
+#include "node_conf.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
@@ -49,13 +50,9 @@ static void hold_ports(rdg_agent_t *a, const char *chain, int p2p, int rpc) {
     close(rpc);
 }
 
-static const char *p2p_listen_host(const rdg_agent_t *a) {
-    return strncmp(a->advertise_host, "127.", 4) == 0 ? "127.0.0.1" : "0.0.0.0";
-}
-
 static rdg_err_t reserve_ports(rdg_agent_t *a, chain_t *c) {
     int p2p = -1, rpc = -1;
-    RDG_TRY(port_reserve(p2p_listen_host(a), &c->p2p_port, &p2p));
+    RDG_TRY(port_reserve(node_conf_p2p_host(a), &c->p2p_port, &p2p));
     rdg_err_t err = port_reserve("127.0.0.1", &c->rpc_port, &rpc);
     if (err == RDG_OK)
         hold_ports(a, c->name, p2p, rpc);
@@ -208,46 +205,33 @@ static rdg_err_t write_json(const char *path, const json_t *value, bool *changed
     return err;
 }
 
-/* snapshot_gap: of the chain's parameters; 0: the node's default. */
-static rdg_err_t write_conf(rdg_agent_t *a, const chain_t *chain, uint64_t snapshot_gap, bool *changed) {
-    char path[CHAIN_PATH_MAX], node_dir[CHAIN_PATH_MAX];
-    rdg_container_driver_t *d = NULL;
-    rdg_buf_t text, old;
-    RDG_TRY(workloads_driver(a->workloads, chain->driver, &d));
-    RDG_TRY(chain_path(a->dir, chain->name, "node", node_dir));
-    RDG_TRY(chain_path(a->dir, chain->name, "node/node.conf", path));
-    rdg_buf_init(&text, 16384);
-    rdg_buf_init(&old, 16384);
-    rdg_buf_printf(&text,
-                   "name = %s\ndir = %s\np2p-host = %s\np2p-port = %u\nrpc-host = 127.0.0.1\nrpc-port = %u\n",
-                   a->name, d->data_mount ? d->data_mount : node_dir, p2p_listen_host(a),
-                   (unsigned)chain->p2p_port, (unsigned)chain->rpc_port);
-    if (snapshot_gap) rdg_buf_printf(&text, "snapshot-gap = %llu\n", (unsigned long long)snapshot_gap);
-    rdg_err_t err = rdg_buf_err(&text);
-    bool same =
-        rdg_file_read(path, &old) == RDG_OK && rdg_bytes_equal(rdg_buf_view(&old), rdg_buf_view(&text));
-    if (err == RDG_OK && !same) {
-        err = rdg_file_replace(path, rdg_buf_view(&text), 0644);
-        *changed = true;
+/* The copy first and the digest, with the chain's record, last: the guard of node_conf.h believes nothing between. */
+static rdg_err_t write_peers(const rdg_agent_t *a, chain_t *chain, const json_t *peers, bool *changed) {
+    static const char *const places[] = {NODE_PEERS_COPY, NODE_PEERS};
+    char path[CHAIN_PATH_MAX];
+    if (json_array_size(peers) > PEERS_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE, "%zu peers, at most %d", json_array_size(peers), PEERS_MAX);
+    for (size_t i = 0; i < 2; ++i) {
+        bool other = false;
+        RDG_TRY(chain_path(a->dir, chain->name, places[i], path));
+        RDG_TRY(write_json(path, peers, &other));
+        if (i == 1 && other) *changed = true;
     }
-    rdg_buf_fini(&text);
-    rdg_buf_fini(&old);
-    return err;
+    return node_conf_digest(path, &chain->peers);
 }
 
-static rdg_err_t configure(rdg_agent_t *a, const command_t *c, const chain_t *chain, bool *changed) {
+static rdg_err_t configure(rdg_agent_t *a, const command_t *c, chain_t *chain, bool *changed) {
     json_t *genesis = NULL, *peers = NULL, *old = NULL, *certificates = NULL;
-    uint64_t snapshot_gap = 0;
-    char genesis_path[CHAIN_PATH_MAX], data[CHAIN_PATH_MAX], peers_path[CHAIN_PATH_MAX];
+    rdg_container_driver_t *driver = NULL;
+    char genesis_path[CHAIN_PATH_MAX], data[CHAIN_PATH_MAX];
     RDG_TRY(rdg_json_get_object(c->params, "genesis", &genesis));
     RDG_TRY(rdg_json_get_array(c->params, "peers", &peers));
     RDG_TRY(rdg_json_get_object(c->params, "certificates", &certificates));
-    RDG_TRY(rdg_json_opt_u64(c->params, "snapshot_gap", &snapshot_gap));
-    if (json_array_size(peers) > PEERS_MAX)
-        return rdg_fail(RDG_E_TOO_LARGE, "%zu peers, at most %d", json_array_size(peers), PEERS_MAX);
+    chain->snapshot_gap = 0;
+    RDG_TRY(rdg_json_opt_u64(c->params, "snapshot_gap", &chain->snapshot_gap));
+    RDG_TRY(workloads_driver(a->workloads, chain->driver, &driver));
     RDG_TRY(chain_path(a->dir, chain->name, "node/genesis.json", genesis_path));
     RDG_TRY(chain_path(a->dir, chain->name, "node/data", data));
-    RDG_TRY(chain_path(a->dir, chain->name, "node/peers.json", peers_path));
     bool other = read_json(genesis_path, &old) == RDG_OK && !json_equal(old, genesis);
     json_decref(old);
     if (other && rdg_file_exists(data))
@@ -258,8 +242,9 @@ static rdg_err_t configure(rdg_agent_t *a, const command_t *c, const chain_t *ch
             chain->name);
     RDG_TRY(certificates_install_node(a->certificates, chain->name, certificates));
     RDG_TRY(write_json(genesis_path, genesis, changed));
-    RDG_TRY(write_json(peers_path, peers, changed));
-    return write_conf(a, chain, snapshot_gap, changed);
+    RDG_TRY(write_peers(a, chain, peers, changed));
+    chain->configured = true;
+    return node_conf_write(a, chain, driver, changed);
 }
 
 /* The last line that says what is wrong, for a person who cannot reach the device's log. */
@@ -384,14 +369,11 @@ static rdg_err_t remove_chain(rdg_agent_t *a, const command_t *c, json_t **resul
 static rdg_err_t set_peers(rdg_agent_t *a, const command_t *c) {
     chain_t chain;
     json_t *peers = NULL;
-    char path[CHAIN_PATH_MAX];
     bool changed = false;
     RDG_TRY(workloads_get(a->workloads, c->chain, &chain));
     RDG_TRY(rdg_json_get_array(c->params, "peers", &peers));
-    if (json_array_size(peers) > PEERS_MAX)
-        return rdg_fail(RDG_E_TOO_LARGE, "%zu peers, at most %d", json_array_size(peers), PEERS_MAX);
-    RDG_TRY(chain_path(a->dir, chain.name, "node/peers.json", path));
-    return write_json(path, peers, &changed);
+    RDG_TRY(write_peers(a, &chain, peers, &changed));
+    return workloads_put(a->workloads, &chain);
 }
 
 static rdg_err_t bind_intake(rdg_agent_t *a, const command_t *c, json_t **result) {

@@ -137,7 +137,8 @@ static rdg_err_t run_locked(workloads_t *w, workload_t *l) {
     rdg_err_t err;
     spec_paths_t *p = spec_new(w, &l->chain, &err);
     if (!p) return err;
-    err = p->driver->start(p->driver->ctx, &p->spec);
+    if (w->options.before_start) err = w->options.before_start(w->options.ctx, &l->chain, p->driver);
+    if (err == RDG_OK) err = p->driver->start(p->driver->ctx, &p->spec);
     rdg_free(p);
     if (err == RDG_OK) {
         l->started_ms = rdg_mono_ms(rdg_clock_system());

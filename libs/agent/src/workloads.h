@@ -25,6 +25,8 @@ typedef struct workloads_options {
     rdg_container_driver_t *const *drivers; /* borrowed for life */
     size_t driver_count;
     void (*changed)(void *ctx); /* a workload started or ended; any thread */
+    /* NULL, or called before each start, any thread; an error puts the start off. */
+    rdg_err_t (*before_start)(void *ctx, const chain_t *chain, const rdg_container_driver_t *driver);
     void *ctx;
 } workloads_options_t;
 

@@ -295,11 +295,15 @@ static json_t *telemetry_chain(cloud_t *c) {
     return json_array_get(json_object_get(c->telemetry, "chains"), 0);
 }
 
+static void conf_path(char path[PATH_MAX]) {
+    snprintf(path, PATH_MAX, "%s/agent/chains/c1/node/node.conf", rdg_test_dir());
+}
+
 /* What the chain's parameters say of its nodes is in the file that they are started with. */
 static void check_node_conf(void) {
     char path[PATH_MAX];
     rdg_buf_t text;
-    snprintf(path, sizeof path, "%s/agent/chains/c1/node/node.conf", rdg_test_dir());
+    conf_path(path);
     rdg_buf_init(&text, 65536);
     CHECK_OK(rdg_file_read(path, &text));
     CHECK(strstr(rdg_buf_cstr(&text), "\nsnapshot-gap = 321\n"));
@@ -399,9 +403,13 @@ TEST(a_node_survives_its_agent_and_a_killed_one_comes_back_without_the_cloud) {
         usleep(5000);
         CHECK(rdg_mono_ms(rdg_clock_system()) - before < 2000);
     }
-    /* While the agent is away the node dies: it runs again within two seconds of the agent's start. */
+    /* While the agent is away the node dies, and its configuration is damaged: it runs again, with what it had, within
+     * two seconds of the agent's start. */
     rdg_agent_stop(a);
     pid_t second = node_pid();
+    char conf[PATH_MAX];
+    conf_path(conf);
+    CHECK_OK(rdg_file_replace(conf, rdg_bytes_str("rpc-port = 1\n"), 0644));
     CHECK_EQ(kill(second, SIGKILL), 0);
     before = rdg_mono_ms(rdg_clock_system());
     a = agent_start(&c, NULL);
@@ -410,6 +418,7 @@ TEST(a_node_survives_its_agent_and_a_killed_one_comes_back_without_the_cloud) {
         CHECK(rdg_mono_ms(rdg_clock_system()) - before < 2000);
     }
     pid_t third = node_pid();
+    check_node_conf();
     rdg_agent_stop(a);
     kill(third, SIGTERM);
     fake_gateway_stop(c.gateway);

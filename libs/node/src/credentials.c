@@ -1,9 +1,29 @@
 #include "internal.h"
 #include "ridge/base/log.h"
+#include "ridge/crypto/credentials.h"
 #include "ridge/net/tlcp_credentials.h"
 
 #define PREFIX "node"
 #define WATCH_MS 2000
+
+static rdg_err_t check_one(const rdg_credentials_t *mine, const rdg_cert_t *cert, rdg_cert_use_t use) {
+    return rdg_cert_verify(cert, use, mine->chain, mine->chain_count, mine->roots, mine->root_count,
+                           rdg_cert_not_before_s(cert));
+}
+
+/* Its own certificates verify under its own roots, or did when they were new: roots that are damaged would refuse every
+ * peer, and nothing would say why. */
+static rdg_err_t check_own(const rdg_node_t *n) {
+    rdg_credentials_t *mine = NULL;
+    RDG_TRY(rdg_credentials_load(n->dir, PREFIX, &mine));
+    rdg_err_t err = check_one(mine, mine->sign_cert, RDG_CERT_SIGN);
+    if (err == RDG_OK) err = check_one(mine, mine->enc_cert, RDG_CERT_ENCRYPT);
+    rdg_credentials_free(mine);
+    if (err == RDG_OK || err == RDG_E_NO_MEMORY || err == RDG_E_EXPIRED)
+        return err == RDG_E_EXPIRED ? RDG_OK : err;
+    err = rdg_fail_in(err, "%s: the node's own certificates do not verify under roots.crt", n->dir);
+    return rdg_fail(RDG_E_CORRUPT, "%s", rdg_err_message(err));
+}
 
 rdg_err_t credentials_load(rdg_node_t *n) {
     n->credentials.stamp = rdg_credentials_stamp(n->dir, PREFIX);
@@ -14,7 +34,7 @@ rdg_err_t credentials_load(rdg_node_t *n) {
                         "-enc.crt, ca-chain.crt, roots.crt), and nodes talk TLCP only: the cloud issues them "
                         "when it creates the chain, see docs/operator.md",
                         n->dir);
-    return err;
+    return err == RDG_OK ? check_own(n) : err;
 }
 
 void credentials_tick(rdg_node_t *n) {

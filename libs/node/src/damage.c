@@ -40,14 +40,29 @@ bool is_damage(rdg_err_t err) {
     return err == RDG_E_CORRUPT || err == RDG_E_DIVERGED;
 }
 
+/* What makes no sense in files that the agent has written. A ledger of a newer program is UNSUPPORTED, and not damaged; one of
+ * another genesis is CONFLICT, and it is the genesis that is wrong. */
+static bool is_senseless(rdg_err_t err, reading_t reading) {
+    bool files = reading == READING_FILES;
+    switch (err) {
+    case RDG_E_INVALID:
+    case RDG_E_CONFLICT:
+    case RDG_E_BAD_SIGNATURE: return reading != READING_NOTHING;
+    case RDG_E_UNSUPPORTED:
+    case RDG_E_TOO_LARGE:
+    case RDG_E_FORBIDDEN: return files;
+    default: return false;
+    }
+}
+
 /* An error that says that files of the node are not what they were; not one of its settings. */
-void damage_at_start(const char *dir, rdg_err_t err, const char *why) {
+void damage_at_start(const char *dir, rdg_err_t err, const char *why, reading_t reading) {
     char path[4096];
     bool was_node = rdg_path_join(path, sizeof path, dir, "voted") == RDG_OK && rdg_file_exists(path);
     if (!was_node)
         was_node = rdg_path_join(path, sizeof path, dir, "data") == RDG_OK && rdg_file_exists(path);
     if (!was_node) return; /* another directory, or one that was never a node's */
-    if (is_damage(err) || err == RDG_E_MALFORMED || err == RDG_E_NOT_FOUND)
+    if (is_damage(err) || err == RDG_E_MALFORMED || err == RDG_E_NOT_FOUND || is_senseless(err, reading))
         damage_record(dir, err, why, true);
 }
 

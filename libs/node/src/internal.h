@@ -302,9 +302,13 @@ typedef struct pruner {
     char why[RDG_ERROR_TEXT_MAX];
 } pruner_t;
 
+/* What it reads as it starts; files: those that its agent has written, of which whatever is wrong is damage (damage.c). */
+typedef enum reading { READING_NOTHING, READING_LEDGER, READING_FILES } reading_t;
+
 struct rdg_node {
     rdg_node_options_t options;
     char *dir;
+    reading_t reading;
     rdg_genesis_t genesis;
     rdg_sm2_key_t *key;
     uint32_t self; /* validator index, or the set's count */
@@ -394,7 +398,7 @@ struct rdg_node {
 /* damage.c: what this node finds damaged in itself */
 bool is_damage(rdg_err_t err);
 void damage_record(const char *dir, rdg_err_t err, const char *why, bool at_start);
-void damage_at_start(const char *dir, rdg_err_t err, const char *why);
+void damage_at_start(const char *dir, rdg_err_t err, const char *why, reading_t reading);
 rdg_err_t damage_load(rdg_node_t *n); /* halts the node if there is a record */
 void damage_found(void *node, rdg_err_t err,
                   const char *why); /* any thread; other errors are not its business */

@@ -177,8 +177,10 @@ static rdg_err_t open_ledger(rdg_node_t *n) {
     char path[4096];
     rdg_ledger_options_t options = {.memory_bytes = n->options.memory_bytes,
                                     .execution_threads = n->options.execution_threads};
+    n->reading = READING_FILES;
     RDG_TRY(node_file(n, "genesis.json", path, sizeof path));
     RDG_TRY(rdg_genesis_load(path, &n->genesis));
+    n->reading = READING_LEDGER;
     RDG_TRY(node_file(n, "node.key", path, sizeof path));
     RDG_TRY(rdg_sm2_key_load(path, &n->key));
     RDG_TRY(rdg_path_join(path, sizeof path, n->dir, "data"));
@@ -254,14 +256,16 @@ static rdg_err_t open_all(rdg_node_t *n) {
     RDG_TRY(open_metrics(n));
     RDG_TRY(rdg_loop_new(&n->loop));
     RDG_TRY(open_ledger(n));
+    n->reading = READING_FILES;
     RDG_TRY(peers_load(n));
+    RDG_TRY(credentials_load(n));
+    n->reading = READING_NOTHING;
     RDG_TRY(gossip_open(n));
     RDG_TRY(history_open(n));
     RDG_TRY(sync_open(n));
     RDG_TRY(epoch_open(n));
     backlog_open(n);
     RDG_TRY(rdg_timer_new(n->loop, on_tick, n, &n->tick));
-    RDG_TRY(credentials_load(n));
     RDG_TRY(open_mesh(n));
     RDG_TRY(make_agent_token(n));
     rdg_node_rpc_options_t rpc = {.ledger = n->ledger,
@@ -316,7 +320,7 @@ rdg_err_t rdg_node_open(const rdg_node_options_t *options, rdg_node_t **out) {
     if (err != RDG_OK) {
         char why[RDG_ERROR_TEXT_MAX];
         snprintf(why, sizeof why, "%s", rdg_err_message(err));
-        damage_at_start(options->dir, err, why);
+        damage_at_start(options->dir, err, why, n->reading);
         rdg_node_close(n);
         return rdg_fail(err, "%s", why);
     }

@@ -1,8 +1,10 @@
 /* What a node says when it cannot start, and what it needs when it idles. */
 #include "cluster.h"
+#include "ridge/base/clock.h"
 #include "ridge/base/file.h"
 #include "ridge/net/stream.h"
 #include "ridge/test.h"
+#include "ridge/test_ca.h"
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -101,6 +103,30 @@ TEST(broken_peers_are_named_with_file_entry_and_field) {
     path_of(&c, "peers.json", path);
     CHECK_EQ(unlink(path), 0);
     cannot_start(&c, RDG_E_NOT_FOUND, "peers.json is missing: is this the directory of a node?");
+    cluster_fini(&c);
+}
+
+/* Roots that are good certificates, and not those that this node's own were issued under. */
+TEST(roots_of_somebody_else_are_damage_and_are_named) {
+    cluster_t c;
+    rdg_test_ca_t other;
+    char path[600], foreign[600], dir[600];
+    rdg_buf_t roots;
+    cluster_init(&c, 1);
+    rdg_test_ca_init(&other, (int64_t)(rdg_wall_ms(rdg_clock_system()) / 1000));
+    CHECK_OK(rdg_path_join(dir, sizeof dir, rdg_test_dir(), "other"));
+    CHECK_OK(rdg_dir_make(dir, 0700));
+    rdg_test_ca_write(&other, dir, "node", "x.y");
+    CHECK_OK(rdg_path_join(foreign, sizeof foreign, dir, "roots.crt"));
+    rdg_buf_init(&roots, 65536);
+    CHECK_OK(rdg_file_read(foreign, &roots));
+    put_file(&c, "roots.crt", rdg_buf_cstr(&roots));
+    put_file(&c, "voted", "1\n");
+    cannot_start(&c, RDG_E_CORRUPT, "do not verify under roots.crt");
+    path_of(&c, "damaged", path);
+    CHECK(rdg_file_exists(path));
+    rdg_buf_fini(&roots);
+    rdg_test_ca_fini(&other);
     cluster_fini(&c);
 }
 
