@@ -16,20 +16,37 @@ typedef struct seen {
     uint64_t height, bytes; /* the highest, and the largest ledger, that devices tell of */
 } seen_t;
 
-static void look(const json_t *devices, const char *chain, seen_t *out) {
-    const json_t *device, *entry;
-    size_t i, j;
-    *out = (seen_t){0};
-    json_array_foreach((json_t *)(uintptr_t)devices, i, device) {
-        json_array_foreach(json_object_get(device, "chains"), j, entry) {
-            const char *name = json_string_value(json_object_get(entry, "chain"));
-            json_int_t height = json_integer_value(json_object_get(entry, "height")),
-                       bytes = json_integer_value(json_object_get(entry, "ledger_bytes"));
-            if (!name || strcmp(name, chain) != 0) continue;
-            if (height > 0 && (uint64_t)height > out->height) out->height = (uint64_t)height;
-            if (bytes > 0 && (uint64_t)bytes > out->bytes) out->bytes = (uint64_t)bytes;
-        }
+static void look(const json_t *device, const char *chain, seen_t *out) {
+    const json_t *entry;
+    size_t i;
+    json_array_foreach(json_object_get(device, "chains"), i, entry) {
+        const char *name = json_string_value(json_object_get(entry, "chain"));
+        json_int_t height = json_integer_value(json_object_get(entry, "height")),
+                   bytes = json_integer_value(json_object_get(entry, "ledger_bytes"));
+        if (!name || strcmp(name, chain) != 0) continue;
+        if (height > 0 && (uint64_t)height > out->height) out->height = (uint64_t)height;
+        if (bytes > 0 && (uint64_t)bytes > out->bytes) out->bytes = (uint64_t)bytes;
     }
+}
+
+/* The chain's own devices are asked, and no others: a list of all would be long, and comes in pages. One that is gone tells
+ * nothing. */
+static rdg_err_t look_at_devices(rdg_baas_t *b, const chain_t *c, seen_t *out) {
+    steps_t steps;
+    *out = (seen_t){0};
+    RDG_TRY(steps_load(b, c, &steps));
+    rdg_err_t err = RDG_OK;
+    for (size_t i = 0; err == RDG_OK && i < steps.count; ++i) {
+        const step_t *s = &steps.list[i];
+        json_t *device = NULL;
+        if (s->kind != STEP_PREPARE || steps_find(&steps, s->device, STEP_REMOVE)) continue;
+        err = remote_device(b, s->device, &device);
+        if (err == RDG_OK) look(device, c->name, out);
+        if (err == RDG_E_NOT_FOUND) err = RDG_OK;
+        json_decref(device);
+    }
+    steps_fini(&steps);
+    return err;
 }
 
 /* The time of the newest archived record, or when the chain began. */
@@ -114,13 +131,13 @@ static rdg_err_t note_pressure(rdg_baas_t *b, const chain_t *c, archive_policy_t
     return RDG_OK;
 }
 
-static rdg_err_t look_at_chain(rdg_baas_t *b, const chain_t *c, const json_t *devices, uint64_t *after_ms) {
+static rdg_err_t look_at_chain(rdg_baas_t *b, const chain_t *c, uint64_t *after_ms) {
     archive_policy_t p;
     schedule_t next;
     seen_t seen;
     bool busy;
     RDG_TRY(policy_load(b, c->number, &p));
-    look(devices, c->name, &seen);
+    RDG_TRY(look_at_devices(b, c, &seen));
     if (seen.bytes && seen.bytes < p.ordered_bytes) {
         p.ordered_bytes = seen.bytes; /* what was freed may grow again */
         RDG_TRY(policy_note(b, c->number, &p));
@@ -147,23 +164,18 @@ static rdg_err_t name_row(void *ctx, const rdg_sql_row_t *r) {
                : rdg_fail(RDG_E_NO_MEMORY, "no memory for the chains");
 }
 
-static rdg_err_t look_at_all(rdg_baas_t *b, const json_t *names, uint64_t *after_ms) {
-    json_t *answer = NULL, *name;
+static void look_at_all(rdg_baas_t *b, const json_t *names, uint64_t *after_ms) {
+    json_t *name;
     size_t i;
-    RDG_TRY(remote_devices(b, &answer));
     json_array_foreach((json_t *)(uintptr_t)names, i, name) {
         chain_t c;
         if (baas_stopping(b) || chain_load(b, json_string_value(name), &c) != RDG_OK) continue;
-        rdg_err_t err = chain_is(&c, "running")
-                            ? look_at_chain(b, &c, json_object_get(answer, "devices"), after_ms)
-                            : RDG_OK;
+        rdg_err_t err = chain_is(&c, "running") ? look_at_chain(b, &c, after_ms) : RDG_OK;
         chain_fini(&c);
         if (err == RDG_OK) continue;
         if (!baas_stopping(b)) rdg_log_err("collector.schedule_failed", err);
         if (*after_ms > LOOK_MS) *after_ms = LOOK_MS;
     }
-    json_decref(answer);
-    return RDG_OK;
 }
 
 rdg_err_t schedule_advance(rdg_baas_t *b, uint64_t *after_ms) {
@@ -182,7 +194,7 @@ rdg_err_t schedule_advance(rdg_baas_t *b, uint64_t *after_ms) {
                           " WHERE c.state = 'running' AND (p.every_ms > 0 OR p.cron <> '' OR"
                           " p.size_bytes > 0 OR p.age_ms > 0 OR p.budget_bytes > 0 OR p.pressed_ms > 0)",
                           NULL, 0, name_row, names);
-        if (err == RDG_OK && json_array_size(names) > 0) err = look_at_all(b, names, &in);
+        if (err == RDG_OK) look_at_all(b, names, &in);
         json_decref(names);
         if (err != RDG_OK) in = LOOK_MS;
         c->schedule_at_ms = baas_mono() + in;

@@ -62,6 +62,7 @@ rdg_err_t remote_cancel(rdg_baas_t *b, const char *id);
 rdg_err_t remote_changes(rdg_baas_t *b, uint64_t *after, uint64_t wait_ms, json_t **commands);
 /* {"devices": […]} of all devices, page by page; owned. */
 rdg_err_t remote_devices(rdg_baas_t *b, json_t **answer);
+rdg_err_t remote_device(rdg_baas_t *b, const char *name, json_t **device); /* NOT_FOUND */
 /* Takes request: {"method", "params"}. */
 rdg_err_t remote_request(rdg_baas_t *b, const char *device, json_t *request, uint64_t timeout_ms,
                          json_t **answer);

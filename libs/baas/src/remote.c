@@ -82,6 +82,14 @@ rdg_err_t remote_devices(rdg_baas_t *b, json_t **answer) {
     return *answer ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the devices");
 }
 
+rdg_err_t remote_device(rdg_baas_t *b, const char *name, json_t **device) {
+    rdg_cloud_client_t *c;
+    RDG_TRY(borrow(b, &c));
+    rdg_err_t err = rdg_platform_device(c, name, device);
+    give_back(b, c);
+    return err;
+}
+
 rdg_err_t remote_request(rdg_baas_t *b, const char *device, json_t *request, uint64_t timeout_ms,
                          json_t **answer) {
     rdg_cloud_client_t *c;
