@@ -3,12 +3,11 @@
 
 bench_archive: rates beside `zstd -3` and cp of the same bytes, compression, bytes on disk for each transaction before and
 after pruning, and how long a lost ledger takes to come back by executing its archive and by the state in it. bench_sync:
-peak memory of a ledger that catches up. first-chain.py: creating and destroying a chain of four nodes, without transfer
+peak memory of a ledger that catches up. tools/chains.py: creating and destroying a chain of four nodes, without transfer
 (--discard) here; with the archive that comes first beside it.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import statistics
@@ -16,15 +15,9 @@ import subprocess
 import sys
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-ARTIFACT = os.path.join(ROOT, "contracts", "artifacts", "Metering.json")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "tools"))
 
-
-def load_first_chain():
-    spec = importlib.util.spec_from_file_location("first_chain", os.path.join(ROOT, "bench", "first-chain.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from chains import ARTIFACT, ROOT, Chain, build_release, four_devices, repeated_lifetimes  # noqa: E402
 
 
 def program(name, *arguments):
@@ -34,21 +27,14 @@ def program(name, *arguments):
 
 
 def lifetimes(count):
-    first_chain = load_first_chain()
-    lab = first_chain.labs.Lab()
-    try:
-        names = [f"dev-{i + 1}" for i in range(4)]
-        lab.start_cloud()
-        lab.enrol(names)
-        create, destroy = first_chain.repeated_lifetimes(lab, names, count)
+    with four_devices() as (lab, names):
+        create, destroy = repeated_lifetimes(lab, names, count)
         archived = []
         for i in range(count):
-            first_chain.Chain(lab, f"archived-{i}", names)
+            Chain(lab, f"archived-{i}", names)
             begin = time.monotonic()
             lab.cli("chain", "destroy", f"archived-{i}")
             archived.append((time.monotonic() - begin) * 1000)
-    finally:
-        lab.stop()
     return {"create_ms_median": create, "destroy_ms_median": destroy, "destroy_archived_ms_median": round(statistics.median(archived))}
 
 
@@ -58,7 +44,7 @@ def main():
     parser.add_argument("--sync-blocks", type=int, default=400, help="of 50 transactions, in the ledger that is synced (default 400)")
     parser.add_argument("--lifetimes", type=int, default=5, help="chains that are created and destroyed, each way (default 5)")
     options = parser.parse_args()
-    subprocess.run([os.path.join(ROOT, "tools", "build"), "release"], check=True)
+    build_release()
     figures = {"archive": program("bench_archive", max(1, options.transactions // 500), ARTIFACT)}
     print(json.dumps(figures["archive"]), file=sys.stderr, flush=True)
     figures["sync"] = program("bench_sync", ARTIFACT, options.sync_blocks)
