@@ -57,6 +57,8 @@ def give(lab, values):
         status, answer = agent.call("POST", "/v1/readings", batch)
         check(status == 202 and answer["accepted"] == len(batch), f"HTTP {status}: {answer}")
         labs.wait_for("receipts of the readings", 120, lambda: agent.intake()["queued"] == 0, 0.05)
+        if first % 5000 == 4500:
+            print(f"     {first + 500} of {len(values)} readings of this part", flush=True)
 
 
 def totals(lab):
