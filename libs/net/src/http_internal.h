@@ -11,7 +11,7 @@
 
 #define HTTP_RESPONSE_MAX (256u << 20)
 #define WS_ACCEPT_MAX 32
-#define HTTP_PEER_MAX 64
+#define HTTP_PEER_MAX 96
 
 typedef struct ws_hub ws_hub_t;
 

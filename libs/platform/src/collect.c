@@ -1,4 +1,5 @@
 #include "collect.h"
+#include "internal.h"
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -115,7 +116,9 @@ rdg_err_t collect_open(const collect_options_t *o, collect_t **out) {
 }
 
 rdg_err_t collect_adopt(collect_t *c, int fd, const char *device) {
-    return rdg_http_server_adopt(c->http, fd, device);
+    char name[PEER_NAME_MAX];
+    peer_name(device, "0", name);
+    return rdg_http_server_adopt(c->http, fd, name);
 }
 
 void collect_stop(collect_t *c) {

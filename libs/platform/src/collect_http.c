@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "collect.h"
+#include "internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/config.h"
 #include "ridge/base/file.h"
@@ -140,9 +141,13 @@ static bool split(const char *path, char id[COLLECT_ID_MAX + 1], bool *finish) {
 
 void collect_handle(void *collect, const rdg_http_request_t *req, rdg_http_response_t *res) {
     collect_t *c = collect;
-    const char *path = rdg_http_path(req), *method = rdg_http_method(req), *device = rdg_http_peer(req);
-    char id[COLLECT_ID_MAX + 1];
+    const char *path = rdg_http_path(req), *method = rdg_http_method(req);
+    char id[COLLECT_ID_MAX + 1], device[65];
     bool finish = false;
+    if (!peer_device(req, device)) {
+        collect_refuse(res, rdg_fail(RDG_E_FORBIDDEN, "this is for devices, behind the gateway"), NULL, 0);
+        return;
+    }
     if (strcmp(path, UPLOADS) == 0 && strcmp(method, "POST") == 0)
         post_upload(c, device, req, res);
     else if (strcmp(path, "/v1/records") == 0 && strcmp(method, "POST") == 0)

@@ -117,7 +117,6 @@ static void on_collected(void *ctx) {
     rdg_free(k);
 }
 
-/* Inside this process a connection carries the name of the device, which nothing that the device sends can change. */
 static rdg_err_t open_collect(guest_t *guest, rdg_stream_t *s) {
     rdg_gateway_t *g = guest->gateway;
     rdg_stream_t *local = NULL;
@@ -150,9 +149,9 @@ static rdg_err_t open_collect(guest_t *guest, rdg_stream_t *s) {
 
 /* The registry learns whose stream it is from the name of our end (rdg_images_t asks for it). */
 static rdg_err_t forward_images(guest_t *guest, rdg_stream_t *s) {
-    char name[RDG_LOCAL_PATH_MAX], unique[17];
+    char name[PEER_NAME_MAX], unique[17];
     rdg_random_hex(rdg_random_system(), unique, 8);
-    snprintf(name, sizeof name, GATEWAY_PEER "%s/%s", guest->device, unique);
+    peer_name(guest->device, unique, name);
     return rdg_forward_as(guest->gateway->loop, s, guest->gateway->images, 0, name, "the registry");
 }
 

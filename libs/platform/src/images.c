@@ -25,15 +25,10 @@ static rdg_err_t login(void *ctx, const char *user, const char *password, rdg_re
 
 /* The gateway names its ends of the registry's local socket, which nobody else can open, after the device. */
 static bool peer(void *ctx, const rdg_http_request_t *req, rdg_registry_caller_t *out) {
-    char name[128];
+    char device[65];
     (void)ctx;
-    snprintf(name, sizeof name, "%s", rdg_http_peer(req));
-    size_t len = strlen(GATEWAY_PEER);
-    if (strncmp(name, GATEWAY_PEER, len) != 0) return false;
-    char *end = strchr(name + len, '/');
-    if (!end || end == name + len || (size_t)(end - name) - len > RDG_REGISTRY_CALLER_MAX) return false;
-    *end = '\0';
-    snprintf(out->name, sizeof out->name, "%.64s", name + len);
+    if (!peer_device(req, device)) return false;
+    snprintf(out->name, sizeof out->name, "%s", device);
     out->device = true;
     return true;
 }

@@ -26,7 +26,13 @@
 #define PLATFORM_IMPATIENT_MS 250
 #define PLATFORM_ID_MAX 64
 #define PLATFORM_TOPIC_MAX 160
-#define GATEWAY_PEER "ridge/device/" /* and the device's name and a random part: our ends of local sockets */
+
+/* peer.c: whose connection it is, to the services behind the gateway: the name of its other end, which nothing that the
+ * device sends can change, and which is no address of anybody else. unique: two ends of one name
+ * cannot be everywhere. */
+#define PEER_NAME_MAX 96
+void peer_name(const char *device, const char *unique, char out[PEER_NAME_MAX]);
+bool peer_device(const rdg_http_request_t *req, char device[65]); /* false: it is no device's */
 
 /* turns.c */
 typedef enum device_turn { TURN_NONE, TURN_READY, TURN_STALLED } device_turn_t;

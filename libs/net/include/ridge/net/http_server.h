@@ -74,7 +74,7 @@ typedef void (*rdg_http_handler_t)(void *ctx, const rdg_http_request_t *req, rdg
 rdg_err_t rdg_http_server_start(const rdg_http_server_options_t *options, rdg_http_handler_t handler,
                                 void *ctx, rdg_http_server_t **out);
 uint16_t rdg_http_server_port(const rdg_http_server_t *s);
-/* Of a server with adopted_only: serves a connected socket, whose requests carry the peer's name (1 to 64 bytes).
+/* Of a server with adopted_only: serves a connected socket, whose requests carry the peer's name (1 to 96 bytes).
  * Takes fd, also on failure. FULL: no room for another connection; INVALID. Thread-safe. */
 rdg_err_t rdg_http_server_adopt(rdg_http_server_t *s, int fd, const char *peer);
 /* What deferred requests may wait for has happened. Any thread; cheap. */
