@@ -90,6 +90,19 @@ rdg_err_t command_hand_over(rdg_platform_t *p, const char *const *ids, size_t co
     return end_transaction(p, mark_handed(p, ids, count, ok));
 }
 
+rdg_err_t command_ask_again(rdg_platform_t *p, size_t *count) {
+    int64_t now = (int64_t)platform_now();
+    *count = 0;
+    return rdg_sql_exec(p->db,
+                        "UPDATE commands SET state = 'queued' WHERE " COMMAND_UNFINISHED
+                        " AND state <> 'queued' AND handed < ?"
+                        " AND updated_ms < CASE state WHEN 'running' THEN ? ELSE ? END",
+                        RDG_SQL_PARAMS(rdg_sql_int(now - COMMAND_SILENT_MS),
+                                       rdg_sql_int(now - COMMAND_RUNNING_SILENT_MS),
+                                       rdg_sql_int(now - COMMAND_SILENT_MS)),
+                        count);
+}
+
 /* Statements change one row at a time where a change number is given out: each row needs its own. */
 static rdg_err_t id_row(void *ctx, const rdg_sql_row_t *r) {
     return json_array_append_new(ctx, json_string(rdg_sql_row_text(r, 0))) == 0 ? RDG_OK : RDG_E_NO_MEMORY;

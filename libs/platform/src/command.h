@@ -20,6 +20,8 @@
 #define COMMAND_BULK 2
 #define COMMAND_WINDOW_MS 30000
 #define COMMAND_BATCH_MAX 1000
+#define COMMAND_SILENT_MS 120000         /* since it was handed over */
+#define COMMAND_RUNNING_SILENT_MS 600000 /* since its last progress */
 #define COMMAND_DEADLINE_MAX_MS (30ull * 86400000)
 /* Conditions as the partial indexes have them, word by word. */
 #define COMMAND_UNFINISHED "state IN ('queued', 'sent', 'running')"
@@ -66,6 +68,9 @@ rdg_err_t command_taken(rdg_platform_t *p, const char (*ids)[PLATFORM_ID_MAX + 1
 rdg_err_t command_hand_over(rdg_platform_t *p, const char *const *ids, size_t count, bool *ok);
 /* What the broker may have lost; NULL: of all devices. */
 rdg_err_t command_requeue(rdg_platform_t *p, const char *device);
+/* Those that their devices have said nothing of for so long that the answer may be lost: the broker takes results, and drops
+ * them when it holds too many. They are handed over again; a device that has ended one answers as it did then. */
+rdg_err_t command_ask_again(rdg_platform_t *p, size_t *count);
 rdg_err_t command_drop_device(rdg_platform_t *p, const char *device);
 /* A rollout's commands that were not handed over are cancelled; in a transaction of the caller. */
 rdg_err_t command_take_back(rdg_platform_t *p, const char *rollout, const char *by);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "ridge/base/log.h"
 
+#define ASK_EVERY_MS 20000
 #define PRUNE_EVERY_MS 3600000
 /* Deadlines of commands that wait for their device are looked at that often. */
 #define LOOK_EVERY_MS 1000
@@ -194,7 +195,7 @@ static void settle(rdg_platform_t *p) {
 }
 
 typedef struct dispatch_state {
-    uint64_t look_at, retry_at, prune_at, rollouts_at; /* monotonic */
+    uint64_t look_at, ask_at, retry_at, prune_at, rollouts_at; /* monotonic */
 } dispatch_state_t;
 
 static void work(rdg_platform_t *p, dispatch_state_t *s, bool up, bool lost, bool rollouts) {
@@ -205,6 +206,11 @@ static void work(rdg_platform_t *p, dispatch_state_t *s, bool up, bool lost, boo
     if (now >= s->look_at) {
         (void)command_expire(p);
         s->look_at = now + LOOK_EVERY_MS;
+    }
+    if (now >= s->ask_at) {
+        size_t count;
+        if (command_ask_again(p, &count) == RDG_OK && count > 0) turns_all_ready(p);
+        s->ask_at = now + ASK_EVERY_MS;
     }
     if (now >= s->retry_at) {
         turns_retry(p);

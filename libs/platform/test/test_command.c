@@ -1,3 +1,4 @@
+#include "command.h"
 #include "kit.h"
 #include <signal.h>
 #include <stdio.h>
@@ -442,5 +443,39 @@ TEST(command_queue_of_a_device_is_found_by_its_index) {
                       "deadline_ms < 5",
                       NULL, 0, plan_row, plan));
     CHECK(strstr(plan, "commands_due"));
+    kit_close(&k);
+}
+
+/* The broker acknowledges results, and drops what waits for us beyond its bounds: nobody repeats those by himself. */
+TEST(command_of_which_the_answer_was_lost_is_handed_over_again) {
+    kit_t k;
+    fake_t f;
+    json_t *a;
+    size_t count;
+    kit_open(&k);
+    fake_init(&f, "dev-1");
+    fake_connect(&k, &f);
+    CHECK_EQ(kit_call(&k, "POST", "/devices/dev-1/commands", "{\"id\":\"c1\",\"type\":\"chain.stop\"}", NULL),
+             202);
+    fake_wait_commands(&f, 1);
+    kit_wait_state(&k, "c1", "sent");
+    CHECK_OK(command_ask_again(k.platform, &count));
+    CHECK_EQ(count, 0); /* not yet */
+    pthread_mutex_lock(&f.lock);
+    f.finish = true;
+    pthread_mutex_unlock(&f.lock);
+    CHECK_OK(rdg_sql_exec(k.platform->db, "UPDATE commands SET handed = 1, updated_ms = 1", NULL, 0, NULL));
+    CHECK_OK(command_ask_again(k.platform, &count));
+    CHECK_EQ(count, 1);
+    turns_all_ready(k.platform);
+    platform_kick(k.platform);
+    kit_wait_state(&k, "c1", "done");
+    CHECK_EQ(kit_call(&k, "GET", "/commands/c1", NULL, &a), 200);
+    CHECK(json_integer_value(json_object_get(a, "deliveries")) >= 2);
+    json_decref(a);
+    CHECK_OK(rdg_sql_exec(k.platform->db, "UPDATE commands SET handed = 1, updated_ms = 1", NULL, 0, NULL));
+    CHECK_OK(command_ask_again(k.platform, &count));
+    CHECK_EQ(count, 0); /* it has ended */
+    fake_fini(&f);
     kit_close(&k);
 }
