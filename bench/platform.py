@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""The device's side of the platform: memory of the agent idle, pulling and with ten workloads, the time from its start
-until all workloads run, and the bytes that an idle device costs its link in a day. And what the cloud takes of telemetry on
-one core (bench/telemetry.c).
+"""The platform: a command's round trip with a thousand devices connected; memory of the agent idle, pulling and with ten
+workloads, the time from its start until all workloads run, and the bytes that an idle device costs its link in a day;
+and what the cloud takes of telemetry on one core (bench/telemetry.c).
 
-Usage: bench/run platform [--quick] [--telemetry] [--json]. One device and its cloud on this machine; workloads are chains of one
-validator each (driver process). The link's bytes are counted by a relay on its way: TLCP, both directions. Pulling needs
-root and runc or crun."""
+Usage: bench/run platform [--quick] [--json] [--part commands|device|telemetry]. Cloud and devices on this machine. The thousand are
+ridge-fleet: the agent's own link, journal and executor, without workloads; a round trip is from the REST request until the
+waiting request for its result is answered. The device's workloads are chains of one validator each (driver process). The
+link's bytes are counted by a relay on its way: TLCP, both directions. Pulling needs root and runc or crun. Each part ends
+within some four minutes."""
 
 import argparse
 import hashlib
 import io
 import json
 import os
+import random
 import re
 import socket
 import subprocess
@@ -142,25 +145,67 @@ def cold_start(lab, device, rounds):
     return took
 
 
-def telemetry():
-    program = os.path.join(os.environ.get("RIDGE_BIN", os.path.join(ROOT, "build", "release", "bin")), "bench_telemetry")
-    if "RIDGE_BIN" not in os.environ:
-        subprocess.run([os.path.join(ROOT, "tools", "build"), "release", "bench_telemetry"], check=True)
-    done = subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+def round_trip(lab, device, number):
+    start = time.perf_counter()
+    lab.cloud.must("POST", f"/devices/{device}/commands",
+                   {"id": f"b{number}", "type": "chain.remove", "params": {"chain": "x", "discard": True}})  # fmt: skip
+    state = "queued"
+    while state in ("queued", "sent", "running"):
+        state = lab.cloud.must("GET", f"/commands/b{number}?wait_ms=10000")["state"]
+    if state != "done":
+        raise labs.LabError(f"command b{number} of {device} is {state}")
+    return (time.perf_counter() - start) * 1000
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="shorter, 3 workloads, 32 MiB")
-    parser.add_argument("--telemetry", action="store_true", help="only what the cloud takes of telemetry")
-    options = parser.parse_args()
-    if options.telemetry:
-        print(json.dumps({"telemetry": telemetry()}))
-        return 0
-    count, seconds, mib, rounds = (3, 20, 32, 1) if options.quick else (10, 60, 256, 3)
-    if "RIDGE_BIN" not in os.environ:
-        subprocess.run([os.path.join(ROOT, "tools", "build"), "release"], check=True)
+def ask(lab, names, numbers, took):
+    for number in numbers:
+        took.append(round_trip(lab, random.choice(names), number))
+
+
+def quantiles(took):
+    took = sorted(took)
+    return {f"p{q}_ms": round(took[min(len(took) - 1, len(took) * q // 100)], 1) for q in (50, 99)}
+
+
+def commands(devices, each):
+    """One operator's commands one after the other, then eight operators' at once."""
+    lab = labs.Lab()
+    sim = None
+    try:
+        cloud = lab.start_cloud()
+        token = cloud.must("POST", "/device-tokens", {"uses": devices})["tokens"][0]["token"]
+        place = os.path.join(lab.dir, "fleet")
+        os.makedirs(place)
+        start = time.monotonic()
+        sim = labs.Program([lab.binary("ridge-fleet"), place, cloud.link_url, "dev-", str(devices), "5000"],
+                           os.path.join(lab.dir, "fleet.log"), {"RIDGE_AGENT_TOKEN": token})  # fmt: skip
+        sim.start()
+        names = [f"dev-{i}" for i in range(devices)]
+        lab.wait_online(names, 150)
+        figures = {"devices": devices, "all_online_s": round(time.monotonic() - start, 1)}
+        time.sleep(5)
+        took = []
+        ask(lab, names, range(each), took)
+        figures["one_after_the_other"] = {"commands": each, **quantiles(took)}
+        took, threads = [], []
+        begin = time.monotonic()
+        for t in range(8):
+            numbers = range(each * (t + 1), each * (t + 2))
+            threads.append(threading.Thread(target=ask, args=(lab, names, numbers, took)))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+        figures["eight_at_once"] = {"commands": len(took), "a_second": round(len(took) / (time.monotonic() - begin)), **quantiles(took)}
+        figures["cloud_rss_mb"] = memory_mb(cloud.pid)
+        return figures
+    finally:
+        if sim:
+            sim.stop()
+        lab.stop()
+
+
+def device(quick):
+    count, seconds, mib, rounds = (3, 20, 32, 1) if quick else (10, 60, 256, 3)
     lab = labs.Lab()
     figures = {"workloads": count}
     relay = None
@@ -174,11 +219,33 @@ def main():
         figures["pulling"] = pulling(lab, "bench-1", mib)
         figures["rss_mb_with_workloads"] = workloads(lab, "bench-1", count)
         figures["cold_start"] = cold_start(lab, "bench-1", rounds)
+        return figures
     finally:
         lab.stop()
         if relay:
             relay.close()
-    figures["telemetry"] = telemetry()
+
+
+def telemetry():
+    program = os.path.join(os.environ.get("RIDGE_BIN", os.path.join(ROOT, "build", "release", "bin")), "bench_telemetry")
+    done = subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="shorter, 3 workloads, 32 MiB, 100 devices")
+    parser.add_argument("--part", choices=("commands", "device", "telemetry"))
+    options = parser.parse_args()
+    if "RIDGE_BIN" not in os.environ:
+        subprocess.run([os.path.join(ROOT, "tools", "build"), "release"], check=True)
+    figures = {}
+    if options.part in (None, "commands"):
+        figures["commands"] = commands(100 if options.quick else 1000, 50 if options.quick else 300)
+    if options.part in (None, "device"):
+        figures["device"] = device(options.quick)
+    if options.part in (None, "telemetry"):
+        figures["telemetry"] = telemetry()
     print(json.dumps(figures))
     return 0
 
