@@ -8,9 +8,10 @@
 /* "7d", "24h": seconds of a flag, or of --ttl, which is its older name. */
 static rdg_err_t lifetime(cli_t *cli, const char *fallback, json_t *body) {
     uint64_t ms;
-    const char *text = cli_flag(cli, "expires", cli_flag(cli, "ttl", fallback));
+    const char *text = cli_flag(cli, "expires", NULL), *typed = text ? "--expires" : "--ttl";
+    if (!text) text = cli_flag(cli, "ttl", fallback);
     if (!text) return RDG_OK;
-    RDG_TRY(rdg_fail_in(rdg_parse_ms(text, &ms), "--expires"));
+    RDG_TRY(rdg_fail_in(rdg_parse_ms(text, &ms), "%s", typed));
     json_object_set_new(body, "ttl_s", json_integer((json_int_t)(ms / 1000)));
     return RDG_OK;
 }

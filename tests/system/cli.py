@@ -163,8 +163,9 @@ def tokens_are_printed_one_a_line_and_as_json():
     equal((status, len(set(out.split()))), (0, 3), out)
     status, out, _ = ridge("device", "token", "--json")
     equal((status, len(json.loads(out)["tokens"])), (0, 1), out)
-    status, _, err = ridge("device", "token", "--ttl", "soon")
-    check(status != 0 and "--ttl" in err, err)
+    for flag in ("--expires", "--ttl"):
+        status, _, err = ridge("device", "token", flag, "soon")
+        check(status != 0 and flag in err, err)
 
 
 @case
