@@ -90,7 +90,9 @@ static void carry_out(order_t *o) {
     /* The child writes to ERROR_FD, which the output must not be overwritten by. */
     int write_fd = fcntl(fds[1], F_DUPFD_CLOEXEC, 16);
     close(fds[1]);
-    pid_t parent = getpid(), pid = write_fd < 0 ? -1 : fork();
+    /* Not fork: what libraries registered with pthread_atfork would run in the child, and may wait there for a lock that
+     * a thread of the parent held. */
+    pid_t parent = getpid(), pid = write_fd < 0 ? -1 : _Fork();
     if (pid == 0) child(o->spawn, write_fd, parent);
     if (pid < 0) o->failure.why = errno;
     if (write_fd >= 0) close(write_fd);
