@@ -51,7 +51,8 @@ bool rdg_node_rpc_waits(rdg_node_rpc_t *rpc, rdg_bytes_t body) {
     json_t *request = NULL, *one;
     size_t i;
     bool waits = false;
-    if (body.len > WAITS_BYTES_MAX || !memmem(body.data, body.len, RECEIPT, strlen(RECEIPT))) return false;
+    if (body.len == 0 || body.len > WAITS_BYTES_MAX) return false;
+    if (!memmem(body.data, body.len, RECEIPT, strlen(RECEIPT))) return false;
     if (rdg_json_parse(body, &request) != RDG_OK) return false;
     if (json_is_array(request))
         json_array_foreach(request, i, one) waits = waits || receipt_is_due(rpc, one);
