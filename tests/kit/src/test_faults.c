@@ -47,6 +47,7 @@ static struct {
     rdg_fault_t fault;
     unsigned long at, count, kept;
     bool armed;
+    pid_t owner;
     dirty_file_t files[FILES_MAX];
     size_t file_count;
     undo_t *undo;
@@ -55,7 +56,37 @@ static struct {
     size_t old_count, old_sum;
 } state;
 
-#define REAL(name) ((__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, #name))
+/* The C library's own. They are looked up before main: dlsym waits for a lock, which in a fork of a program with threads
+ * nobody may ever give back. */
+#define REALS(X)                                                                                             \
+    X(fallocate)                                                                                             \
+    X(fdatasync) X(fsync) X(ftruncate) X(mkdir) X(mkostemp) X(open) X(open64) X(pwrite) X(rename) X(syncfs)  \
+        X(unlink) X(unlinkat) X(write)
+#define REAL_DECLARE(name) static void *real_##name;
+#define REAL_FIND(name) real_##name = dlsym(RTLD_NEXT, #name);
+#define REAL(name) ((__typeof__(&name))(uintptr_t)(real_##name ? real_##name : dlsym(RTLD_NEXT, #name)))
+REALS(REAL_DECLARE)
+
+__attribute__((constructor)) static void find_reals(void) {
+    REALS(REAL_FIND)
+}
+
+/* Only the process that was armed is watched: a fork of it has the lock as it happened to be, and is about to become another
+ * program. */
+static _Thread_local bool held;
+
+static bool hold(void) {
+    if (!__atomic_load_n(&state.armed, __ATOMIC_ACQUIRE) || state.owner != getpid()) return false;
+    pthread_mutex_lock(&lock);
+    held = true;
+    return state.armed;
+}
+
+static void release(void) {
+    if (!held) return;
+    held = false;
+    pthread_mutex_unlock(&lock);
+}
 
 static bool below(const char *path, char full[PATH_MAX]) {
     char dir[PATH_MAX];
@@ -212,15 +243,14 @@ static void moved(const char *from, const char *to) {
 #pragma GCC visibility push(default)
 
 static int failed(int errnum) {
-    pthread_mutex_unlock(&lock);
+    release();
     errno = errnum;
     return -1;
 }
 
 #define WATCHED(full, is_below)                                                                              \
     char full[PATH_MAX];                                                                                     \
-    pthread_mutex_lock(&lock);                                                                               \
-    bool ours = state.armed && (is_below)
+    bool ours = hold() && (is_below)
 
 static void created(const char *path) {
     undo_t *u = remember();
@@ -241,7 +271,7 @@ static int opened(open_fn real, const char *path, int flags, mode_t mode) {
         dirty_file_t *f = dirty(fd, full);
         if (f) f->synced = 0;
     }
-    pthread_mutex_unlock(&lock);
+    release();
     errno = e;
     return fd;
 }
@@ -271,7 +301,7 @@ int mkostemp(char *template, int flags) {
         created(full);
         (void)dirty(fd, full);
     }
-    pthread_mutex_unlock(&lock);
+    release();
     errno = e;
     return fd;
 }
@@ -289,7 +319,7 @@ static ssize_t written(int fd, const void *data, size_t len, off_t at) {
     }
     ssize_t n = at < 0 ? REAL(write)(fd, data, len) : REAL(pwrite)(fd, data, len, at);
     int e = errno;
-    pthread_mutex_unlock(&lock);
+    release();
     errno = e;
     return n;
 }
@@ -315,7 +345,7 @@ static int allocated(int fd, int mode, off_t at, off_t len) {
     if (ours && meets()) return failed(EIO);
     int r = REAL(fallocate)(fd, mode, at, len);
     int e = errno;
-    pthread_mutex_unlock(&lock);
+    release();
     errno = e;
     return r;
 }
@@ -334,7 +364,7 @@ static int cut_to(int fd, off_t len) {
     if (f && f->synced > len) keep_old(f, len, f->synced - len);
     if (ours && meets()) return failed(EIO);
     if (f && f->synced > len) f->synced = len;
-    pthread_mutex_unlock(&lock);
+    release();
     return REAL(ftruncate)(fd, len);
 }
 
@@ -358,7 +388,7 @@ static int synced(int fd, bool all, int (*real)(int)) {
         for (size_t i = 0; i < state.undo_count; ++i) all = all || strcmp(state.undo[i].now, full) == 0;
         if (all) state.undo_count = 0;
     }
-    pthread_mutex_unlock(&lock);
+    release();
     return ours ? 0 : real(fd);
 }
 
@@ -377,7 +407,7 @@ int syncfs(int fd) {
         forget_old(NULL);
         state.undo_count = state.file_count = 0;
     }
-    pthread_mutex_unlock(&lock);
+    release();
     return ours ? 0 : REAL(syncfs)(fd);
 }
 
@@ -396,7 +426,7 @@ int rename(const char *from, const char *to) {
     }
     int r = REAL(rename)(from, to);
     int e = errno;
-    pthread_mutex_unlock(&lock);
+    release();
     errno = e;
     return r;
 }
@@ -406,7 +436,7 @@ int unlink(const char *path) {
     ours = ours && access(full, F_OK) == 0;
     if (ours && meets()) return failed(EIO);
     if (ours) keep(remember(), full);
-    pthread_mutex_unlock(&lock);
+    release();
     return REAL(unlink)(path);
 }
 
@@ -427,7 +457,7 @@ int unlinkat(int at, const char *name, int flags) {
         u->directory = true;
         snprintf(u->before, sizeof u->before, "%s", full);
     }
-    pthread_mutex_unlock(&lock);
+    release();
     errno = e;
     return r;
 }
@@ -439,7 +469,7 @@ int mkdir(const char *path, mode_t mode) {
     int r = REAL(mkdir)(path, mode);
     int e = errno;
     if (ours && r == 0) created(full);
-    pthread_mutex_unlock(&lock);
+    release();
     errno = e;
     return r;
 }
@@ -460,13 +490,14 @@ void rdg_test_faults_arm(const char *dir, rdg_fault_t fault, unsigned long n) {
     state.fault = fault;
     state.at = n;
     state.count = 0;
-    state.armed = true;
+    state.owner = getpid();
+    __atomic_store_n(&state.armed, true, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&lock);
 }
 
 unsigned long rdg_test_faults_disarm(void) {
     pthread_mutex_lock(&lock);
-    state.armed = false;
+    __atomic_store_n(&state.armed, false, __ATOMIC_RELEASE);
     unsigned long n = state.count;
     pthread_mutex_unlock(&lock);
     return n;
