@@ -61,9 +61,12 @@ static rdg_err_t take_state(const rdg_container_spec_t *spec, const json_t *cont
         return container_run_save(spec->state_dir, proc);
     }
     const char *word = json_string_value(json_object_get(state, "Status"));
-    if (running || (word && strcmp(word, "created") == 0))
-        return RDG_OK; /* it ended just now, or never began */
+    if (word && strcmp(word, "created") == 0) return RDG_OK; /* it never began */
     out->state = RDG_CONTAINER_EXITED;
+    if (running) { /* its process is gone, and the engine has not seen it: who looks again learns how it ended */
+        out->exit_status = -1;
+        return RDG_OK;
+    }
     out->exit_status = wait_status(json_integer_value(json_object_get(state, "ExitCode")));
     return container_run_save_exit(spec->state_dir, out->exit_status);
 }
@@ -196,6 +199,7 @@ static rdg_err_t run(const driver_docker_t *d, const rdg_container_spec_t *spec,
     container_proc_t proc;
     RDG_TRY(discard(d, id)); /* what ended before; its output was copied when that was seen */
     engine_log_reset(spec);
+    RDG_TRY(container_run_forget(spec->state_dir)); /* or the end of that one would be taken for this one's */
     RDG_TRY(create(d, spec, image, id));
     snprintf(path, sizeof path, "/containers/%s/start", id);
     rdg_err_t err = engine_call(&d->engine, "POST", path, NULL, CALL_TIMEOUT_MS, NULL);

@@ -4,9 +4,11 @@
 #include "ridge/base/log.h"
 #include "ridge/codec/hex.h"
 #include "ridge/crypto/hash.h"
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static rdg_err_t save_text(const char *state_dir, const char *text) {
     char path[PATH_MAX];
@@ -34,6 +36,13 @@ rdg_err_t container_run_save_exit(const char *state_dir, int status) {
     char text[64];
     snprintf(text, sizeof text, "exited %d\n", status);
     return save_text(state_dir, text);
+}
+
+rdg_err_t container_run_forget(const char *state_dir) {
+    char path[PATH_MAX];
+    RDG_TRY(rdg_path_join(path, sizeof path, state_dir, "run"));
+    if (unlink(path) == 0 || errno == ENOENT) return RDG_OK;
+    return rdg_fail_errno(errno, "cannot remove %s", path);
 }
 
 typedef struct record {

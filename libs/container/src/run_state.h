@@ -7,6 +7,7 @@
 
 rdg_err_t container_run_save(const char *state_dir, const container_proc_t *p);
 rdg_err_t container_run_save_exit(const char *state_dir, int status);
+rdg_err_t container_run_forget(const char *state_dir); /* what was recorded; none is fine */
 /* Tells what is so now: a process recorded as running that has ended is reaped and recorded as exited.
  * *proc is set when the state is RUNNING. */
 rdg_err_t container_run_load(const char *state_dir, rdg_container_status_t *out, container_proc_t *proc);

@@ -241,7 +241,7 @@ TEST(docker_containers_end_by_themselves_are_found_again_and_outlive_their_engin
     CHECK_OK(rdg_process_run(fifo, 10000, output, sizeof output));
     await_log(&w, "said word");
     rdg_container_status_t s = status_of(&w);
-    for (int i = 0; i < 300 && s.state == RDG_CONTAINER_RUNNING; ++i) {
+    for (int i = 0; i < 300 && (s.state == RDG_CONTAINER_RUNNING || s.exit_status < 0); ++i) {
         usleep(100000);
         s = status_of(&w);
     }
