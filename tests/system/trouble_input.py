@@ -129,7 +129,7 @@ def chains_that_cannot_be():
     create_with(409, "EXISTS", ["main"], name="main")
     create_with(400, "INVALID", ["name"], name="../../etc")
     create_with(400, "INVALID", ["devices"], devices=[])
-    create_with(400, "INVALID", ["driver"], driver="docker")
+    create_with(400, "INVALID", ["driver"], driver="podman")
     create_with(400, "INVALID", ["consensus"], consensus="luck")
     create_with(400, "INVALID", ["memory_bytes"], memory_bytes=1)
     for body in ({}, {"name": "odd"}, {"name": 7, "devices": NAMES}, {"name": "odd", "devices": "dev-1"}, [], "x", None):

@@ -58,10 +58,11 @@ static struct {
 
 /* The C library's own. They are looked up before main: dlsym waits for a lock, which in a fork of a program with threads
  * nobody may ever give back. */
-#define REALS(X)                                                                                             \
-    X(fallocate)                                                                                             \
-    X(fdatasync) X(fsync) X(ftruncate) X(mkdir) X(mkostemp) X(open) X(open64) X(pwrite) X(rename) X(syncfs)  \
-        X(unlink) X(unlinkat) X(write)
+/* clang-format off */
+#define REALS(X) \
+    X(fallocate) X(fdatasync) X(fsync) X(ftruncate) X(mkdir) X(mkostemp) X(open) X(open64) X(pwrite) X(rename) X(syncfs) \
+    X(unlink) X(unlinkat) X(write)
+/* clang-format on */
 #define REAL_DECLARE(name) static void *real_##name;
 #define REAL_FIND(name) real_##name = dlsym(RTLD_NEXT, #name);
 #define REAL(name) ((__typeof__(&name))(uintptr_t)(real_##name ? real_##name : dlsym(RTLD_NEXT, #name)))
