@@ -125,10 +125,16 @@ rdg_err_t container_proc_stop(const container_proc_t *p, uint64_t grace_ms) {
                     (long)p->pid);
 }
 
-static bool environ_holds(pid_t pid, const char *mark, char *text) {
+/* One that has none is in the middle of becoming another program, and will show it: *patience times 10 ms are waited in
+ * all. */
+static bool environ_holds(pid_t pid, const char *mark, char *text, unsigned *patience) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%ld/environ", (long)pid);
-    ssize_t len = read_small(path, text, ENVIRON_MAX);
+    ssize_t len;
+    while ((len = read_small(path, text, ENVIRON_MAX)) == 0 && *patience > 0) {
+        --*patience;
+        (void)usleep(10000);
+    }
     size_t mark_len = strlen(mark);
     for (ssize_t at = 0; at < len;) {
         size_t item = strlen(text + at);
@@ -142,6 +148,7 @@ rdg_err_t container_proc_find_marked(const char *mark, container_proc_t *out) {
     DIR *proc = opendir("/proc");
     char *text = rdg_alloc(ENVIRON_MAX);
     rdg_err_t err = RDG_E_NOT_FOUND;
+    unsigned patience = 20;
     if (!proc || !text) {
         if (proc) closedir(proc);
         rdg_free(text);
@@ -156,7 +163,7 @@ rdg_err_t container_proc_find_marked(const char *mark, container_proc_t *out) {
         uint64_t ticks;
         if (pid <= 1 || read_stat(pid, &state, &session, &ticks) != RDG_OK || session != pid || state == 'Z')
             continue;
-        if (environ_holds(pid, mark, text)) {
+        if (environ_holds(pid, mark, text, &patience)) {
             *out = (container_proc_t){pid, ticks};
             err = RDG_OK;
         }
