@@ -127,13 +127,17 @@ rdg_err_t container_proc_stop(const container_proc_t *p, uint64_t grace_ms) {
 
 /* One that has none is in the middle of becoming another program, and will show it: *patience times 10 ms are waited in
  * all. */
-static bool environ_holds(pid_t pid, const char *mark, char *text, unsigned *patience) {
+static bool environ_holds(const container_proc_t *p, const char *mark, char *text, unsigned *patience) {
     char path[64];
-    snprintf(path, sizeof path, "/proc/%ld/environ", (long)pid);
+    snprintf(path, sizeof path, "/proc/%ld/environ", (long)p->pid);
     ssize_t len;
     while ((len = read_small(path, text, ENVIRON_MAX)) == 0 && *patience > 0) {
+        int pidfd = container_proc_open(p);
         --*patience;
-        (void)usleep(10000);
+        if (pidfd < 0) return false;
+        bool ended = container_proc_ended(pidfd, 10);
+        close(pidfd);
+        if (ended) return false;
     }
     size_t mark_len = strlen(mark);
     for (ssize_t at = 0; at < len;) {
@@ -163,8 +167,9 @@ rdg_err_t container_proc_find_marked(const char *mark, container_proc_t *out) {
         uint64_t ticks;
         if (pid <= 1 || read_stat(pid, &state, &session, &ticks) != RDG_OK || session != pid || state == 'Z')
             continue;
-        if (environ_holds(pid, mark, text, &patience)) {
-            *out = (container_proc_t){pid, ticks};
+        const container_proc_t candidate = {pid, ticks};
+        if (environ_holds(&candidate, mark, text, &patience)) {
+            *out = candidate;
             err = RDG_OK;
         }
     }
