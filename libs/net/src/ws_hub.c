@@ -139,7 +139,6 @@ static rdg_ws_t *new_connection(ws_hub_t *h, int fd, const char *extra, size_t e
     rdg_list_init(&ws->outbox);
     ws->hub = h;
     ws->fd = fd;
-    ws->heard_ms = now_ms();
     if (extra_len > 0 && !(ws->extra = rdg_alloc(extra_len))) {
         rdg_ws_unref(ws);
         return NULL;
@@ -200,13 +199,15 @@ static void greet(ws_hub_t *h, rdg_ws_t *ws) {
     pthread_mutex_unlock(&h->lock);
 }
 
-static void take_fresh(ws_hub_t *h) {
+/* A connection is counted as heard from now on: the time of its making may be later than this turn's. */
+static void take_fresh(ws_hub_t *h, uint64_t now) {
     for (;;) {
         pthread_mutex_lock(&h->lock);
         rdg_ws_t *ws = rdg_list_empty(&h->fresh) ? NULL : RDG_LIST_ENTRY(h->fresh.next, rdg_ws_t, node);
         if (ws) rdg_list_remove(&ws->node);
         pthread_mutex_unlock(&h->lock);
         if (!ws) return;
+        ws->heard_ms = now;
         rdg_list_append(&h->open, &ws->node);
         struct epoll_event e = {.events = EPOLLIN, .data.ptr = ws};
         ws->interest = EPOLLIN;
@@ -271,7 +272,7 @@ static bool begin_turn(ws_hub_t *h, int timeout_ms, uint64_t *now) {
 
 /* There are at most max_connections of them: to look at each costs less than to keep lists of which to look at. */
 static void serve_all(ws_hub_t *h, uint64_t now) {
-    take_fresh(h);
+    take_fresh(h, now);
     RDG_LIST_EACH_SAFE(it, &h->open) {
         rdg_ws_t *ws = RDG_LIST_ENTRY(it, rdg_ws_t, node);
         if (ws->dead)
@@ -285,7 +286,7 @@ static void *run(void *arg) {
     ws_hub_t *h = arg;
     uint64_t now;
     while (begin_turn(h, rdg_list_empty(&h->open) ? -1 : TURN_MS, &now)) serve_all(h, now);
-    take_fresh(h);
+    take_fresh(h, now);
     RDG_LIST_EACH(it, &h->open)
     rdg_ws_close(RDG_LIST_ENTRY(it, rdg_ws_t, node), WSLAY_CODE_GOING_AWAY, "the server is stopping");
     for (uint64_t until = now + STOPPING_MS; !rdg_list_empty(&h->open) && now < until;) {

@@ -132,8 +132,10 @@ TEST(mqtt_payload_limit_and_bad_topics) {
     rdg_broker_t *b = broker_open(1);
     peer_t out = {0}, in = {0};
     peer_open(&in, b, "in", NULL, NULL, "a/#");
-    peer_open(&out, b, "out", NULL, NULL, NULL);
     peer_await(&in, ups, 1);
+    peer_send(&in, "ready", "x"); /* follows the subscription: its acknowledgement says that this stands */
+    peer_await(&in, published, 1);
+    peer_open(&out, b, "out", NULL, NULL, NULL);
     peer_await(&out, ups, 1);
     uint8_t *big = rdg_calloc(1, RDG_MQTT_PAYLOAD_MAX + 1);
     CHECK_ERR(rdg_mqtt_publish(out.mqtt, "a/b", rdg_bytes(big, RDG_MQTT_PAYLOAD_MAX + 1), false, NULL),
