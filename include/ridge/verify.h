@@ -16,7 +16,8 @@ extern "C" {
 #endif
 
 typedef struct ridge_trust ridge_trust_t;
-/* genesis: the text of genesis.json. Returns owned. */
+/* genesis: the text of genesis.json, with the acts of succession beside it that you accept (docs/recovery.md). Returns
+ * owned. */
 RIDGE_API ridge_status_t ridge_trust_new(const char *genesis, ridge_trust_t **out);
 RIDGE_API void ridge_trust_free(ridge_trust_t *trust); /* NULL is fine */
 /* The number of the newest set of validators that it knows; 0 is the genesis's. */

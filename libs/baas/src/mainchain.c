@@ -106,7 +106,7 @@ void mainchain_kick(rdg_baas_t *b) {
 static rdg_err_t genesis_of(const chain_t *c, rdg_hash_t *out) {
     rdg_buf_t text;
     rdg_genesis_t *g = rdg_calloc(1, sizeof *g);
-    rdg_buf_init(&text, RDG_GENESIS_BYTES_MAX);
+    rdg_buf_init(&text, RDG_GENESIS_EXTENDED_MAX);
     rdg_err_t err =
         g ? rdg_json_dump(c->genesis, &text) : rdg_fail(RDG_E_NO_MEMORY, "no memory for a genesis");
     if (err == RDG_OK) err = rdg_genesis_parse(rdg_buf_view(&text), g);

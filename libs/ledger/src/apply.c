@@ -1,8 +1,8 @@
 /* Executing a sealed block and making it durable. */
 #include <inttypes.h>
-#include "ledger_internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/codec/rlp.h"
+#include "succession.h"
 
 /* The work of one apply. */
 typedef struct work {
@@ -56,10 +56,17 @@ static rdg_err_t run_transactions(work_t *w) {
 
 /* A new epoch is stored beside the block that scheduled it. */
 static rdg_err_t take_rules(work_t *w) {
-    RDG_TRY(rules_load(w->l, &w->state, &w->rules));
+    RDG_TRY(rules_load(w->l, &w->state, w->entry.header.height, &w->rules));
     const rdg_epoch_t *latest = &w->rules->g.latest;
-    bool is_new = latest->validators.epoch != w->l->view->rules->g.latest.validators.epoch;
+    bool is_new = latest->validators.epoch != w->l->view->rules->g.latest.validators.epoch ||
+                  latest->first_height == w->entry.header.height; /* by an act: it may not be there yet */
     return is_new ? put_epoch(w->batch, latest) : RDG_OK;
+}
+
+/* The last block before an act must be the one that it names. */
+static rdg_err_t check_succession(const work_t *w) {
+    const rdg_succession_t *s = rdg_genesis_succession_at(&w->l->genesis, w->entry.header.height);
+    return s ? succession_matches(s, &w->entry) : RDG_OK;
 }
 
 static rdg_err_t execute(work_t *w) {
@@ -79,12 +86,14 @@ static rdg_err_t execute(work_t *w) {
     w->batch = rdg_kv_batch_new();
     w->leaves = rdg_calloc(h->tx_count + (size_t)1, sizeof *w->leaves);
     if (!w->batch || !w->leaves) return RDG_E_NO_MEMORY;
+    RDG_TRY(succession_begin(&l->genesis, h->height, &w->executor));
     RDG_TRY(run_transactions(w));
-    if (w->executor.host.governance_changed) RDG_TRY(take_rules(w));
+    if (w->executor.host.governance_changed || rdg_genesis_succession_at(&l->genesis, h->height))
+        RDG_TRY(take_rules(w));
     RDG_TRY(state_commit(&w->state, l->tree, w->batch));
     tree_root(l->tree, &w->entry.executed.state_root);
     w->entry.executed.epoch_digest = (w->rules ? w->rules : l->view->rules)->epoch_digest;
-    return RDG_OK;
+    return check_succession(w);
 }
 
 static rdg_err_t fill_batch(work_t *w) {

@@ -2,15 +2,16 @@
  *
  * Item, RLP: [executed header, checkpoint certificate, epoch record], for the epochs 1, 2, … in order. The header is of a
  * block between the one that decided the change and the epoch's first, and names the record's digest; its certificate is
- * of the validators of the epoch before. */
+ * of the validators of the epoch before. Of an epoch that began by an act of the administrators (succession.h) it is the
+ * header of the last block before, which names the former epoch; the reader's genesis must hold the act. */
 #include <inttypes.h>
 #include <string.h>
 #include "archive_internal.h"
 #include "governance.h"
-#include "ledger_internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/codec/rlp.h"
 #include "ridge/consensus/consensus.h"
+#include "succession.h"
 
 enum { EPOCH_BYTES_MAX = 16 << 10 };
 
@@ -33,6 +34,12 @@ static rdg_err_t write_link(rdg_ledger_t *l, const rdg_epoch_t *e, uint64_t to, 
     return err;
 }
 
+/* From which block on an archive's blocks name the epoch. */
+static uint64_t decided_at(const rdg_ledger_t *l, const rdg_epoch_t *e) {
+    bool by_act = rdg_genesis_succession_of(&l->genesis, e->validators.epoch) != NULL;
+    return by_act ? e->first_height : e->first_height - RDG_CONSENSUS_WINDOW - 1;
+}
+
 rdg_err_t lineage_write(rdg_ledger_t *l, uint64_t to,
                         rdg_err_t (*item)(void *ctx, uint64_t epoch, rdg_bytes_t bytes), void *ctx) {
     rdg_buf_t bytes;
@@ -41,7 +48,7 @@ rdg_err_t lineage_write(rdg_ledger_t *l, uint64_t to,
     rdg_buf_init(&bytes, EPOCH_BYTES_MAX + ARCHIVE_CERTIFICATE_MAX);
     while (err == RDG_OK && e.last_height != 0) {
         err = rdg_ledger_epoch(l, e.last_height + 1, &e);
-        if (err != RDG_OK || e.first_height - RDG_CONSENSUS_WINDOW - 1 > to) break;
+        if (err != RDG_OK || decided_at(l, &e) > to) break;
         err = write_link(l, &e, to, &bytes);
         if (err == RDG_OK) err = item(ctx, e.validators.epoch, rdg_buf_view(&bytes));
     }
@@ -67,8 +74,19 @@ static rdg_err_t add_epoch(rdg_archive_t *a, const rdg_epoch_t *e) {
     return RDG_OK;
 }
 
-static rdg_err_t check_link(rdg_archive_t *a, rdg_bytes_t executed, rdg_bytes_t checkpoint,
-                            rdg_bytes_t record) {
+/* Either the header names the epoch, or an act does that names the header. */
+static rdg_err_t check_reason(const rdg_genesis_t *genesis, const rdg_executed_t *x, const rdg_hash_t *header,
+                              const rdg_epoch_t *e, const rdg_hash_t *digest) {
+    const rdg_succession_t *act = rdg_genesis_succession_of(genesis, e->validators.epoch);
+    if (act && (act->height != x->height || !rdg_hash_equal(&act->executed, header) ||
+                !rdg_hash_equal(&act->epoch_digest, digest)))
+        return rdg_fail(RDG_E_INVALID, "it is another than the one of the administrators' act");
+    if (act || rdg_hash_equal(digest, &x->epoch_digest)) return RDG_OK;
+    return rdg_fail(RDG_E_INVALID, "its executed header names another epoch; %s", SUCCESSION_HINT);
+}
+
+static rdg_err_t check_link(rdg_archive_t *a, const rdg_genesis_t *genesis, rdg_bytes_t executed,
+                            rdg_bytes_t checkpoint, rdg_bytes_t record) {
     rdg_executed_t x;
     rdg_epoch_t e;
     rdg_certificate_t c;
@@ -82,15 +100,15 @@ static rdg_err_t check_link(rdg_archive_t *a, rdg_bytes_t executed, rdg_bytes_t 
         return rdg_fail(RDG_E_INVALID, "it does not follow epoch %" PRIu64, before->validators.epoch);
     RDG_TRY(rdg_validators_check(&e.validators));
     RDG_TRY(rdg_epoch_digest(&e, &digest));
-    if (!rdg_hash_equal(&digest, &x.epoch_digest))
-        return rdg_fail(RDG_E_INVALID, "its executed header names another epoch");
     RDG_TRY(rdg_executed_hash(&x, &named));
+    RDG_TRY(check_reason(genesis, &x, &named, &e, &digest));
     RDG_TRY((a->raft ? rdg_certificate_verify_raft : rdg_certificate_verify)(
         &c, &before->validators, RDG_PHASE_CHECKPOINT, x.height, &named));
     return add_epoch(a, &e);
 }
 
-static rdg_err_t read_items(rdg_archive_t *a, const frame_t *f, rdg_bytes_t raw) {
+static rdg_err_t read_items(rdg_archive_t *a, const rdg_genesis_t *genesis, const frame_t *f,
+                            rdg_bytes_t raw) {
     rdg_rlp_t c, item;
     rdg_rlp_init(&c, raw);
     for (uint32_t i = 0; i < f->count; ++i) {
@@ -99,7 +117,7 @@ static rdg_err_t read_items(rdg_archive_t *a, const frame_t *f, rdg_bytes_t raw)
         rdg_bytes_t executed = rdg_rlp_raw(&item), checkpoint = rdg_rlp_raw(&item),
                     record = rdg_rlp_raw(&item);
         rdg_err_t err = rdg_rlp_done(&item);
-        if (err == RDG_OK) err = check_link(a, executed, checkpoint, record);
+        if (err == RDG_OK) err = check_link(a, genesis, executed, checkpoint, record);
         if (err != RDG_OK) return rdg_fail_in(err, "lineage, epoch %" PRIu64, number);
     }
     return rdg_fail_in(rdg_rlp_done(&c), "lineage");
@@ -116,10 +134,27 @@ static rdg_err_t read_lineage(rdg_archive_t *a, const rdg_genesis_t *genesis) {
     rdg_buf_init(&raw, a->frame_bytes_max);
     for (uint32_t i = 0; err == RDG_OK && i < a->first_bodies; ++i) {
         err = archive_load_frame(a, i, &raw);
-        if (err == RDG_OK) err = read_items(a, &a->frames.frames[i], rdg_buf_view(&raw));
+        if (err == RDG_OK) err = read_items(a, genesis, &a->frames.frames[i], rdg_buf_view(&raw));
     }
     rdg_buf_fini(&raw);
     return err;
+}
+
+/* Blocks above one that an act names are those of its validators, or they are of another history. */
+static rdg_err_t check_successions(const rdg_archive_t *a, const rdg_genesis_t *genesis) {
+    for (uint32_t i = 0; i < genesis->succession_count; ++i) {
+        const rdg_succession_t *act = &genesis->successions[i];
+        uint64_t number = act->epoch.validators.epoch;
+        if (act->height >= a->manifest.to) continue;
+        if (number < a->epoch_count && rdg_hash_equal(&a->epoch_digests[number], &act->epoch_digest) &&
+            rdg_hash_equal(&a->epoch_digests[number - 1], &act->former_digest))
+            continue;
+        return rdg_fail(RDG_E_INVALID,
+                        "lineage: it goes on behind block %" PRIu64
+                        " with validators whom the administrators have replaced",
+                        act->height);
+    }
+    return RDG_OK;
 }
 
 /* What the manifest says of validators must be what the lineage says. */
@@ -147,6 +182,7 @@ rdg_err_t rdg_archive_trust(rdg_archive_t *a, const rdg_genesis_t *genesis) {
     rdg_err_t err = a->raft == m->raft
                         ? read_lineage(a, genesis)
                         : rdg_fail(RDG_E_INVALID, "manifest: another consensus than the genesis names");
+    if (err == RDG_OK) err = check_successions(a, genesis);
     if (err == RDG_OK) err = check_claims(a);
     if (err == RDG_OK && m->from == 1 && !rdg_hash_equal(&m->parent, &genesis->hash))
         err = rdg_fail(RDG_E_INVALID, "manifest: the parent of block 1 is not the genesis");

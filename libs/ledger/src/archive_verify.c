@@ -77,14 +77,15 @@ typedef struct verify {
     rdg_hash_t *leaves;
 } verify_t;
 
-/* An executed header names the latest epoch that is decided; from one block to the next that may grow by one. */
+/* An executed header names the latest epoch that is decided; from one block to the next that may grow by one, at the latest
+ * with the epoch's first block, where it began by an act. */
 static rdg_err_t check_epoch_digest(verify_t *v, const block_check_t *c) {
     const rdg_archive_t *a = v->a;
     uint32_t next = v->named + 1;
     const rdg_hash_t *digest = &c->executed.epoch_digest;
     if (rdg_hash_equal(digest, &a->epoch_digests[v->named])) return RDG_OK;
     if (next < a->epoch_count && rdg_hash_equal(digest, &a->epoch_digests[next]) &&
-        c->executed.height < a->epochs[next].first_height) {
+        c->executed.height <= a->epochs[next].first_height) {
         v->named = next;
         return RDG_OK;
     }

@@ -3,6 +3,7 @@
 #include "ledger_internal.h"
 #include "ridge/base/clock.h"
 #include "ridge/crypto/hash.h"
+#include "succession.h"
 #include "word.h"
 
 rdg_evm_t *machine_get(rdg_ledger_t *l) {
@@ -160,7 +161,8 @@ static rdg_err_t trace_on(rdg_ledger_t *l, view_t *before, const rdg_block_t *b,
                     .state = &state,
                     .host = {.state = &state, .block_hash = ledger_block_hash, .ctx = &hashes}};
     executor_context(&x, &l->genesis, governance_epoch(&before->rules->g, b->header.height), &b->header);
-    rdg_err_t err = run_to(&x, b, index, guard, receipt);
+    rdg_err_t err = succession_begin(&l->genesis, b->header.height, &x);
+    if (err == RDG_OK) err = run_to(&x, b, index, guard, receipt);
     state_fini(&state);
     return err;
 }

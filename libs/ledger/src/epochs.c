@@ -1,12 +1,12 @@
 /* Governance as readers see it, and the history of validator sets. */
 #include <inttypes.h>
 #include <string.h>
-#include "ledger_internal.h"
 #include "ridge/base/alloc.h"
+#include "succession.h"
 
 enum { EPOCH_BYTES_MAX = 16 << 10 };
 
-rdg_err_t rules_load(rdg_ledger_t *l, state_t *s, rules_t **out) {
+rdg_err_t rules_load(rdg_ledger_t *l, state_t *s, uint64_t height, rules_t **out) {
     rules_t *r = rdg_alloc(sizeof *r);
     *out = NULL;
     if (!r) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the chain's governance");
@@ -21,6 +21,7 @@ rdg_err_t rules_load(rdg_ledger_t *l, state_t *s, rules_t **out) {
         rdg_free(r);
         return err;
     }
+    succession_overlay(&l->genesis, height, &r->g);
     *out = r;
     return RDG_OK;
 }
@@ -84,7 +85,9 @@ static rdg_err_t search_epoch(rdg_ledger_t *l, uint64_t newest, uint64_t height,
 rdg_err_t epoch_numbered(rdg_ledger_t *l, uint64_t number, rdg_epoch_t *out) {
     view_t *v = view_get(l);
     uint64_t latest = v->rules->g.latest.validators.epoch;
+    if (number == latest) *out = v->rules->g.latest; /* by an act it may be in no block yet */
     view_put(v);
+    if (number == latest) return RDG_OK;
     if (number > latest)
         return rdg_fail(RDG_E_NOT_FOUND, "there is no epoch %" PRIu64 ": the latest is %" PRIu64, number,
                         latest);

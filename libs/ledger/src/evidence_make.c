@@ -1,9 +1,9 @@
 /* Evidence of receipts and of epochs, out of a ledger. */
 #include <inttypes.h>
-#include "ledger_internal.h"
 #include "ridge/base/alloc.h"
 #include "ridge/codec/rlp.h"
 #include "ridge/consensus/consensus.h"
+#include "succession.h"
 
 enum { CERTIFICATE_MAX = 64 << 10, EPOCH_MAX = 16 << 10 };
 
@@ -82,9 +82,23 @@ rdg_err_t rdg_ledger_prove_receipt(rdg_ledger_t *l, uint64_t height, uint32_t in
     return err;
 }
 
+/* Their last block, under their certificate: the act names it. */
+static rdg_err_t succession_link(rdg_ledger_t *l, uint64_t height, rdg_executed_t *executed,
+                                 rdg_buf_t *checkpoint) {
+    RDG_TRY(rdg_ledger_header(l, height, NULL, NULL, executed));
+    RDG_TRY(rdg_ledger_seal(l, height, NULL, checkpoint));
+    if (checkpoint->len > 0 && executed->height == height) return RDG_OK;
+    return rdg_fail(RDG_E_UNAVAILABLE,
+                    "block %" PRIu64 ", behind which validators were replaced, has no certificate here: ask "
+                    "another node",
+                    height);
+}
+
 rdg_err_t epoch_link(rdg_ledger_t *l, const rdg_epoch_t *e, uint64_t to, rdg_executed_t *executed,
                      rdg_buf_t *checkpoint) {
     rdg_hash_t digest;
+    if (rdg_genesis_succession_of(&l->genesis, e->validators.epoch))
+        return succession_link(l, e->first_height - 1, executed, checkpoint);
     uint64_t decided = e->first_height - RDG_CONSENSUS_WINDOW - 1;
     RDG_TRY(rdg_epoch_digest(e, &digest));
     for (uint64_t h = decided; h < e->first_height && h <= to; ++h) {

@@ -8,6 +8,7 @@
 #include "ridge/codec/hex.h"
 #include "ridge/codec/json.h"
 #include "ridge/ledger/block.h"
+#include "ridge/ledger/succession.h"
 #include "word.h"
 
 #define CHAIN_ID_LIMIT (1ull << 53) /* JSON tools keep integers below it exactly */
@@ -172,8 +173,9 @@ static rdg_err_t read_alloc(const json_t *root, rdg_genesis_t *g) {
 }
 
 static rdg_err_t read_root(const json_t *root, rdg_genesis_t *g) {
-    static const char *const known[] = {"version",    "name",   "chain_id", "time_ms", "consensus",
-                                        "validators", "admins", "params",   "alloc",   NULL};
+    static const char *const known[] = {"version",   "name",        "chain_id", "time_ms",
+                                        "consensus", "validators",  "admins",   "params",
+                                        "alloc",     "successions", NULL};
     const char *name = NULL, *consensus = NULL;
     uint64_t version = 0;
     if (!json_is_object(root)) return rdg_fail(RDG_E_INVALID, "want a JSON object");
@@ -197,22 +199,53 @@ static rdg_err_t read_root(const json_t *root, rdg_genesis_t *g) {
     return read_alloc(root, g);
 }
 
+/* Each is judged as if it stood alone beside the genesis: what it says of the chain's last block, it proves. */
+static rdg_err_t read_succession(const json_t *value, rdg_genesis_t *g) {
+    rdg_succession_t *s = &g->successions[g->succession_count];
+    rdg_buf_t act;
+    rdg_buf_init(&act, RDG_SUCCESSION_BYTES_MAX);
+    rdg_err_t err = json_is_string(value)
+                        ? rdg_hex_decode_buf(json_string_value(value), json_string_length(value), &act)
+                        : rdg_fail(RDG_E_INVALID, "want the act in hex");
+    if (err == RDG_OK) err = rdg_succession_verify(rdg_buf_view(&act), g, s);
+    rdg_buf_fini(&act);
+    RDG_TRY(err);
+    if (g->succession_count > 0 &&
+        (s[-1].height >= s->height || s[-1].epoch.validators.epoch >= s->epoch.validators.epoch))
+        return rdg_fail(RDG_E_INVALID, "it does not follow the one before");
+    g->succession_count++;
+    return RDG_OK;
+}
+
+static rdg_err_t read_successions(const json_t *root, rdg_genesis_t *g) {
+    const json_t *list = json_object_get(root, "successions");
+    if (!list) return RDG_OK;
+    if (!json_is_array(list) || json_array_size(list) > RDG_SUCCESSIONS_MAX)
+        return rdg_fail(RDG_E_INVALID, "successions: want an array of at most %d acts", RDG_SUCCESSIONS_MAX);
+    for (size_t i = 0; i < json_array_size(list); ++i)
+        RDG_TRY(rdg_fail_in(read_succession(json_array_get(list, i), g), "successions[%zu]", i));
+    return RDG_OK;
+}
+
 rdg_err_t rdg_genesis_parse(rdg_bytes_t json, rdg_genesis_t *out) {
     json_t *root = NULL;
     memset(out, 0, sizeof *out);
-    if (json.len > RDG_GENESIS_BYTES_MAX)
+    if (json.len > RDG_GENESIS_EXTENDED_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "genesis of %zu bytes: the limit is %u", json.len,
-                        RDG_GENESIS_BYTES_MAX);
+                        RDG_GENESIS_EXTENDED_MAX);
     rdg_err_t err = rdg_json_parse(json, &root);
     if (err == RDG_OK) err = read_root(root, out);
     if (err == RDG_OK) err = rdg_genesis_rehash(out);
+    if (err == RDG_OK) err = read_successions(root, out);
+    if (err == RDG_OK && out->succession_count == 0 && json.len > RDG_GENESIS_BYTES_MAX)
+        err = rdg_fail(RDG_E_TOO_LARGE, "%zu bytes: the limit is %u", json.len, RDG_GENESIS_BYTES_MAX);
     json_decref(root);
     return err == RDG_OK ? RDG_OK : rdg_fail_in(err, "genesis");
 }
 
 rdg_err_t rdg_genesis_load(const char *path, rdg_genesis_t *out) {
     rdg_buf_t text;
-    rdg_buf_init(&text, RDG_GENESIS_BYTES_MAX);
+    rdg_buf_init(&text, RDG_GENESIS_EXTENDED_MAX);
     rdg_err_t err = rdg_file_read(path, &text);
     if (err == RDG_OK) err = rdg_genesis_parse(rdg_buf_view(&text), out);
     rdg_buf_fini(&text);

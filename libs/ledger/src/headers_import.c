@@ -3,6 +3,7 @@
 #include <string.h>
 #include "headers.h"
 #include "ridge/base/alloc.h"
+#include "succession.h"
 
 enum { GROUP = 32, CHECKS_MAX = GROUP * 2 * RDG_VALIDATORS_MAX };
 
@@ -112,8 +113,8 @@ static rdg_err_t check_follows(const taker_t *t, const rdg_header_t *h) {
     if (!rdg_hash_equal(&h->parent, &s->hash))
         return rdg_fail(RDG_E_CONFLICT, "its parent is not the block before it");
     if (h->epoch != s->epoch.validators.epoch)
-        return rdg_fail(RDG_E_INVALID, "it is of epoch %" PRIu64 " where %" PRIu64 " decides", h->epoch,
-                        s->epoch.validators.epoch);
+        return rdg_fail(RDG_E_INVALID, "it is of epoch %" PRIu64 " where %" PRIu64 " decides; %s", h->epoch,
+                        s->epoch.validators.epoch, SUCCESSION_HINT);
     if (h->proposer >= s->epoch.validators.count) return rdg_fail(RDG_E_INVALID, "it has no proposer");
     if (h->time_ms <= s->time_ms) return rdg_fail(RDG_E_INVALID, "it is not later than its parent");
     return RDG_OK;
@@ -154,6 +155,23 @@ static rdg_err_t take_checkpoint(taker_t *t, rdg_bytes_t checkpoint, const rdg_e
                                           collect, t);
     }
     return rdg_fail_in(err, "checkpoint");
+}
+
+/* Behind the block that an act names, its validators decide. */
+static rdg_err_t take_succession(taker_t *t, const block_entry_t *e) {
+    spine_t *s = &t->at;
+    const rdg_succession_t *act = rdg_genesis_succession_at(&t->l->genesis, e->header.height);
+    if (!act) return RDG_OK;
+    RDG_TRY(executed_is_known(e) ? succession_matches(act, e)
+                                 : rdg_fail(RDG_E_UNAVAILABLE,
+                                            "it has no checkpoint certificate, and its validators have been "
+                                            "replaced: take it from an archive"));
+    if (s->has_next || act->epoch.validators.epoch != s->epoch.validators.epoch + 1)
+        return rdg_fail(RDG_E_INVALID, "the administrators' act does not follow its epoch");
+    s->next = act->epoch;
+    s->has_next = true;
+    s->epoch.last_height = e->header.height;
+    return put_epoch(t->batch, &act->epoch);
 }
 
 /* A certified executed header that names an epoch we do not know must bring it. */
@@ -207,6 +225,7 @@ static rdg_err_t take_one(taker_t *t, const header_item_t *item) {
         RDG_TRY(take_checkpoint(t, item->checkpoint, &e.executed));
         RDG_TRY(take_epoch(t, item, &e, t->batch));
     }
+    RDG_TRY(take_succession(t, &e));
     e.tx_total = t->at.tx_total + e.header.tx_count;
     RDG_TRY(put_header(t->batch, &e, item));
     advance(&t->at, &e);

@@ -7,6 +7,7 @@
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
 #include "ridge/codec/hex.h"
+#include "succession.h"
 #include "word.h"
 
 /* 2: governance in the state, epochs; 3: roots that prove ids and epochs; 4: an index of logs */
@@ -95,8 +96,10 @@ static rdg_err_t check_chain(rdg_ledger_t *l, uint64_t head) {
                         (unsigned long long)version, LAYOUT_VERSION,
                         version > LAYOUT_VERSION ? "use the newer program" : "create the chain anew");
     RDG_TRY(entry_load(l->kv, NULL, 0, &genesis));
-    if (rdg_hash_equal(&genesis.hash, &l->genesis.hash))
+    if (rdg_hash_equal(&genesis.hash, &l->genesis.hash)) {
+        RDG_TRY(succession_check_ledger(l, head));
         return version == LAYOUT_VERSION ? RDG_OK : begin_log_index(l, head);
+    }
     char there[65], given[65];
     rdg_hex_encode(genesis.hash.b, sizeof genesis.hash.b, there);
     rdg_hex_encode(l->genesis.hash.b, sizeof l->genesis.hash.b, given);
@@ -142,7 +145,7 @@ static rdg_err_t open_rules(rdg_ledger_t *l, const block_entry_t *head, uint64_t
     rules_t *rules = NULL;
     state_init(&state, l->kv, NULL, l->bank);
     state_begin_tx(&state);
-    rdg_err_t err = rules_load(l, &state, &rules);
+    rdg_err_t err = rules_load(l, &state, head->header.height, &rules);
     state_fini(&state);
     if (err == RDG_OK) err = view_replace(l, head, checkpoint, rules);
     rules_put(rules);

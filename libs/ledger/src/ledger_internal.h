@@ -18,7 +18,8 @@ enum { RECENT_BLOCKS = 4, IDLE_MACHINES = 2, LEDGER_PATH_MAX = 900 };
 typedef struct rules {
     rdg_ref_t ref;
     governance_t g;
-    rdg_hash_t epoch_digest; /* of g.latest */
+    rdg_hash_t
+        epoch_digest; /* of the latest epoch in the state: an act may have put another into g (succession.h) */
 } rules_t;
 
 /* What readers see: one height, whole. Immutable; the last reference releases the snapshot. */
@@ -125,13 +126,14 @@ rdg_err_t prune_sweep(rdg_ledger_t *l, uint64_t head, uint64_t *freed, uint64_t 
 rdg_err_t archived_error(rdg_ledger_t *l, uint64_t height); /* ARCHIVED, which names the archive */
 
 /* epochs.c */
-rdg_err_t rules_load(rdg_ledger_t *l, state_t *s, rules_t **out); /* returns a reference */
-void rules_put(rules_t *r);                                       /* NULL is fine */
+/* Behind block `height`, whose state s is. Returns a reference. */
+rdg_err_t rules_load(rdg_ledger_t *l, state_t *s, uint64_t height, rules_t **out);
+void rules_put(rules_t *r); /* NULL is fine */
 rdg_err_t put_epoch(rdg_kv_batch_t *batch, const rdg_epoch_t *e);
 /* The epoch of any height, also of one that is scheduled; rules: of the head. */
 rdg_err_t epoch_numbered(rdg_ledger_t *l, uint64_t number, rdg_epoch_t *out); /* NOT_FOUND */
 /* The first executed header up to `to` that names the epoch before it begins, with the certificate of the validators
- * before. UNAVAILABLE: there is none yet. */
+ * before; of an epoch that began by an act, the header of their last block. UNAVAILABLE: there is none yet. */
 rdg_err_t epoch_link(rdg_ledger_t *l, const rdg_epoch_t *e, uint64_t to, rdg_executed_t *executed,
                      rdg_buf_t *checkpoint);
 rdg_err_t epoch_at(rdg_ledger_t *l, const rules_t *rules, uint64_t height, rdg_epoch_t *out);

@@ -323,7 +323,7 @@ static rdg_err_t check_state(rdg_snapshot_import_t *i, const block_entry_t *e, r
         return rdg_fail(RDG_E_INVALID, "its state does not have the root of block %" PRIu64, i->m.height);
     state_init(&state, i->l->kv, NULL, i->bank);
     state_begin_tx(&state);
-    rdg_err_t err = rules_load(i->l, &state, rules);
+    rdg_err_t err = rules_load(i->l, &state, i->m.height, rules);
     state_fini(&state);
     if (err == RDG_OK && !rdg_hash_equal(&(*rules)->epoch_digest, &e->executed.epoch_digest))
         err = rdg_fail(RDG_E_INVALID, "its governance is not of the epoch that block %" PRIu64 " names",

@@ -26,6 +26,7 @@ typedef enum rdg_domain {
     RDG_DOMAIN_GENESIS = 0x04,
     RDG_DOMAIN_VALIDATORS = 0x05,  /* validator set */
     RDG_DOMAIN_EPOCH = 0x06,       /* an epoch's record: what an executed header names */
+    RDG_DOMAIN_SUCCESSION = 0x07,  /* validators who follow lost ones: what administrators sign */
     RDG_DOMAIN_SIGNATURES = 0x12,  /* the signatures of a block's transactions, one after the other */
     RDG_DOMAIN_TX_ROOT = 0x13,     /* root of the ids, digest of the signatures */
     RDG_DOMAIN_MERKLE_LEAF = 0x10, /* transaction and receipt lists */

@@ -13,7 +13,11 @@
  * the file do not matter; it is the parent hash of block 1 and height 0's block hash. An unknown field is
  * refused, because the hash would not cover it. admins, params (each one) and alloc may be missing.
  * empty_block_ms 0: no empty blocks. block_gas_limit bounds the sum of the gas limits of a block's
- * transactions. */
+ * transactions.
+ *
+ * "successions": [ "0x<act>", … ] may stand beside these, by ascending height: acts by which administrators have replaced
+ * validators who were all lost (succession.h). They are verified with the file and are no part of the hash: which of them
+ * a reader accepts is decided by the file that it was given. */
 #ifndef RIDGE_LEDGER_GENESIS_H
 #define RIDGE_LEDGER_GENESIS_H
 #include "ridge/base/buf.h"
@@ -26,7 +30,9 @@ extern "C" {
 
 #define RDG_GENESIS_ADMINS_MAX 16
 #define RDG_GENESIS_ALLOC_MAX 256
-#define RDG_GENESIS_BYTES_MAX (256u << 10)
+#define RDG_GENESIS_BYTES_MAX (256u << 10) /* without successions */
+#define RDG_SUCCESSIONS_MAX 4
+#define RDG_GENESIS_EXTENDED_MAX (3u << 20) /* with them */
 #define RDG_NAME_MAX 64
 #define RDG_VIEW_TIMEOUT_MS 2000 /* by default */
 
@@ -41,6 +47,22 @@ typedef struct rdg_chain_params {
 rdg_err_t rdg_chain_param(rdg_chain_params_t *p, const char *name, uint64_t **slot);
 /* INVALID names the first parameter that is out of its bounds. */
 rdg_err_t rdg_chain_params_check(const rdg_chain_params_t *p);
+
+typedef struct rdg_epoch {
+    uint64_t first_height;          /* 1 for the first */
+    uint64_t last_height;           /* 0 while no other is scheduled */
+    rdg_validator_set_t validators; /* with chain id and number of the epoch */
+    char names[RDG_VALIDATORS_MAX][RDG_NAME_MAX + 1];
+    uint64_t view_timeout_ms, rotate_every; /* parameters of consensus: the same for a whole epoch */
+} rdg_epoch_t;
+
+/* What an act says that has been verified. */
+typedef struct rdg_succession {
+    uint64_t height;                             /* the last block of the validators before */
+    rdg_hash_t block, executed;                  /* its hash; digest of its executed header */
+    rdg_hash_t former_digest, epoch_digest, act; /* digests: of the epochs before and after; what is signed */
+    rdg_epoch_t epoch;                           /* from the next height on */
+} rdg_succession_t;
 
 typedef struct rdg_genesis {
     char name[RDG_NAME_MAX + 1];
@@ -57,7 +79,13 @@ typedef struct rdg_genesis {
         rdg_word_t balance;
     } alloc[RDG_GENESIS_ALLOC_MAX];
     rdg_hash_t hash; /* set by parse */
+    uint32_t succession_count;
+    rdg_succession_t successions[RDG_SUCCESSIONS_MAX]; /* no part of the hash, nor of what is formatted */
 } rdg_genesis_t;
+
+/* The act behind that last block; by which that epoch began. NULL: none. */
+const rdg_succession_t *rdg_genesis_succession_at(const rdg_genesis_t *g, uint64_t height);
+const rdg_succession_t *rdg_genesis_succession_of(const rdg_genesis_t *g, uint64_t epoch);
 
 /* Blocks are sealed by their leader alone, checkpoints by a majority (docs/raft.md); else by quorums. */
 bool rdg_genesis_is_raft(const rdg_genesis_t *g);

@@ -7,7 +7,8 @@
  *
  * Epochs. A validator set rules from a first height to the one before the next epoch's first. A change that is
  * executed in block h starts an epoch at h + RDG_CONSENSUS_WINDOW + 1 (consensus.h, invariant 7); one at a time is
- * scheduled. A ledger keeps every epoch, so that the seal of any block can be verified against the set of its height.
+ * scheduled. An act of the administrators may start one behind the last block of validators who are all lost
+ * (succession.h). A ledger keeps every epoch, so that the seal of any block can be verified against the set of its height.
  *
  * Invariants of every set: 1 to RDG_VALIDATORS_MAX validators, keys that are points of the curve, no key and no name
  * twice among validators and observers, weights of 1 to RDG_VALIDATOR_WEIGHT_MAX. */
@@ -22,14 +23,6 @@ extern "C" {
 
 /* 0x0000000000000000000000000000000000001001 */
 extern const rdg_address_t RDG_GOVERNANCE_ADDRESS;
-
-typedef struct rdg_epoch {
-    uint64_t first_height;          /* 1 for the first */
-    uint64_t last_height;           /* 0 while no other is scheduled */
-    rdg_validator_set_t validators; /* with chain id and number of the epoch */
-    char names[RDG_VALIDATORS_MAX][RDG_NAME_MAX + 1];
-    uint64_t view_timeout_ms, rotate_every; /* parameters of consensus: the same for a whole epoch */
-} rdg_epoch_t;
 
 /* RLP [epoch, first_height, view_timeout_ms, rotate_every, [[key, name, weight], …]]; last_height and chain id are
  * not part of it. Decoding is strict: MALFORMED for everything that the invariants forbid but the curve. */
