@@ -86,11 +86,16 @@ void rdg_block_root_of_ids(rdg_hash_t *ids, size_t count, const rdg_hash_t *sign
     rdg_sm3_tagged(RDG_DOMAIN_TX_ROOT, parts, 2, out);
 }
 
-rdg_err_t rdg_block_signatures_digest(rdg_tx_t *const *txs, size_t count, rdg_hash_t *out) {
-    rdg_sm3_stream_t *s = rdg_sm3_stream_new();
+static rdg_sm3_stream_t *signatures_begin(void) {
     const uint8_t tag = RDG_DOMAIN_SIGNATURES;
+    rdg_sm3_stream_t *s = rdg_sm3_stream_new();
+    if (s) rdg_sm3_stream_update(s, &tag, 1);
+    return s;
+}
+
+rdg_err_t rdg_block_signatures_digest(rdg_tx_t *const *txs, size_t count, rdg_hash_t *out) {
+    rdg_sm3_stream_t *s = signatures_begin();
     if (!s) return RDG_E_NO_MEMORY;
-    rdg_sm3_stream_update(s, &tag, 1);
     for (size_t i = 0; i < count; ++i)
         rdg_sm3_stream_update(s, txs[i]->signature.b, sizeof txs[i]->signature.b);
     rdg_sm3_stream_final(s, out);
@@ -143,22 +148,80 @@ rdg_err_t rdg_proposal_header(rdg_bytes_t proposal, rdg_header_t *out) {
     return open_proposal(proposal, out, &txs);
 }
 
+static rdg_err_t not_those(uint32_t tx_count) {
+    return rdg_fail(RDG_E_MALFORMED, "proposal does not hold the %u transactions of its header", tx_count);
+}
+
+static rdg_err_t other_root(void) {
+    return rdg_fail(RDG_E_MALFORMED,
+                    "the transactions of the proposal are not those of its header's tx_root");
+}
+
 static rdg_err_t read_txs(rdg_block_t *b, rdg_rlp_t *list) {
     for (uint32_t i = 0; i < b->header.tx_count; ++i) {
         rdg_bytes_t wire = rdg_rlp_bytes(list);
         if (list->err != RDG_OK) break;
-        rdg_err_t err = rdg_tx_decode(wire, &b->txs[i]);
+        rdg_err_t err = tx_parse(wire, &b->txs[i]);
         if (err != RDG_OK) return rdg_fail_in(err, "transaction %u of the block", i);
     }
-    if (rdg_rlp_done(list) != RDG_OK)
-        return rdg_fail(RDG_E_MALFORMED, "proposal does not hold the %u transactions of its header",
-                        b->header.tx_count);
+    if (rdg_rlp_done(list) != RDG_OK) return not_those(b->header.tx_count);
     rdg_hash_t root;
+    txs_identify(b->txs, b->header.tx_count);
     RDG_TRY(rdg_block_tx_root(b->txs, b->header.tx_count, &root));
-    if (!rdg_hash_equal(&root, &b->header.tx_root))
-        return rdg_fail(RDG_E_MALFORMED,
-                        "the transactions of the proposal are not those of its header's tx_root");
-    return RDG_OK;
+    return rdg_hash_equal(&root, &b->header.tx_root) ? RDG_OK : other_root();
+}
+
+/* [payload, signature] */
+static bool split_tx(rdg_bytes_t wire, rdg_bytes_t *payload, rdg_bytes_t *signature) {
+    rdg_rlp_t outer, c;
+    rdg_rlp_init(&outer, wire);
+    rdg_rlp_list(&outer, &c);
+    *payload = rdg_rlp_raw(&c);
+    *signature = rdg_rlp_bytes(&c);
+    return rdg_rlp_done(&c) == RDG_OK && rdg_rlp_done(&outer) == RDG_OK &&
+           signature->len == sizeof(rdg_sm2_signature_t);
+}
+
+static rdg_err_t read_ids(rdg_rlp_t *list, uint32_t count, rdg_sm3_stream_t *signatures, rdg_hash_t *ids) {
+    enum { MANY = 64 };
+    rdg_sm3_input_t payloads[MANY];
+    memset(payloads, 0, sizeof payloads);
+    for (uint32_t i = 0; i < count; ++i) {
+        rdg_bytes_t signature, wire = rdg_rlp_bytes(list);
+        if (!split_tx(wire, &payloads[i % MANY].body, &signature)) return not_those(count);
+        rdg_sm3_stream_update(signatures, signature.data, signature.len);
+        if (i % MANY == MANY - 1 || i + 1 == count)
+            rdg_sm3_tagged_many(RDG_DOMAIN_TX, payloads, i % MANY + 1, ids + i / MANY * MANY);
+    }
+    return rdg_rlp_done(list) == RDG_OK ? RDG_OK : not_those(count);
+}
+
+static rdg_err_t ids_of(rdg_rlp_t *list, block_ids_t *out, rdg_hash_t *work) {
+    const rdg_header_t *h = &out->header;
+    rdg_hash_t root;
+    rdg_sm3_stream_t *signatures = signatures_begin();
+    rdg_err_t err = signatures ? read_ids(list, h->tx_count, signatures, out->ids) : RDG_E_NO_MEMORY;
+    if (signatures) rdg_sm3_stream_final(signatures, &out->signatures);
+    rdg_sm3_stream_free(signatures);
+    RDG_TRY(err);
+    memcpy(work, out->ids, h->tx_count * sizeof *work);
+    rdg_block_root_of_ids(work, h->tx_count, &out->signatures, &root);
+    return rdg_hash_equal(&root, &h->tx_root) ? RDG_OK : other_root();
+}
+
+rdg_err_t block_ids(rdg_bytes_t proposal, block_ids_t *out) {
+    rdg_rlp_t list;
+    out->ids = NULL;
+    RDG_TRY(open_proposal(proposal, &out->header, &list));
+    size_t count = (size_t)out->header.tx_count + 1;
+    out->ids = rdg_calloc(2 * count, sizeof *out->ids);
+    if (!out->ids) return RDG_E_NO_MEMORY;
+    rdg_err_t err = ids_of(&list, out, out->ids + count);
+    if (err == RDG_OK) err = rdg_header_hash(&out->header, &out->hash);
+    if (err == RDG_OK) return RDG_OK;
+    rdg_free(out->ids);
+    out->ids = NULL;
+    return err;
 }
 
 static rdg_block_t *block_new(const rdg_header_t *header, rdg_bytes_t proposal) {

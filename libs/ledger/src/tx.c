@@ -1,6 +1,7 @@
 #include "ridge/ledger/tx.h"
 #include <inttypes.h>
 #include <string.h>
+#include "block_build.h"
 #include "ridge/base/alloc.h"
 #include "ridge/codec/hex.h"
 #include "ridge/codec/rlp.h"
@@ -45,13 +46,10 @@ static rdg_err_t parse(rdg_tx_t *tx) {
     if (rdg_rlp_done(&c) != RDG_OK || rdg_rlp_done(&outer) != RDG_OK)
         return rdg_fail(RDG_E_MALFORMED,
                         "transaction is not the RLP list [payload, signature]: send all of its bytes");
-    RDG_TRY(parse_payload(tx));
-    rdg_sm3_tagged(RDG_DOMAIN_TX, &tx->payload, 1, &tx->id);
-    rdg_sm2_address(&tx->key, &tx->from);
-    return RDG_OK;
+    return parse_payload(tx);
 }
 
-rdg_err_t rdg_tx_decode(rdg_bytes_t wire, rdg_tx_t **out) {
+rdg_err_t tx_parse(rdg_bytes_t wire, rdg_tx_t **out) {
     *out = NULL;
     if (wire.len > RDG_TX_BYTES_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "transaction of %zu bytes: the limit is %u, split it", wire.len,
@@ -69,6 +67,30 @@ rdg_err_t rdg_tx_decode(rdg_bytes_t wire, rdg_tx_t **out) {
         return err;
     }
     *out = tx;
+    return RDG_OK;
+}
+
+void txs_identify(rdg_tx_t *const *txs, size_t count) {
+    enum { MANY = 64 };
+    rdg_sm3_input_t payloads[MANY];
+    const rdg_sm2_public_t *keys[MANY];
+    rdg_hash_t ids[MANY];
+    rdg_address_t senders[MANY];
+    for (size_t from = 0; from < count; from += MANY) {
+        size_t n = count - from < MANY ? count - from : MANY;
+        for (size_t i = 0; i < n; ++i) {
+            payloads[i] = (rdg_sm3_input_t){.body = txs[from + i]->payload};
+            keys[i] = &txs[from + i]->key;
+        }
+        rdg_sm3_tagged_many(RDG_DOMAIN_TX, payloads, n, ids);
+        rdg_sm2_address_many(keys, n, senders);
+        for (size_t i = 0; i < n; ++i) txs[from + i]->id = ids[i], txs[from + i]->from = senders[i];
+    }
+}
+
+rdg_err_t rdg_tx_decode(rdg_bytes_t wire, rdg_tx_t **out) {
+    RDG_TRY(tx_parse(wire, out));
+    txs_identify(out, 1);
     return RDG_OK;
 }
 
@@ -124,7 +146,7 @@ rdg_err_t rdg_tx_check(const rdg_tx_t *tx, uint64_t chain_id, uint64_t tx_gas_li
     return RDG_OK;
 }
 
-static void put_payload(const rdg_tx_fields_t *f, const rdg_sm2_public_t *key, rdg_buf_t *out) {
+void tx_put_payload(const rdg_tx_fields_t *f, const rdg_sm2_public_t *key, rdg_buf_t *out) {
     size_t list = rdg_rlp_list_begin(out);
     rdg_rlp_put_u64(out, TX_VERSION);
     rdg_rlp_put_u64(out, f->chain_id);
@@ -156,7 +178,7 @@ rdg_err_t rdg_tx_sign(const rdg_tx_fields_t *fields, const rdg_sm2_key_t *key, r
     rdg_sm2_key_public(key, &public_key);
     rdg_buf_init(&payload, RDG_TX_BYTES_MAX);
     rdg_buf_init(&wire, RDG_TX_BYTES_MAX);
-    put_payload(fields, &public_key, &payload);
+    tx_put_payload(fields, &public_key, &payload);
     rdg_err_t err = rdg_buf_err(&payload);
     if (err == RDG_OK) err = sign_payload(rdg_buf_view(&payload), key, &wire);
     if (err == RDG_OK) err = rdg_tx_decode(rdg_buf_view(&wire), out);

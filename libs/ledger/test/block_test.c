@@ -1,3 +1,4 @@
+#include "block_build.h"
 #include "ridge/base/alloc.h"
 #include "support.h"
 
@@ -36,6 +37,44 @@ TEST(block_round_trip) {
     CHECK(rdg_hash_equal(&only.tx_root, &h.tx_root));
     rdg_block_unref(b);
     rdg_buf_fini(&wire);
+}
+
+TEST(block_ids_are_those_of_the_transactions_or_it_is_refused) {
+    rdg_tx_t *txs[130];
+    rdg_header_t h = {.chain_id = 5, .height = 3, .time_ms = 1, .gas_limit = 1};
+    rdg_hash_t signatures;
+    block_ids_t got;
+    rdg_block_t *b = NULL;
+    rdg_buf_t wire;
+    for (uint32_t i = 0; i < 130; ++i) txs[i] = support_tx((tx_spec_t){.nonce = i});
+    for (uint32_t count = 0; count <= 130; count += 65) {
+        rdg_buf_init(&wire, RDG_BLOCK_BYTES_MAX);
+        support_encode(&h, txs, count, &wire);
+        CHECK_OK(rdg_block_decode(rdg_buf_view(&wire), &b));
+        CHECK_OK(block_ids(rdg_buf_view(&wire), &got));
+        CHECK_EQ(got.header.tx_count, count);
+        CHECK(rdg_hash_equal(&got.hash, &b->hash));
+        CHECK_OK(rdg_block_signatures_digest(txs, count, &signatures));
+        CHECK(rdg_hash_equal(&got.signatures, &signatures));
+        for (uint32_t i = 0; i < count; ++i) {
+            CHECK(rdg_hash_equal(&got.ids[i], &b->txs[i]->id) && rdg_hash_equal(&got.ids[i], &txs[i]->id));
+            CHECK(rdg_address_equal(&b->txs[i]->from, &txs[i]->from));
+        }
+        rdg_block_unref(b);
+        rdg_free(got.ids);
+        for (size_t at = 0; at < wire.len; at += 1 + wire.len / 40) {
+            wire.data[at] ^= 1;
+            rdg_err_t err = rdg_block_decode(rdg_buf_view(&wire), &b);
+            CHECK_EQ(block_ids(rdg_buf_view(&wire), &got) == RDG_OK, err == RDG_OK);
+            CHECK(err == RDG_OK ? rdg_hash_equal(&got.hash, &b->hash) : !got.ids);
+            rdg_block_unref(b);
+            rdg_free(got.ids);
+            wire.data[at] ^= 1;
+        }
+        CHECK_ERR(block_ids(rdg_bytes(wire.data, wire.len - 1), &got), RDG_E_MALFORMED);
+        rdg_buf_fini(&wire);
+    }
+    for (uint32_t i = 0; i < 130; ++i) rdg_tx_unref(txs[i]);
 }
 
 TEST(block_tx_root_is_proved_by_ids_and_a_digest_of_signatures) {

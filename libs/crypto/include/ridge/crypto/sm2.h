@@ -87,6 +87,8 @@ typedef struct rdg_address {
     uint8_t b[20];
 } rdg_address_t;
 void rdg_sm2_address(const rdg_sm2_public_t *pub, rdg_address_t *out);
+void rdg_sm2_address_many(const rdg_sm2_public_t *const *pubs, size_t count,
+                          rdg_address_t *out); /* the same of many at once */
 bool rdg_address_equal(const rdg_address_t *a, const rdg_address_t *b);
 
 #ifdef __cplusplus
