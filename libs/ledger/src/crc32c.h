@@ -4,5 +4,7 @@
 #include "ridge/base/bytes.h"
 
 uint32_t crc32c(uint32_t crc, rdg_bytes_t data); /* start with 0; feed the result to go on */
+/* The same without the processor's instruction for it. */
+uint32_t crc32c_portable(uint32_t crc, rdg_bytes_t data);
 
 #endif

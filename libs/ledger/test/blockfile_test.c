@@ -13,6 +13,16 @@ TEST(crc32c_known_answers) {
     CHECK_EQ(crc32c(0, rdg_bytes(zeros, sizeof zeros)), 0x8a9136aau); /* RFC 3720, B.4 */
 }
 
+TEST(crc32c_is_the_same_with_and_without_the_processors_instruction) {
+    uint8_t data[300];
+    rdg_random_fill(rdg_test_random(), data, sizeof data);
+    for (size_t len = 0; len <= 260; ++len)
+        for (size_t at = 0; at < 16; at += 5) {
+            rdg_bytes_t part = rdg_bytes(data + at, len);
+            CHECK_EQ(crc32c(7, part), crc32c_portable(7, part));
+        }
+}
+
 static void append(blockfile_t *b, uint64_t height, rdg_bytes_t proposal, block_place_t *place) {
     rdg_bytes_t seal = rdg_bytes(&height, sizeof height), receipts = rdg_bytes_str("receipts");
     CHECK_OK(blockfile_plan(b, proposal, seal, receipts, place));
