@@ -6,22 +6,18 @@
 #include "archive_internal.h"
 #include "ledger_internal.h"
 #include "ridge/base/alloc.h"
-#include "ridge/codec/rlp.h"
 
 typedef struct export {
     rdg_ledger_t *l;
     const rdg_archive_export_options_t *o;
     const rdg_archive_sink_t *sink;
     rdg_archive_manifest_t m;
-    frame_packer_t packer;
+    export_pairs_t pairs;
     frame_list_t frames;
     uint64_t written;
-    rdg_buf_t raw, proofs;              /* frames under construction */
-    rdg_buf_t record, seal, checkpoint; /* of one block */
-    frame_t bodies;                     /* first and count of both */
-    uint8_t *txs;                       /* entries of the index */
-    uint64_t txs_size;
-    rdg_hash_t *leaves;
+    rdg_buf_t raw; /* of the frame under construction that is none of a pair */
+    uint64_t lineage_first;
+    uint32_t lineage_count;
     rdg_archive_progress_t progress;
 }
 export_t;
@@ -31,104 +27,41 @@ static rdg_err_t put(export_t *e, rdg_bytes_t bytes) {
     return e->sink->write(e->sink->ctx, bytes);
 }
 
-static rdg_err_t put_frame(export_t *e, frame_kind_t kind, uint64_t first, uint32_t count, rdg_buf_t *raw) {
-    frame_t f = {.kind = kind, .first = first, .count = count, .offset = e->written};
-    RDG_TRY(rdg_buf_err(raw));
-    RDG_TRY(frame_pack(&e->packer, rdg_buf_view(raw), &f));
+/* f but its offset, and its bytes. */
+static rdg_err_t put_packed(export_t *e, const frame_t *packed, rdg_bytes_t stored) {
+    frame_t f = *packed;
+    f.offset = e->written;
     RDG_TRY(frames_add(&e->frames, &f));
     e->m.raw_bytes += f.raw_len;
     e->m.stored_bytes += f.stored_len;
+    return put(e, stored);
+}
+
+static rdg_err_t put_frame(export_t *e, frame_kind_t kind, uint64_t first, uint32_t count, rdg_buf_t *raw) {
+    frame_packer_t *packer = &e->pairs.hands[0].packer;
+    frame_t f = {.kind = kind, .first = first, .count = count};
+    RDG_TRY(rdg_buf_err(raw));
+    RDG_TRY(frame_pack(packer, rdg_buf_view(raw), &f));
     rdg_buf_clear(raw);
-    return put(e, rdg_buf_view(&e->packer.stored));
+    return put_packed(e, &f, rdg_buf_view(&packer->stored));
+}
+
+static rdg_err_t put_lineage_frame(export_t *e) {
+    uint32_t count = e->lineage_count;
+    e->lineage_count = 0;
+    return count ? put_frame(e, FRAME_LINEAGE, e->lineage_first, count, &e->raw) : RDG_OK;
 }
 
 static rdg_err_t put_lineage_item(void *ctx, uint64_t epoch, rdg_bytes_t item) {
     export_t *e = ctx;
-    if (e->bodies.count++ == 0) e->bodies.first = epoch;
+    if (e->lineage_count++ == 0) e->lineage_first = epoch;
     RDG_TRY(rdg_buf_append(&e->raw, item.data, item.len));
-    if (e->raw.len < RDG_ARCHIVE_FRAME_BYTES) return RDG_OK;
-    uint32_t count = e->bodies.count;
-    e->bodies.count = 0;
-    return put_frame(e, FRAME_LINEAGE, e->bodies.first, count, &e->raw);
+    return e->raw.len < RDG_ARCHIVE_FRAME_BYTES ? RDG_OK : put_lineage_frame(e);
 }
 
 static rdg_err_t put_lineage(export_t *e) {
     RDG_TRY(lineage_write(e->l, e->o->to, put_lineage_item, e));
-    uint32_t count = e->bodies.count;
-    e->bodies.count = 0;
-    return count ? put_frame(e, FRAME_LINEAGE, e->bodies.first, count, &e->raw) : RDG_OK;
-}
-
-static rdg_err_t put_blocks(export_t *e) {
-    uint64_t first = e->bodies.first;
-    uint32_t count = e->bodies.count;
-    e->bodies.count = 0;
-    if (count == 0) return RDG_OK;
-    RDG_TRY(put_frame(e, FRAME_BODIES, first, count, &e->raw));
-    return put_frame(e, FRAME_PROOFS, first, count, &e->proofs);
-}
-
-/* Ids need the transactions decoded; that also finds a body that is not what its header says before it is archived. */
-static rdg_err_t index_txs(export_t *e, const block_entry_t *entry, rdg_bytes_t proposal) {
-    rdg_block_t *b = NULL;
-    RDG_TRY(rdg_block_decode(proposal, &b));
-    rdg_err_t err = RDG_OK;
-    if (!rdg_hash_equal(&b->hash, &entry->hash))
-        err = rdg_fail(RDG_E_CORRUPT, "its body is not that of its header: restore this node from its peers");
-    if (err == RDG_OK && e->m.tx_count + b->header.tx_count > e->txs_size)
-        err = rdg_fail(RDG_E_TOO_LARGE,
-                       "more transactions than a segment holds: archive fewer blocks at a time");
-    for (uint32_t i = 0; err == RDG_OK && i < b->header.tx_count; ++i)
-        tx_entry_put(e->txs + ARCHIVE_TX_ENTRY_BYTES * e->m.tx_count++, &b->txs[i]->id,
-                     (uint32_t)(entry->header.height - e->m.from));
-    rdg_block_unref(b);
-    return err;
-}
-
-static rdg_err_t append_block(export_t *e, const block_entry_t *entry, const block_parts_t *parts) {
-    if (e->bodies.count++ == 0) e->bodies.first = entry->header.height;
-    size_t list = rdg_rlp_list_begin(&e->raw);
-    rdg_rlp_put_raw(&e->raw, parts->proposal);
-    rdg_executed_encode(&entry->executed, &e->raw);
-    rdg_rlp_put_raw(&e->raw, parts->receipts);
-    RDG_TRY(rdg_rlp_list_end(&e->raw, list));
-    list = rdg_rlp_list_begin(&e->proofs);
-    rdg_rlp_put_raw(&e->proofs, rdg_buf_view(&e->seal));
-    rdg_rlp_put_raw(&e->proofs, rdg_buf_view(&e->checkpoint));
-    return rdg_rlp_list_end(&e->proofs, list);
-}
-
-static rdg_err_t note_block(export_t *e, const block_entry_t *entry) {
-    rdg_archive_manifest_t *m = &e->m;
-    uint64_t height = entry->header.height;
-    if (height == m->from) {
-        m->parent = entry->header.parent;
-        m->first_time_ms = entry->header.time_ms;
-    }
-    m->last_time_ms = entry->header.time_ms;
-    m->last_block = entry->hash;
-    RDG_TRY(rdg_executed_hash(&entry->executed, &m->last_executed));
-    blocks_leaf(&m->last_block, &m->last_executed, &e->leaves[height - m->from]);
-    return RDG_OK;
-}
-
-static rdg_err_t put_block(export_t *e, uint64_t height) {
-    block_entry_t entry;
-    block_parts_t parts;
-    RDG_TRY(ledger_parts(e->l, height, &entry, &e->record, &parts));
-    RDG_TRY(rdg_ledger_seal(e->l, height, &e->seal, &e->checkpoint));
-    if (e->checkpoint.len == 0)
-        return rdg_fail(RDG_E_UNAVAILABLE,
-                        "it has no checkpoint certificate here (yet): ask again, or another node");
-    RDG_TRY(index_txs(e, &entry, parts.proposal));
-    RDG_TRY(append_block(e, &entry, &parts));
-    RDG_TRY(note_block(e, &entry));
-    e->progress.height = height;
-    e->progress.blocks++;
-    e->progress.txs = e->m.tx_count;
-    /* Where a frame ends depends on what the chain determines only. */
-    bool full = e->raw.len >= RDG_ARCHIVE_FRAME_BYTES || e->bodies.count == RDG_ARCHIVE_FRAME_BLOCKS;
-    return full ? put_blocks(e) : RDG_OK;
+    return put_lineage_frame(e);
 }
 
 static rdg_err_t report(export_t *e) {
@@ -137,24 +70,33 @@ static rdg_err_t report(export_t *e) {
     return rdg_fail(RDG_E_CANCELLED, "the export was stopped at block %" PRIu64, e->progress.height);
 }
 
+static rdg_err_t put_pair(export_t *e, uint32_t number) {
+    const export_pair_t *p = &e->pairs.pairs[number];
+    RDG_TRY(export_pair_settle(&e->pairs, number));
+    for (unsigned i = 0; i < 2; ++i) RDG_TRY(put_packed(e, &p->frames[i], rdg_buf_view(&p->stored[i])));
+    e->progress.height = p->first + p->count - 1;
+    e->progress.blocks += p->count;
+    e->progress.txs += p->txs;
+    return report(e);
+}
+
 static rdg_err_t put_all_blocks(export_t *e) {
-    for (uint64_t h = e->m.from; h <= e->m.to; ++h) {
-        rdg_err_t err = put_block(e, h);
-        if (err != RDG_OK) return rdg_fail_in(err, "block %" PRIu64, h);
-        if (e->bodies.count == 0) RDG_TRY(report(e));
+    for (uint64_t next = e->m.from; next <= e->m.to;) {
+        RDG_TRY(export_pairs_make(&e->pairs, &next));
+        for (uint32_t i = 0; i < e->pairs.count; ++i) RDG_TRY(put_pair(e, i));
     }
-    RDG_TRY(put_blocks(e));
-    rdg_merkle_root(e->leaves, (size_t)(e->m.to - e->m.from + 1), &e->m.blocks_root);
+    rdg_merkle_root(e->pairs.leaves, (size_t)(e->m.to - e->m.from + 1), &e->m.blocks_root);
     return report(e);
 }
 
 static rdg_err_t put_txs(export_t *e) {
     uint64_t count = e->m.tx_count;
-    qsort(e->txs, count, ARCHIVE_TX_ENTRY_BYTES, tx_entry_compare);
+    qsort(e->pairs.txs, count, ARCHIVE_TX_ENTRY_BYTES, tx_entry_compare);
     for (uint64_t at = 0; at < count;) {
         uint64_t n = count - at < ARCHIVE_TX_FRAME_ENTRIES ? count - at : ARCHIVE_TX_FRAME_ENTRIES;
         rdg_buf_clear(&e->raw);
-        RDG_TRY(rdg_buf_append(&e->raw, e->txs + ARCHIVE_TX_ENTRY_BYTES * at, ARCHIVE_TX_ENTRY_BYTES * n));
+        RDG_TRY(
+            rdg_buf_append(&e->raw, e->pairs.txs + ARCHIVE_TX_ENTRY_BYTES * at, ARCHIVE_TX_ENTRY_BYTES * n));
         RDG_TRY(put_frame(e, FRAME_TXS, at, (uint32_t)n, &e->raw));
         at += n;
     }
@@ -213,18 +155,16 @@ static rdg_err_t describe(export_t *e) {
     return rdg_epoch_digest(&last, &m->last_epoch_digest);
 }
 
-static rdg_err_t allocate(export_t *e) {
+static rdg_err_t count_txs(export_t *e) {
     block_entry_t before, last;
     RDG_TRY(entry_load(e->l->kv, NULL, e->m.from - 1, &before));
     RDG_TRY(entry_load(e->l->kv, NULL, e->m.to, &last));
-    e->txs_size = last.tx_total - before.tx_total;
-    if (e->txs_size > RDG_ARCHIVE_TXS_MAX)
-        return rdg_fail(RDG_E_TOO_LARGE, "%" PRIu64 " transactions: a segment holds %u", e->txs_size,
+    e->pairs.txs_size = last.tx_total - before.tx_total;
+    if (e->pairs.txs_size > RDG_ARCHIVE_TXS_MAX)
+        return rdg_fail(RDG_E_TOO_LARGE, "%" PRIu64 " transactions: a segment holds %u", e->pairs.txs_size,
                         RDG_ARCHIVE_TXS_MAX);
     e->progress.blocks_total = e->m.to - e->m.from + 1;
-    e->txs = rdg_alloc(ARCHIVE_TX_ENTRY_BYTES * (e->txs_size + 1));
-    e->leaves = rdg_calloc(e->progress.blocks_total, sizeof *e->leaves);
-    return e->txs && e->leaves ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the index of a segment");
+    return RDG_OK;
 }
 
 static rdg_err_t check_range(rdg_ledger_t *l, const rdg_archive_export_options_t *o) {
@@ -253,8 +193,8 @@ static rdg_err_t run(export_t *e) {
     rdg_archive_manifest_t kind = {.state_frames = e->o->state != NULL};
     RDG_TRY(check_range(e->l, e->o));
     RDG_TRY(describe(e));
-    RDG_TRY(allocate(e));
-    RDG_TRY(frame_packer_init(&e->packer, e->o->level, e->o->key, &e->m));
+    RDG_TRY(count_txs(e));
+    RDG_TRY(export_pairs_init(&e->pairs, e->l, e->o, &e->m));
     archive_head(archive_version(&kind), head);
     RDG_TRY(put(e, rdg_bytes(head, sizeof head)));
     RDG_TRY(put_lineage(e));
@@ -269,17 +209,12 @@ rdg_err_t rdg_archive_export(rdg_ledger_t *l, const rdg_archive_export_options_t
     export_t *e = rdg_calloc(1, sizeof *e);
     if (!e) return rdg_fail(RDG_E_NO_MEMORY, "no memory to archive");
     e->l = l, e->o = o, e->sink = sink;
-    rdg_buf_init(&e->raw, RDG_ARCHIVE_FRAME_RAW_MAX), rdg_buf_init(&e->proofs, RDG_ARCHIVE_FRAME_RAW_MAX);
-    rdg_buf_init(&e->record, RDG_ARCHIVE_FRAME_RAW_MAX);
-    rdg_buf_init(&e->seal, ARCHIVE_CERTIFICATE_MAX), rdg_buf_init(&e->checkpoint, ARCHIVE_CERTIFICATE_MAX);
+    rdg_buf_init(&e->raw, RDG_ARCHIVE_FRAME_RAW_MAX);
     rdg_err_t err = run(e);
     if (err == RDG_OK && out) *out = e->m;
-    frame_packer_fini(&e->packer);
+    export_pairs_fini(&e->pairs);
     frames_free(&e->frames);
-    rdg_buf_fini(&e->raw), rdg_buf_fini(&e->proofs), rdg_buf_fini(&e->record);
-    rdg_buf_fini(&e->seal), rdg_buf_fini(&e->checkpoint);
-    rdg_free(e->txs);
-    rdg_free(e->leaves);
+    rdg_buf_fini(&e->raw);
     rdg_free(e);
     return err == RDG_OK ? RDG_OK
                          : rdg_fail_in(err, "archive of blocks %" PRIu64 " to %" PRIu64, o->from, o->to);

@@ -48,10 +48,14 @@ static rdg_bytes_t aad_of(const frame_cipher_t *c, const frame_t *f, uint8_t aad
 
 /* --- packing ------------------------------------------------------------------------------------- */
 
+void frame_stored_init(rdg_buf_t *b) {
+    rdg_buf_init(b, ZSTD_compressBound(RDG_ARCHIVE_FRAME_RAW_MAX) + ARCHIVE_SEAL_OVERHEAD);
+}
+
 rdg_err_t frame_packer_init(frame_packer_t *p, int level, const rdg_archive_key_t *key,
                             const rdg_archive_manifest_t *m) {
     memset(p, 0, sizeof *p);
-    rdg_buf_init(&p->stored, ZSTD_compressBound(RDG_ARCHIVE_FRAME_RAW_MAX) + ARCHIVE_SEAL_OVERHEAD);
+    frame_stored_init(&p->stored);
     if (level < 0 || level > LEVEL_MAX)
         return rdg_fail(RDG_E_INVALID, "compression level %d: 1 to %d are possible", level, LEVEL_MAX);
     ZSTD_CCtx *z = ZSTD_createCCtx();

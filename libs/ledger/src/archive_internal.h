@@ -4,6 +4,7 @@
 #include "ridge/base/assert.h"
 #include "ridge/codec/rlp.h"
 #include "ridge/ledger/archive.h"
+#include "workers.h"
 
 enum {
     ARCHIVE_HEAD_BYTES = 16,
@@ -76,7 +77,8 @@ typedef struct frame_packer {
 } frame_packer_t;
 rdg_err_t frame_packer_init(frame_packer_t *p, int level, const rdg_archive_key_t *key,
                             const rdg_archive_manifest_t *m);
-void frame_packer_fini(frame_packer_t *p);
+void frame_packer_fini(frame_packer_t *p); /* also of one that is all zero */
+void frame_stored_init(rdg_buf_t *b);      /* for what a frame becomes */
 /* Sets lengths and digest of f; what is to be stored is in p->stored. */
 rdg_err_t frame_pack(frame_packer_t *p, rdg_bytes_t raw, frame_t *f);
 typedef struct frame_unpacker {
@@ -88,6 +90,57 @@ rdg_err_t frame_unpacker_init(frame_unpacker_t *u, const rdg_archive_key_t *key,
 void frame_unpacker_fini(frame_unpacker_t *u);
 /* stored is changed; raw is cleared and filled. */
 rdg_err_t frame_unpack(frame_unpacker_t *u, const frame_t *f, uint8_t *stored, rdg_buf_t *raw);
+
+/* archive_crew.c: threads that work on several pairs of frames at once; they start when there are two */
+enum { CREW_MAX = 8, PAIRS_MAX = 2 * CREW_MAX };
+#define PAIRS_BYTES (4u << 20) /* raw, of all that are in work; a larger one is in work alone */
+typedef struct archive_crew {
+    unsigned threads; /* 1 to CREW_MAX */
+    workers_t *workers;
+} archive_crew_t;
+void crew_init(archive_crew_t *c, unsigned wanted); /* 0: as many as there are cores, at most 4 */
+void crew_fini(archive_crew_t *c);
+/* job(ctx, worker, number) for each number; on the caller's thread, which is worker 0, where there is one thread. */
+void crew_run(archive_crew_t *c, workers_job_t job, void *ctx, uint32_t numbers);
+/* One thread has no use for more than one pair. */
+static inline uint32_t crew_pairs(const archive_crew_t *c) {
+    return c->threads == 1 ? 1 : 2 * c->threads;
+}
+
+/* archive_export_pairs.c: frames of bodies and proofs. What is in work at once is made in any order and by any thread,
+ * planned and written in the chain's. */
+typedef struct export_pair {
+    uint64_t first, tx_first; /* height; the first transaction's place in the segment */
+    uint32_t count, txs;
+    size_t raw_len; /* planned */
+    frame_t frames[2];
+    rdg_buf_t stored[2];
+    rdg_buf_t raw, proofs;
+    rdg_err_t err;
+} export_pair_t;
+typedef struct export_hand { /* of one thread */
+    frame_packer_t packer;
+    rdg_buf_t record, seal, checkpoint; /* of one block */
+} export_hand_t;
+typedef struct export_pairs {
+    rdg_ledger_t *l;
+    rdg_archive_manifest_t *m; /* filled as blocks are planned */
+    uint8_t *txs;              /* entries of the index */
+    uint64_t txs_size;
+    rdg_hash_t *leaves; /* one of each block */
+    archive_crew_t crew;
+    export_hand_t hands[CREW_MAX];
+    export_pair_t pairs[PAIRS_MAX];
+    uint32_t count; /* in work */
+    rdg_buf_t scratch;
+} export_pairs_t;
+rdg_err_t export_pairs_init(export_pairs_t *x, rdg_ledger_t *l, const rdg_archive_export_options_t *o,
+                            rdg_archive_manifest_t *m);
+void export_pairs_fini(export_pairs_t *x);
+/* Makes the pairs from *next on, as many as may be in work at once, and moves *next behind them. */
+rdg_err_t export_pairs_make(export_pairs_t *x, uint64_t *next);
+/* Whether that one was made; an error is that of the caller's thread. */
+rdg_err_t export_pair_settle(export_pairs_t *x, uint32_t number);
 
 /* archive_blocks.c: items of frames */
 typedef struct body_item {
@@ -114,6 +167,8 @@ struct rdg_archive {
     rdg_sm2_public_t signer;
     frame_list_t frames;
     uint32_t first_bodies, first_txs, first_state; /* in frames; bodies and proofs alternate between */
+    const rdg_archive_key_t *key; /* borrowed; NULL: it is in the clear, or its key is not there */
+    unsigned threads;
     frame_unpacker_t unpacker;
     rdg_buf_t stored, bodies, proofs; /* the last frames that were read */
     uint32_t bodies_at;               /* frame in bodies and proofs; UINT32_MAX: none */
@@ -124,6 +179,11 @@ struct rdg_archive {
     struct signature_batch *batch; /* after trust */
 };
 rdg_err_t archive_load_frame(rdg_archive_t *a, uint32_t index, rdg_buf_t *raw);
+/* The same in two steps: reading, by the one thread that the archive belongs to; then the rest, each with an unpacker of
+ * its own. */
+rdg_err_t archive_fetch_frame(const rdg_archive_t *a, uint32_t index, rdg_buf_t *stored);
+rdg_err_t archive_unpack_frame(const rdg_archive_t *a, uint32_t index, frame_unpacker_t *u, rdg_buf_t *stored,
+                               rdg_buf_t *raw);
 /* Bodies frame i and the proofs that follow it, into a->bodies and a->proofs. */
 rdg_err_t archive_load_pair(rdg_archive_t *a, uint32_t i);
 
@@ -145,6 +205,9 @@ rdg_err_t signature_batch_certificate(signature_batch_t *b, const rdg_certificat
 /* The transactions' signatures; flushes when there are enough. */
 rdg_err_t signature_batch_block(signature_batch_t *b, rdg_block_t *block);
 rdg_err_t signature_batch_flush(signature_batch_t *b);
+/* The two steps of a flush: the work, on any thread; then what came of it, on the one that is to have the error. */
+void signature_batch_verify(signature_batch_t *b);
+rdg_err_t signature_batch_settle(signature_batch_t *b);
 void signature_batch_clear(signature_batch_t *b);
 
 /* archive_state.c */
@@ -162,7 +225,55 @@ typedef struct block_check {
     rdg_hash_t executed_digest;
     uint64_t signatures;
 } block_check_t;
-rdg_err_t archive_check_block(rdg_archive_t *a, uint64_t height, const body_item_t *body,
-                              const proof_item_t *proof, block_check_t *out);
+/* Adds the certificates' signatures to the batch if the archive is trusted; NULL is fine else. */
+rdg_err_t archive_check_block(const rdg_archive_t *a, signature_batch_t *batch, uint64_t height,
+                              const body_item_t *body, const proof_item_t *proof, block_check_t *out);
+
+/* archive_pairs.c: pairs of frames that are read in order, then unpacked and worked on several at once. */
+typedef struct read_pair {
+    uint32_t frame; /* of bodies; the proofs follow it */
+    rdg_buf_t stored[2], raw[2];
+    rdg_err_t err; /* of unpacking or of the work */
+} read_pair_t;
+typedef rdg_err_t (*pair_job_t)(void *ctx, uint32_t number);
+typedef struct pair_reader {
+    rdg_archive_t *a;
+    archive_crew_t crew;
+    frame_unpacker_t unpackers[CREW_MAX];
+    read_pair_t pairs[PAIRS_MAX];
+    uint32_t count; /* in work */
+    pair_job_t job; /* on any thread, once pairs[number].raw is there */
+    void *ctx;
+} pair_reader_t;
+rdg_err_t pair_reader_init(pair_reader_t *r, rdg_archive_t *a, pair_job_t job, void *ctx);
+void pair_reader_fini(pair_reader_t *r);
+/* The pairs from frame *next on, as many as may be in work at once; moves *next behind them. What was wrong with one, its err
+ * says; an error here is that the first cannot be read. */
+rdg_err_t pair_reader_next(pair_reader_t *r, uint32_t *next);
+/* Why that one is wrong, as an error of the caller's thread. OK: it is not, or not any more. */
+rdg_err_t pair_reader_settle(pair_reader_t *r, uint32_t number);
+
+/* archive_verify_pairs.c: what can be checked of a pair without the blocks before it. Signatures are verified last: links,
+ * which the caller checks in between, are refused first. */
+typedef struct checked_block {
+    rdg_header_t header;
+    rdg_hash_t hash;
+    rdg_executed_t executed;
+    rdg_hash_t executed_digest;
+    uint64_t signatures;
+} checked_block_t;
+typedef struct verify_pair {
+    checked_block_t *blocks;
+    uint32_t room, done; /* of blocks; how many are good */
+    rdg_buf_t ids;       /* entries of the index of transactions, of the good blocks */
+    signature_batch_t *batch;
+} verify_pair_t;
+typedef struct verify_pairs {
+    pair_reader_t reader;
+    verify_pair_t pairs[PAIRS_MAX];
+} verify_pairs_t;
+rdg_err_t verify_pairs_init(verify_pairs_t *x, rdg_archive_t *a);
+void verify_pairs_fini(verify_pairs_t *x);
+rdg_err_t verify_pairs_signatures(verify_pairs_t *x);
 
 #endif

@@ -20,7 +20,7 @@ static rdg_err_t in_frame(rdg_err_t err, const rdg_archive_t *a, uint32_t index)
                        kind_names[f->kind], f->first, f->offset);
 }
 
-rdg_err_t archive_load_frame(rdg_archive_t *a, uint32_t index, rdg_buf_t *raw) {
+rdg_err_t archive_fetch_frame(const rdg_archive_t *a, uint32_t index, rdg_buf_t *stored) {
     const frame_t *f = &a->frames.frames[index];
     if (f->raw_len > a->frame_bytes_max || f->stored_len > a->frame_bytes_max)
         return in_frame(rdg_fail(RDG_E_TOO_LARGE,
@@ -30,11 +30,21 @@ rdg_err_t archive_load_frame(rdg_archive_t *a, uint32_t index, rdg_buf_t *raw) {
     if (!a->has_key)
         return rdg_fail(RDG_E_UNAUTHENTICATED, "the archive is encrypted: give the key with the id '%s'",
                         a->manifest.key_id);
-    rdg_buf_clear(&a->stored);
-    rdg_err_t err = rdg_buf_reserve(&a->stored, f->stored_len);
-    if (err == RDG_OK) err = read_at(a, f->offset, a->stored.data, f->stored_len);
-    if (err == RDG_OK) err = frame_unpack(&a->unpacker, f, a->stored.data, raw);
+    rdg_buf_clear(stored);
+    rdg_err_t err = rdg_buf_reserve(stored, f->stored_len);
+    if (err == RDG_OK) err = read_at(a, f->offset, stored->data, f->stored_len);
     return err == RDG_OK ? RDG_OK : in_frame(err, a, index);
+}
+
+rdg_err_t archive_unpack_frame(const rdg_archive_t *a, uint32_t index, frame_unpacker_t *u, rdg_buf_t *stored,
+                               rdg_buf_t *raw) {
+    rdg_err_t err = frame_unpack(u, &a->frames.frames[index], stored->data, raw);
+    return err == RDG_OK ? RDG_OK : in_frame(err, a, index);
+}
+
+rdg_err_t archive_load_frame(rdg_archive_t *a, uint32_t index, rdg_buf_t *raw) {
+    RDG_TRY(archive_fetch_frame(a, index, &a->stored));
+    return archive_unpack_frame(a, index, &a->unpacker, &a->stored, raw);
 }
 
 rdg_err_t archive_load_pair(rdg_archive_t *a, uint32_t i) {
@@ -66,7 +76,7 @@ static rdg_err_t check_order(rdg_archive_t *a) {
     for (next = m->from; i + 1 < l->count && l->frames[i].kind == FRAME_BODIES; i += 2) {
         const frame_t *b = &l->frames[i], *p = b + 1;
         if (b->first != next || p->kind != FRAME_PROOFS || p->first != next || p->count != b->count ||
-            b->count > m->to - next + 1)
+            b->count > RDG_ARCHIVE_FRAME_BLOCKS || b->count > m->to - next + 1)
             return bad_order(i);
         next += b->count;
     }
@@ -153,6 +163,7 @@ static rdg_err_t open_all(rdg_archive_t *a, const rdg_archive_options_t *o) {
         return rdg_fail(RDG_E_MALFORMED, "head, manifest and trailer are not of one version");
     key = find_key(a, o);
     a->has_key = key || !*a->manifest.key_id;
+    a->key = key;
     return frame_unpacker_init(&a->unpacker, key, &a->manifest);
 }
 
@@ -163,6 +174,7 @@ rdg_err_t rdg_archive_open(const rdg_archive_source_t *source, const rdg_archive
     a->source = *source;
     a->fd = -1;
     a->bodies_at = UINT32_MAX;
+    a->threads = o ? o->threads : 0;
     a->frame_bytes_max = o && o->frame_bytes_max ? o->frame_bytes_max : RDG_ARCHIVE_READ_FRAME_MAX;
     rdg_buf_init(&a->stored, a->frame_bytes_max);
     rdg_buf_init(&a->bodies, a->frame_bytes_max);
@@ -238,8 +250,8 @@ rdg_err_t rdg_archive_read(rdg_archive_t *a, uint64_t height, rdg_archive_block_
     memset(out, 0, sizeof *out);
     RDG_TRY(find_items(a, height, &body, &proof));
     if (a->trusted) signature_batch_clear(a->batch);
-    rdg_err_t err =
-        rdg_fail_in(archive_check_block(a, height, &body, &proof, &check), "block %" PRIu64, height);
+    rdg_err_t err = rdg_fail_in(archive_check_block(a, a->batch, height, &body, &proof, &check),
+                                "block %" PRIu64, height);
     if (err == RDG_OK && a->trusted) err = signature_batch_block(a->batch, check.block);
     if (err == RDG_OK && a->trusted) err = signature_batch_flush(a->batch);
     if (err != RDG_OK) {

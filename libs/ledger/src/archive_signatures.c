@@ -101,11 +101,19 @@ static rdg_err_t refuse(const signature_batch_t *b, uint32_t i) {
                     height, what, id);
 }
 
-rdg_err_t signature_batch_flush(signature_batch_t *b) {
-    rdg_err_t err = RDG_OK;
+void signature_batch_verify(signature_batch_t *b) {
     rdg_sm2_verify_batch(b->checks, b->count, b->results);
+}
+
+rdg_err_t signature_batch_settle(signature_batch_t *b) {
+    rdg_err_t err = RDG_OK;
     for (uint32_t i = 0; err == RDG_OK && i < b->count; ++i)
         if (b->results[i] != RDG_OK) err = refuse(b, i);
     signature_batch_clear(b);
     return err;
+}
+
+rdg_err_t signature_batch_flush(signature_batch_t *b) {
+    signature_batch_verify(b);
+    return signature_batch_settle(b);
 }

@@ -16,7 +16,8 @@ static const rdg_validator_set_t *certifiers(const rdg_archive_t *a, uint32_t ep
                 .validators;
 }
 
-static rdg_err_t check_proofs(const rdg_archive_t *a, const proof_item_t *proof, block_check_t *c) {
+static rdg_err_t check_proofs(const rdg_archive_t *a, signature_batch_t *batch, const proof_item_t *proof,
+                              block_check_t *c) {
     rdg_certificate_t seal, checkpoint;
     uint64_t height = c->block->header.height;
     uint32_t epoch = archive_epoch_at(a, height);
@@ -28,10 +29,10 @@ static rdg_err_t check_proofs(const rdg_archive_t *a, const proof_item_t *proof,
                         c->block->header.epoch, c->block->header.proposer, set->epoch, set->count);
     RDG_TRY(rdg_fail_in(rdg_certificate_decode(proof->seal, &seal), "seal"));
     RDG_TRY(rdg_fail_in(rdg_certificate_decode(proof->checkpoint, &checkpoint), "checkpoint"));
-    RDG_TRY(signature_batch_certificate(a->batch, &seal, set, a->raft,
+    RDG_TRY(signature_batch_certificate(batch, &seal, set, a->raft,
                                         a->raft ? RDG_PHASE_RAFT_LEADER : RDG_PHASE_COMMIT, height,
                                         &c->block->hash));
-    RDG_TRY(signature_batch_certificate(a->batch, &checkpoint,
+    RDG_TRY(signature_batch_certificate(batch, &checkpoint,
                                         certifiers(a, epoch, height, checkpoint.statement.epoch), a->raft,
                                         RDG_PHASE_CHECKPOINT, height, &c->executed_digest));
     c->signatures = (uint64_t)seal.count + checkpoint.count + c->block->header.tx_count;
@@ -39,7 +40,8 @@ static rdg_err_t check_proofs(const rdg_archive_t *a, const proof_item_t *proof,
 }
 
 /* Roots and links of the parts with each other. */
-static rdg_err_t check_parts(rdg_archive_t *a, uint64_t height, const body_item_t *body, block_check_t *c) {
+static rdg_err_t check_parts(const rdg_archive_t *a, uint64_t height, const body_item_t *body,
+                             block_check_t *c) {
     rdg_hash_t root;
     RDG_TRY(rdg_block_decode(body->proposal, &c->block));
     const rdg_header_t *h = &c->block->header;
@@ -56,11 +58,11 @@ static rdg_err_t check_parts(rdg_archive_t *a, uint64_t height, const body_item_
     return rdg_fail(RDG_E_INVALID, "its receipts do not come to the root in its executed header");
 }
 
-rdg_err_t archive_check_block(rdg_archive_t *a, uint64_t height, const body_item_t *body,
-                              const proof_item_t *proof, block_check_t *out) {
+rdg_err_t archive_check_block(const rdg_archive_t *a, signature_batch_t *batch, uint64_t height,
+                              const body_item_t *body, const proof_item_t *proof, block_check_t *out) {
     memset(out, 0, sizeof *out);
     RDG_TRY(check_parts(a, height, body, out));
-    return a->trusted ? check_proofs(a, proof, out) : RDG_OK;
+    return a->trusted ? check_proofs(a, batch, proof, out) : RDG_OK;
 }
 
 /* --- the whole ----------------------------------------------------------------------------------- */
@@ -75,11 +77,12 @@ typedef struct verify {
     uint32_t named; /* the epoch that executed headers name */
     uint8_t *txs;
     rdg_hash_t *leaves;
+    verify_pairs_t pairs;
 } verify_t;
 
 /* An executed header names the latest epoch that is decided; from one block to the next that may grow by one, at the latest
  * with the epoch's first block, where it began by an act. */
-static rdg_err_t check_epoch_digest(verify_t *v, const block_check_t *c) {
+static rdg_err_t check_epoch_digest(verify_t *v, const checked_block_t *c) {
     const rdg_archive_t *a = v->a;
     uint32_t next = v->named + 1;
     const rdg_hash_t *digest = &c->executed.epoch_digest;
@@ -92,9 +95,9 @@ static rdg_err_t check_epoch_digest(verify_t *v, const block_check_t *c) {
     return rdg_fail(RDG_E_INVALID, "its executed header names an epoch that is not in the lineage");
 }
 
-static rdg_err_t follow(verify_t *v, const block_check_t *c) {
+static rdg_err_t follow(verify_t *v, const checked_block_t *c) {
     rdg_archive_t *a = v->a;
-    const rdg_header_t *h = &c->block->header;
+    const rdg_header_t *h = &c->header;
     uint64_t offset = h->height - a->manifest.from;
     if (!rdg_hash_equal(&h->parent, &v->parent))
         return rdg_fail(RDG_E_INVALID, "its parent is not the block before it");
@@ -104,11 +107,9 @@ static rdg_err_t follow(verify_t *v, const block_check_t *c) {
     RDG_TRY(check_epoch_digest(v, c));
     if (v->progress.txs + h->tx_count > a->manifest.tx_count)
         return rdg_fail(RDG_E_INVALID, "with it there are more transactions than the manifest says");
-    for (uint32_t i = 0; i < h->tx_count; ++i)
-        tx_entry_put(v->txs + ARCHIVE_TX_ENTRY_BYTES * v->progress.txs++, &c->block->txs[i]->id,
-                     (uint32_t)offset);
-    blocks_leaf(&c->block->hash, &c->executed_digest, &v->leaves[offset]);
-    v->parent = c->block->hash;
+    v->progress.txs += h->tx_count;
+    blocks_leaf(&c->hash, &c->executed_digest, &v->leaves[offset]);
+    v->parent = c->hash;
     v->executed = c->executed_digest;
     v->state_root = c->executed.state_root;
     v->time_ms = h->time_ms;
@@ -118,29 +119,22 @@ static rdg_err_t follow(verify_t *v, const block_check_t *c) {
     return RDG_OK;
 }
 
-static rdg_err_t verify_items(verify_t *v, const frame_t *f) {
-    rdg_archive_t *a = v->a;
-    rdg_rlp_t bodies, proofs;
-    rdg_rlp_init(&bodies, rdg_buf_view(&a->bodies));
-    rdg_rlp_init(&proofs, rdg_buf_view(&a->proofs));
-    for (uint32_t i = 0; i < f->count; ++i) {
-        body_item_t body;
-        proof_item_t proof;
-        block_check_t c = {0};
-        uint64_t height = f->first + i;
-        rdg_err_t err = body_item_next(&bodies, &body);
-        if (err == RDG_OK) err = proof_item_next(&proofs, &proof);
-        if (err == RDG_OK) err = archive_check_block(a, height, &body, &proof, &c);
-        if (err == RDG_OK) err = follow(v, &c);
-        if (err != RDG_OK) rdg_fail_in(err, "block %" PRIu64, height);
-        if (err == RDG_OK)
-            err = signature_batch_block(a->batch, c.block); /* names the block that it refuses */
-        rdg_block_unref(c.block);
-        if (err != RDG_OK) return err;
+/* A pair that is wrong somewhere is followed up to there: what is wrong first is told. */
+static rdg_err_t follow_pair(verify_t *v, uint32_t number) {
+    verify_pair_t *p = &v->pairs.pairs[number];
+    const read_pair_t *read = &v->pairs.reader.pairs[number];
+    uint64_t txs = v->progress.txs;
+    if (read->err != RDG_OK) p->done = 0; /* of the pair that stood there before */
+    rdg_err_t err = pair_reader_settle(&v->pairs.reader, number);
+    for (uint32_t i = 0; i < p->done; ++i) {
+        rdg_err_t bad = follow(v, &p->blocks[i]);
+        if (bad != RDG_OK) return rdg_fail_in(bad, "block %" PRIu64, p->blocks[i].header.height);
     }
-    if (rdg_rlp_done(&bodies) == RDG_OK && rdg_rlp_done(&proofs) == RDG_OK) return RDG_OK;
-    return rdg_fail(RDG_E_MALFORMED, "the frame with block %" PRIu64 " holds more than the index says",
-                    f->first);
+    RDG_TRY(err);
+    if (p->ids.len) memcpy(v->txs + ARCHIVE_TX_ENTRY_BYTES * txs, p->ids.data, p->ids.len);
+    const frame_t *f = &v->a->frames.frames[read->frame];
+    v->progress.bytes += (uint64_t)f[0].stored_len + f[1].stored_len;
+    return RDG_OK;
 }
 
 static rdg_err_t report(verify_t *v) {
@@ -149,15 +143,16 @@ static rdg_err_t report(verify_t *v) {
 }
 
 static rdg_err_t verify_blocks(verify_t *v) {
-    rdg_archive_t *a = v->a;
-    for (uint32_t i = a->first_bodies; i < a->first_txs; i += 2) {
-        const frame_t *f = &a->frames.frames[i];
-        RDG_TRY(archive_load_pair(a, i));
-        RDG_TRY(verify_items(v, f));
-        v->progress.bytes += (uint64_t)f[0].stored_len + f[1].stored_len;
-        RDG_TRY(report(v));
+    const rdg_archive_t *a = v->a;
+    for (uint32_t next = a->first_bodies; next < a->first_txs;) {
+        RDG_TRY(pair_reader_next(&v->pairs.reader, &next));
+        for (uint32_t i = 0; i < v->pairs.reader.count; ++i) {
+            RDG_TRY(follow_pair(v, i));
+            RDG_TRY(report(v));
+        }
+        RDG_TRY(verify_pairs_signatures(&v->pairs));
     }
-    return signature_batch_flush(a->batch);
+    return RDG_OK;
 }
 
 static rdg_err_t verify_index(verify_t *v) {
@@ -199,7 +194,7 @@ static bool go_on(void *ctx, uint64_t bytes) {
 }
 
 static rdg_err_t verify_all(verify_t *v) {
-    signature_batch_clear(v->a->batch); /* of one that was stopped */
+    RDG_TRY(verify_pairs_init(&v->pairs, v->a));
     v->parent = v->a->manifest.parent;
     v->named = archive_epoch_at(v->a, v->a->manifest.from); /* or the next one, if that was decided before */
     RDG_TRY(verify_blocks(v));
@@ -211,18 +206,22 @@ static rdg_err_t verify_all(verify_t *v) {
 rdg_err_t rdg_archive_verify(rdg_archive_t *a, rdg_archive_progress_fn progress, void *ctx,
                              rdg_archive_report_t *out) {
     const rdg_archive_manifest_t *m = &a->manifest;
-    verify_t v = {.a = a, .fn = progress, .fn_ctx = ctx};
     if (!a->trusted)
         return rdg_fail(RDG_E_INVALID, "an archive is verified against a genesis: give it first");
-    v.progress.blocks_total = m->to - m->from + 1;
-    v.txs = rdg_alloc(ARCHIVE_TX_ENTRY_BYTES * (m->tx_count + 1));
-    v.leaves = rdg_calloc(v.progress.blocks_total, sizeof *v.leaves);
-    rdg_err_t err = v.txs && v.leaves ? verify_all(&v)
-                                      : rdg_fail(RDG_E_NO_MEMORY, "no memory for the index of a segment");
+    verify_t *v = rdg_calloc(1, sizeof *v);
+    if (!v) return rdg_fail(RDG_E_NO_MEMORY, "no memory to verify an archive");
+    v->a = a, v->fn = progress, v->fn_ctx = ctx;
+    v->progress.blocks_total = m->to - m->from + 1;
+    v->txs = rdg_alloc(ARCHIVE_TX_ENTRY_BYTES * (m->tx_count + 1));
+    v->leaves = rdg_calloc(v->progress.blocks_total, sizeof *v->leaves);
+    rdg_err_t err = v->txs && v->leaves ? verify_all(v)
+                                        : rdg_fail(RDG_E_NO_MEMORY, "no memory for the index of a segment");
     if (err == RDG_OK && out)
-        *out = (rdg_archive_report_t){v.progress.blocks, v.progress.txs, v.progress.signatures,
+        *out = (rdg_archive_report_t){v->progress.blocks, v->progress.txs, v->progress.signatures,
                                       a->epoch_count, a->source.size};
-    rdg_free(v.txs);
-    rdg_free(v.leaves);
+    verify_pairs_fini(&v->pairs);
+    rdg_free(v->txs);
+    rdg_free(v->leaves);
+    rdg_free(v);
     return err;
 }

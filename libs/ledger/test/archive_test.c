@@ -101,6 +101,90 @@ TEST(archive_of_many_frames_opens_at_each_block) {
     chain_close(&c);
 }
 
+static void archive_with(const chain_t *c, uint64_t to, const rdg_archive_key_t *key, unsigned threads,
+                         memory_file_t *out) {
+    rdg_archive_export_options_t o = {
+        .from = 1, .to = to, .signer = support_key(1), .key = key, .threads = threads};
+    rdg_archive_sink_t sink = memory_sink(out);
+    CHECK_OK(rdg_archive_export(c->l, &o, &sink, NULL));
+}
+
+/* Up to the signature, which is random. */
+static size_t proven_len(const memory_file_t *f) {
+    archive_trailer_t t;
+    CHECK_OK(archive_trailer_decode(f->bytes.data + f->bytes.len - ARCHIVE_TRAILER_BYTES, f->bytes.len, &t));
+    return f->bytes.len - ARCHIVE_TRAILER_BYTES - t.signature_bytes;
+}
+
+TEST(archive_of_several_threads_is_that_of_one) {
+    static const rdg_archive_key_t key = {.id = "k", .key = {1, 2, 3}};
+    rdg_archive_options_t with = {.keys = &key, .key_count = 1, .threads = 3};
+    chain_t c;
+    chain_open(&c, "c");
+    chain_story(&c);
+    fill(&c, chain_height(&c) + 40);
+    for (int encrypted = 0; encrypted < 2; ++encrypted) {
+        memory_file_t one, many;
+        rdg_archive_t *a = NULL;
+        memory_init(&one);
+        archive_with(&c, chain_height(&c), encrypted ? &key : NULL, 1, &one);
+        for (unsigned threads = 0; threads <= 9; threads += 3) {
+            memory_init(&many);
+            archive_with(&c, chain_height(&c), encrypted ? &key : NULL, threads, &many);
+            CHECK_EQ(proven_len(&one), proven_len(&many));
+            CHECK_MEM(one.bytes.data, many.bytes.data, proven_len(&one));
+            memory_fini(&many);
+        }
+        CHECK_OK(memory_open(&one, &with, &a));
+        CHECK(rdg_archive_manifest(a)->frame_count > 20);
+        CHECK_OK(rdg_archive_trust(a, &c.genesis));
+        CHECK_OK(rdg_archive_verify(a, NULL, NULL, NULL));
+        rdg_archive_close(a);
+        memory_fini(&one);
+    }
+    chain_close(&c);
+}
+
+static rdg_err_t verify_with(const memory_file_t *f, const rdg_genesis_t *g, unsigned threads,
+                             char why[400]) {
+    rdg_archive_t *a = NULL;
+    rdg_archive_options_t o = {.threads = threads};
+    CHECK_OK(memory_open(f, &o, &a));
+    rdg_err_t err = rdg_archive_trust(a, g);
+    if (err == RDG_OK) err = rdg_archive_verify(a, NULL, NULL, NULL);
+    snprintf(why, 400, "%s", err == RDG_OK ? "" : rdg_err_message(err));
+    rdg_archive_close(a);
+    return err;
+}
+
+/* Whatever the threads come to first, what is told is the first that is wrong. */
+TEST(archive_damaged_is_refused_by_several_threads_as_by_one) {
+    chain_t c;
+    memory_file_t f;
+    rdg_archive_t *a = NULL;
+    char one[400], many[400];
+    chain_open(&c, "c");
+    fill(&c, 24);
+    memory_init(&f);
+    archive_of(&c, 1, 24, NULL, &f);
+    CHECK_OK(memory_open(&f, NULL, &a));
+    for (uint32_t i = 0; i < a->frames.count; ++i) {
+        const frame_t *frame = &a->frames.frames[i], *last = &a->frames.frames[a->frames.count - 3];
+        f.bytes.data[frame->offset + frame->stored_len / 2] ^= 1;
+        f.bytes.data[last->offset + 1] ^= 1;
+        rdg_err_t err = verify_with(&f, &c.genesis, 1, one);
+        CHECK_EQ(err, RDG_E_CORRUPT);
+        CHECK_EQ(verify_with(&f, &c.genesis, 4, many), err);
+        CHECK_STR(one, many);
+        f.bytes.data[frame->offset + frame->stored_len / 2] ^= 1;
+        f.bytes.data[last->offset + 1] ^= 1;
+    }
+    CHECK_OK(verify_with(&f, &c.genesis, 4, many));
+    rdg_archive_close(a);
+    memory_fini(&f);
+    chain_close(&c);
+}
+
 TEST(archive_is_the_same_each_time_and_its_content_on_every_node) {
     chain_t c, other;
     memory_file_t one, two;
@@ -142,7 +226,8 @@ TEST(archive_encrypted_opens_with_its_key_only) {
     rdg_archive_key_t key = {"site-7/2026", {1, 2, 3}}, wrong = {"site-7/2026", {1, 2, 4}},
                       other = {"site-8", {1}};
     const rdg_archive_key_t both[] = {other, key};
-    rdg_archive_options_t with = {both, 2, 0}, bad = {&wrong, 1, 0}, missing = {&other, 1, 0};
+    rdg_archive_options_t with = {.keys = both, .key_count = 2}, bad = {.keys = &wrong, .key_count = 1},
+                          missing = {.keys = &other, .key_count = 1};
     chain_open(&c, "c");
     chain_story(&c);
     memory_init(&f), memory_init(&again);

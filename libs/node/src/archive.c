@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define PRIORITY 10               /* as nice: consensus goes first */
+#define THREADS 2                 /* of an export, all of that priority */
 #define SPARE_BYTES (64ull << 20) /* of the disk, that an export leaves free */
 
 void archive_open(rdg_node_t *n) {
@@ -73,7 +74,8 @@ static void clear_others(const char *dir, const char *file) {
 static rdg_err_t export_range(rdg_node_t *n, uint64_t from, uint64_t wanted, uint64_t state_from,
                               archived_t *out) {
     char dir[4096], path[4096];
-    rdg_archive_export_options_t o = {.signer = n->key, .progress = progress, .progress_ctx = n};
+    rdg_archive_export_options_t o = {
+        .signer = n->key, .threads = THREADS, .progress = progress, .progress_ctx = n};
     o.from = from ? from : rdg_ledger_pruned(n->ledger) + 1;
     RDG_TRY(rdg_archive_plan(n->ledger, o.from, wanted ? wanted : UINT64_MAX, &o.to));
     if (wanted && o.to < wanted && o.to - o.from + 1 < RDG_ARCHIVE_BLOCKS_MAX && wanted > out->checkpoint)

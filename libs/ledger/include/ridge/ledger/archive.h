@@ -29,12 +29,15 @@
  * executing what was before. State and code are verified with the segment, against the state root in the certified
  * executed header of its last block. Which transactions are not to be taken again is learnt from the blocks.
  *
- * Memory: a frame raw and packed (256 KiB each and a block more), 12 bytes for a transaction and 32 for a block of the
- * segment while it is exported or verified; with the state what a snapshot takes (snapshot.h), and 32 for a code.
+ * Memory: for each thread two pairs of frames, raw and packed (256 KiB each and a block more), some 4 MiB in all or one
+ * pair that is larger; with one thread one pair. 12 bytes for a transaction and 32 for a block of the segment while it is
+ * exported or verified; with the state what a snapshot takes (snapshot.h), and 32 for a code.
  * Errors: MALFORMED, TOO_LARGE, UNSUPPORTED (a newer version), CORRUPT (a digest does not match; names frame and offset),
  * BAD_SIGNATURE, WRONG_CHAIN, INVALID (names the height), UNAUTHENTICATED (the key is missing or not the one), UNAVAILABLE
  * (a block that cannot be archived yet, or whose body is not here), NOT_FOUND, CONFLICT, CANCELLED, IO, NO_MEMORY.
- * Threads: an archive belongs to one thread at a time; export runs beside everything that a ledger does. */
+ * Threads: an archive belongs to one thread at a time; export runs beside everything that a ledger does. Export and
+ * verification work on several pairs of frames at once, with threads of their own that inherit the caller's priority; sink,
+ * source and progress are called by the caller's thread only, in order. */
 #ifndef RIDGE_LEDGER_ARCHIVE_H
 #define RIDGE_LEDGER_ARCHIVE_H
 #include "ridge/crypto/sm4.h"
@@ -114,7 +117,8 @@ typedef struct rdg_archive_export_options {
     const rdg_sm2_key_t *signer;  /* of this node */
     const rdg_archive_key_t *key; /* NULL: not encrypted */
     int level;                    /* of zstd, 1 to 19; 0: 3 */
-    rdg_snapshot_pin_t *state;    /* borrowed; of height to, else INVALID. NULL: the segment has no state */
+    unsigned threads;          /* at most 8; 0: as many as there are cores, at most 4. The file is the same */
+    rdg_snapshot_pin_t *state; /* borrowed; of height to, else INVALID. NULL: the segment has no state */
     rdg_archive_progress_fn progress;
     void *progress_ctx;
 } rdg_archive_export_options_t;
@@ -134,6 +138,7 @@ typedef struct rdg_archive_options {
     const rdg_archive_key_t *keys; /* borrowed for as long as the archive is open */
     size_t key_count;
     size_t frame_bytes_max; /* 0: RDG_ARCHIVE_READ_FRAME_MAX */
+    unsigned threads;       /* of a verification; as those of an export */
 } rdg_archive_options_t;
 
 typedef struct rdg_archive rdg_archive_t;
