@@ -8,6 +8,11 @@
 
 enum { SEGMENT_CUT = 512 << 10, EPOCH_BYTES_MAX = 16 << 10 };
 
+typedef struct restore_pair {
+    block_ids_t *blocks; /* of a pair of frames */
+    uint32_t room, count;
+} restore_pair_t;
+
 typedef struct restore {
     rdg_archive_t *a;
     rdg_ledger_t *l;
@@ -15,6 +20,10 @@ typedef struct restore {
     void *fn_ctx;
     rdg_archive_progress_t progress;
     rdg_buf_t segment, header, epoch, ids;
+    uint32_t in_segment; /* headers */
+    size_t count_at;     /* where the segment tells how many */
+    pair_reader_t reader;
+    restore_pair_t pairs[PAIRS_MAX];
 } restore_t;
 
 static rdg_err_t report(restore_t *r) {
@@ -49,84 +58,118 @@ static rdg_err_t add_header(restore_t *r, const body_item_t *body, const proof_i
     return segment_put(&r->segment, &item);
 }
 
-static rdg_err_t take_segment(restore_t *r, size_t count_at, uint32_t count) {
+static rdg_err_t take_segment(restore_t *r) {
     uint64_t known;
-    segment_end(&r->segment, count_at, count);
+    uint32_t count = r->in_segment;
+    r->in_segment = 0;
+    if (count == 0) return RDG_OK;
+    segment_end(&r->segment, r->count_at, count);
     RDG_TRY(rdg_buf_err(&r->segment));
     rdg_err_t err = rdg_headers_import(r->l, rdg_buf_view(&r->segment), &known);
     return err == RDG_E_STALE ? RDG_OK : err;
 }
 
-/* Of a loaded pair of frames. */
-static rdg_err_t import_frame_headers(restore_t *r, const frame_t *f) {
+/* What is behind the items of a frame is what verification asks for. */
+static rdg_err_t import_pair_headers(restore_t *r, const read_pair_t *p) {
+    const frame_t *f = &r->a->frames.frames[p->frame];
     rdg_rlp_t bodies, proofs;
-    size_t count_at = 0;
-    uint32_t count = 0;
-    rdg_rlp_init(&bodies, rdg_buf_view(&r->a->bodies));
-    rdg_rlp_init(&proofs, rdg_buf_view(&r->a->proofs));
+    rdg_rlp_init(&bodies, rdg_buf_view(&p->raw[0]));
+    rdg_rlp_init(&proofs, rdg_buf_view(&p->raw[1]));
     for (uint32_t i = 0; i < f->count; ++i) {
         body_item_t body;
         proof_item_t proof;
-        if (count == 0) {
+        if (r->in_segment == 0) {
             rdg_buf_clear(&r->segment);
-            segment_begin(&r->segment, r->a->manifest.chain_id, f->first + i, &count_at);
+            segment_begin(&r->segment, r->a->manifest.chain_id, f->first + i, &r->count_at);
         }
         RDG_TRY(body_item_next(&bodies, &body));
         RDG_TRY(proof_item_next(&proofs, &proof));
         RDG_TRY(add_header(r, &body, &proof));
-        ++count;
-        if (i + 1 < f->count && r->segment.len < SEGMENT_CUT) continue;
-        RDG_TRY(take_segment(r, count_at, count));
-        count = 0;
+        ++r->in_segment;
+        if (r->segment.len >= SEGMENT_CUT) RDG_TRY(take_segment(r));
     }
     return RDG_OK;
 }
 
 /* --- ids of transactions -------------------------------------------------------------------------- */
 
-/* As the guard of a snapshot has them. The block is the one of the header that has just been verified. */
-static rdg_err_t put_ids(restore_t *r, uint64_t height, const body_item_t *body, rdg_kv_batch_t *batch) {
-    block_entry_t e;
-    rdg_hash_t signatures;
-    rdg_block_t *b = NULL;
-    RDG_TRY(entry_load(r->l->kv, NULL, height, &e));
-    if (e.place.file || e.header.tx_count == 0) return RDG_OK; /* its body is here, and so is its index */
-    RDG_TRY(rdg_block_decode(body->proposal, &b));
-    rdg_err_t err = rdg_hash_equal(&b->hash, &e.hash)
-                        ? rdg_block_signatures_digest(b->txs, b->header.tx_count, &signatures)
-                        : rdg_fail(RDG_E_CONFLICT, "the ledger knows another block of that height");
-    if (err == RDG_OK) {
-        ledger_key_t key = key_of_height(KEY_IDS, height);
-        rdg_buf_clear(&r->ids);
-        rdg_buf_append(&r->ids, signatures.b, sizeof signatures.b);
-        for (uint32_t i = 0; i < b->header.tx_count; ++i) {
-            put_tx_index(batch, &b->txs[i]->id, height, i);
-            rdg_buf_append(&r->ids, b->txs[i]->id.b, RDG_HASH_BYTES);
-        }
-        err = rdg_buf_err(&r->ids);
-        if (err == RDG_OK) rdg_kv_batch_put(batch, key_view(&key), rdg_buf_view(&r->ids));
-    }
-    r->progress.txs += b->header.tx_count;
-    rdg_block_unref(b);
-    return err;
+static void forget_ids(restore_pair_t *p) {
+    for (uint32_t i = 0; i < p->count; ++i) rdg_free(p->blocks[i].ids);
+    p->count = 0;
 }
 
-/* Roots of transactions are part of the block's hash, which rdg_block_decode recomputes. */
-static rdg_err_t import_frame_ids(restore_t *r, const frame_t *f) {
+/* On any thread. Roots of transactions are part of the block's hash, which block_ids recomputes. */
+static rdg_err_t read_ids(void *ctx, uint32_t number) {
+    restore_t *r = ctx;
+    const read_pair_t *read = &r->reader.pairs[number];
+    const frame_t *f = &r->a->frames.frames[read->frame];
+    restore_pair_t *p = &r->pairs[number];
     rdg_rlp_t bodies;
+    forget_ids(p);
+    if (f->count > p->room) {
+        rdg_free(p->blocks);
+        p->blocks = rdg_calloc(f->count, sizeof *p->blocks);
+        p->room = p->blocks ? f->count : 0;
+        if (!p->blocks) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the ids of transactions");
+    }
+    rdg_rlp_init(&bodies, rdg_buf_view(&read->raw[0]));
+    for (; p->count < f->count; ++p->count) {
+        body_item_t body;
+        rdg_err_t err = body_item_next(&bodies, &body);
+        if (err == RDG_OK) err = block_ids(body.proposal, &p->blocks[p->count]);
+        if (err != RDG_OK) return rdg_fail_in(err, "block %" PRIu64, f->first + p->count);
+    }
+    return RDG_OK;
+}
+
+/* As the guard of a snapshot has them. The block is the one of the header that has just been verified. */
+static rdg_err_t put_ids(restore_t *r, uint64_t height, const block_ids_t *b, rdg_kv_batch_t *batch) {
+    block_entry_t e;
+    ledger_key_t key = key_of_height(KEY_IDS, height);
+    RDG_TRY(entry_load(r->l->kv, NULL, height, &e));
+    if (!rdg_hash_equal(&b->hash, &e.hash))
+        return rdg_fail(RDG_E_CONFLICT, "the ledger knows another block of that height");
+    if (e.place.file || e.header.tx_count == 0) return RDG_OK; /* its body is here, and so is its index */
+    rdg_buf_clear(&r->ids);
+    rdg_buf_append(&r->ids, b->signatures.b, sizeof b->signatures.b);
+    rdg_buf_append(&r->ids, b->ids, b->header.tx_count * sizeof *b->ids);
+    RDG_TRY(rdg_buf_err(&r->ids));
+    for (uint32_t i = 0; i < b->header.tx_count; ++i) put_tx_index(batch, &b->ids[i], height, i);
+    rdg_kv_batch_put(batch, key_view(&key), rdg_buf_view(&r->ids));
+    r->progress.txs += b->header.tx_count;
+    return RDG_OK;
+}
+
+static rdg_err_t import_ids(restore_t *r, uint32_t pairs) {
     rdg_err_t err = RDG_OK;
     rdg_kv_batch_t *batch = rdg_kv_batch_new();
     if (!batch) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the ids of transactions");
-    rdg_rlp_init(&bodies, rdg_buf_view(&r->a->bodies));
-    for (uint32_t i = 0; err == RDG_OK && i < f->count; ++i) {
-        body_item_t body;
-        err = body_item_next(&bodies, &body);
-        if (err == RDG_OK) err = put_ids(r, f->first + i, &body, batch);
-        if (err != RDG_OK) err = rdg_fail_in(err, "block %" PRIu64, f->first + i);
+    for (uint32_t i = 0; err == RDG_OK && i < pairs; ++i) {
+        const frame_t *f = &r->a->frames.frames[r->reader.pairs[i].frame];
+        for (uint32_t k = 0; err == RDG_OK && k < f->count; ++k) {
+            err = put_ids(r, f->first + k, &r->pairs[i].blocks[k], batch);
+            if (err != RDG_OK) err = rdg_fail_in(err, "block %" PRIu64, f->first + k);
+        }
     }
     if (err == RDG_OK) err = rdg_kv_write(r->l->kv, batch, true);
     rdg_kv_batch_free(batch);
     return err;
+}
+
+/* --- both ----------------------------------------------------------------------------------------- */
+
+static rdg_err_t import_pairs(restore_t *r, uint32_t pairs) {
+    r->in_segment = 0;
+    for (uint32_t i = 0; i < pairs; ++i) RDG_TRY(import_pair_headers(r, &r->reader.pairs[i]));
+    RDG_TRY(take_segment(r));
+    RDG_TRY(import_ids(r, pairs));
+    for (uint32_t i = 0; i < pairs; ++i) {
+        const frame_t *f = &r->a->frames.frames[r->reader.pairs[i].frame];
+        r->progress.height = f->first + f->count - 1;
+        r->progress.blocks += f->count;
+        r->progress.bytes += (uint64_t)f[0].stored_len + f[1].stored_len;
+    }
+    return pairs ? report(r) : RDG_OK;
 }
 
 static rdg_err_t import_headers(restore_t *r) {
@@ -137,44 +180,37 @@ static rdg_err_t import_headers(restore_t *r) {
                         "the archive starts at block %" PRIu64 ", headers are known up to %" PRIu64
                         ": import the archives between first",
                         a->manifest.from, known);
-    for (uint32_t i = a->first_bodies; i < a->first_txs; i += 2) {
-        const frame_t *f = &a->frames.frames[i];
-        RDG_TRY(archive_load_pair(a, i));
-        RDG_TRY(import_frame_headers(r, f));
-        RDG_TRY(import_frame_ids(r, f));
-        r->progress.height = f->first + f->count - 1;
-        r->progress.blocks += f->count;
-        r->progress.bytes += (uint64_t)f[0].stored_len + f[1].stored_len;
-        RDG_TRY(report(r));
+    for (uint32_t next = a->first_bodies; next < a->first_txs;) {
+        uint32_t good = 0;
+        RDG_TRY(pair_reader_next(&r->reader, &next));
+        while (good < r->reader.count && r->reader.pairs[good].err == RDG_OK) ++good;
+        RDG_TRY(import_pairs(r, good));
+        if (good == r->reader.count) continue;
+        RDG_TRY(pair_reader_settle(&r->reader, good));
+        next = r->reader.pairs[good].frame;
     }
     return RDG_OK;
 }
 
 /* --- state ---------------------------------------------------------------------------------------- */
 
-/* The guard is made of what the headers' import has stored. */
-static rdg_err_t own_chunk(restore_t *r, const manifest_t *m, uint32_t number, rdg_buf_t *out) {
-    view_t *view = view_get(r->l);
-    view_t now = *view; /* what was stored since is not in the view */
-    now.snap = NULL;
-    rdg_buf_clear(out);
-    chunk_begin(out, m, number, CHUNK_GUARD);
-    rdg_err_t err = guard_write(r->l, &now, &m->chunks[number], out);
-    view_put(view);
-    return err;
+/* The guard is what the import of the ids has stored. */
+static rdg_err_t import_chunk(restore_t *r, rdg_snapshot_import_t *import, uint32_t frame, bool guard,
+                              rdg_buf_t *raw) {
+    rdg_buf_clear(raw);
+    if (guard) return snapshot_import_own_guard(import);
+    if (frame >= r->a->frames.count)
+        return rdg_fail(RDG_E_MALFORMED, "the archive has fewer parts of the state than its manifest");
+    RDG_TRY(archive_load_frame(r->a, frame, raw));
+    return rdg_snapshot_import_chunk(import, rdg_buf_view(raw));
 }
 
 static rdg_err_t import_chunks(restore_t *r, const manifest_t *m, rdg_snapshot_import_t *import,
                                rdg_buf_t *raw) {
-    const rdg_archive_t *a = r->a;
     rdg_snapshot_info_t at;
     for (rdg_snapshot_import_info(import, &at); at.next < at.chunks; rdg_snapshot_import_info(import, &at)) {
-        uint32_t frame = a->first_state + 1 + at.next;
         bool guard = m->chunks[at.next].kind == CHUNK_GUARD;
-        if (!guard && frame >= a->frames.count)
-            return rdg_fail(RDG_E_MALFORMED, "the archive has fewer parts of the state than its manifest");
-        RDG_TRY(guard ? own_chunk(r, m, at.next, raw) : archive_load_frame(r->a, frame, raw));
-        RDG_TRY(rdg_snapshot_import_chunk(import, rdg_buf_view(raw)));
+        RDG_TRY(import_chunk(r, import, r->a->first_state + 1 + at.next, guard, raw));
         r->progress.bytes += raw->len;
         RDG_TRY(report(r));
     }
@@ -209,8 +245,14 @@ static rdg_err_t restore(rdg_archive_t *a, rdg_ledger_t *l, bool state, rdg_arch
     rdg_buf_init(&r->epoch, EPOCH_BYTES_MAX);
     rdg_buf_init(&r->ids, RDG_HASH_BYTES * (1 + RDG_BLOCK_TXS_MAX));
     rdg_err_t err = rdg_archive_trust(a, rdg_ledger_genesis(l));
+    if (err == RDG_OK) err = pair_reader_init(&r->reader, a, read_ids, r);
     if (err == RDG_OK) err = import_headers(r);
     if (err == RDG_OK && state) err = import_state(r);
+    pair_reader_fini(&r->reader);
+    for (uint32_t i = 0; i < PAIRS_MAX; ++i) {
+        forget_ids(&r->pairs[i]);
+        rdg_free(r->pairs[i].blocks);
+    }
     rdg_buf_fini(&r->segment), rdg_buf_fini(&r->header), rdg_buf_fini(&r->epoch), rdg_buf_fini(&r->ids);
     rdg_free(r);
     return err;

@@ -61,6 +61,29 @@ rdg_err_t guard_write(rdg_ledger_t *l, const view_t *view, const chunk_entry_t *
     return rdg_buf_err(out);
 }
 
+rdg_err_t guard_is_here(rdg_ledger_t *l, const chunk_entry_t *c) {
+    uint64_t bytes = CHUNK_HEAD_BYTES;
+    rdg_buf_t raw;
+    rdg_err_t err = RDG_OK;
+    rdg_buf_init(&raw, IDS_BYTES_MAX);
+    for (uint64_t height = c->first; err == RDG_OK && height < c->first + c->count; ++height) {
+        block_entry_t e;
+        err = entry_load(l->kv, NULL, height, &e);
+        if (err != RDG_OK) continue;
+        size_t size = ids_size(e.header.tx_count);
+        bytes += size;
+        if (size == 0 || e.place.file) continue; /* the index came with its body */
+        rdg_buf_clear(&raw);
+        err = ids_of_record(l, height, &raw);
+        if (err == RDG_OK && raw.len != size)
+            err = rdg_fail(RDG_E_CORRUPT, "the ids of block %" PRIu64 " cannot be read", height);
+    }
+    rdg_buf_fini(&raw);
+    if (err == RDG_OK && bytes != c->bytes)
+        err = rdg_fail(RDG_E_INVALID, "its length is not what the manifest says");
+    return err;
+}
+
 /* Blocks whose body is here have their index already. */
 static rdg_err_t take_block(const block_entry_t *e, rdg_bytes_t encoded, rdg_hash_t *ids,
                             rdg_kv_batch_t *batch) {

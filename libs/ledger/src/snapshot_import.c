@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include "ridge/base/alloc.h"
+#include "ridge/base/assert.h"
 #include "ridge/codec/hex.h"
 #include "snapshot_internal.h"
 #include "word.h"
@@ -288,11 +289,37 @@ static rdg_err_t store_chunk(rdg_snapshot_import_t *i, rdg_bytes_t chunk) {
     return err;
 }
 
-rdg_err_t rdg_snapshot_import_chunk(rdg_snapshot_import_t *i, rdg_bytes_t chunk) {
+static rdg_err_t check_more(const rdg_snapshot_import_t *i) {
     if (i->failed != RDG_OK)
         return rdg_fail(i->failed, "the import stands still since a write failed: open it again");
     if (i->next == i->m.chunk_count) return rdg_fail(RDG_E_CONFLICT, "the snapshot has no further chunk");
+    return RDG_OK;
+}
+
+rdg_err_t rdg_snapshot_import_chunk(rdg_snapshot_import_t *i, rdg_bytes_t chunk) {
+    RDG_TRY(check_more(i));
     return rdg_fail_in(store_chunk(i, chunk), "chunk %" PRIu32, i->next);
+}
+
+static rdg_err_t store_progress(rdg_snapshot_import_t *i) {
+    rdg_kv_batch_t *batch = rdg_kv_batch_new();
+    if (!batch) return RDG_E_NO_MEMORY;
+    put_progress(batch, i->next + 1);
+    rdg_err_t err = rdg_kv_write(i->l->kv, batch, true);
+    rdg_kv_batch_free(batch);
+    if (err == RDG_OK)
+        ++i->next;
+    else
+        i->failed = err;
+    return err;
+}
+
+rdg_err_t snapshot_import_own_guard(rdg_snapshot_import_t *i) {
+    RDG_TRY(check_more(i));
+    RDG_ASSERT(i->m.chunks[i->next].kind == CHUNK_GUARD);
+    rdg_err_t err = guard_is_here(i->l, &i->m.chunks[i->next]);
+    if (err == RDG_OK) err = store_progress(i);
+    return rdg_fail_in(err, "chunk %" PRIu32, i->next);
 }
 
 /* --- the end ------------------------------------------------------------------------------------- */

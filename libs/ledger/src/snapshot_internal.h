@@ -29,6 +29,11 @@ uint32_t plan_find(const part_t *parts, uint32_t count, const rdg_hash_t *path);
 rdg_err_t guard_plan(rdg_ledger_t *l, const view_t *view, manifest_t *m);
 rdg_err_t guard_write(rdg_ledger_t *l, const view_t *view, const chunk_entry_t *c, rdg_buf_t *out);
 rdg_err_t guard_take(rdg_ledger_t *l, const chunk_entry_t *c, rdg_reader_t *payload, rdg_kv_batch_t *batch);
+/* Whether what the chunk would bring is stored already, each block's ids as they were proven: UNAVAILABLE. */
+rdg_err_t guard_is_here(rdg_ledger_t *l, const chunk_entry_t *c);
+
+/* snapshot_import.c: the next chunk, which is one of the guard, without its bytes: by guard_is_here. */
+rdg_err_t snapshot_import_own_guard(rdg_snapshot_import_t *i);
 
 enum { CHUNK_HEAD_BYTES = 25 };
 
