@@ -47,7 +47,8 @@ void http_answer_header(rdg_http_answer_t *a, rdg_bytes_t name, rdg_bytes_t valu
                 {"content-range", a->content_range, sizeof a->content_range},
                 {"range", a->range, sizeof a->range},
                 {"www-authenticate", a->challenge, sizeof a->challenge},
-                {"etag", a->etag, sizeof a->etag}};
+                {"etag", a->etag, sizeof a->etag},
+                {"link", a->link, sizeof a->link}};
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; ++i)
         if (named(name, kept[i].name)) keep(kept[i].dst, kept[i].size, value);
     if (named(name, "retry-after")) a->retry_after_s = (unsigned)number(value, 8, 0);

@@ -7,8 +7,7 @@
 
 struct rdg_http_client {
     http_plain_t plain;
-    void *curl;
-    bool guarded;
+    http_tls_t tls;
 };
 
 rdg_err_t rdg_http_client_new(rdg_http_client_t **out) {
@@ -22,7 +21,7 @@ rdg_err_t rdg_http_client_new(rdg_http_client_t **out) {
 void rdg_http_client_free(rdg_http_client_t *c) {
     if (!c) return;
     http_plain_close(&c->plain);
-    http_tls_close(c->curl);
+    http_tls_close(&c->tls);
     rdg_free(c);
 }
 
@@ -37,7 +36,11 @@ rdg_err_t rdg_http_client_via(rdg_http_client_t *c, const char *path) {
 
 void rdg_http_client_guard(rdg_http_client_t *c) {
     http_plain_close(&c->plain);
-    c->guarded = c->plain.guarded = true;
+    c->tls.guarded = c->plain.guarded = true;
+}
+
+void rdg_http_client_roots(rdg_http_client_t *c, rdg_bytes_t pem) {
+    c->tls.roots = pem;
 }
 
 /* Bytes that would begin a header or a request of somebody else's making. */
@@ -64,7 +67,7 @@ rdg_err_t rdg_http_call(rdg_http_client_t *c, const rdg_http_call_t *call, rdg_h
                         "%s is asked for through a local socket, which carries http:// only", call->url);
     uint64_t timeout_ms = call->timeout_ms ? call->timeout_ms : DEFAULT_TIMEOUT_MS;
     if (timeout_ms > TIMEOUT_MAX_MS) timeout_ms = TIMEOUT_MAX_MS;
-    rdg_err_t err = url.tls ? http_tls_call(&c->curl, call, c->guarded, timeout_ms, out)
+    rdg_err_t err = url.tls ? http_tls_call(&c->tls, call, timeout_ms, out)
                             : http_plain_call(&c->plain, call, &url, timeout_ms, out);
     if (err != RDG_OK) rdg_http_answer_fini(out);
     return err;

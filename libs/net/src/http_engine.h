@@ -17,9 +17,14 @@ void http_plain_close(http_plain_t *c);
 rdg_err_t http_plain_call(http_plain_t *c, const rdg_http_call_t *call, const http_url_t *url,
                           uint64_t timeout_ms, rdg_http_answer_t *out);
 
-/* *curl: the libcurl handle of the client, made at the first call. */
-rdg_err_t http_tls_call(void **curl, const rdg_http_call_t *call, bool guarded, uint64_t timeout_ms,
+typedef struct http_tls {
+    void *curl; /* libcurl's handle, made at the first call */
+    bool guarded;
+    rdg_bytes_t roots; /* rdg_http_client_roots; empty: the system's */
+} http_tls_t;
+
+rdg_err_t http_tls_call(http_tls_t *c, const rdg_http_call_t *call, uint64_t timeout_ms,
                         rdg_http_answer_t *out);
-void http_tls_close(void *curl);
+void http_tls_close(http_tls_t *c);
 
 #endif

@@ -32,7 +32,9 @@ typedef struct transfer {
     CURL *curl;
     rdg_err_t err; /* of the sink or the limit; stops the transfer */
     uint64_t body_bytes, max_body;
-    bool guarded, refused;
+    const http_tls_t *how;
+    bool refused;
+    char why[CURL_ERROR_SIZE];
 } transfer_t;
 
 static bool resolve_all(void *library) {
@@ -111,6 +113,39 @@ static void set_body(CURL *curl, const rdg_http_call_t *call) {
     lib.easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
+/* For a guarded client, and for one that has roots of its own. */
+static void set_trust(transfer_t *t) {
+    CURL *curl = t->curl;
+    if (t->how->guarded) {
+        lib.easy_setopt(curl, CURLOPT_PROXY, "");
+        lib.easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+        lib.easy_setopt(curl, CURLOPT_OPENSOCKETDATA, t);
+    }
+    if (t->how->roots.len > 0) {
+        struct curl_blob roots = {(void *)(uintptr_t)t->how->roots.data, t->how->roots.len, CURL_BLOB_COPY};
+        lib.easy_setopt(curl, CURLOPT_CAINFO, NULL);
+        lib.easy_setopt(curl, CURLOPT_CAPATH, NULL); /* else what is there is believed besides */
+        lib.easy_setopt(curl, CURLOPT_CAINFO_BLOB, &roots);
+    }
+}
+
+static rdg_err_t failure(transfer_t *t, CURLcode code) {
+    const char *why = t->why[0] ? t->why : lib.easy_strerror(code);
+    if (t->refused)
+        return rdg_fail(RDG_E_FORBIDDEN,
+                        "%s leads to a link-local, metadata or multicast address, which is not connected to",
+                        t->call->url);
+    if (code == CURLE_PEER_FAILED_VERIFICATION)
+        return rdg_fail(RDG_E_FORBIDDEN, "%s: its certificate is not believed: %s", t->call->url, why);
+    rdg_err_t err = code == CURLE_OPERATION_TIMEDOUT                                ? RDG_E_TIMEOUT
+                    : code == CURLE_OUT_OF_MEMORY                                   ? RDG_E_NO_MEMORY
+                    : code == CURLE_GOT_NOTHING || code == CURLE_WEIRD_SERVER_REPLY ? RDG_E_PROTOCOL
+                    : code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR        ? RDG_E_CLOSED
+                    : code == CURLE_SSL_CACERT_BADFILE                              ? RDG_E_INVALID
+                                                                                    : RDG_E_UNAVAILABLE;
+    return rdg_fail(err, "%s: %s", t->call->url, why);
+}
+
 static rdg_err_t perform(transfer_t *t, struct curl_slist *headers, uint64_t timeout_ms) {
     CURL *curl = t->curl;
     long status = 0;
@@ -126,38 +161,26 @@ static rdg_err_t perform(transfer_t *t, struct curl_slist *headers, uint64_t tim
     lib.easy_setopt(curl, CURLOPT_HEADERDATA, t);
     lib.easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
     lib.easy_setopt(curl, CURLOPT_WRITEDATA, t);
-    if (t->guarded) {
-        lib.easy_setopt(curl, CURLOPT_PROXY, "");
-        lib.easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_socket);
-        lib.easy_setopt(curl, CURLOPT_OPENSOCKETDATA, t);
-    }
+    lib.easy_setopt(curl, CURLOPT_ERRORBUFFER, t->why);
+    set_trust(t);
     CURLcode code = lib.easy_perform(curl);
+    lib.easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL); /* the buffer ends with this call */
     lib.easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     t->answer->status = (unsigned)status;
     if (t->err != RDG_OK) return t->err;
-    if (code == CURLE_OK) return RDG_OK;
-    if (t->refused)
-        return rdg_fail(RDG_E_FORBIDDEN,
-                        "%s leads to a link-local, metadata or multicast address, which is not connected to",
-                        t->call->url);
-    rdg_err_t err = code == CURLE_OPERATION_TIMEDOUT                                ? RDG_E_TIMEOUT
-                    : code == CURLE_OUT_OF_MEMORY                                   ? RDG_E_NO_MEMORY
-                    : code == CURLE_GOT_NOTHING || code == CURLE_WEIRD_SERVER_REPLY ? RDG_E_PROTOCOL
-                    : code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR        ? RDG_E_CLOSED
-                                                                                    : RDG_E_UNAVAILABLE;
-    return rdg_fail(err, "%s: %s", t->call->url, lib.easy_strerror(code));
+    return code == CURLE_OK ? RDG_OK : failure(t, code);
 }
 
-rdg_err_t http_tls_call(void **curl, const rdg_http_call_t *call, bool guarded, uint64_t timeout_ms,
+rdg_err_t http_tls_call(http_tls_t *c, const rdg_http_call_t *call, uint64_t timeout_ms,
                         rdg_http_answer_t *out) {
     pthread_once(&lib_once, load);
     if (!lib.library)
         return rdg_fail(RDG_E_UNSUPPORTED, "%s: https:// needs libcurl.so.4: install libcurl4", call->url);
-    if (!*curl) *curl = lib.easy_init();
-    transfer_t t = {.call = call, .answer = out, .curl = *curl, .guarded = guarded};
+    if (!c->curl) c->curl = lib.easy_init();
+    transfer_t t = {.call = call, .answer = out, .curl = c->curl, .how = c};
     t.max_body = call->max_body ? call->max_body : call->sink ? UINT64_MAX : out->body.max;
     struct curl_slist *headers = NULL;
-    bool ok = *curl != NULL;
+    bool ok = c->curl != NULL;
     for (size_t i = 0; ok && i < call->header_count; ++i) {
         struct curl_slist *longer = lib.slist_append(headers, call->headers[i]);
         ok = longer != NULL;
@@ -169,6 +192,7 @@ rdg_err_t http_tls_call(void **curl, const rdg_http_call_t *call, bool guarded, 
     return err;
 }
 
-void http_tls_close(void *curl) {
-    if (curl) lib.easy_cleanup(curl);
+void http_tls_close(http_tls_t *c) {
+    if (c->curl) lib.easy_cleanup(c->curl);
+    c->curl = NULL;
 }

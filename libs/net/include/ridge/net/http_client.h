@@ -19,6 +19,8 @@
 #define RIDGE_NET_HTTP_CLIENT_H
 #include "ridge/base/buf.h"
 
+#define RDG_HTTP_ROOTS_MAX (1u << 20)
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -41,10 +43,10 @@ typedef struct rdg_http_call {
 typedef struct rdg_http_answer {
     unsigned status;
     rdg_buf_t body; /* initialised by the call; rdg_http_answer_fini frees */
-    /* Content-Type, Docker-Content-Digest, Location, Content-Range, Range, WWW-Authenticate, ETag; empty when absent or
-     * longer than fits. */
+    /* Content-Type, Docker-Content-Digest, Location, Content-Range, Range, WWW-Authenticate, ETag, Link; empty when absent
+     * or longer than fits. */
     char content_type[96], digest[160], location[3072], content_range[96], range[48], challenge[1024],
-        etag[160];
+        etag[160], link[1024];
     uint64_t length;        /* Content-Length; UINT64_MAX: not told */
     unsigned retry_after_s; /* of Retry-After in seconds; 0: absent, or a date */
 } rdg_http_answer_t;
@@ -57,9 +59,14 @@ rdg_err_t rdg_http_client_via(rdg_http_client_t *c, const char *path);
 /* For URLs that somebody else has given: from now on no connection goes to an address that is link-local, of a cloud's
  * metadata service, multicast or unspecified, however its name resolves: FORBIDDEN. No proxy is used. */
 void rdg_http_client_guard(rdg_http_client_t *c);
+/* From now on an https:// server is believed when its certificate leads to one of these, PEM, in place of the system's
+ * roots; none: the system's again. Borrows them, until the client is freed. */
+void rdg_http_client_roots(rdg_http_client_t *c, rdg_bytes_t pem);
+/* INVALID: no certificate in it, a damaged one, or a private key beside; TOO_LARGE. */
+rdg_err_t rdg_http_roots_check(rdg_bytes_t pem);
 /* RDG_OK for any HTTP status. INVALID (URL, header), UNAVAILABLE (cannot connect), TIMEOUT, TOO_LARGE,
- * PROTOCOL, CLOSED (the connection broke in the middle), UNSUPPORTED (https:// without libcurl); the text
- * names the address. After a failure *out holds nothing to free; finishing it all the same does no harm. */
+ * PROTOCOL, CLOSED (the connection broke in the middle), FORBIDDEN (the server's certificate is not to be believed, the
+ * text says why), UNSUPPORTED (https:// without libcurl); the text names the address. After a failure *out holds nothing to free; finishing it all the same does no harm. */
 rdg_err_t rdg_http_call(rdg_http_client_t *c, const rdg_http_call_t *call, rdg_http_answer_t *out);
 void rdg_http_answer_fini(rdg_http_answer_t *a);
 
