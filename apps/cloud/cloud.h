@@ -22,7 +22,7 @@ typedef struct cloud_options {
     const char *image_dir;                  /* an OCI image layout, taken into the registry; NULL: none */
     uint64_t images_max;                    /* bytes of the registry; 0: no limit */
     const char *images_quotas, *public_url; /* as in images.h; may be NULL */
-    const char *images_proxy, *images_proxy_auth; /* as in images.h; may be NULL */
+    const char *images_proxy, *images_proxy_auth, *images_proxy_ca; /* as in images.h; may be NULL */
     uint64_t images_proxy_max, images_proxy_ttl_ms;
     bool images_read_only;
     bool webhook_link_local;                   /* as rdg_platform_options_t */

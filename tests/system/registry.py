@@ -20,6 +20,7 @@ os.environ.setdefault("RIDGE_BIN", os.path.join(ROOT, "build", "dev", "bin"))
 
 import lab as labs  # noqa: E402
 from cases import case, check, equal, main  # noqa: E402
+from https_front import Authority, Front  # noqa: E402
 
 IMAGE = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -53,13 +54,14 @@ class Answer:
         return json.loads(self.body)
 
 
-def ask(method, path, body=None, headers=None, authorization=None, chunked=False):
+def ask(method, path, body=None, headers=None, authorization=None, chunked=False, cloud=None):
     """One request; authorization: None for the administrator, False for nobody, else the header."""
-    parts = urllib.parse.urlsplit(lab().cloud.url)
+    cloud = cloud or lab().cloud
+    parts = urllib.parse.urlsplit(cloud.url)
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
     headers = dict(headers or {})
     if authorization is None:
-        authorization = basic("admin", lab().cloud.token)
+        authorization = basic("admin", cloud.token)
     if authorization:
         headers["Authorization"] = authorization
     if body is None and method in ("POST", "PUT", "PATCH"):
@@ -777,6 +779,56 @@ def an_upload_goes_on_after_the_cloud_was_killed():
     must(202, "PATCH", location, data[1 << 20 : 2 << 20])
     must(201, "PUT", with_digest(location, name), data[2 << 20 :])
     pulls("crash/app", data, name)
+
+
+@case
+def a_copy_of_a_registry_over_https_believes_its_ca_and_nobody_else():
+    """The other registry is a cloud of its own behind TLS, which wants tokens; the credentials are in a file."""
+    other, copy, front = labs.Lab(), labs.Lab(), None
+    os.environ["no_proxy"] = "127.0.0.1"
+    try:
+        ca, stranger = Authority(other.dir, "ca"), Authority(other.dir, "stranger")
+        front = Front(*ca.issue())
+        up = other.start_cloud(["--public-url", front.url])
+        front.target = urllib.parse.urlsplit(up.url).port
+        layer, config = noise(300_000), b"{}"
+        for data in (layer, config):
+            must(201, "POST", f"/v2/team/app/blobs/uploads/?digest={digest(data)}", data, cloud=up)
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": IMAGE, "config": {"mediaType": EMPTY, "digest": digest(config), "size": 2},
+                               "layers": [{"mediaType": "application/x", "digest": digest(layer), "size": len(layer)}]}).encode()  # fmt: skip
+        must(201, "PUT", "/v2/team/app/manifests/1", manifest, {"Content-Type": IMAGE}, cloud=up)
+        auth = os.path.join(copy.dir, "auth.json")
+        with open(os.open(auth, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
+            json.dump({"auths": {front.host: {"auth": base64.b64encode(f"admin:{up.token}".encode()).decode()}}}, file)
+        here = copy.start_cloud(["--images-proxy", f"lab={front.url}", "--images-proxy-auth", auth, "--images-proxy-ttl", "1s"])
+        path, argv = "/v2/lab/team/app", list(here.argv)
+        got = must(502, "GET", f"{path}/manifests/1", cloud=here)  # the system's roots do not have it
+        check("certificate is not believed" in got.json()["errors"][0]["message"], f"why: {got.body!r}")
+        for roots, status in ((stranger, 502), (ca, 200)):
+            here.stop()
+            here.argv = [*argv, "--images-proxy-ca", roots.path]
+            here.start()
+            got = must(status, "GET", f"{path}/manifests/1", cloud=here)
+        equal(got.body, manifest, "the manifest of the copy")
+        equal(must(200, "GET", f"{path}/blobs/{digest(layer)}", cloud=here).body, layer, "the layer of the copy")
+        equal(must(200, "GET", f"{path}/tags/list", cloud=here).json()["tags"], ["1"], "the tags of the copy")
+        # Known as another one from now on: what is here is served, what is not here is refused.
+        here.stop()
+        here.argv = [*argv, "--images-proxy-ca", stranger.path]
+        here.start()
+        equal(must(200, "GET", f"{path}/manifests/1", cloud=here).body, manifest, "the manifest while the registry is not believed")
+        must(502, "GET", f"{path}/blobs/{digest(config)}", cloud=here)
+        here.stop()
+        here.argv = [*argv, "--images-proxy-ca", ca.base + ".key"]
+        here.process = None
+        labs.Program.start(here)
+        check(here.end() != 0 and "private key" in here.log_tail(), f"a key as a CA: {here.log_tail()}")
+        check(up.token not in " ".join(argv), "the credentials stand on the command line")
+    finally:
+        copy.stop()
+        other.stop()
+        if front:
+            front.close()
 
 
 if __name__ == "__main__":

@@ -86,6 +86,7 @@ static rdg_err_t open_parsed(rdg_images_t *i, const rdg_images_options_t *o, cha
                                 .proxy_max = o->proxy_max,
                                 .proxy_ttl_ms = o->proxy_ttl_ms,
                                 .proxy_credentials = o->proxy_credentials,
+                                .proxy_ca = o->proxy_ca,
                                 .read_only = o->read_only,
                                 .public_url = o->public_url,
                                 .guard = &guard,

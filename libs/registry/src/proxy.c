@@ -1,5 +1,6 @@
 #include "proxy.h"
 #include "ridge/base/alloc.h"
+#include "ridge/base/file.h"
 #include "ridge/base/log.h"
 #include <stdio.h>
 #include <string.h>
@@ -7,9 +8,15 @@
 
 #define ACCEPT "Accept: " MANIFEST_OCI ", " MANIFEST_OCI_INDEX ", " MANIFEST_DOCKER ", " MANIFEST_DOCKER_LIST
 #define LIST_MAX (4u << 20)
-#define REFERRERS_KEPT 1000
+#define REFERRERS_PAGES 20
 
 /* --- life ------------------------------------------------------------------------------------------------------ */
+
+static rdg_err_t read_roots(proxy_t *p, const char *path) {
+    rdg_err_t err = rdg_file_read(path, &p->roots);
+    if (err == RDG_OK) err = rdg_http_roots_check(rdg_buf_view(&p->roots));
+    return rdg_fail_in(err, "%s, by which other registries are believed", path);
+}
 
 static rdg_err_t init_upstreams(proxy_t *p, const rdg_registry_options_t *o) {
     p->upstreams = rdg_calloc(o->proxy_count, sizeof *p->upstreams);
@@ -19,7 +26,7 @@ static rdg_err_t init_upstreams(proxy_t *p, const rdg_registry_options_t *o) {
     for (; p->count < o->proxy_count; ++p->count)
         RDG_TRY(upstream_init(&p->upstreams[p->count], o->proxies[p->count].prefix, o->proxies[p->count].url,
                               p->credentials, p->registry->store.clock));
-    return RDG_OK;
+    return o->proxy_ca ? read_roots(p, o->proxy_ca) : RDG_OK;
 }
 
 rdg_err_t proxy_open(rdg_registry_t *r, const rdg_registry_options_t *o) {
@@ -37,6 +44,7 @@ rdg_err_t proxy_open(rdg_registry_t *r, const rdg_registry_options_t *o) {
     pthread_cond_init(&p->news, &monotonic);
     pthread_condattr_destroy(&monotonic);
     rdg_list_init(&p->fetches);
+    rdg_buf_init(&p->roots, RDG_HTTP_ROOTS_MAX);
     for (size_t i = 0; i < PROXY_KEYS; ++i) pthread_mutex_init(&p->keys[i], NULL);
     if (o->metrics) {
         p->m_fetched = rdg_metrics_counter(o->metrics, "ridge_registry_proxy_fetched_bytes_total",
@@ -65,6 +73,7 @@ void proxy_close(proxy_t *p) {
     pthread_mutex_destroy(&p->lock);
     rdg_free(p->upstreams);
     rdg_free(p->credentials);
+    rdg_buf_fini(&p->roots);
     rdg_free(p);
 }
 
@@ -83,6 +92,12 @@ upstream_t *proxy_upstream(const rdg_registry_t *r, const char *repo) {
 
 const char *proxy_name(const upstream_t *u, const char *repo) {
     return repo + strlen(u->prefix) + 1;
+}
+
+rdg_err_t proxy_client(const proxy_t *p, rdg_http_client_t **out) {
+    RDG_TRY(rdg_http_client_new(out));
+    rdg_http_client_roots(*out, rdg_buf_view(&p->roots));
+    return RDG_OK;
 }
 
 rdg_err_t proxy_enter(proxy_t *p) {
@@ -240,7 +255,7 @@ static rdg_err_t refresh(proxy_t *p, upstream_t *u, const char *repo, const char
     rdg_http_client_t *http = NULL;
     rdg_http_answer_t got;
     rdg_err_t err;
-    RDG_TRY(rdg_http_client_new(&http));
+    RDG_TRY(proxy_client(p, &http));
     if (!unchanged(p, u, http, repo, reference, here, &err) && err == RDG_OK) {
         err = ask(u, http, "GET", repo, reference, &got);
         if (err == RDG_OK) {
@@ -305,64 +320,33 @@ rdg_err_t proxy_manifest(proxy_t *p, upstream_t *u, const char *repo, const char
 
 /* --- lists ----------------------------------------------------------------------------------------------------------- */
 
-static rdg_err_t get_list(proxy_t *p, upstream_t *u, const char *repo, const char *path, json_t **out) {
+static rdg_err_t get_list(proxy_t *p, upstream_t *u, const char *repo, const char *path,
+                          rdg_http_answer_t *got) {
     rdg_http_client_t *http = NULL;
-    rdg_http_answer_t got;
     const upstream_ask_t a = {
         .method = "GET", .name = proxy_name(u, repo), .path = path, .max_body = LIST_MAX};
     RDG_TRY(proxy_enter(p));
-    rdg_err_t err = rdg_http_client_new(&http);
-    if (err == RDG_OK) err = upstream_call(u, http, &a, &got);
-    if (err == RDG_OK) {
-        err = rdg_json_parse(rdg_buf_view(&got.body), out);
-        rdg_http_answer_fini(&got);
-    }
+    rdg_err_t err = proxy_client(p, &http);
+    if (err == RDG_OK) err = upstream_call(u, http, &a, got);
     rdg_http_client_free(http);
     proxy_leave(p);
     return err;
 }
 
 rdg_err_t proxy_tags(proxy_t *p, upstream_t *u, const char *repo, const char *last, uint64_t max,
-                     json_t **out) {
-    char path[3 * TARGET_TAG_MAX + 64], escaped[3 * TARGET_TAG_MAX + 4];
-    json_t *answer = NULL, *tag;
-    size_t i;
+                     json_t **out, bool *more) {
+    char path[3 * TARGET_TAG_MAX + 64], escaped[3 * TARGET_TAG_MAX + 4], next[UPSTREAM_ADDRESS_MAX];
+    rdg_http_answer_t got;
     target_escape(last ? last : "", escaped, sizeof escaped);
     snprintf(path, sizeof path, "tags/list?n=%llu%s%s", (unsigned long long)max, last ? "&last=" : "",
              escaped);
-    RDG_TRY(get_list(p, u, repo, path, &answer));
-    *out = json_array();
-    json_array_foreach(json_object_get(answer, "tags"), i, tag) {
-        const char *text = json_string_value(tag);
-        if (i >= max || !text || !target_tag_valid(text)) continue;
-        if (last && strcmp(text, last) <= 0) continue; /* it does not know pages */
-        json_array_append(*out, tag);
-    }
-    json_decref(answer);
-    return *out ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for a list");
-}
-
-static bool listed(const json_t *list, const char *digest) {
-    const json_t *d;
-    size_t i;
-    json_array_foreach(list, i, d) {
-        const char *other = json_string_value(json_object_get(d, "digest"));
-        if (other && strcmp(other, digest) == 0) return true;
-    }
-    return false;
-}
-
-static void add_descriptors(const json_t *from, const char *type, json_t *list) {
-    json_t *d;
-    size_t i;
-    json_array_foreach(json_object_get(from, "manifests"), i, d) {
-        const char *digest = json_string_value(json_object_get(d, "digest"));
-        const char *kind = json_string_value(json_object_get(d, "artifactType"));
-        if (!digest || !target_digest_valid(digest) || json_array_size(list) >= REFERRERS_KEPT ||
-            (type && (!kind || strcmp(kind, type) != 0)) || listed(list, digest))
-            continue;
-        json_array_append(list, d);
-    }
+    RDG_TRY(get_list(p, u, repo, path, &got));
+    rdg_err_t err = upstream_tags(rdg_buf_view(&got.body), last, max, out);
+    /* Its pages may be smaller than what was asked for. */
+    *more = err == RDG_OK && json_array_size(*out) > 0 &&
+            (json_array_size(*out) == max || upstream_next(u->url, proxy_name(u, repo), got.link, next));
+    rdg_http_answer_fini(&got);
+    return err;
 }
 
 /* Registries without the API keep the list under a tag (distribution 1.1, "Referrers Tag Schema"). */
@@ -370,27 +354,28 @@ static void add_from_tag(proxy_t *p, upstream_t *u, const char *repo, const char
                          json_t *list) {
     char tag[DIGEST_TEXT];
     rdg_buf_t bytes;
-    json_t *index = NULL;
     snprintf(tag, sizeof tag, "%.6s-%.64s", digest, digest + 7);
     if (proxy_manifest(p, u, repo, tag) != RDG_OK) return;
     rdg_buf_init(&bytes, RDG_REGISTRY_MANIFEST_MAX);
-    if (rdg_registry_get_manifest(p->registry, repo, tag, &bytes, NULL) == RDG_OK &&
-        rdg_json_parse(rdg_buf_view(&bytes), &index) == RDG_OK)
-        add_descriptors(index, type, list);
-    json_decref(index);
+    if (rdg_registry_get_manifest(p->registry, repo, tag, &bytes, NULL) == RDG_OK)
+        (void)upstream_referrers(rdg_buf_view(&bytes), type, list);
     rdg_buf_fini(&bytes);
 }
 
 void proxy_referrers(proxy_t *p, upstream_t *u, const char *repo, const char *digest, const char *type,
                      json_t *list) {
-    char path[DIGEST_TEXT + 3 * MANIFEST_TYPE_MAX + 40], escaped[3 * MANIFEST_TYPE_MAX + 4] = "";
-    json_t *answer = NULL;
+    char path[UPSTREAM_ADDRESS_MAX], escaped[3 * MANIFEST_TYPE_MAX + 4] = "";
+    rdg_http_answer_t got;
     if (type) target_escape(type, escaped, sizeof escaped);
     snprintf(path, sizeof path, "referrers/%s%s%s", digest, type ? "?artifactType=" : "", escaped);
-    rdg_err_t err = get_list(p, u, repo, path, &answer);
-    if (err == RDG_OK)
-        add_descriptors(answer, type, list);
-    else
-        add_from_tag(p, u, repo, digest, type, list);
-    json_decref(answer);
+    for (unsigned page = 0; path[0] && page < REFERRERS_PAGES; ++page) {
+        rdg_err_t err = get_list(p, u, repo, path, &got);
+        path[0] = '\0';
+        if (err == RDG_OK) {
+            err = upstream_referrers(rdg_buf_view(&got.body), type, list);
+            if (err == RDG_OK) (void)upstream_next(u->url, proxy_name(u, repo), got.link, path);
+            rdg_http_answer_fini(&got);
+        }
+        if (err != RDG_OK && page == 0) add_from_tag(p, u, repo, digest, type, list);
+    }
 }

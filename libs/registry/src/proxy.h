@@ -52,6 +52,7 @@ typedef struct proxy {
     upstream_t *upstreams;
     size_t count;
     char *credentials; /* owned; NULL: none */
+    rdg_buf_t roots;   /* PEM; empty: the system's */
     uint64_t max, ttl_ms;
     pthread_mutex_t lock;
     pthread_cond_t news; /* monotonic */
@@ -78,17 +79,18 @@ upstream_t *proxy_upstream(const rdg_registry_t *r, const char *repo);
 rdg_err_t proxy_manifest(proxy_t *p, upstream_t *u, const char *repo, const char *reference);
 /* Answers a GET or HEAD of a blob that is not here; true: it is here now, and nothing was answered. */
 bool proxy_serve_blob(visit_t *v, upstream_t *u);
-/* The other registry's list of tags after `last`, or an error. Returns owned. */
+/* The other registry's list of tags after `last`, and whether there are more, or an error. Returns owned. */
 rdg_err_t proxy_tags(proxy_t *p, upstream_t *u, const char *repo, const char *last, uint64_t max,
-                     json_t **out);
+                     json_t **out, bool *more);
 /* Adds what the other registry knows to a list of descriptors. */
 void proxy_referrers(proxy_t *p, upstream_t *u, const char *repo, const char *digest, const char *type,
                      json_t *list);
 void proxy_answer(rdg_http_response_t *res, rdg_err_t err, const char *unknown);
 
 /* Between them: */
-const char *proxy_name(const upstream_t *u, const char *repo); /* there */
-rdg_err_t proxy_enter(proxy_t *p);                             /* BUSY; proxy_leave after RDG_OK */
+const char *proxy_name(const upstream_t *u, const char *repo);     /* there */
+rdg_err_t proxy_client(const proxy_t *p, rdg_http_client_t **out); /* with our roots */
+rdg_err_t proxy_enter(proxy_t *p);                                 /* BUSY; proxy_leave after RDG_OK */
 void proxy_leave(proxy_t *p);
 bool proxy_absent(proxy_t *p, const char *repo, const char *reference);
 void proxy_note_absent(proxy_t *p, const char *repo, const char *reference);

@@ -142,7 +142,7 @@ static rdg_err_t bring(run_t *r) {
     rdg_http_client_t *http = NULL;
     uint64_t timeout_ms = PROXY_ATTEMPT_MS;
     unsigned tries = 0;
-    RDG_TRY(rdg_http_client_new(&http));
+    RDG_TRY(proxy_client(r->fetch->proxy, &http));
     for (;;) {
         uint64_t before = r->up->offset;
         rdg_err_t err = attempt(r, http, timeout_ms);
@@ -361,7 +361,7 @@ static rdg_err_t ask_for_size(proxy_t *p, upstream_t *u, const char *repo, const
     char path[DIGEST_TEXT + 16];
     snprintf(path, sizeof path, "blobs/%s", digest);
     const upstream_ask_t a = {.method = "HEAD", .name = proxy_name(u, repo), .path = path};
-    RDG_TRY(rdg_http_client_new(&http));
+    RDG_TRY(proxy_client(p, &http));
     rdg_err_t err = upstream_call(u, http, &a, &got);
     if (err == RDG_OK) {
         *size = got.length;

@@ -216,11 +216,9 @@ void serve_tags(visit_t *v) {
         answer_error(v->res, 404, "NAME_UNKNOWN", "the registry has no repository of this name");
         return;
     }
-    rdg_err_t err = u && max > 0 ? proxy_tags(v->registry->proxy, u, v->target.name, last, max, &list)
+    rdg_err_t err = u && max > 0 ? proxy_tags(v->registry->proxy, u, v->target.name, last, max, &list, &more)
                                  : RDG_E_UNAVAILABLE;
-    if (err == RDG_OK)
-        more = json_array_size(list) == max;
-    else /* of a copy: what is here of it */
+    if (err != RDG_OK) /* of a copy: what is here of it */
         err = catalog_tags(&v->registry->store, v->target.name, last, max, &list, &more);
     if (err != RDG_OK) {
         answer_failure(v->res, err, "NAME_UNKNOWN", "UNSUPPORTED");

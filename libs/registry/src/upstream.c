@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 
 #define REDIRECTS_MAX 5
-#define TOKEN_LIFE_MIN_S 60u
 #define REST_MAX_S 60u
 #define CREDENTIALS_MAX (256u << 10)
 #define HUB "registry-1.docker.io"
@@ -128,22 +127,6 @@ static rdg_err_t basic_header(const upstream_t *u, rdg_buf_t *out) {
 
 /* --- tokens ------------------------------------------------------------------------------------------------------- */
 
-bool upstream_parameter(const char *challenge, const char *name, char *out, size_t size) {
-    size_t len = strlen(name), n = 0;
-    for (const char *at = challenge; (at = strstr(at, name)); at += len) {
-        bool begins = at > challenge && (at[-1] == ' ' || at[-1] == ',');
-        if (!begins || at[len] != '=' || at[len + 1] != '"') continue;
-        for (at += len + 2; *at && *at != '"'; ++at) {
-            if (*at == '\\' && at[1]) ++at;
-            if (n + 1 >= size) return false;
-            out[n++] = *at;
-        }
-        out[n] = '\0';
-        return *at == '"';
-    }
-    return false;
-}
-
 static void keep_token(upstream_t *u, const char *scope, const char *header, uint64_t life_s) {
     char *copy = rdg_strdup(header);
     if (!copy) return;
@@ -168,44 +151,10 @@ static void find_token(upstream_t *u, const char *scope, rdg_buf_t *out) {
     pthread_mutex_unlock(&u->lock);
 }
 
-static rdg_err_t take_token(const upstream_t *u, const rdg_http_answer_t *got, rdg_buf_t *header,
-                            uint64_t *life_s) {
-    json_t *v = NULL;
-    RDG_TRY(rdg_json_parse(rdg_buf_view(&got->body), &v));
-    const char *token = json_string_value(json_object_get(v, "token"));
-    if (!token) token = json_string_value(json_object_get(v, "access_token"));
-    json_int_t life = json_integer_value(json_object_get(v, "expires_in"));
-    *life_s = life > 0 && life < 86400 ? (uint64_t)life : TOKEN_LIFE_MIN_S;
-    rdg_err_t err = RDG_OK;
-    if (!token || !*token || strlen(token) > UPSTREAM_TOKEN_MAX)
-        err = rdg_fail(RDG_E_PROTOCOL, "registry %s: its token service gave no token", u->url);
-    rdg_buf_clear(header);
-    if (err == RDG_OK) rdg_buf_printf(header, "Authorization: Bearer %s", token);
-    json_decref(v);
-    return err == RDG_OK ? rdg_buf_err(header) : err;
-}
-
-static rdg_err_t token_url(const upstream_t *u, const char *challenge, const char *scope, char out[1400]) {
-    char realm[400], service[200] = "", value[3 * 300 + 1];
-    if (!upstream_parameter(challenge, "realm", realm, sizeof realm))
-        return rdg_fail(RDG_E_PROTOCOL, "registry %s asks for a token and does not say where", u->url);
-    if (strncmp(u->url, "https://", 8) == 0 && strncmp(realm, "https://", 8) != 0)
-        return rdg_fail(RDG_E_PROTOCOL, "registry %s sends us to %.100s for a token, without TLS", u->url,
-                        realm);
-    int n = snprintf(out, 1400, "%s%c", realm, strchr(realm, '?') ? '&' : '?');
-    if (upstream_parameter(challenge, "service", service, sizeof service)) {
-        target_escape(service, value, sizeof value);
-        n += snprintf(out + n, 1400 - (size_t)n, "service=%s&", value);
-    }
-    target_escape(scope, value, sizeof value);
-    snprintf(out + n, 1400 - (size_t)n, "scope=%s", value);
-    return RDG_OK;
-}
-
 /* After a 401. header becomes what to send. */
 static rdg_err_t authenticate(upstream_t *u, rdg_http_client_t *http, const char *challenge,
                               const char *scope, rdg_buf_t *header) {
-    char url[1400];
+    char url[UPSTREAM_ADDRESS_MAX];
     rdg_http_answer_t got;
     uint64_t life_s = 0;
     rdg_buf_clear(header);
@@ -215,7 +164,7 @@ static rdg_err_t authenticate(upstream_t *u, rdg_http_client_t *http, const char
         return RDG_OK;
     }
     if (strncasecmp(challenge, "Bearer ", 7) != 0) return RDG_OK;
-    RDG_TRY(token_url(u, challenge, scope, url));
+    RDG_TRY(upstream_token_address(u->url, challenge, scope, url));
     const char *const headers[] = {header->len > 0 ? rdg_buf_cstr(header) : NULL};
     rdg_http_call_t call = {.method = "GET",
                             .url = url,
@@ -226,7 +175,8 @@ static rdg_err_t authenticate(upstream_t *u, rdg_http_client_t *http, const char
     RDG_TRY(rdg_fail_in(rdg_http_call(http, &call, &got), "the token of registry %s", u->url));
     rdg_err_t err =
         got.status == 200
-            ? take_token(u, &got, header, &life_s)
+            ? rdg_fail_in(upstream_token(rdg_buf_view(&got.body), header, &life_s),
+                          "registry %s: the answer of its token service", u->url)
             : rdg_fail(got.status >= 500 || got.status == 429 ? RDG_E_UNAVAILABLE : RDG_E_FORBIDDEN,
                        "registry %s: its token service answered HTTP status %u", u->url, got.status);
     rdg_http_answer_fini(&got);
@@ -235,18 +185,6 @@ static rdg_err_t authenticate(upstream_t *u, rdg_http_client_t *http, const char
 }
 
 /* --- calls --------------------------------------------------------------------------------------------------------- */
-
-static rdg_err_t follow(const upstream_t *u, const char *location, char url[4000]) {
-    int n;
-    if (location[0] == '/' && location[1] != '/')
-        n = snprintf(url, 4000, "%s%s", u->url, location);
-    else
-        n = snprintf(url, 4000, "%s", location);
-    bool fine = n > 0 && n < 4000 &&
-                (strncmp(url, "https://", 8) == 0 ||
-                 (strncmp(url, "http://", 7) == 0 && strncmp(u->url, "http://", 7) == 0));
-    return fine ? RDG_OK : rdg_fail(RDG_E_PROTOCOL, "registry %s leads us on to '%.100s'", u->url, location);
-}
 
 static bool same_origin(const upstream_t *u, const char *url) {
     size_t len = strlen(u->url);
@@ -260,7 +198,7 @@ static bool is_redirect(unsigned status) {
 /* auth: a whole header, or NULL. */
 static rdg_err_t call_once(upstream_t *u, rdg_http_client_t *http, const upstream_ask_t *ask,
                            const char *auth, rdg_http_answer_t *out) {
-    char url[4000], range[64];
+    char url[UPSTREAM_ADDRESS_MAX], range[64];
     snprintf(url, sizeof url, "%s/v2/%s/%s", u->url, ask->name, ask->path);
     for (unsigned hop = 0;; ++hop) {
         const char *headers[3];
@@ -282,7 +220,7 @@ static rdg_err_t call_once(upstream_t *u, rdg_http_client_t *http, const upstrea
         RDG_TRY(rdg_http_call(http, &call, out));
         if (!is_redirect(out->status)) return RDG_OK;
         rdg_err_t err = hop < REDIRECTS_MAX
-                            ? follow(u, out->location, url)
+                            ? upstream_location(u->url, out->location, url)
                             : rdg_fail(RDG_E_PROTOCOL, "registry %s leads us on and on", u->url);
         rdg_http_answer_fini(out);
         RDG_TRY(err);

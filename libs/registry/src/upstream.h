@@ -13,11 +13,10 @@
 #include <pthread.h>
 #include "ridge/base/clock.h"
 #include "ridge/net/http_client.h"
-#include "target.h"
+#include "upstream_answer.h"
 
 #define UPSTREAM_URL_MAX 300
 #define UPSTREAM_TOKENS 32
-#define UPSTREAM_TOKEN_MAX (16u << 10)
 #define UPSTREAM_REST_MS 5000u
 #define UPSTREAM_ANSWER_MS 10000u
 
@@ -57,7 +56,5 @@ void upstream_fini(upstream_t *u);
  * 5xx, at rest), TIMEOUT, CLOSED, PROTOCOL, or the sink's error; the text names the registry. */
 rdg_err_t upstream_call(upstream_t *u, rdg_http_client_t *http, const upstream_ask_t *ask,
                         rdg_http_answer_t *out);
-/* Tests: the value of a parameter of a challenge; false: it has none, or it does not fit. */
-bool upstream_parameter(const char *challenge, const char *name, char *out, size_t size);
 
 #endif

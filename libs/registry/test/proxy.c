@@ -554,6 +554,58 @@ TEST(nothing_is_pushed_to_a_copy_but_what_refers_to_its_images) {
     end(&k, &o);
 }
 
+/* A registry that pages in its own way, or not at all, loses none of its tags here. */
+TEST(lists_of_other_registries_are_read_to_their_end) {
+    static const char *const same[] = {"</v2/a/b/tags/list?last=c>; rel=\"next\"",
+                                       "<https://r/v2/a/b/tags/list?last=c>; rel=next",
+                                       "<x>; rel=\"prev\", </v2/a/b/tags/list?last=c>; rel=\"next\""};
+    static const char *const elsewhere[] = {"<https://other/v2/a/b/x>; rel=\"next\"",
+                                            "<list?n=2>; rel=\"next\"", "</v2/a/bc/x>; rel=\"next\"",
+                                            "</v2/a/b/x y>; rel=\"next\""};
+    static const char *const none[] = {"", "<", "</v2/a/b/x>", "</v2/a/b/x>; rel=\"prev\"", "rel=\"next\""};
+    char out[UPSTREAM_ADDRESS_MAX];
+    json_t *tags;
+    for (size_t i = 0; i < 3; ++i) {
+        CHECK(upstream_next("https://r", "a/b", same[i], out));
+        CHECK_STR(out, "tags/list?last=c");
+    }
+    for (size_t i = 0; i < 4; ++i) CHECK(upstream_next("https://r", "a/b", elsewhere[i], out) && !out[0]);
+    for (size_t i = 0; i < 5; ++i) CHECK(!upstream_next("https://r", "a/b", none[i], out));
+    CHECK_OK(
+        upstream_tags(rdg_bytes_str("{\"tags\":[\"a\",\"b\",\"..\",7,\"c\",\"a\",\"d\"]}"), "a", 2, &tags));
+    CHECK_EQ(json_array_size(tags), 2); /* those of the first pages, which it sends again, count not */
+    CHECK_STR(json_string_value(json_array_get(tags, 1)), "c");
+    json_decref(tags);
+    CHECK_OK(upstream_tags(rdg_bytes_str("{\"tags\":[\"z\",\"b\",\"z\",\"c\"]}"), NULL, 9, &tags));
+    CHECK_EQ(json_array_size(tags), 3);
+    json_decref(tags);
+}
+
+TEST(tokens_and_addresses_of_other_registries_are_plain_text) {
+    rdg_buf_t header;
+    uint64_t life_s;
+    char out[UPSTREAM_ADDRESS_MAX];
+    static const char *const bad[] = {
+        "{}", "{\"token\":\"\"}", "{\"token\":\"a\\r\\nX: y\"}", "{\"token\":\"a b\"}", "[]", "\"x\""};
+    rdg_buf_init(&header, UPSTREAM_TOKEN_MAX + 64);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i)
+        CHECK_ERR(upstream_token(rdg_bytes_str(bad[i]), &header, &life_s), RDG_E_PROTOCOL);
+    CHECK_OK(upstream_token(rdg_bytes_str("{\"access_token\":\"a.b\",\"expires_in\":99999999}"), &header,
+                            &life_s));
+    CHECK_STR(rdg_buf_cstr(&header), "Authorization: Bearer a.b");
+    CHECK_EQ(life_s, 60);
+    rdg_buf_fini(&header);
+    CHECK_ERR(upstream_token_address("https://r", "Bearer realm=\"http://r/t\"", "s", out), RDG_E_PROTOCOL);
+    CHECK_ERR(upstream_token_address("http://r", "Bearer realm=\"http://r/ t\"", "s", out), RDG_E_PROTOCOL);
+    CHECK_OK(upstream_token_address("http://r", "Bearer realm=\"http://r/t\",service=\"a b\"", "s:t", out));
+    CHECK_STR(out, "http://r/t?service=a%20b&scope=s%3At");
+    CHECK_ERR(upstream_location("https://r", "http://r/x", out), RDG_E_PROTOCOL);
+    CHECK_ERR(upstream_location("https://r", "//elsewhere/x", out), RDG_E_PROTOCOL);
+    CHECK_ERR(upstream_location("https://r", "", out), RDG_E_PROTOCOL);
+    CHECK_OK(upstream_location("https://r", "/x", out));
+    CHECK_STR(out, "https://r/x");
+}
+
 TEST(addresses_of_other_registries_and_their_challenges_are_read) {
     upstream_t u;
     char value[20];

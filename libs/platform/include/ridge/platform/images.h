@@ -19,10 +19,10 @@ typedef struct rdg_images rdg_images_t;
 
 typedef struct rdg_images_options {
     const char *data_dir;
-    uint64_t total_max;            /* bytes; 0: no limit */
-    const char *quotas;            /* "prefix=size,prefix=size"; NULL: none */
-    const char *proxies;           /* "prefix=https://host,…": copies of other registries; NULL: none */
-    const char *proxy_credentials; /* these four as in rdg_registry_options_t */
+    uint64_t total_max;  /* bytes; 0: no limit */
+    const char *quotas;  /* "prefix=size,prefix=size"; NULL: none */
+    const char *proxies; /* "prefix=https://host,…": copies of other registries; NULL: none */
+    const char *proxy_credentials, *proxy_ca; /* these as in rdg_registry_options_t */
     uint64_t proxy_max, proxy_ttl_ms;
     bool read_only;
     const char *public_url; /* as in rdg_registry_options_t; may be NULL */

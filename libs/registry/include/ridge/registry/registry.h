@@ -90,9 +90,11 @@ typedef struct rdg_registry_options {
     const char *public_url; /* "https://registry.example" for the token's realm; NULL: from the Host header */
     const rdg_registry_proxy_t *proxies; /* copied */
     size_t proxy_count;
-    uint64_t proxy_max;                /* bytes of all copies together; 0: no limit */
-    uint64_t proxy_ttl_ms;             /* how long a tag is believed; 0: RDG_REGISTRY_PROXY_TTL_MS */
-    const char *proxy_credentials;     /* a file as containers-auth.json(5), mode 0600; copied; NULL: none */
+    uint64_t proxy_max;            /* bytes of all copies together; 0: no limit */
+    uint64_t proxy_ttl_ms;         /* how long a tag is believed; 0: RDG_REGISTRY_PROXY_TTL_MS */
+    const char *proxy_credentials; /* a file as containers-auth.json(5), mode 0600; copied; NULL: none */
+    const char
+        *proxy_ca; /* PEM file, read once: by which https:// ones are believed; NULL: by the system's roots */
     const rdg_registry_guard_t *guard; /* copied; NULL: everybody may do everything */
     rdg_metrics_t *metrics;            /* may be NULL */
     const rdg_clock_t *clock;          /* NULL: the system's */
