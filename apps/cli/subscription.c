@@ -8,6 +8,7 @@
 #include "ridge/base/file.h"
 
 #define SECRET_FILE_MAX 256
+#define CA_FILE_MAX (64u << 10)
 
 static rdg_err_t add_filter(const cli_t *cli, json_t *body) {
     static const char *const names[] = {"kind", "device", "group", "site"};
@@ -40,6 +41,20 @@ static rdg_err_t add_secret(const cli_t *cli, json_t *body) {
     return err;
 }
 
+static rdg_err_t add_ca(const cli_t *cli, json_t *body) {
+    const char *path = cli_flag(cli, "ca", NULL);
+    rdg_buf_t pem;
+    if (!path) return RDG_OK;
+    rdg_buf_init(&pem, CA_FILE_MAX);
+    rdg_err_t err = rdg_file_read(path, &pem);
+    json_t *text = err == RDG_OK ? json_stringn((const char *)pem.data, pem.len) : NULL;
+    if (err == RDG_OK && !text)
+        err = rdg_fail(RDG_E_INVALID, "%s: want certificates of CAs in PEM form", path);
+    if (text) json_object_set_new(body, "ca", text);
+    rdg_buf_fini(&pem);
+    return rdg_fail_in(err, "--ca");
+}
+
 static rdg_err_t add_rest(const cli_t *cli, json_t *body) {
     uint64_t give_up;
     const char *webhook = cli_flag(cli, "webhook", NULL);
@@ -53,6 +68,7 @@ static rdg_err_t add_rest(const cli_t *cli, json_t *body) {
         json_object_set_new(body, "give_up_ms", json_integer((json_int_t)give_up));
     }
     RDG_TRY(add_filter(cli, body));
+    RDG_TRY(add_ca(cli, body));
     return add_secret(cli, body);
 }
 
@@ -70,9 +86,9 @@ static void print_one(const cli_t *cli, const json_t *answer) {
         return;
     }
     out_fields(answer,
-               COLUMNS("NAME=name", "TARGET=target", "URL=url", "TOPIC=topic", "STATE=state", "ERROR=error",
-                       "KIND=filter.kind", "DEVICE=filter.device", "GROUP=filter.group", "SITE=filter.site",
-                       "DELIVERED=delivered", "DEAD=dead", "TRIES=tries", "LAST=last_ms",
+               COLUMNS("NAME=name", "TARGET=target", "URL=url", "ROOTS=roots", "TOPIC=topic", "STATE=state",
+                       "ERROR=error", "KIND=filter.kind", "DEVICE=filter.device", "GROUP=filter.group",
+                       "SITE=filter.site", "DELIVERED=delivered", "DEAD=dead", "TRIES=tries", "LAST=last_ms",
                        "RECORDS AFTER=records_after", "ALARMS AFTER=alarms_after", "CREATED=created_ms"));
     say_secrets(answer);
     const json_t *dead = json_object_get(answer, "dead_letters");
@@ -173,6 +189,7 @@ const command_t subscription_commands[] = {
      1,
      create,
      {{"webhook", "URL", "to POST to, https:// or http://"},
+      {"ca", "FILE", "PEM: who must have certified an https:// URL (default: the system's roots)"},
       {"mqtt", NULL, "to topic subscriptions/_sub.NAME of the cloud's broker"},
       {"type", "TYPES", "record, alarm or both, with a comma (default both)"},
       {"kind", "KIND", "of this kind only"},

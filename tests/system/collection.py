@@ -3,11 +3,13 @@
 import hmac
 import http.server
 import json
+import os
 import sys
 import threading
 import time
 
 from cases import case, check, equal, main
+from https_front import Authority, Front
 from support import cluster, labs, run_seed
 from uploads import check_equal, content, files, give, outbox, wait_files
 
@@ -240,6 +242,52 @@ def subscribers_lose_nothing_while_they_and_the_cloud_fail():
             equal(lab.cli("subscription", "list")["subscriptions"], [], "subscriptions")
         finally:
             hook.close()
+
+
+@case
+def a_webhook_over_https_is_believed_by_its_ca_alone():
+    with cluster(("dev-1",)) as lab:
+        ca, other = Authority(lab.dir, "ca"), Authority(lab.dir, "other")
+        hook, fronts = Subscriber(), []
+        hook.secret, secret = "the-secret-of-this-test", os.path.join(lab.dir, "secret")
+        with open(secret, "w", encoding="ascii") as file:
+            file.write(hook.secret)
+
+        def subscribe(name, certificate, *more):
+            fronts.append(Front(*certificate, hook.port))
+            made = lab.cli("subscription", "create", name, "--webhook", fronts[-1].url + "/ridge", "--secret-file", secret, *more)
+            equal((made["state"], made["roots"]), ("active", "own" if more else "system"), f"subscription {name}")
+
+        try:
+            # One of each way in which a certificate is wrong; nothing is sent to any of them.
+            wrong = {"foreign": (other.issue(), "issuer"), "named": (ca.issue("DNS:elsewhere.example"), "match"), "expired": (ca.issue(days=-1), "expired")}
+            for name, (certificate, why) in wrong.items():
+                subscribe(name, certificate, "--ca", ca.path)
+                status, said = lab.cli("subscription", "test", name, check=False)
+                check(status == 5 and "certificate" in said and why in said, f"{name}: exit status {status}: {said}")
+            subscribe("system", ca.issue())
+            status, said = lab.cli("subscription", "test", "system", check=False)
+            check(status == 5 and "certificate is not believed" in said, f"system: exit status {status}: {said}")
+            equal(hook.events, [], "what came to servers that are not believed")
+            subscribe("ops", ca.issue(), "--ca", ca.path)
+            equal(lab.cli("subscription", "test", "ops")["taken"], True, "answer to a test event")
+            record = {"id": "r-1", "kind": "trip", "data": {"n": 1}}
+            equal(lab.agents["dev-1"].call("POST", "/v1/records", record)[0], 202, "status of a record")
+            labs.wait_for("the record at the subscriber", 60, lambda: [e for e in hook.events if e["type"] == "record"], 0.05)
+            equal(hook.faults, [], "deliveries with a wrong signature")
+            labs.wait_for("a delivery that fails", 60, lambda: "issuer" in lab.cli("subscription", "show", "foreign").get("error", ""), 0.1)
+            lab.cloud.stop()
+            lab.cloud.start()
+            equal(lab.cli("subscription", "test", "ops")["taken"], True, "answer to a test event after a restart")
+            equal(lab.cli("subscription", "test", "foreign", check=False)[0], 5, "exit status for a foreign certificate after a restart")
+            with open(ca.path, encoding="ascii") as file:
+                equal(lab.cli("subscription", "show", "ops")["ca"], file.read(), "the CA that is kept")
+            refused = lab.cli("subscription", "create", "key", "--webhook", "https://a.example/", "--ca", ca.base + ".key", check=False)
+            check(refused[0] != 0 and "private key" in refused[1], f"a key as a CA: {refused}")
+        finally:
+            hook.close()
+            for front in fronts:
+                front.close()
 
 
 if __name__ == "__main__":

@@ -22,8 +22,10 @@ typedef struct subscription {
     subscription_spec_t spec;
     subscription_state_t state;
     uint64_t due_ms;
-    char waiting[DELIVERY_MAX]; /* by MQTT: the delivery whose acknowledgement is waited for */
-    bool acked;
+    char waiting[DELIVERY_MAX]; /* by MQTT: the delivery that was published last and is not taken; "": none */
+    subscription_source_t waiting_source;
+    size_t waiting_count;
+    bool acked; /* it is; the thread has not seen that yet */
     unsigned
         turned; /* how often it was paused or resumed: a delivery that has begun before does not count then */
     /* The thread's own. */
@@ -37,6 +39,7 @@ struct subscriptions {
     rdg_platform_t *p;
     rdg_sql_t *db;
     bool link_local, stopping;
+    uint64_t answer_ms, pause_ms; /* SUBSCRIPTION_TIMEOUT_MS, BACKOFF_FIRST_MS */
     pthread_mutex_t lock;
     subscription_t of[SUBSCRIPTIONS_MAX];
     rdg_metric_t *m_delivered, *m_failed, *m_dead;
@@ -88,24 +91,35 @@ static bool over(const subscription_t *s) {
 
 /* --- one delivery -------------------------------------------------------------------------------------------------- */
 
+/* True: it was taken already, after its time. Else it is waited for from now on. */
+static bool await_ack(subscription_t *s, const subscription_batch_t *b, const char *delivery) {
+    pthread_mutex_lock(&s->hub->lock);
+    bool taken = s->acked && strcmp(s->waiting, delivery) == 0;
+    snprintf(s->waiting, sizeof s->waiting, "%s", taken ? "" : delivery);
+    s->waiting_source = b->source;
+    s->waiting_count = json_array_size(b->events);
+    s->acked = false;
+    pthread_mutex_unlock(&s->hub->lock);
+    return taken;
+}
+
 /* By the broker: taken when the subscriber says so, for a broker keeps nothing for who has never been there. */
-static void publish(subscription_t *s, const subscription_spec_t *spec, const char *delivery,
-                    rdg_bytes_t body, subscription_outcome_t *out) {
+static void publish(subscription_t *s, const subscription_batch_t *b, const char *delivery, rdg_bytes_t body,
+                    subscription_outcome_t *out) {
     subscriptions_t *h = s->hub;
     char topic[PLATFORM_TOPIC_MAX];
     memset(out, 0, sizeof *out);
-    snprintf(topic, sizeof topic, "subscriptions/" SUBSCRIPTION_USER "%s", spec->name);
-    pthread_mutex_lock(&h->lock);
-    snprintf(s->waiting, sizeof s->waiting, "%s", delivery);
-    s->acked = false;
-    pthread_mutex_unlock(&h->lock);
+    snprintf(topic, sizeof topic, "subscriptions/" SUBSCRIPTION_USER "%s", s->spec.name);
+    out->taken = await_ack(s, b, delivery);
+    if (out->taken) return;
     rdg_err_t err = h->p->mqtt ? rdg_mqtt_publish(h->p->mqtt, topic, body, false, NULL)
                                : rdg_fail(RDG_E_UNAVAILABLE, "the broker is not connected yet");
-    uint64_t end = mono_ms() + SUBSCRIPTION_TIMEOUT_MS, now;
     pthread_mutex_lock(&h->lock);
+    uint64_t end = mono_ms() + h->answer_ms, now;
     while (err == RDG_OK && !s->acked && !over(s) && (now = mono_ms()) < end) wait_ms(s, end - now);
     out->taken = s->acked;
-    s->waiting[0] = '\0';
+    if (out->taken) s->waiting[0] = '\0';
+    s->acked = false;
     pthread_mutex_unlock(&h->lock);
     if (err != RDG_OK)
         snprintf(out->error, sizeof out->error, "%s", rdg_err_message(err));
@@ -115,7 +129,7 @@ static void publish(subscription_t *s, const subscription_spec_t *spec, const ch
 
 static void postpone(subscription_t *s, const subscription_outcome_t *o) {
     unsigned steps = s->state.tries < 12 ? s->state.tries : 12;
-    uint64_t base = (uint64_t)BACKOFF_FIRST_MS << (steps - 1);
+    uint64_t base = s->hub->pause_ms << (steps - 1);
     if (base > BACKOFF_LAST_MS) base = BACKOFF_LAST_MS;
     uint64_t asked = o->retry_after_s < RETRY_AFTER_MAX_S ? o->retry_after_s : RETRY_AFTER_MAX_S;
     uint64_t ms = base / 2 + rdg_random_below(rdg_random_system(), base / 2 + 1);
@@ -181,10 +195,7 @@ static void settle(subscription_t *s, const subscription_batch_t *b, const subsc
 }
 
 static rdg_err_t ready_http(subscription_t *s) {
-    if (s->http) return RDG_OK;
-    RDG_TRY(rdg_http_client_new(&s->http));
-    if (!s->hub->link_local) rdg_http_client_guard(s->http);
-    return RDG_OK;
+    return s->http ? RDG_OK : subscription_http(&s->spec, s->hub->link_local, &s->http);
 }
 
 static void deliver(subscription_t *s, const subscription_spec_t *spec, const subscription_batch_t *b,
@@ -202,40 +213,68 @@ static void deliver(subscription_t *s, const subscription_spec_t *spec, const su
     else if (spec->url[0])
         subscription_post(s->http, spec, delivery, rdg_buf_view(&body), &outcome);
     else
-        publish(s, spec, delivery, rdg_buf_view(&body), &outcome);
+        publish(s, b, delivery, rdg_buf_view(&body), &outcome);
     rdg_buf_fini(&body);
     /* Cut off by the end: as if it had not been. */
     if (outcome.taken || !__atomic_load_n(&s->hub->stopping, __ATOMIC_ACQUIRE))
         settle(s, b, &outcome, turned);
 }
 
+/* What the thread knows when it looks for the next delivery. */
+typedef struct look {
+    subscription_spec_t spec;
+    unsigned turned;
+    int64_t marks[SUBSCRIPTION_SOURCES];
+    subscription_source_t start;
+    size_t max;
+    bool away; /* by MQTT, and nobody has answered */
+} look_t;
+
+static void look(subscription_t *s, look_t *l) {
+    pthread_mutex_lock(&s->hub->lock);
+    l->spec = s->spec;
+    l->turned = s->turned;
+    memcpy(l->marks, s->state.marks, sizeof l->marks);
+    /* What was taken after its time is read as it was, so that it has its name and is known. */
+    bool late = s->acked && s->waiting[0];
+    bool alone = s->alone_until > l->marks[s->alone_source];
+    l->start = late ? s->waiting_source : s->start;
+    l->max = late ? s->waiting_count : alone ? 1 : SUBSCRIPTION_BATCH;
+    l->away = !s->spec.url[0] && s->state.tries > 0 && !late;
+    pthread_mutex_unlock(&s->hub->lock);
+}
+
+static rdg_err_t read_next(subscription_t *s, look_t *l, subscription_batch_t *b) {
+    rdg_platform_t *p = s->hub->p;
+    RDG_TRY(subscription_batch_read(p, &l->spec, l->start, l->marks, l->max, b));
+    bool old = b->newest_ms + (int64_t)l->spec.give_up_ms <= (int64_t)platform_now();
+    if (!l->away || old || json_array_size(b->events) <= 1) return RDG_OK;
+    l->start = b->source;
+    subscription_batch_fini(b);
+    return subscription_batch_read(p, &l->spec, l->start, l->marks, 1, b);
+}
+
 /* True: there was something to deliver. */
 static bool step(subscription_t *s) {
     subscriptions_t *h = s->hub;
     subscription_batch_t b;
-    subscription_spec_t spec;
-    int64_t marks[SUBSCRIPTION_SOURCES];
-    pthread_mutex_lock(&h->lock);
-    spec = s->spec;
-    unsigned turned = s->turned;
-    memcpy(marks, s->state.marks, sizeof marks);
-    int64_t before[SUBSCRIPTION_SOURCES] = {marks[0], marks[1]};
-    pthread_mutex_unlock(&h->lock);
-    bool alone = s->alone_until > marks[s->alone_source];
-    rdg_err_t err = subscription_batch_read(h->p, &spec, s->start, marks, alone ? 1 : SUBSCRIPTION_BATCH, &b);
+    look_t l;
+    look(s, &l);
+    const int64_t before[SUBSCRIPTION_SOURCES] = {l.marks[0], l.marks[1]};
+    rdg_err_t err = read_next(s, &l, &b);
     if (err != RDG_OK) rdg_log_err("subscription.failed", err);
     bool some = err == RDG_OK && json_array_size(b.events) > 0, moved = false;
     pthread_mutex_lock(&h->lock);
     /* Unless it was turned back meanwhile. What is not wanted is not written down: it is looked at again at most. */
-    for (int i = 0; err == RDG_OK && s->turned == turned && i < SUBSCRIPTION_SOURCES; ++i) {
-        moved = moved || marks[i] != before[i];
-        s->state.marks[i] = marks[i];
+    for (int i = 0; err == RDG_OK && s->turned == l.turned && i < SUBSCRIPTION_SOURCES; ++i) {
+        moved = moved || l.marks[i] != before[i];
+        s->state.marks[i] = l.marks[i];
     }
     if (moved) tell_needed(h);
     pthread_mutex_unlock(&h->lock);
-    if (some) deliver(s, &spec, &b, turned);
+    if (some) deliver(s, &l.spec, &b, l.turned);
     if (err == RDG_OK) subscription_batch_fini(&b);
-    rdg_secure_zero(spec.secret, sizeof spec.secret);
+    rdg_secure_zero(l.spec.secret, sizeof l.spec.secret);
     return some || moved;
 }
 
@@ -279,11 +318,13 @@ void subscriptions_acked(subscriptions_t *h, const char *user, rdg_bytes_t paylo
     const char *delivery = NULL;
     size_t len = strlen(SUBSCRIPTION_USER);
     if (!h || strncmp(user, SUBSCRIPTION_USER, len) != 0 || payload.len > 1024) return;
-    if (rdg_json_parse(payload, &o) == RDG_OK && rdg_json_get_str(o, "delivery", &delivery) == RDG_OK) {
+    if (rdg_json_parse(payload, &o) == RDG_OK && rdg_json_opt_str(o, "delivery", &delivery) == RDG_OK) {
         pthread_mutex_lock(&h->lock);
         subscription_t *s = find(h, user + len);
-        if (s && s->waiting[0] && strcmp(s->waiting, delivery) == 0) {
-            s->acked = true;
+        if (s && delivery && s->waiting[0] && strcmp(s->waiting, delivery) == 0) s->acked = true;
+        if (s && !s->spec.url[0]) {
+            s->due_ms = 0;
+            s->kicked = true;
             pthread_cond_signal(&s->wake);
         }
         pthread_mutex_unlock(&h->lock);
@@ -372,6 +413,7 @@ rdg_err_t subscriptions_pause(subscriptions_t *h, const char *name, bool pause, 
         if (err == RDG_OK) s->state = next;
         ++s->turned;
         s->spec.paused = pause;
+        s->waiting[0] = '\0';
         s->due_ms = 0;
         s->kicked = true;
         pthread_cond_signal(&s->wake);
@@ -415,8 +457,7 @@ static rdg_err_t test_event(subscriptions_t *h, const subscription_spec_t *spec,
         snprintf(topic, sizeof topic, "subscriptions/" SUBSCRIPTION_USER "%s", spec->name);
         return rdg_mqtt_publish(h->p->mqtt, topic, body, false, NULL);
     }
-    RDG_TRY(rdg_http_client_new(&http));
-    if (!h->link_local) rdg_http_client_guard(http);
+    RDG_TRY(subscription_http(spec, h->link_local, &http));
     subscription_post(http, spec, delivery, body, &o);
     rdg_http_client_free(http);
     *status = o.status;
@@ -470,6 +511,8 @@ rdg_err_t subscriptions_open(rdg_platform_t *p, bool link_local, rdg_metrics_t *
     h->p = p;
     h->db = p->collect->records;
     h->link_local = link_local;
+    h->answer_ms = SUBSCRIPTION_TIMEOUT_MS;
+    h->pause_ms = BACKOFF_FIRST_MS;
     pthread_mutex_init(&h->lock, NULL);
     if (metrics) {
         h->m_delivered = rdg_metrics_counter(metrics, "ridge_subscription_delivered_total",
@@ -489,6 +532,13 @@ rdg_err_t subscriptions_open(rdg_platform_t *p, bool link_local, rdg_metrics_t *
     }
     *out = h;
     return RDG_OK;
+}
+
+void subscriptions_pace(subscriptions_t *h, uint64_t answer_ms, uint64_t pause_ms) {
+    pthread_mutex_lock(&h->lock);
+    h->answer_ms = answer_ms;
+    h->pause_ms = pause_ms;
+    pthread_mutex_unlock(&h->lock);
 }
 
 void subscriptions_stop(subscriptions_t *h) {

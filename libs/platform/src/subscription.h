@@ -18,6 +18,16 @@
  *    dead_letters: its numbers, how often it was tried and why it failed; the events themselves stay readable.
  * 5. A webhook is asked for at no link-local, metadata or multicast address unless options allow it, whatever its name
  *    resolves to; redirects are not followed; SUBSCRIPTION_TIMEOUT_MS and SUBSCRIPTION_ANSWER_MAX bound its answer.
+ * 6. An https:// webhook is sent nothing before its certificate was verified: by the CA of the subscription alone, where it
+ *    has one, else by the system's roots.
+ * 7. By MQTT the broker keeps what is published for a subscriber that has been there and is away (its session). Its answer
+ *    counts whenever it comes; and any answer shows that it is there, so what is due goes out at once. What is published
+ *    again and again for somebody who is away is one event, so that little piles up at the broker.
+ *
+ * Deliveries are signed with HMAC-SM3 and not with a key of the cloud: each subscriber has a secret of its own, so a delivery
+ * says to whom it was sent and cannot be passed on as one for another; nothing has to be fetched, trusted and renewed to
+ * verify it; and no key that certificates or receipts depend on signs what somebody else has written. Who must prove a record
+ * to a third party has the ledger for that.
  *
  * Bodies, headers and topics: docs/rest-api.md. Secrets are in records.db (mode 0600) and are shown once.
  * Limits: SUBSCRIPTIONS_MAX, SUBSCRIPTION_BATCH events and SUBSCRIPTION_BATCH_BYTES of data a delivery (one event at least),
@@ -35,6 +45,7 @@
 #define SUBSCRIPTION_ANSWER_MAX (64u << 10)
 #define SUBSCRIPTION_URL_MAX 1024
 #define SUBSCRIPTION_SECRET_MAX 128
+#define SUBSCRIPTION_CA_MAX 8192
 #define SUBSCRIPTION_DEAD_MAX 1000
 #define SUBSCRIPTION_GIVE_UP_MS (3ull * 86400000)
 #define SUBSCRIPTION_REFUSED_TRIES 3 /* at least, before something is given up */
@@ -51,6 +62,8 @@ typedef enum subscription_source {
 typedef struct subscription_spec {
     char name[65], url[SUBSCRIPTION_URL_MAX + 1]; /* url "": by MQTT */
     char secret[SUBSCRIPTION_SECRET_MAX + 1];
+    char ca[SUBSCRIPTION_CA_MAX +
+            1]; /* PEM: who may have certified an https:// webhook; "": the system's roots */
     bool wants[SUBSCRIPTION_SOURCES], paused;
     char kind[65], device[65], group[65], site[65];
     uint64_t give_up_ms;
@@ -73,7 +86,7 @@ void subscriptions_stop(
     subscriptions_t *s); /* joins: a delivery that is on its way is waited for; NULL is fine */
 void subscriptions_close(subscriptions_t *s);
 void subscriptions_kick(subscriptions_t *s); /* something is new; NULL is fine */
-/* A subscriber says by MQTT that it has taken a delivery. user: as in the topic. */
+/* A subscriber says by MQTT that it has taken a delivery, or, without one, that it is there. user: as in the topic. */
 void subscriptions_acked(subscriptions_t *s, const char *user, rdg_bytes_t payload);
 extern const rdg_service_route_t subscription_routes[]; /* the context is the subscriptions_t */
 extern const size_t subscription_route_count;
@@ -91,6 +104,8 @@ rdg_err_t subscriptions_test(subscriptions_t *s, const char *name, unsigned *sta
 /* The broker's user of a subscription by MQTT gets this password; false: a foreign broker, which knows its users. */
 rdg_err_t subscriptions_user(subscriptions_t *s, const char *name, const char *password, bool *own);
 rdg_sql_t *subscriptions_db(subscriptions_t *s);
+/* Tests: how long an answer by MQTT is waited for, and the first pause after a delivery that failed. */
+void subscriptions_pace(subscriptions_t *s, uint64_t answer_ms, uint64_t pause_ms);
 
 /* --- subscription_store.c: tables of records.db ------------------------------------------------------------- */
 rdg_err_t subscription_store_open(rdg_sql_t *db);
@@ -141,6 +156,8 @@ typedef struct subscription_outcome {
 /* The body of a delivery; out is appended to. */
 rdg_err_t subscription_body(const subscription_spec_t *spec, const char *delivery, const json_t *events,
                             rdg_buf_t *out);
+/* A client for its webhook, which borrows spec->ca. */
+rdg_err_t subscription_http(const subscription_spec_t *spec, bool link_local, rdg_http_client_t **out);
 void subscription_post(rdg_http_client_t *http, const subscription_spec_t *spec, const char *delivery,
                        rdg_bytes_t body, subscription_outcome_t *out);
 

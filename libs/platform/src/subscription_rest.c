@@ -36,6 +36,9 @@ static json_t *spec_json(const subscription_spec_t *s, const subscription_state_
     char topic[PLATFORM_TOPIC_MAX];
     snprintf(topic, sizeof topic, "subscriptions/" SUBSCRIPTION_USER "%s", s->name);
     if (o) json_object_set_new(o, s->url[0] ? "url" : "topic", json_string(s->url[0] ? s->url : topic));
+    if (o && strncmp(s->url, "https://", 8) == 0)
+        json_object_set_new(o, "roots", json_string(s->ca[0] ? "own" : "system"));
+    if (o && s->ca[0]) json_object_set_new(o, "ca", json_string(s->ca));
     if (o && state->last_ms > 0) json_object_set_new(o, "last_ms", json_integer(state->last_ms));
     if (o && state->error[0]) json_object_set_new(o, "error", json_string(state->error));
     return o;
@@ -106,6 +109,19 @@ static bool plain(const char *text) {
     return true;
 }
 
+static rdg_err_t read_ca(const json_t *body, subscription_spec_t *s) {
+    const char *ca = NULL;
+    RDG_TRY(rdg_json_opt_str(body, "ca", &ca));
+    if (!ca) return RDG_OK;
+    if (strncmp(s->url, "https://", 8) != 0)
+        return rdg_fail(RDG_E_INVALID, "ca: only an https:// webhook has a certificate to verify");
+    if (strlen(ca) > SUBSCRIPTION_CA_MAX)
+        return rdg_fail(RDG_E_INVALID, "ca: want at most %d bytes", SUBSCRIPTION_CA_MAX);
+    RDG_TRY(rdg_fail_in(rdg_http_roots_check(rdg_bytes_str(ca)), "ca"));
+    snprintf(s->ca, sizeof s->ca, "%s", ca);
+    return RDG_OK;
+}
+
 static rdg_err_t read_target(const json_t *body, subscription_spec_t *s) {
     const char *url = NULL, *secret = NULL;
     bool mqtt = false;
@@ -136,6 +152,7 @@ static rdg_err_t read_spec(const json_t *body, subscription_spec_t *s, bool *fro
         return rdg_fail(RDG_E_INVALID, "name: want 1 to 50 of [a-z0-9._-], first a letter or digit");
     if (strlen(s->name) > 50) return rdg_fail(RDG_E_INVALID, "name: want at most 50 characters");
     RDG_TRY(read_target(body, s));
+    RDG_TRY(read_ca(body, s));
     RDG_TRY(read_filter(body, s));
     s->give_up_ms = SUBSCRIPTION_GIVE_UP_MS;
     RDG_TRY(rdg_json_opt_u64(body, "give_up_ms", &s->give_up_ms));

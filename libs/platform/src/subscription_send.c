@@ -25,6 +25,13 @@ static bool for_good(unsigned status) {
     return status == 400 || status == 413 || status == 415 || status == 422;
 }
 
+rdg_err_t subscription_http(const subscription_spec_t *spec, bool link_local, rdg_http_client_t **out) {
+    RDG_TRY(rdg_http_client_new(out));
+    if (!link_local) rdg_http_client_guard(*out);
+    rdg_http_client_roots(*out, rdg_bytes_str(spec->ca));
+    return RDG_OK;
+}
+
 void subscription_post(rdg_http_client_t *http, const subscription_spec_t *spec, const char *delivery,
                        rdg_bytes_t body, subscription_outcome_t *out) {
     char timestamp[24], hex[65], id[160], stamp[64], signature[128];

@@ -278,6 +278,11 @@ TEST(subscription_is_refused_where_it_would_do_harm) {
                                       "{\"name\":\"x\",\"webhook\":\"http://a/\\r\\nX: y\"}",
                                       "{\"name\":\"x\",\"webhook\":\"http://a/\",\"mqtt\":true}",
                                       "{\"name\":\"x\",\"mqtt\":true,\"secret\":\"short\"}",
+                                      "{\"name\":\"x\",\"mqtt\":true,\"ca\":\"\"}",
+                                      "{\"name\":\"x\",\"webhook\":\"http://a/\",\"ca\":\"\"}",
+                                      "{\"name\":\"x\",\"webhook\":\"https://a/\",\"ca\":\"\"}",
+                                      "{\"name\":\"x\",\"webhook\":\"https://a/\",\"ca\":\"-----BEGIN "
+                                      "PRIVATE KEY-----\"}",
                                       "{\"name\":\"x\",\"mqtt\":true,\"filter\":{\"grupe\":\"a\"}}",
                                       "{\"name\":\"x\",\"mqtt\":true,\"filter\":{\"types\":[]}}",
                                       "{\"name\":\"x\",\"mqtt\":true,\"filter\":{\"types\":[\"command\"]}}",
@@ -320,7 +325,15 @@ typedef struct listener {
     pthread_cond_t news;
     char topic[120], got[1024], delivery[128];
     unsigned count;
+    bool answers; /* what it gets is taken at once */
 } listener_t;
+
+static void say_taken(listener_t *l, const char *delivery) {
+    char ack[160], answer[160];
+    snprintf(ack, sizeof ack, "%s/ack", l->topic);
+    snprintf(answer, sizeof answer, "{\"delivery\":\"%s\"}", delivery);
+    CHECK_OK(rdg_mqtt_publish(l->mqtt, ack, rdg_bytes_str(answer), false, NULL));
+}
 
 static bool on_delivery(void *ctx, const char *topic, rdg_bytes_t payload) {
     listener_t *l = ctx;
@@ -337,15 +350,13 @@ static bool on_delivery(void *ctx, const char *topic, rdg_bytes_t payload) {
     }
     pthread_cond_broadcast(&l->news);
     pthread_mutex_unlock(&l->lock);
+    if (l->answers) say_taken(l, kit_text(o, "delivery"));
     json_decref(o);
     return true;
 }
 
-static void listen_as(listener_t *l, kit_t *k, const char *user, const char *password, const char *topic) {
-    memset(l, 0, sizeof *l);
-    pthread_mutex_init(&l->lock, NULL);
-    pthread_cond_init(&l->news, NULL);
-    snprintf(l->topic, sizeof l->topic, "%s", topic);
+/* Connects, also once more: the broker knows it by its user. */
+static void come(listener_t *l, const kit_t *k, const char *user, const char *password) {
     const char *topics[] = {l->topic};
     char client[96];
     snprintf(client, sizeof client, "listener-%s", user);
@@ -357,9 +368,20 @@ static void listen_as(listener_t *l, kit_t *k, const char *user, const char *pas
                                   .subscription_count = 1,
                                   .message = on_delivery,
                                   .ctx = l};
+    /* Its thread may call before rdg_mqtt_start has returned. */
+    pthread_mutex_lock(&l->lock);
     CHECK_OK(rdg_mqtt_start(&o, &l->mqtt));
+    pthread_mutex_unlock(&l->lock);
     for (unsigned i = 0; i < 1500 && !rdg_mqtt_connected(l->mqtt); ++i) kit_pause();
     CHECK(rdg_mqtt_connected(l->mqtt));
+}
+
+static void listen_as(listener_t *l, kit_t *k, const char *user, const char *password, const char *topic) {
+    memset(l, 0, sizeof *l);
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->news, NULL);
+    snprintf(l->topic, sizeof l->topic, "%s", topic);
+    come(l, k, user, password);
 }
 
 TEST(subscription_by_mqtt_is_taken_when_its_subscriber_says_so) {
@@ -396,5 +418,54 @@ TEST(subscription_by_mqtt_is_taken_when_its_subscriber_says_so) {
     rdg_mqtt_stop(l.mqtt);
     fake_fini(&f);
     CHECK_EQ(kit_call(&k, "DELETE", "/subscriptions/dash", NULL, NULL), 204);
+    kit_close(&k);
+}
+
+static void subscribe_by_mqtt(kit_t *k, const char *name, char password[80]) {
+    char body[100];
+    json_t *o;
+    snprintf(body, sizeof body, "{\"name\":\"%s\",\"mqtt\":true}", name);
+    CHECK_EQ(kit_call(k, "POST", "/subscriptions", body, &o), 201);
+    snprintf(password, 80, "%s", kit_text(o, "password"));
+    json_decref(o);
+}
+
+/* Each of the records 1 to 3 came, the first time in this order. */
+static void check_came(listener_t *l) {
+    pthread_mutex_lock(&l->lock);
+    const char *first = strstr(l->got, "record-1 "), *second = strstr(l->got, "record-2 "),
+               *third = strstr(l->got, "record-3 ");
+    CHECK(first && second && third && first < second && second < third);
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* After the first failure the next try is minutes away: what comes sooner comes because the subscriber is back. */
+TEST(subscription_by_mqtt_gets_what_it_missed_when_it_returns) {
+    kit_t k;
+    listener_t kept, clean;
+    char password[80], other[80];
+    kit_open(&k);
+    subscriptions_pace(k.platform->subscriptions, 300, 300000);
+    subscribe_by_mqtt(&k, "kept", password);
+    subscribe_by_mqtt(&k, "clean", other);
+    listen_as(&kept, &k, "_sub.kept", password, "subscriptions/_sub.kept");
+    rdg_mqtt_stop(kept.mqtt);
+    for (int i = 0; i < 3; ++i) record(&k, "dev-1", "trip", "1");
+    wait_field(&k, "kept", "state", "failing");
+    wait_field(&k, "clean", "state", "failing");
+    subscriptions_pace(k.platform->subscriptions, 10000, 300000);
+    kept.answers = true;
+    come(&kept, &k, "_sub.kept",
+         password); /* its session has what was published; the answer is late, and counts */
+    wait_field(&k, "kept", "delivered", "3");
+    check_came(&kept);
+    listen_as(&clean, &k, "_sub.clean", other, "subscriptions/_sub.clean");
+    clean.answers = true;
+    wait_field(&k, "clean", "delivered", "0");
+    CHECK_OK(rdg_mqtt_publish(clean.mqtt, "subscriptions/_sub.clean/ack", rdg_bytes_str("{}"), false, NULL));
+    wait_field(&k, "clean", "delivered", "3");
+    check_came(&clean);
+    rdg_mqtt_stop(clean.mqtt);
+    rdg_mqtt_stop(kept.mqtt);
     kit_close(&k);
 }
