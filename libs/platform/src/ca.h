@@ -1,7 +1,7 @@
 /* The certificate authority of the platform: who holds which certificate, until when, and what is revoked.
  *
- * Subjects are devices (chain "", name <device>) and the nodes on them (name <device>.<chain>); each holds a
- * pair: a sign certificate whose key never changes, an encryption certificate whose key is new with each
+ * Subjects are devices (chain "", name <device>) and the nodes on them (name <device>.<chain>: as names of either may have
+ * dots, two could be alike; the second is refused); each holds a pair: a sign certificate whose key never changes, an encryption certificate whose key is new with each
  * renewal. `cloud` is the cloud's own name.
  *
  * Invariants
@@ -12,7 +12,8 @@
  *    subject is known by.
  * 4. Every revocation is in the database and in the next list when ca_revoke returns; numbers of lists only
  *    grow.
- * 5. The root that devices have pinned does not change under them: another CA is refused at the start.
+ * 5. No two subjects hold valid certificates of one name at the same time.
+ * 6. The root that devices have pinned does not change under them: another CA is refused at the start.
  *
  * Limits: CA_HELD_MAX valid certificates a subject, RDG_CRL_ENTRIES_MAX entries in a list (the newest).
  * Thread-safe. */
@@ -55,9 +56,11 @@ typedef struct ca_subject {
     const rdg_sm2_public_t *sign_key; /* what its sign request must be of; NULL: any */
 } ca_subject_t;
 /* {"sign","enc","chain","root"}, PEM each. INVALID, MALFORMED, UNSUPPORTED, BAD_SIGNATURE: the request.
- * FORBIDDEN: another key, or one that was revoked as compromised. FULL. */
+ * FORBIDDEN: another key, or one that was revoked as compromised. CONFLICT: ca_name_check. FULL. */
 rdg_err_t ca_issue_pair(ca_t *ca, const ca_subject_t *subject, const char *sign_request,
                         const char *enc_request, json_t **out);
+/* CONFLICT: another subject holds certificates of the name that this one's would have. */
+rdg_err_t ca_name_check(ca_t *ca, const char *device, const char *chain);
 /* The part of ca_issue_pair that needs nothing but the requests. */
 rdg_err_t ca_check_pair(const ca_subject_t *subject, const char *sign_request, const char *enc_request);
 /* A new pair for keys of our own, with further DNS names. */

@@ -75,6 +75,38 @@ static rdg_err_t look_up(const order_t *o, known_t *k) {
         again_row, k);
 }
 
+typedef struct holder {
+    char device[65], chain[65];
+} holder_t;
+
+static rdg_err_t holder_row(void *ctx, const rdg_sql_row_t *r) {
+    holder_t *h = ctx;
+    snprintf(h->device, sizeof h->device, "%s", rdg_sql_row_text(r, 0));
+    snprintf(h->chain, sizeof h->chain, "%s", rdg_sql_row_text(r, 1));
+    return RDG_OK;
+}
+
+rdg_err_t ca_name_check(ca_t *ca, const char *device, const char *chain) {
+    char name[RDG_CERT_DNS_MAX];
+    holder_t h = {0};
+    ca_name(device, chain, name);
+    RDG_TRY(rdg_sql_query(
+        ca->db,
+        "SELECT device, chain FROM certificates WHERE subject = ? AND NOT (device = ? AND chain = ?)"
+        " AND state = 'valid' AND not_after_ms > ? LIMIT 1",
+        RDG_SQL_PARAMS(rdg_sql_text(name), rdg_sql_text(device), rdg_sql_text(chain),
+                       rdg_sql_int(ca_now_ms(ca))),
+        holder_row, &h));
+    if (!h.device[0]) return RDG_OK;
+    char whose[200];
+    snprintf(whose, sizeof whose, h.chain[0] ? "a node of chain '%s' on device '%s'" : "device '%s%s'",
+             h.chain[0] ? h.chain : h.device, h.chain[0] ? h.device : "");
+    return rdg_fail(RDG_E_CONFLICT,
+                    "the certificates would have the name '%.130s', which those of %s have: "
+                    "give the %s another name",
+                    name, whose, chain[0] ? "chain" : "device");
+}
+
 /* --- making one ---------------------------------------------------------------------------------------- */
 
 static rdg_err_t store(const order_t *o, const rdg_cert_t *cert, const char *pem) {
@@ -143,6 +175,7 @@ static rdg_err_t issue(const order_t *o, char **pem) {
             "enrol it anew",
             use_name(o->use), o->name);
     if (*pem) return RDG_OK;
+    RDG_TRY(ca_name_check(o->ca, o->device, o->chain));
     if (k.held >= CA_HELD_MAX)
         return rdg_fail(RDG_E_FULL, "'%.130s' holds %d valid certificates: revoke those that it does not use",
                         o->name, CA_HELD_MAX);

@@ -106,6 +106,7 @@ static rdg_err_t store_device(rdg_platform_t *p, const enrolment_t *e) {
 static rdg_err_t decide(rdg_platform_t *p, enrolment_t *e, bool *waits) {
     RDG_TRY(admission_look(p, e));
     RDG_TRY(admission_judge(e));
+    RDG_TRY(ca_name_check(p->ca, e->name, ""));
     RDG_TRY(admission_note(p, e, waits));
     return *waits ? RDG_OK : store_device(p, e);
 }

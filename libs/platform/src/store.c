@@ -107,6 +107,7 @@ static const char *const migrations[] = {
     "ALTER TABLE devices ADD COLUMN revoked_ms BIGINT;"
     "CREATE TABLE retired_keys (public_key TEXT PRIMARY KEY, device TEXT NOT NULL, retired_ms BIGINT NOT "
     "NULL);",
+    "CREATE INDEX certificates_subject ON certificates (subject, state);",
 };
 
 rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir) {

@@ -190,6 +190,38 @@ TEST(ca_certifies_nodes_by_their_validator_keys) {
     kit_close(&k);
 }
 
+/* <device>.<chain> with dots in either: whoever has the name first keeps it, until nothing of it is valid any more. */
+TEST(ca_gives_no_name_to_two) {
+    kit_t k;
+    fake_t a, dotted, third;
+    json_t *o;
+    char token[128];
+    rdg_sm2_key_t *validator, *enc;
+    kit_open(&k);
+    enrolled(&k, &a, "a");
+    enrolled(&k, &dotted, "a.b");
+    CHECK_OK(rdg_sm2_key_generate(&validator));
+    CHECK_OK(rdg_sm2_key_generate(&enc));
+    CHECK_EQ(issue_node(&k, "a", "b", validator, enc, "a.b", &o), 409); /* device a.b */
+    CHECK(strstr(kit_error(o, "message"), "device 'a.b'"));
+    json_decref(o);
+    CHECK_EQ(issue_node(&k, "a", "b.c", validator, enc, "a.b.c", NULL), 201);
+    CHECK_EQ(issue_node(&k, "a", "b.c", validator, enc, "a.b.c", NULL), 201);
+    CHECK_EQ(issue_node(&k, "a.b", "c", validator, enc, "a.b.c", &o), 409);
+    CHECK(strstr(kit_error(o, "message"), "chain 'b.c' on device 'a'"));
+    json_decref(o);
+    fake_init(&third, "a.b.c");
+    kit_token(&k, token);
+    CHECK_EQ(fake_enrol(&k, &third, token, NULL), 409);
+    CHECK_EQ(kit_call(&k, "DELETE", "/devices/a", NULL, NULL), 204);
+    CHECK_EQ(fake_enrol(&k, &third, token, NULL), 201); /* the token was not used up by what was refused */
+    CHECK_EQ(issue_node(&k, "a.b", "c", validator, enc, "a.b.c", NULL), 409);
+    CHECK_EQ(issue_node(&k, "a.b", "d", validator, enc, "a.b.d", NULL), 201);
+    rdg_sm2_key_free(validator), rdg_sm2_key_free(enc);
+    fake_fini(&a), fake_fini(&dotted), fake_fini(&third);
+    kit_close(&k);
+}
+
 static unsigned revoke_cert(kit_t *k, const char *serial, const char *body, json_t **answer) {
     char path[160];
     snprintf(path, sizeof path, "/certificates/%s/revoke", serial);
