@@ -1,4 +1,5 @@
 #include "image.h"
+#include "distribution.h"
 #include "image_trust.h"
 #include "manifest.h"
 #include "ridge/base/alloc.h"
@@ -26,34 +27,21 @@ static rdg_err_t record_path(const char *root, const char *reference, char out[P
 
 static rdg_err_t get_manifest(rdg_http_client_t *http, const image_ref_t *ref, const char *reference,
                               rdg_buf_t *body, char digest[IMAGE_DIGEST_TEXT]) {
-    char url[1024];
+    char path[160 + 16];
     uint8_t sum[32];
     rdg_http_answer_t got;
-    const char *const accept[] = {manifest_accept};
-    snprintf(url, sizeof url, "%s/v2/%s/manifests/%s", ref->base, ref->name, reference);
-    rdg_http_call_t call = {.method = "GET",
-                            .url = url,
-                            .headers = accept,
-                            .header_count = 1,
-                            .timeout_ms = IMAGE_MANIFEST_TIMEOUT_MS,
-                            .max_body = IMAGE_MANIFEST_MAX};
-    RDG_TRY(rdg_http_call(http, &call, &got));
-    rdg_err_t err = RDG_OK;
-    if (got.status == 404)
-        err = rdg_fail(RDG_E_NOT_FOUND, "%s has no image %s:%s", ref->base, ref->name, reference);
-    else if (got.status == 401 || got.status == 403)
-        err = rdg_fail(RDG_E_FORBIDDEN, "%s does not let this device read %s", ref->base, ref->name);
-    else if (got.status != 200)
-        err = rdg_fail(RDG_E_UNAVAILABLE, "%s answered HTTP status %u", url, got.status);
-    if (err == RDG_OK) {
-        rdg_sha256(got.body.data, got.body.len, sum);
-        memcpy(digest, "sha256:", 7);
-        rdg_hex_encode(sum, sizeof sum, digest + 7);
-        const char *want = image_digest_valid(reference) ? reference : got.digest;
-        if (want[0] && image_digest_valid(want) && strcmp(want, digest) != 0)
-            err = rdg_fail(RDG_E_CORRUPT, "the manifest of %s was announced as %s and is %s", ref->name, want,
-                           digest);
-    }
+    snprintf(path, sizeof path, "manifests/%s", reference);
+    rdg_err_t err = distribution_get(http, ref, path, manifest_accept, IMAGE_MANIFEST_MAX, &got);
+    if (err == RDG_E_NOT_FOUND)
+        return rdg_fail(err, "%s has no image %s:%s", ref->base, ref->name, reference);
+    RDG_TRY(err);
+    rdg_sha256(got.body.data, got.body.len, sum);
+    memcpy(digest, "sha256:", 7);
+    rdg_hex_encode(sum, sizeof sum, digest + 7);
+    const char *want = image_digest_valid(reference) ? reference : got.digest;
+    if (want[0] && image_digest_valid(want) && strcmp(want, digest) != 0)
+        err = rdg_fail(RDG_E_CORRUPT, "the manifest of %s was announced as %s and is %s", ref->name, want,
+                       digest);
     if (err == RDG_OK) err = rdg_buf_append(body, got.body.data, got.body.len);
     rdg_http_answer_fini(&got);
     return err;

@@ -8,7 +8,6 @@
 #define IMAGE_LAYERS_MAX 64
 #define IMAGE_MANIFEST_MAX (4u << 20)
 #define IMAGE_CONFIG_MAX (4u << 20)
-#define IMAGE_MANIFEST_TIMEOUT_MS 30000u
 
 /* What an image says that it cannot do without, and what it is never to take more of (docs/registry.md, "The form of
  * an image"); 0: nothing said. */

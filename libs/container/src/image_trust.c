@@ -1,4 +1,5 @@
 #include "image_trust.h"
+#include "distribution.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
@@ -104,24 +105,14 @@ static void remember(finding_t *f, rdg_err_t err) {
 
 /* NOT_FOUND for 404. Body of a GET below /v2/NAME. */
 static rdg_err_t get(const finding_t *f, const char *path, size_t max, rdg_buf_t *out) {
-    char url[1024];
+    static const char accept[] = "Accept: application/vnd.oci.image.index.v1+json, "
+                                 "application/vnd.oci.image.manifest.v1+json, */*";
     rdg_http_answer_t got;
-    const char *const headers[] = {"Accept: application/vnd.oci.image.index.v1+json, "
-                                   "application/vnd.oci.image.manifest.v1+json, */*"};
-    snprintf(url, sizeof url, "%s/v2/%s/%s", f->j->ref->base, f->j->ref->name, path);
-    rdg_http_call_t call = {.method = "GET",
-                            .url = url,
-                            .headers = headers,
-                            .header_count = 1,
-                            .timeout_ms = IMAGE_MANIFEST_TIMEOUT_MS,
-                            .max_body = max};
-    RDG_TRY(rdg_http_call(f->http, &call, &got));
-    rdg_err_t err = RDG_OK;
-    if (got.status == 200)
-        err = rdg_buf_append(out, got.body.data, got.body.len);
-    else
-        err = rdg_fail(got.status == 404 ? RDG_E_NOT_FOUND : RDG_E_UNAVAILABLE, "%s answered HTTP status %u",
-                       url, got.status);
+    rdg_err_t err = distribution_get(f->http, f->j->ref, path, accept, max, &got);
+    if (err == RDG_E_FORBIDDEN)
+        err = RDG_E_UNAVAILABLE; /* the way is shut: that says nothing of a signature */
+    RDG_TRY(err);
+    err = rdg_buf_append(out, got.body.data, got.body.len);
     rdg_http_answer_fini(&got);
     return err;
 }
