@@ -173,7 +173,10 @@ static void report(runner_t *r, const job_t *j, int status) {
 }
 
 static void finish(runner_t *r, job_t *j, int status) {
+    bool ended_well =
+        WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == RDG_TEST_EXIT_SKIPPED);
     kill(-j->pid, SIGKILL); /* whatever the test left running */
+    if (!ended_well) rdg_test_clear(j->dir);
     report(r, j, status);
     close(j->output);
     if (rdg_tree_remove(j->dir, NULL)) printf("     %s\n", rdg_err_message(RDG_E_IO));

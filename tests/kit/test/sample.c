@@ -57,6 +57,29 @@ TEST(bad_debris) {
     CHECK(false);
 }
 
+/* As an engine leaves its containers: in a session of its own, to be known by its command line alone. */
+TEST(bad_daemon) {
+    char name[4200];
+    snprintf(name, sizeof name, "%s/socket", rdg_test_dir());
+    int ready[2];
+    CHECK_EQ(pipe(ready), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setsid();
+        pid_t inner = fork();
+        if (inner == 0) {
+            pid_t self = getpid();
+            if (write(ready[1], &self, sizeof self) != sizeof self) _exit(1);
+            close(ready[0]), close(ready[1]);
+            execl("/bin/sleep", name, "600", (char *)NULL);
+        }
+        _exit(0);
+    }
+    CHECK_EQ(read(ready[0], &pid, sizeof pid), sizeof pid);
+    printf("pid %d\n", (int)pid);
+    CHECK(false);
+}
+
 static rdg_err_t two_allocations(bool forget) {
     void *a = rdg_alloc(1);
     void *b = rdg_alloc(1);
