@@ -5,7 +5,7 @@ while commands run; then each command and each acknowledged telemetry record is 
     ./test fleet --devices 200 --agents 10 --minutes 10 --commands 10000      the long form; --seed N
 
 Simulated devices (ridge-fleet) have the agent's own link, journal and executor, but no workloads; agents are whole. What real agents
-have done is read from their logs; whether their telemetry was acknowledged is not known, so that of the simulated ones counts."""
+have done, and what of their telemetry the cloud has acknowledged, is read from their logs."""
 
 import argparse
 import glob
@@ -61,7 +61,7 @@ class Fleet:
             self.names += [f"sim{g}-{i}" for i in range(count)]
         for i in range(self.agents):
             name = f"agent-{i}"
-            agent = lab.agents[name] = labs.Agent(lab, name)
+            agent = lab.agents[name] = labs.Agent(lab, name, extra=("--log-level", "debug"))
             agent.argv[:0] = self.network.prefix(1 + i)
             agent.start(token)
             self.names.append(name)
@@ -191,22 +191,32 @@ class Fleet:
                 return found
             before = f"&before={page['more_before']}"
 
+    def logged(self, event):
+        """(agent, line) of this event in the agents' logs."""
+        for name, agent in self.lab.agents.items():
+            with open(agent.log, encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    if f'"event":"{event}"' in line and line.endswith("\n"):
+                        yield name, json.loads(line)
+
     def effects(self):
         found = []
         for path in glob.glob(os.path.join(self.lab.dir, "fleet", "*", "*.effects")):
             with open(path, encoding="ascii") as file:
                 found += [tuple(line.split()) for line in file]
-        for name, agent in self.lab.agents.items():
-            with open(agent.log, encoding="utf-8", errors="replace") as file:
-                found += [(name, json.loads(line)["id"]) for line in file if '"event":"command.ended"' in line]
-        return found
+        return found + [(name, line["id"]) for name, line in self.logged("command.ended")]
 
     def acks(self):
-        found = set()
+        """Of the agents, and of the simulated devices."""
+        real, simulated = {(name, line["seq"], line["time_ms"]) for name, line in self.logged("telemetry.acknowledged")}, set()
         for path in glob.glob(os.path.join(self.lab.dir, "fleet", "*", "*.acks")):
             with open(path, encoding="ascii") as file:
-                found |= {(d, int(seq), int(ms)) for d, seq, ms in map(str.split, file)}
-        return found
+                simulated |= {(d, int(seq), int(ms)) for d, seq, ms in map(str.split, file)}
+        return real, simulated
+
+    def all_acknowledged(self):
+        real, simulated = self.acks()
+        return set(self.names) <= {device for device, _, _ in real | simulated}
 
     def stored(self):
         db = sqlite3.connect(os.path.join(self.lab.cloud.dir, "monitor.db"))
@@ -217,19 +227,23 @@ class Fleet:
 
     def account(self):
         labs.wait_for("the end of all commands", 240, lambda: self.unfinished() == 0, 0.2)
+        # A device of which nothing was acknowledged could lose nothing.
+        labs.wait_for("an acknowledged record of each device", 120, self.all_acknowledged, 0.5)
         commands = self.told()
         for sim in self.sims:
             check(sim.alive(), f"ridge-fleet ended: {sim.log_tail()}")
             sim.stop()
         self.lab.cloud.stop()
-        effects, acks, stored = self.effects(), self.acks(), self.stored()
-        found = violations({**self.ordered}, {c: t for c, t in commands.items() if c in self.ordered}, effects, acks, stored)
+        effects, (real, simulated), stored = self.effects(), self.acks(), self.stored()
+        found = violations({**self.ordered}, {c: t for c, t in commands.items() if c in self.ordered}, effects, real | simulated, stored)
         states = {s: sum(t["state"] == s for t in commands.values()) for s in sorted({t["state"] for t in commands.values()})}
         took = sorted(t["ended_ms"] - t["created_ms"] for t in commands.values() if t["state"] == "done")
         quantiles = {f"done_p{q}_ms": took[min(len(took) - 1, len(took) * q // 100)] for q in (50, 90, 99) if took}
+        late = sorted(t["ended_ms"] - t["deadline_ms"] for t in commands.values() if t["state"] == "expired")
+        quantiles |= {f"expired_told_p{q}_ms": late[min(len(late) - 1, len(late) * q // 100)] for q in (50, 99) if late}
         given = sum(t["state"] == "expired" and t["deliveries"] > 0 for t in commands.values())
         return found, {**quantiles, "expired_after_handing_over": given, "devices": len(self.names), "commands": len(self.ordered), "refused": len(self.refused), **states, "effects": len(effects),
-                       "records_acknowledged": len(acks), "records_stored": len(stored),
+                       "records_acknowledged": len(simulated), "records_acknowledged_of_agents": len(real), "records_stored": len(stored),
                        **{f: self.faults.count(f) for f in sorted(set(self.faults))}}  # fmt: skip
 
     def stop(self):

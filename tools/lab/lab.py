@@ -157,11 +157,11 @@ class Cloud(Program):
             found = read_json(about)
             return found if found and found.get("url") else None
 
-        found = wait_for("the cloud's address in cloud.json", 20, ready)
+        found = wait_for("the cloud's address in cloud.json", 60, ready)
         self.url, self.link_url = found["url"], found.get("link_url")
         with open(os.path.join(self.dir, "admin.token"), encoding="ascii") as file:
             self.token = file.read().strip()
-        wait_for("the cloud's health", 20, self.healthy)
+        wait_for("the cloud's health", 60, self.healthy)
 
     def healthy(self):
         try:

@@ -79,6 +79,10 @@ void telemetry_answer(telemetry_t *t, rdg_bytes_t bytes) {
         rdg_log_err("telemetry.strange_answer", err);
         return;
     }
+    /* What the cloud has answered for: whoever doubts its database compares (./test fleet). */
+    for (size_t i = 0; i < ack.count; ++i)
+        rdg_log(RDG_LOG_DEBUG, "telemetry.acknowledged", RDG_U64("seq", ack.names[i].seq),
+                RDG_U64("time_ms", ack.names[i].time_ms));
     pthread_mutex_lock(&t->lock);
     for (size_t i = 0; i < ack.count; ++i) settle(t, &ack.names[i]);
     uint64_t hold = ack.hold_ms < HOLD_MAX_MS ? ack.hold_ms : HOLD_MAX_MS;
