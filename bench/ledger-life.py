@@ -105,31 +105,35 @@ class Node:
         return memory_mb(self.program.pid, "VmHWM")
 
 
+def take_over(path, made, snapshot_gap):
+    """Starts the node that has the ledger, then the one that has nothing, until both are at one height."""
+    ports = {name: free_port() for name in made["keys"]}
+    peers = [{"name": name, "public_key": key, "host": "127.0.0.1", "port": ports[name]} for name, key in made["keys"].items()]
+    for name in ports:
+        with open(os.path.join(path, name, "peers.json"), "w", encoding="ascii") as file:
+            json.dump(peers, file)
+    giver, taker = (Node(path, name, port, snapshot_gap) for name, port in ports.items())
+    try:
+        giver.program.start()
+        labs.wait_for("the first node", 120, lambda: giver.height() >= made["height"])
+        idle = giver.peak_mb()
+        start = time.monotonic()
+        taker.program.start()
+        labs.wait_for("the second node at the height of the first", WAIT_S, lambda: taker.height() >= made["height"], 0.2)
+        return {"seconds": round(time.monotonic() - start, 1), "taker_peak_mb": taker.peak_mb(), "giver_peak_mb": giver.peak_mb(),
+                "giver_peak_before_mb": idle, "disk_mb": round(disk_bytes(os.path.join(path, "one", "data")) / 1e6),
+                "taker_disk_mb": round(disk_bytes(os.path.join(path, "two", "data")) / 1e6)}  # fmt: skip
+    finally:
+        taker.program.stop()
+        giver.program.stop()
+
+
 def newcomer(options, snapshot_gap):
     with folder() as path:
         made = program("ridge-ledger-make", path, options.sync_transactions, 1, options.sync_padding, ARTIFACT)
         print(json.dumps({"made": made}), file=sys.stderr, flush=True)
-        keys = made.pop("keys")
-        ports = {name: free_port() for name in keys}
-        peers = [{"name": name, "public_key": key, "host": "127.0.0.1", "port": ports[name]} for name, key in keys.items()]
-        for name in keys:
-            with open(os.path.join(path, name, "peers.json"), "w", encoding="ascii") as file:
-                json.dump(peers, file)
-        giver, taker = (Node(path, name, ports[name], snapshot_gap) for name in keys)
-        try:
-            giver.program.start()
-            labs.wait_for("the first node", 120, lambda: giver.height() >= made["height"])
-            idle = giver.peak_mb()
-            start = time.monotonic()
-            taker.program.start()
-            labs.wait_for("the second node at the height of the first", WAIT_S, lambda: taker.height() >= made["height"], 0.2)
-            took = time.monotonic() - start
-            return {"ledger": made, "disk_mb": round(disk_bytes(os.path.join(path, "one", "data")) / 1e6), "seconds": round(took, 1),
-                    "taker_peak_mb": taker.peak_mb(), "giver_peak_mb": giver.peak_mb(), "giver_peak_before_mb": idle,
-                    "taker_disk_mb": round(disk_bytes(os.path.join(path, "two", "data")) / 1e6)}  # fmt: skip
-        finally:
-            taker.program.stop()
-            giver.program.stop()
+        found = take_over(path, made, snapshot_gap)
+        return {"txs": made["txs"], "made_s": made["made_s"], **found}
 
 
 def sync(options):
