@@ -166,7 +166,7 @@ def main():
     parser.add_argument("--transactions", type=int, default=30000, help="in the archived ledger (default 30000)")
     parser.add_argument("--recover-transactions", type=int, default=1000000, help="in the recovered one (default 1000000)")
     parser.add_argument("--sync-transactions", type=int, default=500000, help="in the one that is synced (default 500000)")
-    parser.add_argument("--sync-padding", type=int, default=3200, help="bytes behind each of them that nothing reads (default 3200)")
+    parser.add_argument("--sync-padding", type=int, default=3300, help="bytes behind each of them that nothing reads (default 3300)")
     parser.add_argument("--lifetimes", type=int, default=5, help="chains that are created and destroyed, each way (default 5)")
     options = parser.parse_args()
     if options.quick:
