@@ -28,8 +28,9 @@ rdg_err_t archive_fetch_frame(const rdg_archive_t *a, uint32_t index, rdg_buf_t 
                                  f->raw_len, a->frame_bytes_max),
                         a, index);
     if (!a->has_key)
-        return rdg_fail(RDG_E_UNAUTHENTICATED, "the archive is encrypted: give the key with the id '%s'",
-                        a->manifest.key_id);
+        return rdg_fail(RDG_E_UNAUTHENTICATED,
+                        "the archive is encrypted: give the key with the id '%s' of chain %" PRIu64,
+                        a->manifest.key_id, a->manifest.chain_id);
     rdg_buf_clear(stored);
     rdg_err_t err = rdg_buf_reserve(stored, f->stored_len);
     if (err == RDG_OK) err = read_at(a, f->offset, stored->data, f->stored_len);
@@ -39,6 +40,8 @@ rdg_err_t archive_fetch_frame(const rdg_archive_t *a, uint32_t index, rdg_buf_t 
 rdg_err_t archive_unpack_frame(const rdg_archive_t *a, uint32_t index, frame_unpacker_t *u, rdg_buf_t *stored,
                                rdg_buf_t *raw) {
     rdg_err_t err = frame_unpack(u, &a->frames.frames[index], stored->data, raw);
+    if (err == RDG_E_UNAUTHENTICATED)
+        err = rdg_fail_in(err, "key '%s' of chain %" PRIu64, a->manifest.key_id, a->manifest.chain_id);
     return err == RDG_OK ? RDG_OK : in_frame(err, a, index);
 }
 

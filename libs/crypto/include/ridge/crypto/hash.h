@@ -41,7 +41,8 @@ typedef enum rdg_domain {
     RDG_DOMAIN_ENROL = 0x51,
     RDG_DOMAIN_ARCHIVE_MANIFEST = 0x60, /* archive segments, ledger/archive.h */
     RDG_DOMAIN_ARCHIVE_CONTENT = 0x61,
-    RDG_DOMAIN_ARCHIVE_RECEIPT = 0x62
+    RDG_DOMAIN_ARCHIVE_RECEIPT = 0x62,
+    RDG_DOMAIN_ARCHIVE_KEY = 0x63 /* whose key it is, ledger/archive_key.h */
 } rdg_domain_t;
 
 /* SM3 of data as it is (the standard's function). */
