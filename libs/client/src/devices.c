@@ -149,6 +149,21 @@ rdg_err_t rdg_platform_certify_node(rdg_cloud_client_t *c, const char *device, j
     return post_to(c, "devices", device, "certificates", request, 0, pair);
 }
 
+rdg_err_t rdg_platform_node_encryption(rdg_cloud_client_t *c, const char *device, const char *chain,
+                                       unsigned limit, json_t **certificates) {
+    char path[2 * PATH_BYTES];
+    json_t *answer = NULL, *list = NULL;
+    RDG_TRY(check_name("device", device));
+    RDG_TRY(check_name("chain", chain));
+    snprintf(path, sizeof path, "/certificates?device=%s&chain=%s&use=encrypt&state=valid&limit=%u", device,
+             chain, limit);
+    RDG_TRY(rdg_cloud_call(c, "GET", path, NULL, 0, &answer));
+    rdg_err_t err = rdg_json_get_array(answer, "certificates", &list);
+    if (err == RDG_OK) *certificates = json_incref(list);
+    json_decref(answer);
+    return err;
+}
+
 rdg_err_t rdg_platform_certify_collector(rdg_cloud_client_t *c, const char *request, json_t **answer) {
     return rdg_cloud_call(c, "POST", "/ca/collector", json_pack("{s:s}", "request", request), 0, answer);
 }

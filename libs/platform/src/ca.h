@@ -82,8 +82,12 @@ rdg_err_t ca_revoke(ca_t *ca, const char *serial, rdg_crl_reason_t reason, ca_re
 rdg_err_t ca_revoke_device(ca_t *ca, const char *device, rdg_crl_reason_t reason); /* its nodes' too */
 /* The node is gone and its keys with it: its certificates count no more, and need no entry in a list. */
 rdg_err_t ca_end_node(ca_t *ca, const char *device, const char *chain);
-/* Objects without PEM, newest first; device, state: NULL for all. */
-rdg_err_t ca_list(ca_t *ca, const char *device, const char *state, uint64_t limit, json_t **out);
+/* NULL: all. use: "sign" or "encrypt". */
+typedef struct ca_filter {
+    const char *device, *chain, *use, *state;
+} ca_filter_t;
+/* Objects without PEM, newest first. */
+rdg_err_t ca_list(ca_t *ca, const ca_filter_t *filter, uint64_t limit, json_t **out);
 /* Whether certificates that verified are valid ones of one device (not of a node); its name. enc may be NULL. */
 rdg_err_t ca_accept_device(ca_t *ca, const rdg_cert_t *sign, const rdg_cert_t *enc, char device[65]);
 

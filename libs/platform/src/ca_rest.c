@@ -49,8 +49,9 @@ static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     uint64_t limit = LIST_DEFAULT;
     json_t *found = NULL;
     RDG_TRY(rdg_service_query_u64(call, "limit", 1, LIST_MAX, &limit));
-    RDG_TRY(ca_list(p->ca, rdg_http_query(call->http, "device"), rdg_http_query(call->http, "state"), limit,
-                    &found));
+    const ca_filter_t filter = {rdg_http_query(call->http, "device"), rdg_http_query(call->http, "chain"),
+                                rdg_http_query(call->http, "use"), rdg_http_query(call->http, "state")};
+    RDG_TRY(ca_list(p->ca, &filter, limit, &found));
     return rdg_service_reply(answer, 200, json_pack("{s:o}", "certificates", found));
 }
 

@@ -119,29 +119,32 @@ rdg_err_t ca_end_node(ca_t *ca, const char *device, const char *chain) {
 /* --- asking ------------------------------------------------------------------------------------------------ */
 
 static rdg_err_t list_row(void *ctx, const rdg_sql_row_t *r) {
-    json_t *o = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s?}", "serial", rdg_sql_row_text(r, 0), "subject",
-        rdg_sql_row_text(r, 1), "device", rdg_sql_row_text(r, 2), "chain", rdg_sql_row_text(r, 3), "use",
-        rdg_sql_row_text(r, 4), "not_before_ms", (json_int_t)rdg_sql_row_int(r, 5), "not_after_ms",
-        (json_int_t)rdg_sql_row_int(r, 6), "state", rdg_sql_row_text(r, 7), "reason", rdg_sql_row_text(r, 8));
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s?, s:s}", "serial",
+                          rdg_sql_row_text(r, 0), "subject", rdg_sql_row_text(r, 1), "device",
+                          rdg_sql_row_text(r, 2), "chain", rdg_sql_row_text(r, 3), "use",
+                          rdg_sql_row_text(r, 4), "not_before_ms", (json_int_t)rdg_sql_row_int(r, 5),
+                          "not_after_ms", (json_int_t)rdg_sql_row_int(r, 6), "state", rdg_sql_row_text(r, 7),
+                          "reason", rdg_sql_row_text(r, 8), "public_key", rdg_sql_row_text(r, 10));
     if (!o) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the list of certificates");
     if (rdg_sql_row_int(r, 9)) json_object_set_new(o, "revoked_ms", json_integer(rdg_sql_row_int(r, 9)));
     json_array_append_new(ctx, o);
     return RDG_OK;
 }
 
-rdg_err_t ca_list(ca_t *ca, const char *device, const char *state, uint64_t limit, json_t **out) {
+rdg_err_t ca_list(ca_t *ca, const ca_filter_t *f, uint64_t limit, json_t **out) {
     json_t *list = json_array();
-    rdg_sql_value_t d = rdg_sql_text(device ? device : ""), s = rdg_sql_text(state ? state : "");
+    rdg_sql_value_t d = rdg_sql_text(f->device ? f->device : ""), s = rdg_sql_text(f->state ? f->state : ""),
+                    c = rdg_sql_text(f->chain ? f->chain : ""), u = rdg_sql_text(f->use ? f->use : "");
     rdg_err_t err = rdg_sql_query(
         ca->db,
         "SELECT serial, subject, device, chain, use, not_before_ms, not_after_ms, CASE WHEN state = 'valid' "
         "AND "
-        "not_after_ms <= ? THEN 'expired' ELSE state END AS seen, reason, revoked_ms FROM certificates WHERE "
+        "not_after_ms <= ? THEN 'expired' ELSE state END AS seen, reason, revoked_ms, public_key FROM "
+        "certificates WHERE "
         "(? = '' OR device = ?) AND (? = '' OR CASE WHEN state = 'valid' AND not_after_ms <= ? THEN "
         "'expired' "
-        "ELSE state END = ?) ORDER BY number DESC LIMIT ?",
-        RDG_SQL_PARAMS(rdg_sql_int(ca_now_ms(ca)), d, d, s, rdg_sql_int(ca_now_ms(ca)), s,
+        "ELSE state END = ?) AND (? = '' OR chain = ?) AND (? = '' OR use = ?) ORDER BY number DESC LIMIT ?",
+        RDG_SQL_PARAMS(rdg_sql_int(ca_now_ms(ca)), d, d, s, rdg_sql_int(ca_now_ms(ca)), s, c, c, u, u,
                        rdg_sql_int((int64_t)limit)),
         list_row, list);
     if (err == RDG_OK)

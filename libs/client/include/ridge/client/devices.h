@@ -39,6 +39,10 @@ rdg_err_t rdg_platform_request(rdg_cloud_client_t *c, const char *device, json_t
 /* request: {"chain", "sign_request", "enc_request"}; taken. The same keys get the same certificates again. */
 rdg_err_t rdg_platform_certify_node(rdg_cloud_client_t *c, const char *device, json_t *request,
                                     json_t **pair);
+/* What a secret for that node may be encrypted for: its valid encryption certificates, newest first, at most `limit`:
+ * [{"serial", "public_key", …}]. */
+rdg_err_t rdg_platform_node_encryption(rdg_cloud_client_t *c, const char *device, const char *chain,
+                                       unsigned limit, json_t **certificates);
 /* Of the key that signs receipts of archives. request: PEM; answer: {"certificate"}. */
 rdg_err_t rdg_platform_certify_collector(rdg_cloud_client_t *c, const char *request, json_t **answer);
 
