@@ -33,13 +33,14 @@ static rdg_err_t queue_file(rdg_agent_t *a, const command_t *c, const json_t *do
 
 static rdg_err_t export_file(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **about) {
     uint64_t from = 0, to = 0, state_from = 0;
-    json_t *done = NULL;
+    json_t *done = NULL, *key = json_object_get(c->params, "key");
     RDG_TRY(rdg_json_opt_u64(c->params, "from", &from));
     RDG_TRY(rdg_json_opt_u64(c->params, "to", &to));
     RDG_TRY(rdg_json_opt_u64(c->params, "state_from", &state_from));
     if (from > INT64_MAX || to > INT64_MAX || state_from > INT64_MAX)
         return rdg_fail(RDG_E_INVALID, "from, to: no heights");
-    json_t *range = json_pack("[I, I, I]", (json_int_t)from, (json_int_t)to, (json_int_t)state_from);
+    /* The key is wrapped for the node: nobody else on the device can open it. */
+    json_t *range = json_pack("[I, I, I, O?]", (json_int_t)from, (json_int_t)to, (json_int_t)state_from, key);
     if (!range) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an order");
     const node_job_t job = {"node_exportArchive", "export", range};
     rdg_err_t err = node_job(a, c, at, &job, &done);

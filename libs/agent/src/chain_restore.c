@@ -36,6 +36,7 @@ typedef struct wanted {
     uint64_t file, size;
     rdg_hash_t digest, manifest;
     const char *kind;
+    json_t *key; /* of an encrypted archive, wrapped for the node; borrowed; NULL: none */
     char name[64], path[CHAIN_PATH_MAX];
 } wanted_t;
 
@@ -50,8 +51,26 @@ static void tell(restore_t *r, const char *what, uint64_t part, uint64_t whole) 
     executor_progress(r->at, step, whole ? (unsigned)(part * 100 / whole) : 0);
 }
 
+/* The command has each key once. */
+static rdg_err_t find_key(const restore_t *r, const json_t *o, json_t **out) {
+    const char *id = NULL;
+    size_t i;
+    json_t *key;
+    *out = NULL;
+    RDG_TRY(rdg_json_opt_str(o, "key", &id));
+    if (!id) return RDG_OK;
+    json_array_foreach(json_object_get(r->c->params, "keys"), i, key) {
+        const char *known = json_string_value(json_object_get(key, "id"));
+        if (!known || strcmp(known, id) != 0) continue;
+        *out = key;
+        return RDG_OK;
+    }
+    return rdg_fail(RDG_E_INVALID, "key '%.64s' of chain %s is not in the command", id, r->c->chain);
+}
+
 static rdg_err_t read_wanted(const restore_t *r, const json_t *o, wanted_t *w) {
     char leaf[96];
+    RDG_TRY(find_key(r, o, &w->key));
     RDG_TRY(rdg_json_get_u64(o, "file", &w->file));
     RDG_TRY(rdg_json_get_u64(o, "size", &w->size));
     RDG_TRY(rdg_json_get_hex(o, "sm3", w->digest.b, sizeof w->digest.b));
@@ -96,8 +115,8 @@ static rdg_err_t import(restore_t *r, const wanted_t *w, const rdg_rpc_t *rpc) {
         json_t *state = NULL;
         const char *word = "";
         uint64_t blocks = 0, total = 0, now = rdg_mono_ms(rdg_clock_system());
-        json_t *params =
-            json_pack("[s, o, s]", w->name, rdg_json_hex(w->manifest.b, sizeof w->manifest.b), w->kind);
+        json_t *params = json_pack("[s, o, s, O?]", w->name,
+                                   rdg_json_hex(w->manifest.b, sizeof w->manifest.b), w->kind, w->key);
         if (!params) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an order");
         rdg_err_t err = node_ask(r->a, r->c->chain, rpc, "node_importArchive", params, &state);
         json_decref(params);

@@ -8,7 +8,7 @@
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
 #include "ridge/codec/hex.h"
-#include "ridge/ledger/archive.h"
+#include "ridge/ledger/archive_key.h"
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -35,6 +35,20 @@ void archive_close(rdg_node_t *n) {
     pthread_mutex_unlock(&a->lock);
     if (join) pthread_join(a->thread, NULL);
     pthread_mutex_destroy(&a->lock);
+}
+
+/* The file is read anew each time: the key in it changes with each renewal of the certificates. */
+rdg_err_t archive_key_open(const rdg_node_t *n, const json_t *wrapped, rdg_archive_key_t *out) {
+    const rdg_archive_key_chain_t chain = {n->genesis.validators.chain_id, n->genesis.hash};
+    char path[4096];
+    rdg_sm2_key_t *own = NULL;
+    memset(out, 0, sizeof *out);
+    if (!wrapped) return RDG_OK;
+    RDG_TRY(rdg_path_join(path, sizeof path, n->dir, "node-enc.key"));
+    rdg_err_t err = rdg_sm2_key_load(path, &own);
+    if (err == RDG_OK) err = rdg_archive_key_unwrap(wrapped, &chain, own, out);
+    rdg_sm2_key_free(own);
+    return err;
 }
 
 static rdg_err_t dir_of(const rdg_node_t *n, char out[4096]) {
@@ -70,12 +84,26 @@ static void clear_others(const char *dir, const char *file) {
     if (d) closedir(d);
 }
 
+/* Under a key the name tells which, so that nothing of an export under another one, or in the clear, is gone on with. */
+static void name_file(const rdg_archive_export_options_t *o, char out[65]) {
+    rdg_hash_t id;
+    int n = snprintf(out, 65, "%" PRIu64 "-%" PRIu64, o->from, o->to);
+    if (o->key) {
+        rdg_sm3(o->key->id, strlen(o->key->id), &id);
+        n += snprintf(out + n, 65 - (size_t)n, "-%02x%02x%02x%02x", id.b[0], id.b[1], id.b[2], id.b[3]);
+    }
+    snprintf(out + n, 65 - (size_t)n, ".archive");
+}
+
 /* An export that was ended, and not taken away before a restart, is made anew: it cannot be told from a foreign file. */
 static rdg_err_t export_range(rdg_node_t *n, uint64_t from, uint64_t wanted, uint64_t state_from,
-                              archived_t *out) {
+                              const rdg_archive_key_t *key, archived_t *out) {
     char dir[4096], path[4096];
-    rdg_archive_export_options_t o = {
-        .signer = n->key, .threads = THREADS, .progress = progress, .progress_ctx = n};
+    rdg_archive_export_options_t o = {.signer = n->key,
+                                      .key = key->id[0] ? key : NULL,
+                                      .threads = THREADS,
+                                      .progress = progress,
+                                      .progress_ctx = n};
     o.from = from ? from : rdg_ledger_pruned(n->ledger) + 1;
     RDG_TRY(rdg_archive_plan(n->ledger, o.from, wanted ? wanted : UINT64_MAX, &o.to));
     if (wanted && o.to < wanted && o.to - o.from + 1 < RDG_ARCHIVE_BLOCKS_MAX && wanted > out->checkpoint)
@@ -83,7 +111,7 @@ static rdg_err_t export_range(rdg_node_t *n, uint64_t from, uint64_t wanted, uin
                         "block %" PRIu64 " has no checkpoint certificate here yet (%" PRIu64
                         " has): ask for less, or later",
                         wanted, out->checkpoint);
-    snprintf(out->file, sizeof out->file, "%" PRIu64 "-%" PRIu64 ".archive", o.from, o.to);
+    name_file(&o, out->file);
     RDG_TRY(dir_of(n, dir));
     RDG_TRY(rdg_dir_make(dir, 0755));
     clear_others(dir, out->file);
@@ -105,13 +133,17 @@ static void *run(void *arg) {
     archiver_t *a = &n->archiver;
     archived_t done = {.checkpoint = 0};
     rdg_ledger_head_t head;
+    rdg_archive_key_t key;
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), PRIORITY);
     rdg_ledger_head(n->ledger, &head);
     done.checkpoint = head.checkpoint_height;
     pthread_mutex_lock(&a->lock);
     uint64_t from = a->from, to = a->to, state_from = a->state_from;
+    key = a->key;
+    rdg_secure_zero(a->key.key, sizeof a->key.key);
     pthread_mutex_unlock(&a->lock);
-    rdg_err_t err = export_range(n, from, to, state_from, &done);
+    rdg_err_t err = export_range(n, from, to, state_from, &key, &done);
+    rdg_secure_zero(&key, sizeof key);
     pthread_mutex_lock(&a->lock);
     if (err == RDG_E_CANCELLED && a->full)
         err = rdg_fail(RDG_E_DISK_FULL,
@@ -132,9 +164,13 @@ static void *run(void *arg) {
 }
 
 /* The three below with the lock held. */
-static rdg_err_t begin(rdg_node_t *n, uint64_t from, uint64_t to, uint64_t state_from) {
+static rdg_err_t begin(rdg_node_t *n, uint64_t from, uint64_t to, uint64_t state_from, const json_t *key) {
     archiver_t *a = &n->archiver;
+    rdg_archive_key_t opened;
     if (a->stop) return rdg_fail(RDG_E_UNAVAILABLE, "this node is stopping");
+    RDG_TRY(archive_key_open(n, key, &opened));
+    a->key = opened;
+    rdg_secure_zero(&opened, sizeof opened);
     if (a->thread_there) pthread_join(a->thread, NULL); /* it has ended: the state says so */
     a->thread_there = false;
     a->from = from;
@@ -142,8 +178,10 @@ static rdg_err_t begin(rdg_node_t *n, uint64_t from, uint64_t to, uint64_t state
     a->state_from = state_from;
     a->full = false;
     a->progress = (rdg_archive_progress_t){0};
-    if (pthread_create(&a->thread, NULL, run, n) != 0)
+    if (pthread_create(&a->thread, NULL, run, n) != 0) {
+        rdg_secure_zero(&a->key, sizeof a->key);
         return rdg_fail(RDG_E_NO_MEMORY, "no thread for an export");
+    }
     a->thread_there = true;
     a->state = ARCHIVER_RUNNING;
     return RDG_OK;
@@ -165,9 +203,12 @@ static bool still_there(const rdg_node_t *n, const char *file) {
            rdg_file_exists(path);
 }
 
-static rdg_err_t ask(rdg_node_t *n, uint64_t from, uint64_t to, uint64_t state_from, json_t **out) {
+static rdg_err_t ask(rdg_node_t *n, uint64_t from, uint64_t to, uint64_t state_from, const json_t *key,
+                     json_t **out) {
     archiver_t *a = &n->archiver;
-    bool same = a->from == from && a->to == to;
+    const char *key_id = "";
+    if (key) RDG_TRY(rdg_json_get_str(key, "id", &key_id));
+    bool same = a->from == from && a->to == to && strcmp(a->key.id, key_id) == 0;
     if (a->state == ARCHIVER_RUNNING && !same)
         return rdg_fail(RDG_E_BUSY,
                         "this node exports blocks %" PRIu64 " to %" PRIu64
@@ -180,7 +221,7 @@ static rdg_err_t ask(rdg_node_t *n, uint64_t from, uint64_t to, uint64_t state_f
     if (a->state == ARCHIVER_DONE && same && still_there(n, a->done.file)) {
         *out = done_json(&a->done);
     } else {
-        if (a->state != ARCHIVER_RUNNING) RDG_TRY(begin(n, from, to, state_from));
+        if (a->state != ARCHIVER_RUNNING) RDG_TRY(begin(n, from, to, state_from, key));
         *out = json_pack("{s:s, s:I, s:I, s:I}", "state", "running", "height", (json_int_t)a->progress.height,
                          "blocks", (json_int_t)a->progress.blocks, "blocks_total",
                          (json_int_t)a->progress.blocks_total);
@@ -188,13 +229,14 @@ static rdg_err_t ask(rdg_node_t *n, uint64_t from, uint64_t to, uint64_t state_f
     return *out ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the answer");
 }
 
-rdg_err_t archive_ask(void *node, uint64_t from, uint64_t to, uint64_t state_from, json_t **out) {
+rdg_err_t archive_ask(void *node, uint64_t from, uint64_t to, uint64_t state_from, const json_t *key,
+                      json_t **out) {
     rdg_node_t *n = node;
     if (to > 0 && from > to)
         return rdg_fail(RDG_E_INVALID, "blocks %" PRIu64 " to %" PRIu64 ": the first is behind the last",
                         from, to);
     pthread_mutex_lock(&n->archiver.lock);
-    rdg_err_t err = ask(n, from, to, state_from, out);
+    rdg_err_t err = ask(n, from, to, state_from, key, out);
     pthread_mutex_unlock(&n->archiver.lock);
     return err;
 }

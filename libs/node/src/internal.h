@@ -249,7 +249,7 @@ typedef enum archiver_state {
     ARCHIVER_FAILED
 } archiver_state_t;
 typedef struct archived {
-    char file[64];
+    char file[65];
     rdg_archive_manifest_t manifest;
     rdg_hash_t digest;
     uint64_t checkpoint; /* of the ledger when it began */
@@ -260,6 +260,7 @@ typedef struct archiver {
     bool thread_there, stop, full;
     archiver_state_t state;
     uint64_t from, to, state_from; /* as it was asked */
+    rdg_archive_key_t key; /* id empty: not encrypted; its bytes are cleared when the export has ended */
     rdg_archive_progress_t progress;
     archived_t done;
     rdg_err_t err;
@@ -278,6 +279,7 @@ typedef struct restore_order {
     char file[65];
     rdg_hash_t manifest;
     restore_kind_t kind;
+    rdg_archive_key_t key; /* id empty: none; its bytes are cleared when the import has ended */
 } restore_order_t;
 typedef struct restorer {
     bool wanted;          /* since the start: no links, no votes */
@@ -410,11 +412,14 @@ void damage_close(rdg_node_t *n);
 void restore_open(rdg_node_t *n);
 void restore_close(rdg_node_t *n); /* before the ledger is closed */
 rdg_err_t restore_ask(void *node, const char *file, const rdg_hash_t *manifest, const char *kind,
-                      json_t **out);
+                      const json_t *key, json_t **out);
 /* archive.c */
 void archive_open(rdg_node_t *n);
 void archive_close(rdg_node_t *n); /* before the ledger is closed */
-rdg_err_t archive_ask(void *node, uint64_t from, uint64_t to, uint64_t state_from, json_t **out);
+rdg_err_t archive_ask(void *node, uint64_t from, uint64_t to, uint64_t state_from, const json_t *key,
+                      json_t **out);
+/* Opens a key of archives that was wrapped for this node; NULL: an empty one. The caller clears it. */
+rdg_err_t archive_key_open(const rdg_node_t *n, const json_t *wrapped, rdg_archive_key_t *out);
 
 /* prune.c */
 void prune_open(rdg_node_t *n);

@@ -50,12 +50,13 @@ static bool progress(void *ctx, const rdg_archive_progress_t *p) {
 
 static rdg_err_t import(rdg_node_t *n, const restore_order_t *o) {
     char dir[4096], path[4096];
+    const rdg_archive_options_t with_key = {.keys = &o->key, .key_count = 1};
     rdg_archive_t *a = NULL;
     rdg_hash_t digest;
     rdg_err_t err;
     RDG_TRY(rdg_path_join(dir, sizeof dir, n->dir, NAME));
     RDG_TRY(rdg_path_join(path, sizeof path, dir, o->file));
-    RDG_TRY(rdg_archive_open_file(path, NULL, &a));
+    RDG_TRY(rdg_archive_open_file(path, o->key.id[0] ? &with_key : NULL, &a));
     rdg_archive_digest(a, &digest);
     if (!rdg_hash_equal(&digest, &o->manifest))
         err = rdg_fail(RDG_E_CONFLICT, "archive %s has another manifest than was ordered", o->file);
@@ -76,8 +77,10 @@ static void *run(void *arg) {
     rdg_ledger_head_t head;
     pthread_mutex_lock(&r->lock);
     order = r->order;
+    rdg_secure_zero(r->order.key.key, sizeof r->order.key.key);
     pthread_mutex_unlock(&r->lock);
     rdg_err_t err = import(n, &order);
+    rdg_secure_zero(&order.key, sizeof order.key);
     rdg_ledger_head(n->ledger, &head);
     pthread_mutex_lock(&r->lock);
     r->state = err == RDG_OK ? RESTORER_DONE : RESTORER_FAILED;
@@ -92,15 +95,21 @@ static void *run(void *arg) {
 }
 
 /* The three below with the lock held. */
-static rdg_err_t begin(rdg_node_t *n, const restore_order_t *order) {
+static rdg_err_t begin(rdg_node_t *n, const restore_order_t *order, const json_t *key) {
     restorer_t *r = &n->restorer;
+    rdg_archive_key_t opened;
     if (r->stop) return rdg_fail(RDG_E_UNAVAILABLE, "this node is stopping");
+    RDG_TRY(archive_key_open(n, key, &opened));
     if (r->thread_there) pthread_join(r->thread, NULL); /* it has ended: the state says so */
     r->thread_there = false;
     r->order = *order;
+    r->order.key = opened;
+    rdg_secure_zero(&opened, sizeof opened);
     r->progress = (rdg_archive_progress_t){0};
-    if (pthread_create(&r->thread, NULL, run, n) != 0)
+    if (pthread_create(&r->thread, NULL, run, n) != 0) {
+        rdg_secure_zero(&r->order.key, sizeof r->order.key);
         return rdg_fail(RDG_E_NO_MEMORY, "no thread for an import");
+    }
     r->thread_there = true;
     r->state = RESTORER_RUNNING;
     return RDG_OK;
@@ -116,7 +125,7 @@ static json_t *state_json(rdg_node_t *n) {
                      (json_int_t)rdg_headers_known(n->ledger));
 }
 
-static rdg_err_t ask(rdg_node_t *n, const restore_order_t *order, json_t **out) {
+static rdg_err_t ask(rdg_node_t *n, const restore_order_t *order, const json_t *key, json_t **out) {
     restorer_t *r = &n->restorer;
     bool same = r->order.kind == order->kind && strcmp(r->order.file, order->file) == 0 &&
                 rdg_hash_equal(&r->order.manifest, &order->manifest);
@@ -126,13 +135,13 @@ static rdg_err_t ask(rdg_node_t *n, const restore_order_t *order, json_t **out) 
         r->state = RESTORER_IDLE; /* told once; asked again, it is tried again */
         return rdg_fail(r->err, "%s", r->why);
     }
-    if (r->state != RESTORER_RUNNING && (r->state != RESTORER_DONE || !same)) RDG_TRY(begin(n, order));
+    if (r->state != RESTORER_RUNNING && (r->state != RESTORER_DONE || !same)) RDG_TRY(begin(n, order, key));
     *out = state_json(n);
     return *out ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the answer");
 }
 
 rdg_err_t restore_ask(void *node, const char *file, const rdg_hash_t *manifest, const char *kind,
-                      json_t **out) {
+                      const json_t *key, json_t **out) {
     rdg_node_t *n = node;
     restore_order_t order = {.manifest = *manifest};
     if (!n->restorer.wanted)
@@ -144,7 +153,7 @@ rdg_err_t restore_ask(void *node, const char *file, const rdg_hash_t *manifest, 
     if (order.kind == RESTORE_KINDS)
         return rdg_fail(RDG_E_INVALID, "'%.40s': want headers, state or blocks", kind);
     pthread_mutex_lock(&n->restorer.lock);
-    rdg_err_t err = ask(n, &order, out);
+    rdg_err_t err = ask(n, &order, key, out);
     pthread_mutex_unlock(&n->restorer.lock);
     return err;
 }

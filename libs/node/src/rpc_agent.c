@@ -27,23 +27,34 @@ static rdg_err_t optional_number(const json_t *params, size_t i, const char *wha
     return RDG_OK;
 }
 
+static rdg_err_t optional_key(const json_t *params, size_t i, const json_t **out) {
+    const json_t *v = json_array_get(params, i);
+    *out = json_is_null(v) ? NULL : v;
+    if (!*out || json_is_object(v)) return RDG_OK;
+    return rdg_fail(RDG_E_INVALID, "key: want an object with id and wrapped");
+}
+
 static rdg_err_t export_archive(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
     uint64_t from, to, state_from;
+    const json_t *key;
     if (!rpc->options.archive) return rdg_fail(RDG_E_UNSUPPORTED, "this server exports no archives");
     RDG_TRY(optional_number(params, 1, "from", &from));
     RDG_TRY(optional_number(params, 2, "to", &to));
     RDG_TRY(optional_number(params, 3, "state_from", &state_from));
-    return rpc->options.archive(rpc->options.ctx, from, to, state_from, result);
+    RDG_TRY(optional_key(params, 4, &key));
+    return rpc->options.archive(rpc->options.ctx, from, to, state_from, key, result);
 }
 
 static rdg_err_t import_archive(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {
     const char *file = json_string_value(json_array_get(params, 1)),
                *kind = json_string_value(json_array_get(params, 3));
+    const json_t *key;
     rdg_hash_t manifest;
     if (!rpc->options.restore) return rdg_fail(RDG_E_UNSUPPORTED, "this server imports no archives");
     if (!file || !kind) return rdg_fail(RDG_E_INVALID, "want a file, its manifest's digest, and a kind");
     RDG_TRY(param_hash(params, 2, "manifest", &manifest));
-    return rpc->options.restore(rpc->options.ctx, file, &manifest, kind, result);
+    RDG_TRY(optional_key(params, 4, &key));
+    return rpc->options.restore(rpc->options.ctx, file, &manifest, kind, key, result);
 }
 
 static rdg_err_t prune(rdg_node_rpc_t *rpc, const json_t *params, json_t **result) {

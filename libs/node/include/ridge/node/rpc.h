@@ -59,12 +59,14 @@ typedef struct rdg_node_rpc_options {
     const char *agent_token;
     /* Of node_exportArchive: begins to write a segment of the ledger to a file, or tells how it goes; returned owned.
      * from, to 0: the first that is there, as many as a segment holds. state_from: one that ends there or above ends with
-     * the state, if it is still there; 0: none does. Any thread. NULL: not supported. */
-    rdg_err_t (*archive)(void *ctx, uint64_t from, uint64_t to, uint64_t state_from, json_t **out);
-    /* Of node_importArchive: begins to import a file of the directory `restore` (docs/recovery.md), or tells how it goes;
-     * returned owned. Any thread. NULL: not supported. */
-    rdg_err_t (*restore)(void *ctx, const char *file, const rdg_hash_t *manifest, const char *kind,
+     * the state, if it is still there; 0: none does. key: wrapped for this node (ledger/archive_key.h); NULL: it is not
+     * encrypted. Any thread. NULL: not supported. */
+    rdg_err_t (*archive)(void *ctx, uint64_t from, uint64_t to, uint64_t state_from, const json_t *key,
                          json_t **out);
+    /* Of node_importArchive: begins to import a file of the directory `restore` (docs/recovery.md), or tells how it goes;
+     * returned owned. key: as above, of an encrypted one. Any thread. NULL: not supported. */
+    rdg_err_t (*restore)(void *ctx, const char *file, const rdg_hash_t *manifest, const char *kind,
+                         const json_t *key, json_t **out);
     /* Of node_prune: begins to delete what receipts of archives cover, or tells how it goes; returned owned. Any thread.
      * NULL: not supported. */
     rdg_err_t (*prune)(void *ctx, const json_t *order, json_t **out);
