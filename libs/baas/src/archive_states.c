@@ -1,6 +1,7 @@
 /* Which archives end with the state of their chain, and from which height on the next one should. */
 #include "archive_states.h"
 #include <inttypes.h>
+#include <stdio.h>
 
 const char archive_states_migration[] =
     "CREATE TABLE archive_states (archive BIGINT PRIMARY KEY, chain BIGINT NOT NULL, height BIGINT NOT NULL);"
@@ -68,6 +69,7 @@ static rdg_err_t piece_row(void *ctx, const rdg_sql_row_t *r) {
                          .to = (uint64_t)rdg_sql_row_int(r, 2),
                          .has_state = rdg_sql_row_int(r, 4) > 0};
     rdg_bytes_t manifest = rdg_sql_row_blob(r, 3);
+    snprintf(p.key_id, sizeof p.key_id, "%s", rdg_sql_row_text(r, 5));
     if (manifest.len != sizeof p.manifest.b || g->count == ARCHIVE_PIECES_MAX) return RDG_OK;
     memcpy(p.manifest.b, manifest.data, manifest.len);
     /* By first block, then the longest: one that begins within what is covered is needed only if it goes further. */
@@ -81,13 +83,13 @@ static rdg_err_t piece_row(void *ctx, const rdg_sql_row_t *r) {
 rdg_err_t archive_pieces(rdg_baas_t *b, const chain_t *c, archive_piece_t **out, size_t *count) {
     gather_t g = {.list = rdg_calloc(ARCHIVE_PIECES_MAX, sizeof *g.list)};
     if (!g.list) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a chain's archives");
-    rdg_err_t err =
-        rdg_sql_query(b->db,
-                      "SELECT a.file, a.first, a.last, a.manifest, COALESCE(s.height, 0) FROM archives a "
-                      "LEFT JOIN archive_states s"
-                      " ON s.archive = a.number WHERE a.chain = ? AND a.state = 'archived' AND a.file > 0"
-                      " ORDER BY a.first, a.last DESC",
-                      RDG_SQL_PARAMS(rdg_sql_int(c->number)), piece_row, &g);
+    rdg_err_t err = rdg_sql_query(
+        b->db,
+        "SELECT a.file, a.first, a.last, a.manifest, COALESCE(s.height, 0), a.key_id FROM archives a "
+        "LEFT JOIN archive_states s"
+        " ON s.archive = a.number WHERE a.chain = ? AND a.state = 'archived' AND a.file > 0"
+        " ORDER BY a.first, a.last DESC",
+        RDG_SQL_PARAMS(rdg_sql_int(c->number)), piece_row, &g);
     if (err != RDG_OK) rdg_free(g.list);
     *out = err == RDG_OK ? g.list : NULL;
     *count = g.count;

@@ -26,6 +26,7 @@ typedef struct archive_piece {
     int64_t file; /* of the platform's collection */
     uint64_t from, to;
     rdg_hash_t manifest;
+    char key_id[RDG_ARCHIVE_KEY_ID_MAX + 1]; /* empty: in the clear */
     bool has_state;
 } archive_piece_t;
 /* The anchored archives that cover the chain from block 1 on without a gap, in order. Returns owned: rdg_free. */

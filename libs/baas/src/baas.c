@@ -1,4 +1,5 @@
 #include "mainchain.h"
+#include "archive_keys.h"
 #include "internal.h"
 #include "collector_prune.h"
 #include <string.h>
@@ -66,6 +67,7 @@ rdg_err_t rdg_baas_routes(rdg_baas_t *b, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, mainchain_routes, mainchain_route_count, b));
     RDG_TRY(rdg_service_add(service, collector_routes, collector_route_count, b));
     RDG_TRY(rdg_service_add(service, policy_routes, policy_route_count, b));
+    RDG_TRY(rdg_service_add(service, archive_key_routes, archive_key_route_count, b));
     return rdg_service_add(service, intake_routes, intake_route_count, b);
 }
 

@@ -1,3 +1,5 @@
+#include "archive_keys.h"
+#include "collector_prune.h"
 #include "internal.h"
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +17,7 @@
 typedef struct asked {
     const char *name, *consensus, *driver, *image;
     const json_t *devices, *params;
-    bool allow_no_tolerance;
+    bool allow_no_tolerance, encrypt_archives;
     uint64_t memory_bytes, pids;
 } asked_t;
 
@@ -85,6 +87,7 @@ static rdg_err_t read_request(const rdg_service_call_t *call, asked_t *a) {
     RDG_TRY(rdg_json_opt_str(body, "driver", &a->driver));
     RDG_TRY(rdg_json_opt_str(body, "image", &a->image));
     RDG_TRY(rdg_json_opt_bool(body, "allow_no_fault_tolerance", &a->allow_no_tolerance));
+    RDG_TRY(rdg_json_opt_bool(body, "encrypt_archives", &a->encrypt_archives));
     RDG_TRY(rdg_json_opt_u64(body, "memory_bytes", &a->memory_bytes));
     RDG_TRY(rdg_json_opt_u64(body, "pids", &a->pids));
     a->devices = devices;
@@ -165,6 +168,7 @@ static rdg_err_t insert_all(rdg_baas_t *b, const asked_t *a, chain_t *c) {
     rdg_free(params);
     for (size_t i = 0; err == RDG_OK && i < json_array_size(a->devices); ++i)
         err = step_insert(b, c, json_string_value(json_array_get(a->devices, i)), (int64_t)i, STEP_PREPARE);
+    if (err == RDG_OK && a->encrypt_archives) err = policy_encrypt(b, c->number);
     if (err == RDG_OK) err = event_add(b, c->number, NULL, "chain", "creating", "");
     return err;
 }
@@ -183,6 +187,7 @@ rdg_err_t chain_create(void *ctx, const rdg_service_call_t *call, rdg_service_an
     asked_t a;
     chain_t c;
     json_t *described;
+    char id[RDG_ARCHIVE_KEY_ID_MAX + 1];
     RDG_TRY(read_request(call, &a));
     if (!a.image && strcmp(a.driver, "process") != 0) a.image = b->image;
     RDG_TRY(check_online(b, &a));
@@ -192,6 +197,9 @@ rdg_err_t chain_create(void *ctx, const rdg_service_call_t *call, rdg_service_an
     rdg_log(RDG_LOG_INFO, "chain.creating", RDG_STR("chain", a.name),
             RDG_U64("devices", json_array_size(a.devices)));
     RDG_TRY(chain_load(b, a.name, &c));
+    /* So that it can be backed up; should this fail, the first archive makes it. */
+    if (a.encrypt_archives && archive_keys_current(b, &c, id) != RDG_OK)
+        rdg_log(RDG_LOG_WARN, "archive.key_not_made", RDG_STR("chain", a.name));
     rdg_err_t err = chain_describe(b, &c, &described);
     chain_fini(&c);
     return err == RDG_OK ? rdg_service_reply(answer, 202, described) : err;

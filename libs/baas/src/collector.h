@@ -3,6 +3,7 @@
 #define RIDGE_BAAS_SRC_COLLECTOR_H
 #include "internal.h"
 #include "ridge/baas/collector.h"
+#include "ridge/ledger/archive.h"
 
 #define COLLECTOR_ORDER_MS 86400000ull /* a device that was away for longer is not waited for */
 
@@ -29,6 +30,9 @@ typedef struct archive_row {
     rdg_collector_anchored_t anchored;
     rdg_buf_t receipt; /* of `archived`; else empty */
     char *error;       /* NULL: none */
+    /* Under which it is encrypted (archive_keys.h), empty: in the clear; and as the device got it with the order. */
+    char key_id[RDG_ARCHIVE_KEY_ID_MAX + 1];
+    char *wrapped; /* JSON; NULL: not sent yet, or none */
 } archive_row_t;
 void archive_row_fini(archive_row_t *r);
 
@@ -55,9 +59,11 @@ bool archive_ended(const archive_row_t *r);
 
 /* collector_steps.c: one step of a row; *after_ms: when to look again */
 rdg_err_t collector_advance(rdg_baas_t *b, archive_row_t *r, uint64_t *after_ms);
-/* collector_prove.c: fetches the file from the platform and proves it. The claim of r becomes what was proven. What the
- * file is guilty of comes back as an error that names it with *guilty set; trouble of our own without. */
-rdg_err_t collector_prove(rdg_baas_t *b, archive_row_t *r, const chain_t *c, bool *guilty);
+/* collector_prove.c: fetches the file from the platform and proves it, with the key of r->key_id, NULL without one. The
+ * claim of r becomes what was proven. What the file is guilty of comes back as an error that names it with *guilty set;
+ * trouble of our own without. */
+rdg_err_t collector_prove(rdg_baas_t *b, archive_row_t *r, const chain_t *c, const rdg_archive_key_t *key,
+                          bool *guilty);
 
 /* collector.c */
 rdg_err_t collector_open(rdg_baas_t *b, const char *data_dir);

@@ -1,4 +1,5 @@
 /* What a chain's archives are to be: when they are made by themselves, and what of them stays on the devices all the same. */
+#include "archive_keys.h"
 #include "collector_prune.h"
 #include <stdio.h>
 #include <string.h>
@@ -31,7 +32,7 @@ const char schedule_migration[] =
 
 #define COLUMNS                                                                                              \
     "keep_blocks, keep_ms, updated_ms, every_ms, cron, size_bytes, age_ms, budget_bytes, ordered_ms, "       \
-    "ordered_bytes, ordered_why, pressed_ms"
+    "ordered_bytes, ordered_why, pressed_ms, encrypt"
 
 static rdg_err_t policy_row(void *ctx, const rdg_sql_row_t *r) {
     archive_policy_t *p = ctx;
@@ -47,6 +48,7 @@ static rdg_err_t policy_row(void *ctx, const rdg_sql_row_t *r) {
     p->ordered_bytes = (uint64_t)rdg_sql_row_int(r, 9);
     snprintf(p->ordered_why, sizeof p->ordered_why, "%s", rdg_sql_row_text(r, 10));
     p->pressed_ms = (uint64_t)rdg_sql_row_int(r, 11);
+    p->encrypt = rdg_sql_row_int(r, 12) != 0;
     return RDG_OK;
 }
 
@@ -65,14 +67,22 @@ static rdg_err_t policy_save(rdg_baas_t *b, int64_t chain, const archive_policy_
         b->db,
         "INSERT INTO archive_policies (chain, keep_blocks, keep_ms, updated_ms, every_ms, cron, size_bytes, "
         "age_ms,"
-        " budget_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " budget_bytes, encrypt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (chain) DO UPDATE SET keep_blocks = excluded.keep_blocks, keep_ms = excluded.keep_ms,"
         " updated_ms = excluded.updated_ms, every_ms = excluded.every_ms, cron = excluded.cron,"
-        " size_bytes = excluded.size_bytes, age_ms = excluded.age_ms, budget_bytes = excluded.budget_bytes",
+        " size_bytes = excluded.size_bytes, age_ms = excluded.age_ms, budget_bytes = excluded.budget_bytes,"
+        " encrypt = excluded.encrypt",
         RDG_SQL_PARAMS(rdg_sql_int(chain), u64(p->keep_blocks), u64(p->keep_ms), u64(baas_now()),
                        u64(p->every_ms), rdg_sql_text(p->cron), u64(p->size_bytes), u64(p->age_ms),
-                       u64(p->budget_bytes)),
+                       u64(p->budget_bytes), rdg_sql_int(p->encrypt)),
         NULL);
+}
+
+rdg_err_t policy_encrypt(rdg_baas_t *b, int64_t chain) {
+    archive_policy_t p;
+    RDG_TRY(policy_load(b, chain, &p));
+    p.encrypt = true;
+    return policy_save(b, chain, &p);
 }
 
 rdg_err_t policy_note(rdg_baas_t *b, int64_t chain, const archive_policy_t *p) {
@@ -90,11 +100,11 @@ static rdg_err_t reply(rdg_baas_t *b, const chain_t *c, rdg_service_answer_t *an
     RDG_TRY(policy_load(b, c->number, &p));
     RDG_TRY(schedule_of(b, c, &p, &next));
     json_t *o =
-        json_pack("{s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:b, s:I}", "chain", c->name, "keep_blocks",
+        json_pack("{s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:b, s:b, s:I}", "chain", c->name, "keep_blocks",
                   (json_int_t)p.keep_blocks, "keep_ms", (json_int_t)p.keep_ms, "every_ms",
                   (json_int_t)p.every_ms, "cron", p.cron, "size_bytes", (json_int_t)p.size_bytes, "age_ms",
                   (json_int_t)p.age_ms, "budget_bytes", (json_int_t)p.budget_bytes, "pressure",
-                  p.pressed_ms > 0, "updated_ms", (json_int_t)p.updated_ms);
+                  p.pressed_ms > 0, "encrypt", (int)p.encrypt, "updated_ms", (json_int_t)p.updated_ms);
     json_t *times =
         json_pack("{s:o, s:s?, s:o, s:s?}", "next_ms",
                   next.next_ms ? json_integer((json_int_t)next.next_ms) : json_null(), "next_why", next.why,
@@ -129,6 +139,7 @@ static rdg_err_t read_policy(const json_t *body, archive_policy_t *p) {
     }
     if (p->every_ms && p->every_ms < EVERY_MIN_MS)
         return rdg_fail(RDG_E_INVALID, "every_ms: at least %u, or 0 for never", EVERY_MIN_MS);
+    RDG_TRY(rdg_json_opt_bool(body, "encrypt", &p->encrypt));
     RDG_TRY(rdg_json_opt_str(body, "cron", &cron));
     if (!cron) return RDG_OK;
     if (cron[0]) RDG_TRY(cron_parse(cron, &parsed));
@@ -140,8 +151,11 @@ static rdg_err_t read_policy(const json_t *body, archive_policy_t *p) {
 
 static rdg_err_t change(rdg_baas_t *b, const chain_t *c, const json_t *body) {
     archive_policy_t p;
+    char id[RDG_ARCHIVE_KEY_ID_MAX + 1];
     RDG_TRY(policy_load(b, c->number, &p));
     RDG_TRY(read_policy(body, &p));
+    /* The key first: it is there to be backed up before anything is encrypted with it. */
+    if (p.encrypt) RDG_TRY(archive_keys_current(b, c, id));
     return policy_save(b, c->number, &p);
 }
 

@@ -16,6 +16,19 @@ static bool go_on(void *ctx, const rdg_archive_progress_t *p) {
     return !baas_stopping(ctx);
 }
 
+/* What is to be encrypted is not taken in the clear: a node or agent of before would make it so. */
+static rdg_err_t compare_key(const archive_row_t *r, const rdg_archive_manifest_t *m) {
+    if (strcmp(m->key_id, r->key_id) == 0) return RDG_OK;
+    if (!m->key_id[0])
+        return rdg_fail(
+            RDG_E_UNSUPPORTED,
+            "it is in the clear, and archives of chain '%s' are encrypted, now with key '%s': upgrade "
+            "agent and node of that device",
+            r->name, r->key_id);
+    return rdg_fail(RDG_E_INVALID, "it is encrypted with key '%s', and was ordered %s%s%s", m->key_id,
+                    r->key_id[0] ? "with key '" : "in the clear", r->key_id, r->key_id[0] ? "'" : "");
+}
+
 /* It was made for this order: chain, genesis, digest and range are those that were asked for and announced. */
 static rdg_err_t compare(const archive_row_t *r, const rdg_genesis_t *genesis, const rdg_archive_t *a) {
     const rdg_archive_manifest_t *m = rdg_archive_manifest(a);
@@ -26,6 +39,7 @@ static rdg_err_t compare(const archive_row_t *r, const rdg_genesis_t *genesis, c
                         m->chain_id, r->name);
     if (!rdg_hash_equal(&digest, &r->claim.manifest))
         return rdg_fail(RDG_E_INVALID, "its manifest is another one than the device announced");
+    RDG_TRY(compare_key(r, m));
     if ((r->wanted_from && m->from != r->wanted_from) || (r->wanted_to && m->to != r->wanted_to))
         return rdg_fail(RDG_E_INVALID, "it has blocks %" PRIu64 " to %" PRIu64 ", others than were ordered",
                         m->from, m->to);
@@ -42,10 +56,12 @@ static void take_manifest(archive_row_t *r, const rdg_archive_t *a, const rdg_ar
     r->signatures = report->signatures;
 }
 
-static rdg_err_t prove_file(rdg_baas_t *b, archive_row_t *r, const rdg_genesis_t *genesis, const char *path) {
+static rdg_err_t prove_file(rdg_baas_t *b, archive_row_t *r, const rdg_genesis_t *genesis, const char *path,
+                            const rdg_archive_key_t *key) {
+    const rdg_archive_options_t options = {.keys = key, .key_count = key != NULL};
     rdg_archive_t *a = NULL;
     rdg_archive_report_t report = {0};
-    RDG_TRY(rdg_archive_open_file(path, NULL, &a));
+    RDG_TRY(rdg_archive_open_file(path, &options, &a));
     rdg_err_t err = compare(r, genesis, a);
     if (err == RDG_OK) err = rdg_archive_trust(a, genesis);
     if (err == RDG_OK) err = rdg_archive_verify(a, go_on, b, &report);
@@ -75,7 +91,8 @@ static rdg_err_t fetch(rdg_baas_t *b, const archive_row_t *r, const char *path) 
     return err;
 }
 
-rdg_err_t collector_prove(rdg_baas_t *b, archive_row_t *r, const chain_t *c, bool *guilty) {
+rdg_err_t collector_prove(rdg_baas_t *b, archive_row_t *r, const chain_t *c, const rdg_archive_key_t *key,
+                          bool *guilty) {
     char name[32], path[4200];
     char *text = c->genesis ? rdg_json_text(c->genesis) : NULL;
     rdg_genesis_t *genesis = rdg_calloc(1, sizeof *genesis);
@@ -88,7 +105,7 @@ rdg_err_t collector_prove(rdg_baas_t *b, archive_row_t *r, const chain_t *c, boo
     if (err == RDG_OK) {
         err = fetch(b, r, path);
         if (err == RDG_OK) {
-            err = prove_file(b, r, genesis, path);
+            err = prove_file(b, r, genesis, path, key);
             *guilty = err != RDG_OK && !ours(err);
         }
         (void)unlink(path);

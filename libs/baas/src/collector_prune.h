@@ -22,11 +22,14 @@ typedef struct archive_policy {
     char cron[CRON_TEXT_MAX];
     uint64_t ordered_ms, ordered_bytes; /* when that was last done, and how large the ledger was; 0: never */
     char ordered_why[16];
+    bool encrypt;        /* archives that are made from now on */
     uint64_t pressed_ms; /* since when the budget is used up: age keeps nothing then; 0: it is not */
 } archive_policy_t;
 
 extern const char policy_migration[], schedule_migration[];
 rdg_err_t policy_load(rdg_baas_t *b, int64_t chain, archive_policy_t *out);
+/* Of a new chain, in its transaction. */
+rdg_err_t policy_encrypt(rdg_baas_t *b, int64_t chain);
 rdg_err_t policy_note(rdg_baas_t *b, int64_t chain, const archive_policy_t *p); /* ordered_…, pressed_ms */
 extern const rdg_service_route_t policy_routes[];
 extern const size_t policy_route_count;

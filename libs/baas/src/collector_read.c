@@ -3,6 +3,7 @@
  *
  * One archive stays open for the next question, which is often for the block beside. */
 #include "collector_read.h"
+#include "archive_keys.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,7 @@ struct archive_reader {
     rdg_baas_t *b;
     int64_t number, file; /* of the archive that is open; 0: none */
     rdg_archive_t *archive;
+    rdg_archive_key_t key; /* of the archive, as long as it is open; id empty: none */
     rdg_genesis_t genesis; /* of its chain */
 };
 
@@ -32,6 +34,7 @@ static void shut(archive_reader_t *r) {
     rdg_archive_close(r->archive);
     r->archive = NULL;
     r->number = 0;
+    rdg_secure_zero(&r->key, sizeof r->key);
 }
 
 void archive_reader_free(archive_reader_t *r) {
@@ -64,12 +67,21 @@ static rdg_err_t prove(archive_reader_t *r, const chain_t *c, const archive_row_
     return rdg_archive_trust(r->archive, &r->genesis);
 }
 
+/* NOT_FOUND would say that there is no such block. */
+static rdg_err_t take_key(archive_reader_t *r, const archive_row_t *row) {
+    if (!row->key_id[0]) return RDG_OK;
+    rdg_err_t err = archive_keys_load(r->b, row->name, row->key_id, &r->key);
+    return err == RDG_E_NOT_FOUND ? rdg_fail(RDG_E_UNAVAILABLE, "%s", rdg_err_message(err)) : err;
+}
+
 static rdg_err_t open_archive(archive_reader_t *r, const chain_t *c, const archive_row_t *row) {
     if (r->number == row->number) return RDG_OK;
     shut(r);
     r->file = row->file;
     const rdg_archive_source_t source = {read_at, row->bytes, r};
-    rdg_err_t err = rdg_archive_open(&source, NULL, &r->archive);
+    const rdg_archive_options_t options = {.keys = &r->key, .key_count = row->key_id[0] != '\0'};
+    RDG_TRY(take_key(r, row));
+    rdg_err_t err = rdg_archive_open(&source, &options, &r->archive);
     if (err == RDG_OK) err = prove(r, c, row);
     if (err == RDG_OK)
         r->number = row->number;

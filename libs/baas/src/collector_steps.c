@@ -1,3 +1,4 @@
+#include "archive_keys.h"
 #include "archive_states.h"
 #include "collector_prune.h"
 #include "contract.h"
@@ -12,6 +13,7 @@
 #define LOOK_MS 200        /* at a command or a file that may come any moment */
 #define LOOK_LATER_MS 2000 /* at one that takes longer */
 #define REFUSED_AGAIN_MS 60000
+#define KEY_AGAIN_MS 5000 /* at a key that somebody has to put back */
 #define UPLOAD_MAX_MS (30ull * 86400000)
 
 static bool passes(rdg_err_t err) {
@@ -55,6 +57,16 @@ static rdg_err_t choose_device(rdg_baas_t *b, archive_row_t *r, const steps_t *s
     return RDG_E_NOT_FOUND;
 }
 
+/* What the chain's archives are encrypted with by now; the order before may have been under another key. */
+static rdg_err_t choose_key(rdg_baas_t *b, archive_row_t *r, const chain_t *c) {
+    archive_policy_t policy;
+    rdg_free(r->wrapped);
+    r->wrapped = NULL;
+    r->key_id[0] = '\0';
+    RDG_TRY(policy_load(b, c->number, &policy));
+    return policy.encrypt ? archive_keys_current(b, c, r->key_id) : RDG_OK;
+}
+
 /* *why: what the device before has said; NULL at first. last: what the archive ends as if no device is left. */
 static rdg_err_t next_device(rdg_baas_t *b, archive_row_t *r, const chain_t *c, const char *why,
                              const char *last) {
@@ -73,9 +85,31 @@ static rdg_err_t next_device(rdg_baas_t *b, archive_row_t *r, const chain_t *c, 
         RDG_TRY(archives_reach(b, r->chain, &reach));
         if (reach > 0) r->claim.from = reach + 1;
     }
+    RDG_TRY(choose_key(b, r, c));
     command_id(r, r->command);
     ++r->attempt;
     return archives_move(b, r, "ordered", why ? reason : NULL);
+}
+
+/* Nothing that a device could help: it is said, and tried again. */
+static rdg_err_t await_key(rdg_baas_t *b, archive_row_t *r, rdg_err_t why, uint64_t *after_ms) {
+    char text[RDG_ERROR_TEXT_MAX];
+    *after_ms = KEY_AGAIN_MS;
+    snprintf(text, sizeof text, "%s", rdg_err_message(why));
+    if (r->error && strcmp(r->error, text) == 0) return RDG_OK;
+    rdg_log(RDG_LOG_ERROR, "collector.key_wanting", RDG_STR("chain", r->name), RDG_STR("key", r->key_id),
+            RDG_STR("why", text));
+    return archives_move(b, r, r->state, text);
+}
+
+/* Stored before it is sent: each time that it is wrapped it looks different. */
+static rdg_err_t wrap_key(rdg_baas_t *b, archive_row_t *r, const chain_t *c) {
+    json_t *wrapped = NULL;
+    if (!r->key_id[0] || r->wrapped) return RDG_OK;
+    RDG_TRY(archive_keys_wrap(b, c, r->device, r->key_id, &wrapped));
+    r->wrapped = rdg_json_text(wrapped);
+    json_decref(wrapped);
+    return r->wrapped ? archives_save(b, r) : rdg_fail(RDG_E_NO_MEMORY, "no memory for a command");
 }
 
 static rdg_err_t send_order(rdg_baas_t *b, const archive_row_t *r, const chain_t *c, json_t **command) {
@@ -85,6 +119,9 @@ static rdg_err_t send_order(rdg_baas_t *b, const archive_row_t *r, const chain_t
              deadline = baas_now() + COLLECTOR_ORDER_MS;
     json_t *params = json_pack("{s:s, s:I, s:I, s:I}", "chain", r->name, "from", (json_int_t)from, "to",
                                (json_int_t)r->wanted_to, "state_from", (json_int_t)state_from);
+    json_t *key = NULL;
+    if (r->wrapped && rdg_json_parse(rdg_bytes_str(r->wrapped), &key) == RDG_OK)
+        json_object_set_new(params, "key", key);
     json_t *body = json_pack("{s:s, s:s, s:o, s:I}", "id", r->command, "type", "chain.archive", "params",
                              params, "deadline_ms", (json_int_t)deadline);
     if (!body) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a command");
@@ -115,7 +152,10 @@ static rdg_err_t ordered(rdg_baas_t *b, archive_row_t *r, const chain_t *c, uint
     if (!r->command[0]) RDG_TRY(next_device(b, r, c, NULL, "failed"));
     if (archive_ended(r)) return RDG_OK;
     *after_ms = LOOK_MS;
-    rdg_err_t err = send_order(b, r, c, &command);
+    rdg_err_t err = wrap_key(b, r, c);
+    if (err == RDG_E_CONFLICT) return next_device(b, r, c, rdg_err_message(err), "failed");
+    if (err != RDG_OK) return passes(err) ? err : await_key(b, r, err, after_ms);
+    err = send_order(b, r, c, &command);
     if (err != RDG_OK && passes(err)) return err;
     if (err != RDG_OK) return next_device(b, r, c, rdg_err_message(err), "failed");
     (void)rdg_json_opt_str(command, "state", &state);
@@ -207,6 +247,7 @@ static rdg_err_t refused(rdg_baas_t *b, archive_row_t *r, const chain_t *c, rdg_
 }
 
 static rdg_err_t exported(rdg_baas_t *b, archive_row_t *r, const chain_t *c, uint64_t *after_ms) {
+    rdg_archive_key_t key;
     bool guilty;
     if (r->file == 0) RDG_TRY(find_file(b, r));
     if (r->file == 0) {
@@ -216,7 +257,10 @@ static rdg_err_t exported(rdg_baas_t *b, archive_row_t *r, const chain_t *c, uin
         return end(b, r, "failed",
                    rdg_fail(RDG_E_TIMEOUT, "device '%s' has not uploaded it within 30 days", r->device));
     }
-    rdg_err_t err = collector_prove(b, r, c, &guilty);
+    rdg_err_t err = r->key_id[0] ? archive_keys_load(b, r->name, r->key_id, &key) : RDG_OK;
+    if (err != RDG_OK) return passes(err) ? err : await_key(b, r, err, after_ms);
+    err = collector_prove(b, r, c, r->key_id[0] ? &key : NULL, &guilty);
+    rdg_secure_zero(&key, sizeof key);
     *after_ms = 1;
     if (err == RDG_OK) return proven(b, r, c);
     if (err == RDG_E_NOT_FOUND && !guilty) { /* somebody has removed it */

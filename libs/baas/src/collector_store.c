@@ -14,7 +14,7 @@
     "wanted_to,"                                                                                             \
     " object, file, first, last, mark_ms, manifest, content, txs, bytes, signatures, anchor_height, "        \
     "anchor_tx,"                                                                                             \
-    " receipt, error, created_ms, updated_ms"
+    " receipt, error, created_ms, updated_ms, key_id, wrapped"
 
 /* object: the name under which the device uploads; file: its number on the platform. */
 const char collector_migration[] =
@@ -34,7 +34,8 @@ const char collector_migration[] =
 void archive_row_fini(archive_row_t *r) {
     rdg_buf_fini(&r->receipt);
     rdg_free(r->error);
-    r->error = NULL;
+    rdg_free(r->wrapped);
+    r->error = r->wrapped = NULL;
 }
 
 bool archive_ended(const archive_row_t *r) {
@@ -94,6 +95,8 @@ static rdg_err_t read_row(const rdg_sql_row_t *r, archive_row_t *a) {
     a->error = rdg_strdup(why);
     a->created_ms = number(r, 26);
     a->updated_ms = number(r, 27);
+    text(r, 28, a->key_id, sizeof a->key_id);
+    a->wrapped = rdg_strdup(rdg_sql_row_text(r, 29));
     if (err != RDG_OK) archive_row_fini(a);
     return err;
 }
@@ -127,13 +130,13 @@ rdg_err_t archives_save(rdg_baas_t *b, const archive_row_t *r) {
         "?,"
         " last = ?, mark_ms = ?, manifest = ?, content = ?, txs = ?, bytes = ?, signatures = ?, "
         "anchor_height = ?,"
-        " anchor_tx = ?, receipt = ?, error = ?, updated_ms = ? WHERE number = ?",
+        " anchor_tx = ?, receipt = ?, error = ?, updated_ms = ?, key_id = ?, wrapped = ? WHERE number = ?",
         RDG_SQL_PARAMS(rdg_sql_text(r->device), rdg_sql_int(r->attempt), rdg_sql_text(r->state),
                        rdg_sql_text(r->command), rdg_sql_text(r->object), rdg_sql_int(r->file), u64(c->from),
                        u64(c->to), u64(c->mark_ms), blob(&c->manifest), blob(&c->content), u64(r->txs),
                        u64(r->bytes), u64(r->signatures), u64(r->anchored.height), blob(&r->anchored.tx),
                        rdg_sql_blob(rdg_buf_view(&r->receipt)), rdg_sql_text(r->error), u64(baas_now()),
-                       rdg_sql_int(r->number)),
+                       rdg_sql_text(r->key_id), rdg_sql_text(r->wrapped), rdg_sql_int(r->number)),
         NULL);
 }
 
@@ -285,7 +288,7 @@ json_t *archive_row_json(const archive_row_t *r) {
     const rdg_collector_claim_t *c = &r->claim;
     return json_pack(
         "{s:I, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:s?, "
-        "s:I, s:I}",
+        "s:I, s:I, s:s?}",
         "number", (json_int_t)r->number, "chain", r->name, "chain_id", (json_int_t)c->chain_id, "state",
         r->state, "device", r->device, "from", (json_int_t)(c->from ? c->from : r->wanted_from), "to",
         (json_int_t)(c->to ? c->to : r->wanted_to), "mark_ms", (json_int_t)c->mark_ms, "genesis",
@@ -294,7 +297,8 @@ json_t *archive_row_json(const archive_row_t *r) {
         (json_int_t)r->txs, "signatures", (json_int_t)r->signatures, "anchor_height",
         (json_int_t)r->anchored.height, "anchor_tx", hash_or_null(&r->anchored.tx), "receipt",
         r->receipt.len ? rdg_json_hex(r->receipt.data, r->receipt.len) : json_null(), "error", r->error,
-        "created_ms", (json_int_t)r->created_ms, "updated_ms", (json_int_t)r->updated_ms);
+        "created_ms", (json_int_t)r->created_ms, "updated_ms", (json_int_t)r->updated_ms, "key_id",
+        r->key_id[0] ? r->key_id : NULL);
 }
 
 static rdg_err_t list_row(void *ctx, const rdg_sql_row_t *r) {

@@ -1,3 +1,4 @@
+#include "archive_keys.h"
 #include "archive_states.h"
 #include "mainchain.h"
 #include <stdio.h>
@@ -91,6 +92,7 @@ rdg_err_t flow_remove(rdg_baas_t *b, chain_t *c, const steps_t *steps) {
     }
     if (open > 0) return RDG_OK;
     chain_key_remove(b, c);
+    archive_keys_forget(b, c); /* those of its archives stay */
     rdg_log(RDG_LOG_INFO, "chain.removed", RDG_STR("chain", c->name), RDG_U64("freed_bytes", c->freed_bytes));
     return forget(b, c);
 }

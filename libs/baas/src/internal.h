@@ -69,6 +69,9 @@ rdg_err_t remote_request(rdg_baas_t *b, const char *device, json_t *request, uin
 /* Takes request: {"chain", "sign_request", "enc_request"}. */
 rdg_err_t remote_certify_node(rdg_baas_t *b, const char *device, json_t *request, json_t **pair);
 rdg_err_t remote_certify_collector(rdg_baas_t *b, const char *request, json_t **answer);
+/* The valid encryption certificates of a device's node, newest first: [{"public_key", …}]; owned. */
+rdg_err_t remote_node_encryption(rdg_baas_t *b, const char *device, const char *chain, unsigned limit,
+                                 json_t **certificates);
 /* What devices have uploaded: path is /files or below. */
 rdg_err_t remote_files(rdg_baas_t *b, const char *method, const char *path, json_t **answer);
 void remote_close(rdg_baas_t *b);

@@ -3,6 +3,7 @@
  *
  * What was decided behind the last archived block is given up. So it is refused as long as one node still has such a
  * block, or a device that may have one does not answer. */
+#include "archive_keys.h"
 #include "archive_states.h"
 #include "mainchain.h"
 #include "ridge/base/log.h"
@@ -61,13 +62,14 @@ static rdg_err_t check_all(rdg_baas_t *b, const chain_t *c, uint64_t *reach) {
     RDG_TRY(mainchain_needed(b));
     RDG_TRY(archive_pieces(b, c, &pieces, &count));
     *reach = count ? pieces[count - 1].to : 0;
+    rdg_err_t err = archive_keys_check(b, c, pieces, count);
     rdg_free(pieces);
+    RDG_TRY(err);
     if (*reach == 0)
         return rdg_fail(RDG_E_UNAVAILABLE,
                         "chain '%s' has no anchored archive from block 1 on: nothing can be rebuilt",
                         c->name);
     RDG_TRY(relay_init(&r, b, c, ASK_MS));
-    rdg_err_t err = RDG_OK;
     for (size_t i = 0; err == RDG_OK && i < r.steps.count; ++i) {
         const step_t *s = &r.steps.list[i], *former = steps_find(&r.steps, s->device, STEP_RECOVER);
         if (!has_node(&r.steps, s)) continue;

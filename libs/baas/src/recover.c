@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include "archive_keys.h"
 #include "archive_states.h"
 #include "contract.h"
 #include "mainchain.h"
@@ -99,7 +100,9 @@ static rdg_err_t check_sources(rdg_baas_t *b, const chain_t *c, const char *devi
     RDG_TRY(mainchain_needed(b));
     RDG_TRY(archive_pieces(b, c, &pieces, &count));
     uint64_t reach = count ? pieces[count - 1].to : 0;
+    err = archive_keys_check(b, c, pieces, count);
     rdg_free(pieces);
+    RDG_TRY(err);
     if (reach > 0 && reach >= span->to) return RDG_OK;
     return rdg_fail(RDG_E_UNAVAILABLE,
                     "the archives of chain '%s' reach from block 1 to %" PRIu64
@@ -173,7 +176,7 @@ static rdg_err_t find_sources(rdg_baas_t *b, const chain_t *c, const step_t *s, 
 static rdg_err_t send_one(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const step_t *s) {
     others_t others;
     const step_t *prepared = steps_find(steps, s->device, STEP_PREPARE);
-    json_t *params = NULL, *archives = NULL;
+    json_t *params = NULL, *archives = NULL, *keys = NULL;
     uint64_t rebuilt;
     RDG_TRY(rebuild_height(b, c, &rebuilt));
     RDG_TRY(find_sources(b, c, s, &others, &archives));
@@ -182,7 +185,15 @@ static rdg_err_t send_one(rdg_baas_t *b, const chain_t *c, const steps_t *steps,
         json_decref(archives);
         return err;
     }
+    /* After the parameters, with which the node's certificates were made if it had none. */
+    if (archives) err = archive_keys_wrap_all(b, c, s->device, archives, &keys);
     if (archives) json_object_set_new(params, "archives", archives);
+    if (err != RDG_OK) {
+        json_decref(params);
+        return err;
+    }
+    if (json_array_size(keys) > 0) json_object_set(params, "keys", keys);
+    json_decref(keys);
     json_object_set_new(params, "height", json_integer((json_int_t)others.height));
     /* Nobody else there: nothing is decided with which it could vote again. */
     json_object_set_new(params, "await_voting",

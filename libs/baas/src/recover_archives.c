@@ -35,6 +35,7 @@ static rdg_err_t add(rdg_baas_t *b, const char *device, const archive_piece_t *p
                               : NULL;
     json_decref(file);
     RDG_TRY(err);
+    if (o && p->key_id[0]) json_object_set_new(o, "key", json_string(p->key_id));
     if (!o || json_array_append_new(list, o) != 0)
         return rdg_fail(RDG_E_NO_MEMORY, "no memory for a command");
     snprintf(path, sizeof path, "/files/%" PRId64 "/readers/%s", p->file, device);

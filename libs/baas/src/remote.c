@@ -115,6 +115,15 @@ rdg_err_t remote_certify_node(rdg_baas_t *b, const char *device, json_t *request
     return err;
 }
 
+rdg_err_t remote_node_encryption(rdg_baas_t *b, const char *device, const char *chain, unsigned limit,
+                                 json_t **certificates) {
+    rdg_cloud_client_t *c;
+    RDG_TRY(borrow(b, &c));
+    rdg_err_t err = rdg_platform_node_encryption(c, device, chain, limit, certificates);
+    give_back(b, c);
+    return err;
+}
+
 rdg_err_t remote_certify_collector(rdg_baas_t *b, const char *request, json_t **answer) {
     rdg_cloud_client_t *c;
     RDG_TRY(borrow(b, &c));

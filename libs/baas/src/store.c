@@ -1,3 +1,4 @@
+#include "archive_keys.h"
 #include "archive_states.h"
 #include "collector_prune.h"
 #include <stdio.h>
@@ -70,6 +71,7 @@ static const char *const migrations[] = {
     schedule_migration,
     closing_migration,
     rebuild_migration,
+    archive_keys_migration,
 };
 
 rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir) {

@@ -41,6 +41,7 @@ static outcome_t outcome_of(const fake_platform_t *p, const fake_command_t *c) {
     if (strcmp(c->type, "chain.prepare") == 0) return p->on_prepare[i];
     if (strcmp(c->type, "chain.start") == 0) return p->on_start[i];
     if (strcmp(c->type, "chain.remove") == 0) return p->on_remove[i];
+    if (strcmp(c->type, "chain.archive") == 0) return p->on_archive[i];
     return OUTCOME_DONE;
 }
 
@@ -171,7 +172,24 @@ static rdg_err_t certify(void *ctx, const rdg_service_call_t *call, rdg_service_
                              json_pack("{s:s, s:s, s:s}", "sign", sign, "enc", enc, "chain", "ca"));
 }
 
+/* The node's encryption key is its validator key here. */
+static rdg_err_t certificates(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    const fake_platform_t *p = ctx;
+    size_t i = device_index(rdg_http_query(call->http, "device"));
+    rdg_sm2_public_t public;
+    CHECK_STR(rdg_http_query(call->http, "chain"), "c");
+    CHECK_STR(rdg_http_query(call->http, "use"), "encrypt");
+    CHECK_STR(rdg_http_query(call->http, "state"), "valid");
+    rdg_sm2_key_public(p->keys[i], &public);
+    json_t *list = json_array();
+    if (!p->no_certificate[i])
+        json_array_append_new(list,
+                              json_pack("{s:o}", "public_key", rdg_json_hex(public.b, sizeof public.b)));
+    return rdg_service_reply(answer, 200, json_pack("{s:o}", "certificates", list));
+}
+
 static const rdg_service_route_t routes[] = {
+    {"GET", "/api/v1/certificates", 0, certificates},
     {"POST", "/api/v1/devices/{name}/certificates", 0, certify},
     {"POST", "/api/v1/devices/{name}/commands", 0, post_command},
     {"GET", "/api/v1/commands/events", 0, events},

@@ -24,7 +24,9 @@ typedef struct fake_platform {
     rdg_service_t *service;
     bool stopping, offline[FAKE_DEVICES];
     rdg_sm2_key_t *keys[FAKE_DEVICES];
-    outcome_t on_prepare[FAKE_DEVICES], on_start[FAKE_DEVICES], on_remove[FAKE_DEVICES];
+    outcome_t on_prepare[FAKE_DEVICES], on_start[FAKE_DEVICES], on_remove[FAKE_DEVICES],
+        on_archive[FAKE_DEVICES];
+    bool no_certificate[FAKE_DEVICES];  /* of their nodes, for encryption */
     rdg_err_t on_certify[FAKE_DEVICES]; /* RDG_OK: certified */
     unsigned certified[FAKE_DEVICES];
     fake_command_t commands[FAKE_COMMANDS];
