@@ -8,22 +8,22 @@
 #include "ridge/base/clock.h"
 #include "ridge/base/config.h"
 #include "ridge/base/file.h"
+#include "ridge/ledger/archive_key.h"
 
 /* --- what several verbs need --------------------------------------------------------------------- */
 
-/* 32 hex digits in a file that only its owner can use. */
+/* A file says its key's id if it came from the cloud. id: what it is to be; NULL: as the file says. */
 static rdg_err_t load_key(const char *path, const char *id, rdg_archive_key_t *out) {
-    uint8_t text[RDG_KEYFILE_SECRET_MAX];
-    size_t len = 0;
-    memset(out, 0, sizeof *out);
-    snprintf(out->id, sizeof out->id, "%s", id);
-    rdg_err_t err = rdg_keyfile_read_passphrase(path, text, &len);
-    if (err == RDG_OK && (len != 2 * sizeof out->key ||
-                          rdg_hex_decode((const char *)text, len, out->key, sizeof out->key) != RDG_OK))
-        err =
-            rdg_fail(RDG_E_INVALID, "%s: the key of an archive is %zu hex digits", path, 2 * sizeof out->key);
-    rdg_secure_zero(text, sizeof text);
-    return err;
+    RDG_TRY(rdg_archive_key_load(path, out));
+    if (id && out->id[0] && strcmp(out->id, id) != 0) {
+        rdg_err_t err = rdg_fail(RDG_E_UNAUTHENTICATED,
+                                 "%s holds the key '%s', and '%s' is wanted: see ridge archive key --id",
+                                 path, out->id, id);
+        rdg_secure_zero(out, sizeof *out);
+        return err;
+    }
+    if (id || !out->id[0]) snprintf(out->id, sizeof out->id, "%s", id ? id : "archive");
+    return RDG_OK;
 }
 
 /* The key has the id that the manifest asks for; so the file is opened once to read that. */
@@ -237,7 +237,7 @@ static rdg_err_t export_node(cli_t *cli) {
     rdg_archive_key_t key;
     const char *key_file = cli_flag(cli, "key", NULL);
     for (int i = 0; i < 3; ++i) RDG_TRY(rdg_path_join(paths[i], sizeof paths[i], cli->args[0], names[i]));
-    if (key_file) RDG_TRY(load_key(key_file, cli_flag(cli, "key-id", "archive"), &key));
+    if (key_file) RDG_TRY(load_key(key_file, cli_flag(cli, "key-id", NULL), &key));
     RDG_TRY(rdg_genesis_load(paths[0], &genesis));
     if (!rdg_file_exists(paths[2]))
         return rdg_fail(RDG_E_NOT_FOUND, "%s: there is no ledger of a node here", paths[2]);
@@ -246,13 +246,18 @@ static rdg_err_t export_node(cli_t *cli) {
     if (err == RDG_OK) err = export_range(cli, l, signer, key_file ? &key : NULL);
     rdg_ledger_close(l);
     rdg_sm2_key_free(signer);
+    rdg_secure_zero(&key, sizeof key);
     return err;
 }
 
 #define GENESIS_FLAG                                                                                         \
     { "genesis", "FILE", "genesis.json of the chain, against which everything is proven" }
 #define KEY_FLAG                                                                                             \
-    { "key", "FILE", "of an encrypted archive: 32 hex digits, in a file of yours alone" }
+    {                                                                                                        \
+        "key", "FILE",                                                                                       \
+            "of an encrypted archive, as ridge archive key writes it: 32 hex digits, in a file of yours "    \
+            "alone"                                                                                          \
+    }
 
 const command_t archive_commands[] = {
     {"archive",
@@ -298,7 +303,7 @@ const command_t archive_commands[] = {
      {{"from", "HEIGHT", "first block (default: the first that is there)"},
       {"to", "HEIGHT", "last block (default: as many as a segment holds)"},
       {"signer", "FILE", "key that signs the manifest (default: the node's)"},
-      {"key-id", "ID", "name of the key, to stand in the manifest"},
+      {"key-id", "ID", "name of the key, to stand in the manifest (default: as its file says, else archive)"},
       KEY_FLAG,
       {0}}},
     {0},

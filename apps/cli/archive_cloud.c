@@ -12,8 +12,8 @@
 static void print_one(const json_t *a) {
     out_fields(a, COLUMNS("Archive=number", "Chain=chain", "State=state", "Device=device", "From block=from",
                           "To block=to", "Mark=mark_ms", "Transactions=transactions", "Signatures=signatures",
-                          "Bytes=bytes", "Manifest=manifest", "Content=content", "Anchored at=anchor_height",
-                          "Reason=error"));
+                          "Bytes=bytes", "Key=key_id", "Manifest=manifest", "Content=content",
+                          "Anchored at=anchor_height", "Reason=error"));
 }
 
 /* `verified` is the end only where nothing is anchored. */
@@ -189,6 +189,13 @@ static rdg_err_t read_policy(cli_t *cli, json_t *body) {
         if (err != RDG_OK || v > INT64_MAX) return rdg_fail_in(err ? err : RDG_E_INVALID, "--%s", flag);
         json_object_set_new(body, policy_flags[i].field, json_integer((json_int_t)v));
     }
+    if (cli_has(cli, "encrypt")) {
+        const char *word = cli_flag(cli, "encrypt", "");
+        bool on = strcmp(word, "on") == 0;
+        if (!on && strcmp(word, "off") != 0)
+            return rdg_fail(RDG_E_INVALID, "--encrypt '%.20s': want on or off", word);
+        json_object_set_new(body, "encrypt", json_boolean(on));
+    }
     if (cli_has(cli, "cron")) json_object_set_new(body, "cron", json_string(cli_flag(cli, "cron", "")));
     return RDG_OK;
 }
@@ -205,11 +212,11 @@ static void print_policy(json_t *p) {
                  policy_flags[i].unit == UNIT_TIME ? v / 3.6e6 : v / 1048576.0);
         json_object_set_new(p, policy_flags[i].flag, json_string(text));
     }
-    out_fields(p,
-               COLUMNS("Chain=chain", "Archives every=every", "At (cron, UTC)=cron",
-                       "When it has grown by=size", "When older than=age", "When a device has over=budget",
-                       "Next by time=next_ms", "Because of=next_why", "Last=last_ms", "Because of=last_why",
-                       "Under pressure=pressure", "Keeps blocks=keep_blocks", "Keeps younger than=keep"));
+    out_fields(p, COLUMNS("Chain=chain", "Archives every=every", "At (cron, UTC)=cron",
+                          "When it has grown by=size", "When older than=age", "When a device has over=budget",
+                          "Next by time=next_ms", "Because of=next_why", "Last=last_ms",
+                          "Because of=last_why", "Under pressure=pressure", "Keeps blocks=keep_blocks",
+                          "Keeps younger than=keep", "Encrypts archives=encrypt"));
 }
 
 static rdg_err_t policy(cli_t *cli) {
@@ -266,6 +273,7 @@ const command_t archive_cloud_commands[] = {
       {"budget", "BYTES", "when a device's ledger takes more; then age keeps nothing there; 0: no budget"},
       {"keep-blocks", "N", "these newest blocks stay on devices (at first: 1000)"},
       {"keep", "TIME", "and all that are younger, as 24h or 7d (at first: 24h)"},
+      {"encrypt", "on|off", "archives that are made from now on; see ridge archive keys"},
       {0}}},
     {"archive",
      "list",

@@ -31,6 +31,7 @@ static const command_t *const tables[] = {device_commands,
                                           image_trust_commands,
                                           image_push_commands,
                                           archive_cloud_commands,
+                                          archive_key_commands,
                                           tool_commands};
 
 static const flag_t global_flags[] = {

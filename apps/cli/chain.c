@@ -129,6 +129,7 @@ static rdg_err_t create(cli_t *cli) {
     json_t *body = json_pack("{s:s, s:o, s:s, s:s, s:b}", "name", name, "devices", devices, "consensus",
                              cli_flag(cli, "consensus", "pbft"), "driver", cli_flag(cli, "driver", "auto"),
                              "allow_no_fault_tolerance", (int)cli_has(cli, "allow-no-fault-tolerance"));
+    if (cli_has(cli, "encrypt-archives")) json_object_set_new(body, "encrypt_archives", json_true());
     if (image) json_object_set_new(body, "image", json_string(image));
     if (values) json_object_set_new(body, "params", values);
     RDG_TRY(cli_call(cli, "POST", body, &answer, "/chains"));
@@ -361,6 +362,7 @@ const command_t chain_commands[] = {
       {"driver", "NAME", "auto (default), oci, docker or process"},
       {"image", "REF", "image of the node, for the drivers oci and docker (default: the cloud's own)"},
       {"params", "JSON", "chain parameters, e.g. {\"block_interval_ms\":200}"},
+      {"encrypt-archives", NULL, "under a key that the cloud keeps; see ridge archive keys"},
       {"allow-no-fault-tolerance", NULL,
        "accept fewer than 4 devices (raft: 3), where no fault is tolerated"},
       NO_WAIT,

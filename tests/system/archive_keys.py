@@ -1,0 +1,212 @@
+"""Encrypted archives through the whole life of a chain: made, proven, anchored, read through, recovered from, and readable
+after it; what is refused; and where their keys are; see tests/suites.d/archive-keys."""
+
+import base64
+import contextlib
+import os
+import shutil
+import stat
+import sys
+
+from archives import await_end, files, object_path, order, read
+from cases import case, check, equal, main
+from support import Meter, ask_create, await_chain, check_nothing_of, check_same_blocks, cluster, deploy, height, labs, urls
+
+CHAIN = "feeder"
+QUICK = ("--telemetry-interval", "200ms")
+NAMES = ("dev-1", "dev-2", "dev-3", "dev-4")
+
+
+def begin(lab, chain=CHAIN, names=NAMES, encrypt=True):
+    ask_create(lab, chain, names, params={"archive_state_blocks": 5}, encrypt_archives=encrypt)
+    await_chain(lab, chain, "running")
+
+
+def archive(lab, chain=CHAIN):
+    got = await_end(lab, order(lab, chain))
+    equal((got["state"], got["error"]), ("archived", None), "archive")
+    return got
+
+
+def stored(lab, got):
+    (file,) = [f for f in files(lab) if f["number"] == got["file"]]
+    return object_path(lab, file)
+
+
+def keys(lab, chain=CHAIN):
+    return lab.cli("archive", "keys", chain)
+
+
+def key_file(lab, name, chain=CHAIN, key=None):
+    """A copy for an auditor, beside everything that is looked through for secrets."""
+    path = os.path.join(lab.dir, "auditor", name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    said = lab.cli("archive", "key", chain, path, *(["--id", key] if key else []))
+    equal(stat.S_IMODE(os.stat(path).st_mode), 0o600, "mode of the key's file")
+    with open(path, encoding="utf-8") as file:
+        digits, name = file.read().split("\n")[:2]
+    equal((len(digits), name), (32, said["id"]), "the key's file")
+    return path
+
+
+def secrets(lab):
+    """Every key in custody, as it might stand somewhere."""
+    found = []
+    place = os.path.join(lab.cloud.dir, "keys")
+    for name in os.listdir(place):
+        if name.startswith("archive-"):
+            with open(os.path.join(place, name), encoding="utf-8") as file:
+                raw = bytes.fromhex(file.readline().strip())
+            digits = raw.hex().encode()
+            found += [raw, digits, digits.upper(), base64.b64encode(raw).rstrip(b"="), base64.b64encode(digits).rstrip(b"=")]
+    return found
+
+
+def check_no_secret(lab):
+    """In no file of the cloud or of a device but the cloud's keys: databases, logs, journals, ledgers, queues."""
+    wanted, looked = secrets(lab), 0
+    check(wanted, "there are keys")
+    for folder, _, names in os.walk(lab.dir):
+        if folder.startswith((os.path.join(lab.cloud.dir, "keys"), os.path.join(lab.dir, "auditor"))):
+            continue
+        for name in names:
+            path = os.path.join(folder, name)
+            with contextlib.suppress(FileNotFoundError):  # the programs run
+                if stat.S_ISREG(os.stat(path, follow_symlinks=False).st_mode):
+                    with open(path, "rb") as file:
+                        data = file.read()
+                    looked += 1
+                    check(not any(s in data for s in wanted), f"{path} holds a key")
+    check(looked > 100, f"only {looked} files were there to look at")
+
+
+def verify(lab, path, genesis, *more, check=True):
+    return lab.cli("archive", "verify", path, "--genesis", genesis, *more, check=check)
+
+
+def refused(lab, words, *command):
+    status, why = lab.cli(*command, check=False)
+    check(status != 0 and all(w in why for w in words), f"{command[:2]}: {status}: {why}")
+
+
+def check_file_alone(lab, got, genesis, key):
+    """File, key and genesis are enough; and without the key nothing is to be read, but whose it is."""
+    path = stored(lab, got)
+    said = verify(lab, path, genesis, "--key", key, "--manifest", got["manifest"])
+    equal((said["from"], said["to"], said["content"], said["key_id"]), (got["from"], got["to"], got["content"], got["key_id"]), "what the file proves")
+    shown = lab.cli("archive", "show", path, "--key", key, "--genesis", genesis, "--block", str(got["from"]))
+    equal((shown["height"], shown["proven"]), (got["from"], True), "a block of it")
+    refused(lab, (got["key_id"], str(said["chain_id"])), "archive", "verify", path, "--genesis", genesis)
+    refused(lab, (got["key_id"],), "archive", "show", path, "--block", str(got["from"]))
+    return said
+
+
+def check_refusals(lab, got, genesis, key):
+    path, place = stored(lab, got), os.path.join(lab.dir, "auditor")
+    wrong, other, cut, flipped = (os.path.join(place, n) for n in ("wrong", "other", "cut", "flipped"))
+    # The right name and another key; the key of another chain under its own name, and without one.
+    with open(wrong, "w", encoding="utf-8") as file:
+        file.write("00112233445566778899aabbccddeeff\n" + got["key_id"] + "\n")
+    os.chmod(wrong, 0o600)
+    refused(lab, ("does not open", got["key_id"]), "archive", "verify", path, "--genesis", genesis, "--key", wrong)
+    begin(lab, "other", ("dev-1",))
+    foreign = key_file(lab, "foreign", "other")
+    refused(lab, (got["key_id"], "archive key"), "archive", "verify", path, "--genesis", genesis, "--key", foreign)
+    with open(foreign, encoding="utf-8") as source, open(other, "w", encoding="utf-8") as file:
+        file.write(source.readline())
+    os.chmod(other, 0o600)
+    refused(lab, ("does not open", got["key_id"]), "archive", "verify", path, "--genesis", genesis, "--key", other)
+    with open(path, "rb") as file:
+        data = bytearray(file.read())
+    for name, bytes_ in ((cut, data[: len(data) // 2]), (flipped, data[:300] + bytes([data[300] ^ 1]) + data[301:])):
+        with open(name, "wb") as file:
+            file.write(bytes_)
+        check(verify(lab, name, genesis, "--key", key, check=False)[0] != 0, f"an archive that was {os.path.basename(name)}")
+    refused(lab, ("exists",), "archive", "key", CHAIN, key)
+    refused(lab, ("no key 'archive-1-1'",), "archive", "key", CHAIN, os.path.join(place, "none"), "--id", "archive-1-1")
+
+
+def pruned(lab, above):
+    got = lab.cloud.must("GET", f"/chains/{CHAIN}/archives")["devices"]
+    return len(got) == 4 and all(d["state"] == "pruned" and d["pruned_height"] >= above for d in got)
+
+
+def read_through(lab, *archives):
+    """The first block of each, which no node has any more."""
+    for got in archives:
+        block = lab.cloud.must("GET", f"/chains/{CHAIN}/blocks/{got['from']}")
+        equal(block["archive"]["number"], got["number"], "the archive that a block came from")
+
+
+def check_lost_key(lab, got):
+    """Without the file nothing can be read, and that says what to do; with another one in its place the same."""
+    path = os.path.join(lab.cloud.dir, "keys", got["key_id"] + ".key")
+    os.rename(path, path + ".aside")
+    words = (got["key_id"], f"chain '{CHAIN}'", path, "backup")
+    refused(lab, (*words, "not in the cloud's custody"), "block", "show", CHAIN, str(got["from"]))
+    refused(lab, words, "node", "recover", CHAIN, "dev-3", "--archives")
+    equal([k["state"] for k in keys(lab) if k["id"] == got["key_id"]], ["missing"], "the key in the list")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("00112233445566778899aabbccddeeff\n")
+    os.chmod(path, 0o600)
+    refused(lab, (*words, "another one now"), "block", "show", CHAIN, str(got["from"]))
+    os.rename(path + ".aside", path)
+
+
+@case
+def a_chain_lives_with_encrypted_archives_and_they_outlive_it():
+    with cluster(agent=QUICK) as lab:
+        begin(lab)
+        deploy(lab, CHAIN, bind=True)
+        meter = Meter(lab, "dev-1")
+        equal([(k["current"], k["state"], k["archives"]) for k in keys(lab)], [(True, "here", 0)], "the key of a new chain")
+        read(lab, CHAIN, meter)
+        first = archive(lab)
+        key = key_file(lab, "first")
+        genesis = os.path.join(lab.dir, "auditor", "genesis.json")
+        shutil.copyfile(os.path.join(lab.node_dir("dev-1", CHAIN), "node", "genesis.json"), genesis)
+        check_file_alone(lab, first, genesis, key)
+        check_refusals(lab, first, genesis, key)
+        # Another key from now on, then none: each archive keeps its own.
+        rotated = lab.cli("archive", "keys", CHAIN, "--rotate")
+        equal([k["current"] for k in rotated], [True, False], "two keys")
+        read(lab, CHAIN, meter)
+        second = archive(lab)
+        equal((first["key_id"], second["key_id"]), (rotated[1]["id"], rotated[0]["id"]), "keys of the archives")
+        equal(lab.cli("chain", "archive-policy", CHAIN, "--encrypt", "off")["encrypt"], False, "the policy")
+        for _ in range(3):
+            read(lab, CHAIN, meter)
+        third = archive(lab)
+        equal(third["key_id"], None, "an archive in the clear")
+        verify(lab, stored(lab, third), genesis)
+        lab.cli("chain", "archive-policy", CHAIN, "--encrypt", "on", "--keep-blocks", "1", "--keep", "0s")
+        labs.wait_for("all devices to be pruned", 60, lambda: pruned(lab, second["to"]), 0.1)
+        read_through(lab, first, second)
+        check_lost_key(lab, first)
+        read_through(lab, first)
+        check_no_secret(lab)
+        # A device that has lost everything executes the blocks of all three again.
+        top = height(lab, urls(lab, CHAIN, ["dev-1"])["dev-1"])
+        lab.cli("node", "recover", CHAIN, "dev-3", "--range", f"1..{third['to']}")
+        check(height(lab, urls(lab, CHAIN, ["dev-3"])["dev-3"]) >= top, "dev-3 is where the others are")
+        lab.cli("node", "recover", CHAIN, "dev-4", "--archives")  # by the state in the newest that has one
+        read(lab, CHAIN, meter)
+        meter.check_on(CHAIN)
+        check_no_secret(lab)
+        gone = lab.cli("chain", "destroy", CHAIN)
+        equal(gone["state"], "destroyed", "state")
+        check_nothing_of(lab, CHAIN)
+        check_no_secret(lab)
+        # What is left: archives, and their keys for who may read them.
+        left = {k["id"]: k for k in keys(lab)}
+        equal(sorted(left), sorted([first["key_id"], second["key_id"]]), "keys after the chain")
+        for got in lab.cloud.must("GET", f"/archives?chain={CHAIN}")["archives"]:
+            if got["state"] == "archived" and got["key_id"]:
+                copy = os.path.join(lab.dir, "auditor", f"after-{got['number']}")
+                lab.cli("archive", "key", CHAIN, copy, "--id", got["key_id"])
+                check_file_alone(lab, got, genesis, copy)
+        equal({k["disclosed_to"] for k in keys(lab)}, {left[first["key_id"]]["disclosed_to"]}, "who got them")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
