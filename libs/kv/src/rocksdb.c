@@ -3,6 +3,7 @@
  * The budget is split: a quarter for each of two write buffers, half for the block cache. Index and filter
  * blocks stay out of that small cache (they would push the data out: reads fell 17-fold when measured); they
  * are held by the table readers, whose number max_open_files bounds. */
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -329,6 +330,25 @@ static rdg_err_t check_room(const char *path) {
                     path, (unsigned long long)(room >> 10), ROOM_TO_OPEN >> 10);
 }
 
+static bool has_suffix(const char *name, const char *suffix) {
+    size_t len = strlen(name), end = strlen(suffix);
+    return len > end && strcmp(name + len - end, suffix) == 0;
+}
+
+/* Without CURRENT RocksDB begins a store anew where it may create one. It refuses when a log is there, but by then has
+ * written another CURRENT: the next opening finds a store that knows no table, and deletes them. A store that was never
+ * begun to its end has neither logs nor tables. */
+static rdg_err_t check_begun(const char *path) {
+    bool begun = false;
+    char current[4096];
+    RDG_TRY(rdg_path_join(current, sizeof current, path, "CURRENT"));
+    DIR *d = access(current, F_OK) == 0 ? NULL : opendir(path);
+    for (const struct dirent *e; d && !begun && (e = readdir(d));)
+        begun = has_suffix(e->d_name, ".log") || has_suffix(e->d_name, ".sst");
+    if (d) closedir(d);
+    return begun ? rdg_fail(RDG_E_CORRUPT, "%s is gone", current) : RDG_OK;
+}
+
 rdg_err_t rdg_kv_open_rocksdb(const char *path, const rdg_kv_options_t *options, rdg_kv_t **out) {
     *out = NULL;
     size_t memory = options && options->memory_bytes ? options->memory_bytes : MEMORY_DEFAULT;
@@ -336,6 +356,7 @@ rdg_err_t rdg_kv_open_rocksdb(const char *path, const rdg_kv_options_t *options,
         return rdg_fail(RDG_E_INVALID, "store memory of %zu bytes is too little: give at least %d", memory,
                         MEMORY_MIN);
     if (options && options->create) RDG_TRY(rdg_dir_make(path, 0700));
+    RDG_TRY(check_begun(path));
     RDG_TRY(check_room(path));
     store_t *s = rdg_calloc(1, sizeof *s);
     if (!s) return RDG_E_NO_MEMORY;

@@ -154,6 +154,35 @@ TEST(kv_rocksdb_names_a_corrupt_store) {
     CHECK(strstr(rdg_err_message(RDG_E_CORRUPT), "MANIFEST-999999"));
 }
 
+static void expect_gone(const char *path) {
+    rdg_kv_t *kv = NULL;
+    for (int again = 0; again < 3; ++again) {
+        CHECK_ERR(rdg_kv_open_rocksdb(path, &(rdg_kv_options_t){.create = true}, &kv), RDG_E_CORRUPT);
+        CHECK(strstr(rdg_err_message(RDG_E_CORRUPT), "CURRENT is gone"));
+    }
+}
+
+/* The second opening must find what the first one did: a node is started again and again. */
+TEST(kv_rocksdb_that_lost_its_current_is_not_begun_anew) {
+    char path[512], current[600], aside[600];
+    rdg_kv_close(open_disk(true));
+    CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), "db"));
+    snprintf(current, sizeof current, "%s/CURRENT", path);
+    snprintf(aside, sizeof aside, "%s/aside", rdg_test_dir());
+    for (int tables = 0; tables < 2; ++tables) { /* the second time the first value is in a table */
+        rdg_kv_t *kv = open_disk(false);
+        CHECK_OK(put(kv, tables ? "k2" : "k1", "v"));
+        rdg_kv_close(kv);
+        CHECK_EQ(rename(current, aside), 0);
+        expect_gone(path);
+        CHECK_EQ(rename(aside, current), 0);
+        kv = open_disk(true);
+        expect(kv, NULL, "k1", "v");
+        if (tables) expect(kv, NULL, "k2", "v");
+        rdg_kv_close(kv);
+    }
+}
+
 TEST(kv_failed_write_is_sticky_and_reads_go_on) {
     rdg_kv_t *kv = NULL;
     CHECK_OK(rdg_kv_open_faulty(open_memory(), &kv));

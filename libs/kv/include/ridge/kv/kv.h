@@ -4,8 +4,9 @@
  * the batch is on stable storage; with sync=false it survives a crash of the process but maybe not of the
  * machine. After any failed write the store refuses further writes with the same code until reopened
  * (a later one must not be acknowledged on top of a hole); reads go on.
- * Errors: CORRUPT (checksum, missing file: names it), DISK_FULL (also at opening, with less than 1 MiB free), IO, BUSY (opened by another process),
- * NOT_FOUND (absent and create is false).
+ * Errors: CORRUPT (checksum, missing file: names it; a store that has lost its CURRENT is never begun anew), DISK_FULL
+ * (also at opening, with less than 1 MiB free), IO, BUSY (opened by another process), NOT_FOUND (absent and create is
+ * false).
  * Thread-safe; a batch or an iterator belongs to one thread at a time; a snapshot may be read by many. */
 #ifndef RIDGE_KV_KV_H
 #define RIDGE_KV_KV_H
