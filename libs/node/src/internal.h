@@ -530,7 +530,8 @@ void sync_step(rdg_node_t *n); /* asks for what can be asked for */
 void sync_end(rdg_node_t *n, const char *why);
 /* The ledger's head is another one, and not by agreement. */
 void sync_advanced(rdg_node_t *n);
-/* It lied, or is too slow: named in the log, and not asked for a while. what: what it was asked for. */
+/* It lied, or is too slow: named in the log, and not asked for a while. what: what it was asked for. An error of this node's
+ * own is named as one, and blames nobody. */
 void sync_blame(rdg_node_t *n, size_t peer, const char *what, rdg_err_t err, const char *why);
 bool sync_may_ask(const rdg_node_t *n, size_t peer, uint64_t now);
 const char *sync_phase_name(sync_phase_t phase);

@@ -5,7 +5,7 @@
  *   idle ── behind ─────────────────────────────────────────────────────────► bodies ──► idle
  *
  * Whoever answers wrongly or too late is named in the log (sync.refused) and not asked for a while; what was asked of it
- * is asked of another. A run without anybody to ask ends, and the next tick starts another one. */
+ * is asked of another. Trouble of this node's own (a full disk, no memory) is named as such (sync.failed). A run without anybody to ask ends, and the next tick starts another one. */
 #include "internal.h"
 #include "ridge/base/log.h"
 #include "ridge/ledger/archive.h"
@@ -122,10 +122,29 @@ void sync_end(rdg_node_t *n, const char *why) {
     if (head > n->sync.started) sync_announce(n, SIZE_MAX);
 }
 
+/* Of this node and its disk: nobody who sends something can bring these about. */
+static bool is_own(rdg_err_t err) {
+    return err == RDG_E_DISK_FULL || err == RDG_E_IO || err == RDG_E_NO_MEMORY || is_damage(err);
+}
+
+static const char *remedy_of(rdg_err_t err) {
+    switch (err) {
+    case RDG_E_DISK_FULL: return "make room on the disk that holds this directory";
+    case RDG_E_NO_MEMORY: return "give the node more memory";
+    case RDG_E_IO: return "look at the disk that holds this directory";
+    default: return "ridge node recover CHAIN DEVICE";
+    }
+}
+
 void sync_blame(rdg_node_t *n, size_t peer, const char *what, rdg_err_t err, const char *why) {
     if (peer >= n->peer_count) return;
-    n->sync.avoid_until_ms[peer] = rdg_loop_now_ms(n->loop) + AVOID_MS;
+    n->sync.avoid_until_ms[peer] = rdg_loop_now_ms(n->loop) + AVOID_MS; /* own trouble: not at once again */
     n->sync.too_late[peer] = false;
+    if (is_own(err)) {
+        rdg_log(RDG_LOG_ERROR, "sync.failed", RDG_STR("what", what), RDG_STR("code", rdg_err_name(err)),
+                RDG_STR("dir", n->dir), RDG_STR("why", why), RDG_STR("remedy", remedy_of(err)));
+        return;
+    }
     rdg_metric_add(n->m_sync_blamed, 1);
     rdg_log(RDG_LOG_WARN, "sync.refused", RDG_STR("peer", n->peers[peer].name), RDG_STR("what", what),
             RDG_STR("code", rdg_err_name(err)), RDG_STR("why", why));
