@@ -31,6 +31,7 @@ typedef struct dirty_file {
 typedef struct undo {
     char now[PATH_MAX], kept[PATH_MAX], before[PATH_MAX];
     bool directory; /* an empty one that was `before` */
+    bool whole;     /* a directory with all that is in it: `now` goes back to `before` */
 } undo_t;
 
 /* Bytes that were synced once, and were changed since. */
@@ -195,9 +196,27 @@ static void zero_unsynced(void) {
     }
 }
 
+/* A rename moves what is known of a file, or of those in a directory, to its new name. */
+static void moved(const char *from, const char *to) {
+    size_t len = strlen(from), head = strlen(to);
+    for (size_t i = 0; i < state.file_count; ++i) {
+        char *path = state.files[i].path;
+        if (strncmp(path, from, len) != 0 || (path[len] && path[len] != '/')) continue;
+        size_t rest = strlen(path + len) + 1;
+        if (head + rest > PATH_MAX) abort();
+        memmove(path + head, path + len, rest);
+        memcpy(path, to, head);
+    }
+}
+
 static void lose_unsynced(void) {
     while (state.undo_count > 0) {
         undo_t *u = &state.undo[--state.undo_count];
+        if (u->whole) {
+            if (REAL(rename)(u->now, u->before) != 0) abort();
+            moved(u->now, u->before);
+            continue;
+        }
         if (u->now[0] && REAL(unlink)(u->now) != 0 && errno == EISDIR) (void)rmdir(u->now);
         if (u->directory) (void)REAL(mkdir)(u->before, 0700);
         if (u->kept[0]) (void)REAL(rename)(u->kept, u->before);
@@ -230,12 +249,6 @@ static bool meets(void) {
 static bool tears(void) {
     return state.count + 1 == state.at &&
            (state.fault == RDG_FAULT_TORN || state.fault == RDG_FAULT_CUT_TORN);
-}
-
-/* A rename moves what is known of a file to its new name. */
-static void moved(const char *from, const char *to) {
-    for (size_t i = 0; i < state.file_count; ++i)
-        if (strcmp(state.files[i].path, from) == 0) snprintf(state.files[i].path, PATH_MAX, "%s", to);
 }
 
 /* --- the calls ------------------------------------------------------------------------------------------ */
@@ -412,19 +425,26 @@ int syncfs(int fd) {
     return ours ? 0 : REAL(syncfs)(fd);
 }
 
+/* Undone from the end: the old target comes back after the new one has its old name again. */
+static void renaming(const char *from, const char *to) {
+    struct stat st;
+    undo_t *target = remember();
+    if (access(to, F_OK) == 0) keep(target, to);
+    undo_t *back = remember();
+    back->whole = stat(from, &st) == 0 && S_ISDIR(st.st_mode);
+    if (back->whole)
+        snprintf(back->before, sizeof back->before, "%s", from);
+    else
+        keep(back, from);
+    snprintf(back->now, sizeof back->now, "%s", to);
+    moved(from, to);
+}
+
 int rename(const char *from, const char *to) {
     char source[PATH_MAX];
     WATCHED(full, below(to, full) && below(from, source));
     if (ours && meets()) return failed(EIO);
-    if (ours) {
-        /* Undone from the end: the old target comes back after the new one has its old name again. */
-        undo_t *target = remember();
-        if (access(full, F_OK) == 0) keep(target, full);
-        undo_t *back = remember();
-        keep(back, source);
-        snprintf(back->now, sizeof back->now, "%s", full);
-        moved(source, full);
-    }
+    if (ours) renaming(source, full);
     int r = REAL(rename)(from, to);
     int e = errno;
     release();
