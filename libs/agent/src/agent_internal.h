@@ -73,10 +73,10 @@ rdg_err_t agent_run_command(void *agent, const command_t *c, executor_run_t *at,
 rdg_err_t agent_restore_chain(rdg_agent_t *a, const command_t *c, executor_run_t *at, const json_t *archives);
 /* update_command.c: agent.update. Ends when the new program runs and has taken the command up, or the trial failed. */
 rdg_err_t agent_update(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **result);
-/* chain_close.c: chain.close, and what chain.remove asks before it deletes an archived ledger: CONFLICT: the node has
- * blocks above that height. A node that does not answer has none that others have not told of. */
+/* chain_close.c: chain.close, and what chain.remove asks before it deletes an archived ledger. CONFLICT: the node has
+ * blocks above that height; UNAVAILABLE: it is neither damaged nor without a ledger, and did not answer for a minute. */
 rdg_err_t agent_close_chain(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **result);
-rdg_err_t agent_check_archived(rdg_agent_t *a, const char *chain, uint64_t height);
+rdg_err_t agent_check_archived(rdg_agent_t *a, const char *chain, executor_run_t *at, uint64_t height);
 /* chain_archive.c: chain.archive */
 rdg_err_t chain_archive(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **result);
 /* chain_prune.c: chain.prune */

@@ -346,7 +346,7 @@ static rdg_err_t stop(rdg_agent_t *a, const command_t *c) {
     return workloads_halt(a->workloads, chain.name);
 }
 
-static rdg_err_t remove_chain(rdg_agent_t *a, const command_t *c, json_t **result) {
+static rdg_err_t remove_chain(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **result) {
     bool discard = false;
     uint64_t freed = 0, archived = 0;
     RDG_TRY(rdg_json_opt_bool(c->params, "discard", &discard));
@@ -356,7 +356,7 @@ static rdg_err_t remove_chain(rdg_agent_t *a, const command_t *c, json_t **resul
                         "the ledger of chain %s has no verified archive: say \"discard\": true to "
                         "delete it all the same",
                         c->chain);
-    if (!discard) RDG_TRY(agent_check_archived(a, c->chain, archived));
+    if (!discard) RDG_TRY(agent_check_archived(a, c->chain, at, archived));
     RDG_TRY(intake_unbind(a->intake, c->chain));
     agent_release_ports(a, c->chain);
     RDG_TRY(workloads_remove(a->workloads, c->chain, &freed));
@@ -410,7 +410,7 @@ rdg_err_t agent_run_command(void *agent, const command_t *c, executor_run_t *at,
     else if (strcmp(c->type, "chain.close") == 0)
         err = agent_close_chain(a, c, at, result);
     else if (strcmp(c->type, "chain.remove") == 0)
-        err = remove_chain(a, c, result);
+        err = remove_chain(a, c, at, result);
     else if (strcmp(c->type, "intake.bind") == 0)
         err = bind_intake(a, c, result);
     else if (strcmp(c->type, "intake.unbind") == 0)

@@ -1,30 +1,29 @@
 /* chain.recover: a node whose ledger is damaged, or lost, begins anew: from archives if the cloud names some, then from its
  * peers.
  *
- *   set-aside  the node stands; its ledger is moved to data.damaged; `voted` says that this is no new node, so that it
- *              votes again only when it has caught up (docs/consensus.md, lost records)
+ *   set-aside  the node stands; its ledger is moved to data.damaged (set_aside.h); `voted` says that this is no new node,
+ *              so that it votes again only when it has caught up (docs/consensus.md, lost records)
  *   archive n of m: …   the archives that the cloud names, if any (chain_restore.c)
  *   configure, start, ready   as chain.start: genesis, peers, certificates and configuration are written anew
  *   catch-up   until it has the height that the cloud named, and votes again if the cloud says that it can; then
  *              data.damaged is deleted
  *
  * <node>/recovering holds the command's id and how far it is: after a crash the command runs again, and what was brought
- * in meanwhile is not set aside with the rest. The node's keys can not come from anybody: without them nothing is done. */
+ * in meanwhile is not set aside with the rest; <node>/recovered, that only its result is to be told again. The node's keys can not come from anybody: without them nothing is done. */
 #include "agent_internal.h"
+#include "set_aside.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
 #include "ridge/client/rpc.h"
 #include "ridge/codec/hex.h"
-#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define LOOK_MS 50
 #define ASK_MS 2000
+#define RESTORED (SET_ASIDE_DONE + 1)
 
 typedef struct recovery {
     rdg_agent_t *a;
@@ -33,17 +32,13 @@ typedef struct recovery {
     chain_t chain;
     uint64_t target;
     bool await_voting;
-    char data[CHAIN_PATH_MAX], aside[CHAIN_PATH_MAX], stage[CHAIN_PATH_MAX], voted[CHAIN_PATH_MAX],
-        record[CHAIN_PATH_MAX], key[CHAIN_PATH_MAX], enc_key[CHAIN_PATH_MAX], restore[CHAIN_PATH_MAX];
+    set_aside_t aside;
+    char record[CHAIN_PATH_MAX], key[CHAIN_PATH_MAX], enc_key[CHAIN_PATH_MAX], restore[CHAIN_PATH_MAX];
 } recovery_t;
 
 static rdg_err_t find_paths(recovery_t *r) {
     const char *dir = r->a->dir, *name = r->chain.name;
-    RDG_TRY(chain_path(dir, name, "node/data", r->data));
-    RDG_TRY(chain_path(dir, name, "node/data.damaged", r->aside));
-    RDG_TRY(chain_path(dir, name, "node/recovering", r->stage));
     RDG_TRY(chain_path(dir, name, "node/restore", r->restore));
-    RDG_TRY(chain_path(dir, name, "node/voted", r->voted));
     RDG_TRY(chain_path(dir, name, "node/damaged", r->record));
     RDG_TRY(chain_path(dir, name, "node/node-enc.key", r->enc_key));
     return chain_path(dir, name, "node/node.key", r->key);
@@ -70,50 +65,12 @@ static rdg_err_t check_keys(const recovery_t *r) {
              "(ridge chain validator)");
 }
 
-/* 0: not begun by this command. */
-static int stage_of(const recovery_t *r) {
-    rdg_buf_t text;
-    char id[80] = "";
-    int stage = 0;
-    rdg_buf_init(&text, 256);
-    if (rdg_file_read(r->stage, &text) == RDG_OK && sscanf(rdg_buf_cstr(&text), "%79s %d", id, &stage) == 2 &&
-        strcmp(id, r->c->id) != 0)
-        stage = 0;
-    rdg_buf_fini(&text);
-    return stage;
-}
-
-static rdg_err_t set_stage(const recovery_t *r, int stage) {
-    char text[128];
-    snprintf(text, sizeof text, "%s %d\n", r->c->id, stage);
-    return rdg_file_replace(r->stage, rdg_bytes_str(text), 0600);
-}
-
-static rdg_err_t move_away(const recovery_t *r) {
-    struct stat st;
-    if (stat(r->data, &st) != 0)
-        return errno == ENOENT ? RDG_OK : rdg_fail_errno(errno, "cannot look at %s", r->data);
-    RDG_TRY(rdg_tree_remove(r->aside, NULL)); /* of an earlier recovery */
-    if (rename(r->data, r->aside) != 0) return rdg_fail_errno(errno, "cannot move %s away", r->data);
-    return RDG_OK;
-}
-
-static rdg_err_t set_aside(recovery_t *r) {
-    int stage = stage_of(r);
+static rdg_err_t put_aside(recovery_t *r) {
+    bool done = set_aside_stage(&r->aside) >= SET_ASIDE_DONE;
     executor_progress(r->at, "set-aside", 0);
-    if (stage >= 2) return RDG_OK;
-    r->chain.desired = CHAIN_STOPPED;
-    RDG_TRY(workloads_put(r->a->workloads, &r->chain));
-    RDG_TRY(workloads_halt(r->a->workloads, r->chain.name));
-    /* Before the ledger goes: from here on the node knows that it may have voted. */
-    RDG_TRY(rdg_file_replace(r->voted, rdg_bytes_str("1\n"), 0600));
-    RDG_TRY(rdg_tree_remove(r->restore, NULL)); /* of an earlier recovery */
-    if (stage == 0) RDG_TRY(set_stage(r, 1));
-    RDG_TRY(move_away(r));
-    if (unlink(r->record) != 0 && errno != ENOENT)
-        return rdg_fail_errno(errno, "cannot remove %s", r->record);
-    RDG_TRY(set_stage(r, 2));
-    rdg_log(RDG_LOG_INFO, "chain.recover", RDG_STR("chain", r->chain.name), RDG_U64("to", r->target));
+    RDG_TRY(set_aside(&r->aside));
+    if (!done)
+        rdg_log(RDG_LOG_INFO, "chain.recover", RDG_STR("chain", r->chain.name), RDG_U64("to", r->target));
     return RDG_OK;
 }
 
@@ -131,9 +88,10 @@ static rdg_err_t forgive(const recovery_t *r) {
 /* While the directory is there the node takes no part; so it goes when all is in, and before the node is started. */
 static rdg_err_t restore(recovery_t *r) {
     json_t *archives = json_object_get(r->c->params, "archives");
-    if (json_array_size(archives) > 0 && stage_of(r) < 3) {
+    if (set_aside_stage(&r->aside) == SET_ASIDE_ENDED) return RDG_OK;
+    if (json_array_size(archives) > 0 && set_aside_stage(&r->aside) < RESTORED) {
         RDG_TRY(agent_restore_chain(r->a, r->c, r->at, archives));
-        RDG_TRY(set_stage(r, 3));
+        RDG_TRY(set_aside_note(&r->aside, RESTORED));
     }
     RDG_TRY(rdg_tree_remove(r->restore, NULL));
     return forgive(r);
@@ -193,8 +151,7 @@ static rdg_err_t await_caught_up(recovery_t *r, seen_t *out) {
 
 static rdg_err_t finish(recovery_t *r, const seen_t *s, json_t **result) {
     uint64_t freed = 0;
-    RDG_TRY(rdg_tree_remove(r->aside, &freed));
-    if (unlink(r->stage) != 0 && errno != ENOENT) return rdg_fail_errno(errno, "cannot remove %s", r->stage);
+    RDG_TRY(set_aside_end(&r->aside, &freed));
     json_decref(*result);
     *result = json_pack("{s:I, s:O?, s:b, s:I}", "height", (json_int_t)s->height, "hash", s->hash, "voting",
                         (int)s->voting, "freed_bytes", (json_int_t)freed);
@@ -208,12 +165,13 @@ rdg_err_t agent_recover_chain(rdg_agent_t *a, const command_t *c, executor_run_t
     seen_t seen = {0};
     if (!r) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a recovery");
     *r = (recovery_t){.a = a, .c = c, .at = at};
+    r->aside = (set_aside_t){a->dir, a->workloads, c->id, &r->chain};
     rdg_err_t err = workloads_get(a->workloads, c->chain, &r->chain);
     if (err == RDG_OK) err = rdg_json_opt_u64(c->params, "height", &r->target);
     if (err == RDG_OK) err = rdg_json_opt_bool(c->params, "await_voting", &r->await_voting);
     if (err == RDG_OK) err = find_paths(r);
     if (err == RDG_OK) err = check_keys(r);
-    if (err == RDG_OK) err = set_aside(r);
+    if (err == RDG_OK) err = put_aside(r);
     if (err == RDG_OK) err = restore(r);
     if (err == RDG_OK) err = agent_start_chain(a, c, at, result);
     if (err == RDG_OK) err = await_caught_up(r, &seen);

@@ -232,12 +232,16 @@ static void send_to(cloud_t *c, const char *leaf, const char *text) {
     CHECK_OK(rdg_mqtt_publish(c->mqtt, topic, rdg_bytes_str(text), false, NULL));
 }
 
-/* Sends a command and returns its final result (borrowed). */
-static json_t *command(cloud_t *c, const char *id, const char *type, const char *params) {
+static void send_command(cloud_t *c, const char *id, const char *type, const char *params) {
     static char text[20000];
     snprintf(text, sizeof text, "{\"id\":\"%s\",\"type\":\"%s\",\"deadline_ms\":%llu,\"params\":%s}", id,
              type, (unsigned long long)rdg_wall_ms(rdg_clock_system()) + 60000, params);
     send_to(c, "command", text);
+}
+
+/* Sends a command and returns its final result (borrowed). */
+static json_t *command(cloud_t *c, const char *id, const char *type, const char *params) {
+    send_command(c, id, type, params);
     AWAIT(c, final_of(c, id) != NULL);
     return final_of(c, id);
 }
@@ -555,6 +559,43 @@ TEST(a_second_agent_on_a_directory_is_refused) {
     snprintf(dir, sizeof dir, "%s/agent", rdg_test_dir());
     rdg_agent_options_t o = {.dir = dir, .name = "d1", .driver = "process"};
     CHECK_ERR(rdg_agent_start(&o, &second), RDG_E_BUSY);
+    rdg_agent_stop(a);
+    cloud_stop(&c);
+}
+
+static bool is_at(cloud_t *c, const char *id, const char *step) {
+    for (size_t i = 0; i < c->result_count; ++i)
+        if (strcmp(text_of(c->results[i], "id"), id) == 0 &&
+            strcmp(text_of(c->results[i], "step"), step) == 0)
+            return true;
+    return false;
+}
+
+/* After a power cut the order can be there before the node is: what it has must not go unasked. */
+TEST(an_archived_ledger_goes_only_when_its_node_has_said_how_far_it_is) {
+    cloud_t c;
+    char ledger[PATH_MAX];
+    cloud_start(&c);
+    rdg_agent_t *a = agent_start(&c, c.token);
+    AWAIT(&c, c.online);
+    json_t *r = command(&c, "p1", "chain.prepare", "{\"chain\":\"c1\"}");
+    CHECK_STR(state_of(command(&c, "s1", "chain.start", start_params(&c, r))), "done");
+    snprintf(ledger, sizeof ledger, "%s/agent/chains/c1/node/data", rdg_test_dir());
+    CHECK_OK(rdg_dir_make(ledger, 0700));
+    AWAIT(&c, json_integer_value(json_object_get(telemetry_chain(&c), "height")) > 1);
+    r = command(&c, "x1", "chain.remove", "{\"chain\":\"c1\",\"archived\":1}");
+    CHECK_STR(state_of(r), "failed");
+    CHECK_STR(text_of(json_object_get(r, "error"), "code"), "CONFLICT");
+    CHECK(strstr(text_of(json_object_get(r, "error"), "message"), "archive the rest first"));
+    pid_t pid = node_pid();
+    CHECK(pid > 0 && kill(pid, SIGSTOP) == 0);
+    send_command(&c, "x2", "chain.remove", "{\"chain\":\"c1\",\"archived\":1000000}");
+    AWAIT(&c, is_at(&c, "x2", "compare"));
+    CHECK(poll(NULL, 0, 200) == 0 && rdg_file_exists(ledger)); /* long enough to delete it unasked */
+    CHECK_EQ(kill(pid, SIGCONT), 0);
+    AWAIT(&c, final_of(&c, "x2") != NULL);
+    CHECK_STR(state_of(final_of(&c, "x2")), "done");
+    CHECK(!rdg_file_exists(ledger));
     rdg_agent_stop(a);
     cloud_stop(&c);
 }
