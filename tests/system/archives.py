@@ -1,6 +1,9 @@
 """What the suites about archives share."""
 
+import contextlib
 import os
+import sqlite3
+import subprocess
 
 from support import labs
 
@@ -37,6 +40,19 @@ def files(lab):
 
 def object_path(lab, file):
     return os.path.join(lab.cloud.dir, "collect", "objects", file["sm3"][:2], file["sm3"])
+
+
+def forge(lab, *arguments):
+    """What ridge-forge (tests/system/forge) says: lies by whoever has the key."""
+    done = subprocess.run([lab.binary("ridge-forge"), *arguments], stdout=subprocess.PIPE, check=True)
+    return done.stdout.decode().strip()
+
+
+def rewrite(lab, statement, *values):
+    """What the cloud remembers of archives is changed behind its back; it has to stand still."""
+    with contextlib.closing(sqlite3.connect(os.path.join(lab.cloud.dir, "baas.db"))) as db, db:
+        changed = db.execute(statement, values).rowcount
+    assert changed == 1, f"{changed} rows were changed"
 
 
 def destruction(lab, chain_id):

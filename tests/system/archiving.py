@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 
-from archives import await_end, files, head, object_path, order, read
+from archives import await_end, files, forge, head, object_path, order, read, rewrite
 from cases import case, check, equal, main
 from support import Meter, cluster, create, deploy, labs
 
@@ -102,6 +102,55 @@ def tamper(lab, change):
     with open(path, "w", encoding="utf-8") as file:
         json.dump(record, file)
     agent.start()
+
+
+def forged_by_its_device(lab, number):
+    """The device that has exported archive `number` changes a receipt in it, makes everything behind it agree, signs it
+    with its node's key, and has announced just that. What ridge-forge told; the lie is kept as forged.archive."""
+    node, out, told = os.path.join(lab.node_dir("dev-1", "c"), "node"), os.path.join(lab.dir, "forged.archive"), {}
+
+    def lie(data):
+        truth = os.path.join(lab.dir, "true.archive")
+        with open(truth, "wb") as file:
+            file.write(data)
+        told.update(json.loads(forge(lab, "archive", truth, out, os.path.join(node, "node.key"))))
+        lab.cloud.stop()
+        claim = [bytes.fromhex(told[field].removeprefix("0x")) for field in ("manifest", "content")]
+        rewrite(lab, "UPDATE archives SET manifest = ?, content = ? WHERE number = ? AND state = 'exported'", *claim, number)
+        lab.cloud.start()
+        with open(out, "rb") as file:
+            return file.read()
+
+    labs.wait_for("the device to announce it", 30, lambda: lab.cloud.must("GET", f"/archives/{number}")["state"] == "exported", 0.02)
+    agent = lab.agents["dev-1"]
+    agent.argv[agent.argv.index("--upload-rate") + 1] = "0"  # from its next start on
+    tamper(lab, lie)
+    return told
+
+
+@case
+def an_archive_with_one_altered_receipt_is_refused_whoever_signs_it():
+    with cluster(("dev-1",), agent=["--upload-rate", "200"]) as lab:
+        create(lab, "c", ("dev-1",))
+        deploy(lab, "c", bind=True)
+        read(lab, "c", Meter(lab, "dev-1"))
+        number = order(lab, "c")
+        told = forged_by_its_device(lab, number)
+        got = await_end(lab, number)
+        equal((got["state"], got["receipt"]), ("refused", None), f"the forged archive ({got['error']})")
+        for text in (got["error"], json.dumps(lab.cli("archive", "show", str(number)))):
+            check("device 'dev-1'" in text and f"block {told['height']}: " in text, f"not named: {text}")
+        said = [e for e in lab.cloud.must("GET", "/chains/c/events?wait_ms=0")["events"] if e["step"] == "archive" and e["state"] == "refused"]
+        equal({e["device"] for e in said}, {"dev-1"}, "events of the refusal and of the order's end")
+        genesis = os.path.join(lab.node_dir("dev-1", "c"), "node", "genesis.json")
+        lie = os.path.join(lab.dir, "forged.archive")
+        for more in ((), ("--manifest", told["manifest"])):
+            code, why = lab.cli("archive", "verify", lie, "--genesis", genesis, *more, check=False)
+            check(code != 0 and "forged.archive" in why and f"block {told['height']}: " in why, f"{code}: {why}")
+        # Nothing was anchored, so nothing may go; the honest archive of the same blocks is taken.
+        equal([a["state"] for a in archives(lab)], ["refused"], "archives")
+        got = await_end(lab, order(lab, "c"))
+        equal((got["state"], got["from"]), ("archived", 1), "the honest archive after the lie")
 
 
 def labs_sm3(data):

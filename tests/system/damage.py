@@ -1,12 +1,17 @@
 """Suite damage: files of a node are flipped, cut, and removed; it must say so, be recovered by the documented command, and
-all ledgers must be equal in the end. Long form: ./test damage --rounds 1000 [--seed N], in which stored archives are harmed too."""
+all ledgers must be equal in the end. Long form: ./test damage --rounds 1000 [--seed N], in which stored archives are harmed
+too, and the ledgers compared every --compare-every rounds. What a round does depends on the seed and its number alone: a run
+that was interrupted says where it can go on with --from."""
 
+import collections
+import contextlib
 import glob
 import os
 import random
 import shutil
 import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
@@ -36,6 +41,8 @@ def option(name, fallback):
 
 ROUNDS = option("--rounds", 0)
 SEED = option("--seed", random.SystemRandom().randrange(1 << 32))
+FIRST = option("--from", 1)
+COMPARE_EVERY = option("--compare-every", 50)
 
 
 def node_dir(lab, device):
@@ -67,14 +74,39 @@ def harm(path, way, rng):
 def kill_node(lab, device):
     for name, pid in lab.nodes(CHAIN):
         if name == device:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def has_ended(pid):
+    """No thread of it runs: a process whose first thread is dead names no program any more, while others may still write."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return True
+    for thread in threads:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/stat", encoding="ascii", errors="replace") as file:
+            if file.read().rsplit(")", 1)[1].split()[0] not in "ZX":
+                return False
+    return True
 
 
 def stop(lab, device):
-    """Agent first: nobody then starts the node again while its file is harmed."""
+    """Agent first: nobody then starts the node again while its file is harmed. One that was just being started has the name
+    of the agent still."""
+    seen = set()
+
+    def down():
+        found = lab.processes_of(device)
+        seen.update(found)
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not found and all(has_ended(pid) for pid in seen)
+
+    seen.update(pid for name, pid in lab.nodes(CHAIN) if name == device)
     lab.agents[device].stop()
-    kill_node(lab, device)
-    labs.wait_for(f"the node of {device} to be gone", 10, lambda: device not in dict(lab.nodes(CHAIN)), 0.02)
+    labs.wait_for(f"everything of {device} to be down", 30, down, 0.02)
 
 
 def restart(lab, device):
@@ -88,25 +120,27 @@ def entry(lab, device):
     return next(d for d in answer["devices"] if d["device"] == device)
 
 
-def sound(lab, device, top):
-    """It answers, has what the others have, and has read all that it has stored since it was started."""
+def sound(lab, device, top, since=None):
+    """It answers, was started since then, has what the others have, and has read all that it has stored since."""
     try:
         status = lab.rpc(urls(lab, CHAIN, [device])[device], "ridge_status")
     except (OSError, ValueError, labs.LabError):
         return False
+    if since is not None and status["uptime_ms"] > (time.monotonic() - since) * 1000 + 50:
+        return False
     return status["halted"] is None and status["height"] >= top and status["checked_ms"] > 0
 
 
-def verdict(lab, device, top):
+def verdict(lab, device, top, since=None):
     """After the damage: what the node says is damaged, or "" when it is as sound as before."""
 
     def known():
         text = entry(lab, device).get("damaged")
         if text:
             return text
-        return "sound" if sound(lab, device, top) else None
+        return "sound" if sound(lab, device, top, since) else None
 
-    text = labs.wait_for(f"{device} to say what is damaged, or to be sound", 60, known, 0.1)
+    text = labs.wait_for(f"{device} to say what is damaged, or to be sound", 90, known, 0.1)
     return "" if text == "sound" else text
 
 
@@ -118,14 +152,19 @@ def state_roots(lab):
 class Archives:
     """Those that the cloud stores, and a backup of them."""
 
-    def __init__(self, lab):
-        self.lab = lab
+    def __init__(self, lab, meter):
+        self.lab, self.meter = lab, meter
         self.kept = os.path.join(lab.dir, "backup")
         os.makedirs(self.kept)
         self.known = []  # manifest, path of the stored file
 
     def take(self):
-        got = await_end(self.lab, order(self.lab, CHAIN))
+        """Of what is new since the last one; the newest blocks get their certificates with those behind them."""
+        for _ in range(20):
+            self.meter.post(1)
+            got = await_end(self.lab, order(self.lab, CHAIN))
+            if got["state"] == "archived" or "checkpoint" not in (got["error"] or ""):
+                break
         equal((got["state"], got["error"]), ("archived", None), "archive")
         (file,) = [f for f in files(self.lab) if f["number"] == got["file"]]
         path = object_path(self.lab, file)
@@ -164,7 +203,16 @@ def all_vote(lab, meter):
                 return False
         return True
 
-    labs.wait_for("all nodes to vote", 90, voting, 0.1)
+    labs.wait_for("all nodes to vote", 180, voting, 0.1)
+
+
+def content(path):
+    """None: it is not there."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
 
 
 def node_harmed(lab, meter, kind, way, rng):
@@ -172,70 +220,123 @@ def node_harmed(lab, meter, kind, way, rng):
     device = rng.choice(["dev-2", "dev-3", "dev-4"])  # dev-1 has the meter
     if kind == "db/*.sst" and not pick(lab, device, kind):
         restart(lab, device)  # the store turns its log into a table when it is opened
-    path = pick(lab, device, kind)
-    if not path:
-        return None, None
     all_vote(lab, meter)
     meter.post(1)
     top = height(lab, urls(lab, CHAIN, ["dev-1"])["dev-1"])
     stop(lab, device)
+    path = pick(lab, device, kind)
+    if not path:
+        lab.agents[device].start()
+        return None, None
     harm(path, way, rng)
+    harmed, since = content(path), time.monotonic()
+    check(not lab.processes_of(device), f"something of {device} runs while its files are harmed")
+    equal(content(path), harmed, f"{path} after {way}, while nobody runs")
     lab.agents[device].start()
-    what = verdict(lab, device, top)
+    what = verdict(lab, device, top, since)
     if what:
         check(kind not in BY_ITSELF, f"{way} {kind}: {what}")
         lab.cli("node", "recover", CHAIN, device)
-        labs.wait_for(f"no damage of {device}", 20, lambda: not entry(lab, device).get("damaged"), 0.1)
+        labs.wait_for(f"no damage of {device}", 60, lambda: not entry(lab, device).get("damaged"), 0.1)
     return f"{device}: {os.path.relpath(path, node_dir(lab, device))}", what
 
 
-def rounds(lab, meter, plan, rng):
-    told = {}
-    archives = Archives(lab)
-    for at, (kind, way) in enumerate(plan, 1):
+class Tally:
+    """What was done and how it ended, by kind of file and of harm; told at the end, and when the run is broken off."""
+
+    def __init__(self, first, last):
+        self.first, self.last = first, last
+        self.done = self.compared = first - 1  # the last round that was done; the last one after which all was equal
+        self.counts = collections.Counter()
+
+    def add(self, kind, way, what):
+        self.counts[kind, way, "no such file" if what is None else "named" if what else "no harm"] += 1
+
+    def named(self):
+        return sum(n for (_, _, outcome), n in self.counts.items() if outcome == "named")
+
+    def harmless(self):
+        return [f"{way} {kind}" for (kind, way, outcome) in self.counts if outcome == "no harm"]
+
+    def show(self, whole):
+        for kind in sorted({kind for kind, _, _ in self.counts}):
+            parts = [f"{way} {n} {outcome}" for (k, way, outcome), n in sorted(self.counts.items()) if k == kind]
+            print(f"     {kind:20} {', '.join(parts)}")
+        total = collections.Counter()
+        for (_, _, outcome), n in self.counts.items():
+            total[outcome] += n
+        print(f"     rounds {self.first} to {self.done} of {self.last}, seed {SEED}: {', '.join(f'{n} {o}' for o, n in sorted(total.items()))}; "
+              f"the ledgers were equal after round {self.compared}", flush=True)  # fmt: skip
+        if not whole:
+            print(f"     go on with: ./test damage --rounds {self.last} --seed {SEED} --from {self.compared + 1}", flush=True)
+
+
+def compare(lab, meter, tally):
+    meter.post(5)
+    meter.check_on(CHAIN)
+    check_same_blocks(lab, CHAIN, seconds=120)
+    state_roots(lab)
+    tally.compared = tally.done
+    print(f"     the ledgers are equal after round {tally.done}", flush=True)
+
+
+def rounds(lab, meter, plan, tally):
+    archives = Archives(lab, meter)
+    for at in range(tally.first, tally.last + 1):
+        kind, way, rng = plan(at)
         if kind == ARCHIVE:
             if len(archives.known) < 3:
                 archives.take()
             path, what = "a stored archive", archives.harmed(way, rng)
         else:
             path, what = node_harmed(lab, meter, kind, way, rng)
-        if not path:
-            continue
-        told.setdefault("harmless" if not what else "named", []).append(f"{way} {kind}")
-        print(f"     {at} of {len(plan)}: {way} {path}: {what[:110] or 'no harm'}", flush=True)
-    return told
+        tally.add(kind, way, what)
+        tally.done = at
+        if path:
+            print(f"     {at} of {tally.last}: {way} {path}: {what[:110] or 'no harm'}", flush=True)
+        if at % COMPARE_EVERY == 0 and at < tally.last:
+            compare(lab, meter, tally)
 
 
-def campaign(plan, rng):
+def broken_off(*_):
+    raise KeyboardInterrupt
+
+
+def campaign(plan, first, last):
+    tally, whole = Tally(first, last), False
+    signal.signal(signal.SIGTERM, broken_off)
     with cluster(agent=("--telemetry-interval", "200ms")) as lab:
-        create(lab, CHAIN)
-        deploy(lab, CHAIN, bind=True)
-        meter = Meter(lab, "dev-1")
-        for _ in range(10):
-            meter.post(5)
-        told = rounds(lab, meter, plan, rng)
-        meter.post(5)
-        meter.check_on(CHAIN)
-        check_same_blocks(lab, CHAIN)
-        state_roots(lab)
-        print(f"     named {len(told.get('named', []))}, no harm {len(told.get('harmless', []))}; the ledgers are equal", flush=True)
-        return told
+        try:
+            create(lab, CHAIN)
+            deploy(lab, CHAIN, bind=True)
+            meter = Meter(lab, "dev-1")
+            for _ in range(10):
+                meter.post(5)
+            rounds(lab, meter, plan, tally)
+            compare(lab, meter, tally)
+            whole = True
+        finally:
+            tally.show(whole)
+    return tally
+
+
+def by_seed(at):
+    rng = random.Random(f"{SEED}/{at}")
+    return rng.choice(KINDS + BY_ITSELF + (ARCHIVE,)), rng.choice(WAYS), rng
 
 
 @case
 def each_kind_of_file_harmed_is_named_and_recovered():
     print(f"     seed {SEED}", flush=True)
-    rng = random.Random(SEED)
     if ROUNDS:
-        plan = [(rng.choice(KINDS + BY_ITSELF + (ARCHIVE,)), rng.choice(WAYS)) for _ in range(ROUNDS)]
-    else:
-        plan = [("blocks/*.blk", "cut"), ("db/*.sst", "remove"), ("db/MANIFEST-*", "flip"), ("genesis.json", "cut"),
-                ("db/CURRENT", "remove"), ("node-sign.crt", "remove"), ("node.conf", "cut"), ("peers.json", "flip"),
-                ("roots.crt", "cut"), (ARCHIVE, "flip")]  # fmt: skip
-    told = campaign(plan, rng)
-    check(len(told.get("named", [])) > 0, f"nothing was damaged: {told}")
-    if not ROUNDS:
-        equal(told.get("harmless", []), ["cut node.conf", "flip peers.json"], "what was harmed and did no harm")
+        check(campaign(by_seed, FIRST, ROUNDS).named() > 0, "nothing was damaged")
+        return
+    plan = [("blocks/*.blk", "cut"), ("db/*.sst", "remove"), ("db/MANIFEST-*", "flip"), ("genesis.json", "cut"),
+            ("db/CURRENT", "remove"), ("node-sign.crt", "remove"), ("node.conf", "cut"), ("peers.json", "flip"),
+            ("roots.crt", "cut"), (ARCHIVE, "flip")]  # fmt: skip
+    rng = random.Random(SEED)
+    tally = campaign(lambda at: (*plan[at - 1], rng), 1, len(plan))
+    equal(sorted(tally.harmless()), ["cut node.conf", "flip peers.json"], "what was harmed and did no harm")
 
 
 @case
@@ -252,7 +353,7 @@ def a_recovery_goes_on_after_kills_and_is_recorded():
         check(code == 6 and "are needed" in why, f"{code}: {why}")
         os.unlink(os.path.join(node_dir(lab, "dev-3"), "data", "db", "CURRENT"))
         lab.agents["dev-3"].start()
-        check("db" in verdict(lab, "dev-3", 1), "what is damaged")
+        check("CURRENT is gone" in verdict(lab, "dev-3", 1), "what is damaged")
         lab.wait_online(["dev-3"])
         lab.cloud.must("POST", f"/chains/{CHAIN}/nodes/dev-3/recover", {})
         lab.agents["dev-3"].kill()

@@ -122,6 +122,11 @@ def a_destruction_goes_on_after_kills():
         check_nothing_of(lab, "c")
         equal(destruction(lab, chain["chain_id"])["discarded"], False, "discarded")
         equal(verify_all(lab, "c", genesis), txs, "transactions in the archives")
+        create(lab, "c")  # with whatever the kills have left
+        deploy(lab, "c", bind=True)
+        again = Meter(lab, "dev-1", "again")
+        again.post(5)
+        again.check_on("c")
 
 
 @case

@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import sys
 
-from archives import await_end, files, head, object_path, order, read
+from archives import await_end, files, forge, head, object_path, order, read, rewrite
 from cases import case, check, equal, main
 from support import Meter, cluster, create, deploy, labs, run_seed, wait_answer
 
@@ -206,6 +206,63 @@ def nodes_delete_nothing_by_what_is_no_receipt_of_the_collector():
         second = await_end(lab, order(lab, "c"))
         got = await_state(lab, "c", ["dev-1"], above=first["to"])
         check(got["dev-1"]["pruned_height"] <= second["to"], f"after the change of keys: {got}")
+
+
+# What a collector could sign although it is not so, and what the node says. (What it can not know: whether the collector
+# has kept what it says it has; docs/archive-format.md.)
+LIES = {
+    "an archive that it altered": (["content=other"], "FORBIDDEN", "names other blocks than this ledger's"),
+    "fewer blocks": (["to={less}"], "FORBIDDEN", "names other blocks than this ledger's"),
+    "blocks that are not there yet": (["to={beyond}"], "UNAVAILABLE", "are not all here yet"),
+    "a range with a gap before it": (["from=3"], "FORBIDDEN", "starts above blocks that no receipt covers"),
+    "no range": (["from=0"], "MALFORMED", "archive receipt"),
+    "a later mark": (["mark_ms={later}"], "FORBIDDEN", "names another time"),
+    "no anchor": (["anchor_tx=none"], "FORBIDDEN", "names no transaction of the main chain"),
+    "no height of the anchor": (["anchor_height=0"], "FORBIDDEN", "names no transaction of the main chain"),
+    "another chain": (["chain_id={chain}"], "WRONG_CHAIN", "another chain"),
+    "another genesis": (["genesis=other"], "WRONG_CHAIN", "another chain"),
+}
+
+
+@case
+def a_collector_that_lies_with_its_own_key_moves_nothing_and_is_named():
+    with cluster(("dev-1",)) as lab:
+        create(lab, "c", ("dev-1",))
+        deploy(lab, "c", bind=True)
+        meter = Meter(lab, "dev-1")
+        grow(lab, "c", meter, 4)
+        got = await_end(lab, order(lab, "c"))
+        await_state(lab, "c", ["dev-1"], above=-1)
+        key, node = os.path.join(lab.cloud.dir, "keys", "collector.key"), Node(lab, "c")
+        _, certificate = collector_certificate(lab)
+        values = {"less": got["to"] - 1, "beyond": got["to"] + 1000, "later": got["mark_ms"] + 1, "chain": 4711}
+        check(got["to"] > 3, f"the archive is long enough: {got}")
+        for what, (fields, code, word) in LIES.items():
+            lie = forge(lab, "receipt", got["receipt"], key, *[f.format(**values) for f in fields])
+            said = node.prune(certificate, lie)
+            check(isinstance(said, tuple) and said[0] == code and word in said[1], f"{what}: {said}")
+            check(f'"code":"{code}"' in text_of(os.path.join(node.dir, "node.log")), f"{what} is in the node's log")
+        equal(refused(lab, node.url, "eth_getBlockByNumber", "0x1", True), None, "the first block after all lies")
+        # The whole way: a cloud that sends such a receipt to its devices.
+        lie = forge(lab, "receipt", got["receipt"], key, "content=other")
+        honest = bytes.fromhex(got["receipt"].removeprefix("0x"))
+        lab.cloud.stop()
+        rewrite(lab, "UPDATE archives SET receipt = ? WHERE number = ?", bytes.fromhex(lie.removeprefix("0x")), got["number"])
+        lab.cloud.start()
+        keep(lab, "c", 1)
+        row = await_state(lab, "c", ["dev-1"], state="failed", above=-1)["dev-1"]
+        check(row["pruned_height"] == 0 and "other blocks than this ledger's" in row["error"], f"{row}")
+        (shown,) = lab.cli("archive", "list", "--chain", "c")["devices"]
+        equal((shown["state"], shown["error"]), ("failed", row["error"]), "ridge archive list")
+        events = lab.cloud.must("GET", "/chains/c/events?wait_ms=0")["events"]
+        check(any((e["step"], e["state"], e["device"]) == ("prune", "failed", "dev-1") for e in events), f"events: {events}")
+        equal(refused(lab, node.url, "eth_getBlockByNumber", "0x1", True), None, "the first block after the cloud's lie")
+        lab.cloud.stop()
+        rewrite(lab, "UPDATE archives SET receipt = ? WHERE number = ?", honest, got["number"])
+        lab.cloud.start()
+        lab.cli("chain", "prune", "c")
+        await_state(lab, "c", ["dev-1"])
+        meter.check_on("c")
 
 
 def without(o, *fields):

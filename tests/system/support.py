@@ -219,11 +219,11 @@ def await_height(lab, chain, at_least, names=tuple(NAMES), seconds=30):
         labs.wait_for(f"{name} at height {at_least}", seconds, lambda url=url: (height(lab, url) or 0) >= at_least, 0.02)
 
 
-def check_same_blocks(lab, chain, names=tuple(NAMES)):
+def check_same_blocks(lab, chain, names=tuple(NAMES), seconds=30):
     """Waits until all have the highest block that one has; all blocks must then be the same. Returns their hashes."""
     where = urls(lab, chain, names)
-    top = max(labs.wait_for(f"the height of {name}", 30, lambda url=url: height(lab, url), 0.02) for name, url in where.items())
-    await_height(lab, chain, top, names)
+    top = max(labs.wait_for(f"the height of {name}", seconds, lambda url=url: height(lab, url), 0.02) for name, url in where.items())
+    await_height(lab, chain, top, names, seconds)
     histories = {name: hashes(lab, url, top) for name, url in where.items()}
     reference = next(iter(histories.values()))
     for name, history in histories.items():

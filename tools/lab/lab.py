@@ -326,6 +326,11 @@ class Lab:
                     found.append((name, pid))
         return found
 
+    def processes_of(self, device):
+        """Everything that names the device's directory: agent, nodes, and what is just being started."""
+        place = f"/devices/{device}/"
+        return [pid for pid, line in self._processes() if place in line.replace("\0", "/") + "/" or place in (containers.data_of(pid) or "") + "/"]
+
     def _processes(self):
         """(pid, command line) of everything that names our directory, on its command line or as what is mounted in it."""
         ours = os.path.basename(self.dir)
