@@ -22,6 +22,38 @@ rdg_err_t chain_path(const char *dir, const char *name, const char *leaf, char o
     return RDG_OK;
 }
 
+/* Of all other fields. Without it a changed digit is as good a record as the one that was kept. */
+#define CHECK_FIELD "sm3"
+
+static rdg_err_t check_of(const json_t *o, rdg_hash_t *out) {
+    rdg_buf_t text;
+    json_t *rest = json_copy((json_t *)(uintptr_t)o);
+    rdg_buf_init(&text, 8192);
+    if (rest) (void)json_object_del(rest, CHECK_FIELD);
+    rdg_err_t err = rest ? rdg_json_dump(rest, &text) : rdg_fail(RDG_E_NO_MEMORY, "no memory for a record");
+    if (err == RDG_OK) rdg_sm3(text.data, text.len, out);
+    rdg_buf_fini(&text);
+    json_decref(rest);
+    return err;
+}
+
+static rdg_err_t add_check(json_t *o) {
+    rdg_hash_t digest;
+    RDG_TRY(check_of(o, &digest));
+    return json_object_set_new(o, CHECK_FIELD, rdg_json_hex(digest.b, sizeof digest.b)) == 0
+               ? RDG_OK
+               : rdg_fail(RDG_E_NO_MEMORY, "no memory for a record");
+}
+
+/* Records of older agents have none. */
+static rdg_err_t verify_check(const json_t *o) {
+    rdg_hash_t digest, kept;
+    if (!json_object_get(o, CHECK_FIELD)) return RDG_OK;
+    RDG_TRY(rdg_json_get_hex(o, CHECK_FIELD, kept.b, sizeof kept.b));
+    RDG_TRY(check_of(o, &digest));
+    return rdg_hash_equal(&digest, &kept) ? RDG_OK : rdg_fail(RDG_E_CORRUPT, "it is not what was kept");
+}
+
 rdg_err_t chain_save(const char *dir, const chain_t *c) {
     char path[CHAIN_PATH_MAX];
     RDG_TRY(chain_path(dir, c->name, NULL, path));
@@ -38,7 +70,8 @@ rdg_err_t chain_save(const char *dir, const chain_t *c) {
         (void)json_object_set_new(o, "peers_sm3", rdg_json_hex(c->peers.b, sizeof c->peers.b));
     rdg_buf_t text;
     rdg_buf_init(&text, 8192);
-    rdg_err_t err = o ? rdg_json_dump_pretty(o, &text) : RDG_E_NO_MEMORY;
+    rdg_err_t err = o ? add_check(o) : rdg_fail(RDG_E_NO_MEMORY, "no memory for a record");
+    if (err == RDG_OK) err = rdg_json_dump_pretty(o, &text);
     if (err == RDG_OK) err = state_file_save(path, rdg_buf_view(&text), 0600);
     rdg_buf_fini(&text);
     json_decref(o);
@@ -76,6 +109,7 @@ static rdg_err_t take(const json_t *o, chain_t *c) {
 static rdg_err_t take_text(void *ctx, rdg_bytes_t text) {
     json_t *o = NULL;
     rdg_err_t err = rdg_json_parse(text, &o);
+    if (err == RDG_OK) err = verify_check(o);
     if (err == RDG_OK) err = take(o, ctx);
     json_decref(o);
     return err;

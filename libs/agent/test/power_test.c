@@ -109,6 +109,37 @@ TEST(one_damaged_copy_of_the_desired_state_is_restored_from_the_other) {
     CHECK_ERR(chain_load(dir, "c1", &got), RDG_E_CORRUPT);
 }
 
+static void flip_bit(const char *path, size_t bit) {
+    rdg_buf_t text;
+    rdg_buf_init(&text, 65536);
+    CHECK_OK(rdg_file_read(path, &text));
+    CHECK(bit / 8 < text.len);
+    text.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    CHECK_OK(rdg_file_replace(path, rdg_buf_view(&text), 0600));
+    rdg_buf_fini(&text);
+}
+
+/* A changed digit of a port or a digest is no other desired state. */
+TEST(one_changed_bit_of_the_desired_state_changes_nothing) {
+    const char *dir = rdg_test_dir();
+    chain_t c = {
+        .name = "c1", .driver = "process", .p2p_port = 20111, .rpc_port = 20222, .desired = CHAIN_RUNNING};
+    rdg_buf_t text;
+    for (size_t i = 0; i < sizeof c.peers.b; ++i) c.peers.b[i] = (uint8_t)(i + 1);
+    CHECK_OK(chain_save(dir, &c));
+    rdg_buf_init(&text, 65536);
+    CHECK_OK(rdg_file_read(in(dir, "chains/c1/chain.json"), &text));
+    for (size_t bit = 0; bit < 8 * text.len; bit += 11) {
+        chain_t got;
+        flip_bit(in(dir, "chains/c1/chain.json"), bit);
+        CHECK_OK(chain_load(dir, "c1", &got));
+        CHECK(got.p2p_port == c.p2p_port && got.rpc_port == c.rpc_port && got.desired == c.desired);
+        CHECK(rdg_hash_equal(&got.peers, &c.peers) && strcmp(got.driver, c.driver) == 0);
+        CHECK_OK(chain_save(dir, &c));
+    }
+    rdg_buf_fini(&text);
+}
+
 /* --- identity ------------------------------------------------------------------------------------------------ */
 
 static void make_identity(const char *dir, unsigned char *ack) {
