@@ -32,6 +32,7 @@ static const command_t *const tables[] = {device_commands,
                                           image_push_commands,
                                           archive_cloud_commands,
                                           archive_key_commands,
+                                          access_commands,
                                           tool_commands};
 
 static const flag_t global_flags[] = {

@@ -92,7 +92,7 @@ static rdg_err_t follow(cli_t *cli, const char *name, const char *goal, uint64_t
 static void print_chain(const json_t *chain) {
     out_fields(chain, COLUMNS("Chain=name", "State=state", "Chain id=chain_id", "Consensus=consensus",
                               "Height=height", "Hash=hash", "Created=created_ms", "Create took ms=running_ms",
-                              "First block ms=first_block_ms"));
+                              "First block ms=first_block_ms", "Tenant=tenant"));
     printf("\n");
     out_table(json_object_get(chain, "devices"),
               COLUMNS("DEVICE=device", "STEP=step", "STATE=state", "HEIGHT=height", "NODE KIB=rss_kib",
@@ -144,7 +144,7 @@ static rdg_err_t list(cli_t *cli) {
     else
         out_table(json_object_get(answer, "chains"),
                   COLUMNS("NAME=name", "STATE=state", "CONSENSUS=consensus", "HEIGHT=height",
-                          "CHAIN ID=chain_id", "CREATED=created_ms"));
+                          "CHAIN ID=chain_id", "CREATED=created_ms", "TENANT=tenant"));
     json_decref(answer);
     return RDG_OK;
 }

@@ -33,7 +33,8 @@ static rdg_err_t list(cli_t *cli) {
     } else {
         out_table(json_object_get(answer, "devices"),
                   COLUMNS("NAME=name", "STATE=state", "LAST SEEN=last_seen_ms", "GROUP=group", "SITE=site",
-                          "ARCH=arch", "DRIVERS=drivers", "AGENT=agent_version", "AGENT KIB=agent_rss_kib"));
+                          "ARCH=arch", "DRIVERS=drivers", "AGENT=agent_version", "AGENT KIB=agent_rss_kib",
+                          "TENANT=tenant"));
         if (json_is_string(json_object_get(answer, "more_after")))
             printf("(more: --after %s)\n", out_text(answer, "more_after"));
     }
@@ -116,9 +117,10 @@ static rdg_err_t show(cli_t *cli) {
     if (cli->json)
         out_json(answer);
     else {
-        out_fields(answer, COLUMNS("Name=name", "State=state", "Last seen=last_seen_ms",
-                                   "Public key=public_key", "Architecture=arch", "Agent=agent_version",
-                                   "Drivers=drivers", "Group=group", "Site=site", "Location=location"));
+        out_fields(answer,
+                   COLUMNS("Name=name", "State=state", "Last seen=last_seen_ms", "Public key=public_key",
+                           "Architecture=arch", "Agent=agent_version", "Drivers=drivers", "Group=group",
+                           "Site=site", "Location=location", "Tenant=tenant"));
         print_labels(json_object_get(answer, "labels"));
         print_certificates(json_object_get(answer, "certificates"));
         if (json_array_size(json_object_get(answer, "chains")) > 0) printf("\n");

@@ -33,7 +33,7 @@ static rdg_err_t read_labels(const char *text, json_t *body) {
 }
 
 static rdg_err_t token_body(cli_t *cli, json_t *body) {
-    static const char *const names[] = {"group", "site", "location", "device"};
+    static const char *const names[] = {"group", "site", "location", "device", "tenant"};
     uint64_t count, uses;
     RDG_TRY(cli_number(cli, "count", 1, &count));
     RDG_TRY(cli_number(cli, "uses", 1, &uses));
@@ -115,7 +115,7 @@ static rdg_err_t tokens(cli_t *cli) {
         json_decref(o);
     } else {
         out_table(list, COLUMNS("TOKEN=id", "STATE=state", "USED=used", "OF=uses", "EXPIRES=expires_ms",
-                                "GROUP=group", "DEVICE=device", "APPROVE=approve", "BY=by"));
+                                "GROUP=group", "DEVICE=device", "APPROVE=approve", "TENANT=tenant", "BY=by"));
     }
     json_decref(list);
     return RDG_OK;
@@ -284,6 +284,7 @@ const command_t device_enrol_commands[] = {
       {"site", "NAME", "their site"},
       {"location", "TEXT", "their place, for people"},
       {"labels", "KEY=VALUE[,...]", "their labels"},
+      {"tenant", "TENANT", "whose they are (default: default; with a tenant's token: its own)"},
       {"device", "NAME", "for this name alone"},
       {"approve", NULL, "each device waits until an operator approves it"},
       {0}}},

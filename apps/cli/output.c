@@ -31,7 +31,7 @@ static bool is_time(const char *path) {
     static const char *const times[] = {"created_ms", "updated_ms",  "last_seen_ms", "time_ms", "expires_ms",
                                         "stored_ms",  "deadline_ms", "handed_ms",    "sent_ms", "started_ms",
                                         "ended_ms",   "mark_ms",     "next_ms",      "last_ms", "raised_ms",
-                                        "last_ms",    "at_ms",       "cleared_ms"};
+                                        "last_ms",    "at_ms",       "cleared_ms",   "used_ms"};
     for (size_t i = 0; i < sizeof times / sizeof times[0]; ++i) {
         size_t n = strlen(times[i]);
         if (len >= n && strcmp(path + len - n, times[i]) == 0) return true;

@@ -19,6 +19,7 @@
 #include "ridge/platform/gateway.h"
 #include "ridge/platform/images.h"
 #include "ridge/platform/platform.h"
+#include "ridge/service/access.h"
 
 #define PATH_BYTES 4200
 #define PUBLIC_THREADS 32
@@ -38,6 +39,7 @@ struct cloud {
     rdg_baas_t *baas;
     mainnodes_t *mainchain;
     rdg_images_t *images_service;
+    rdg_access_t *access;
 };
 
 rdg_err_t cloud_parse_services(const char *text, bool *platform, bool *baas) {
@@ -105,8 +107,15 @@ static rdg_err_t open_public(cloud_t *c, const cloud_options_t *o) {
     RDG_TRY(rdg_service_new(&s, &c->service));
     RDG_TRY(rdg_service_allow_digest(c->service, "admin", &admin));
     RDG_TRY(rdg_service_allow_digest(c->service, RDG_SERVICE_METRICS, &metrics));
+    RDG_TRY(rdg_access_routes(c->access, c->service));
+    if (c->platform) RDG_TRY(rdg_access_in_use(c->access, rdg_platform_in_use, c->platform));
     if (c->platform) RDG_TRY(rdg_platform_routes(c->platform, c->service));
+    if (c->images_service) {
+        rdg_images_know_devices(c->images_service, c->platform);
+        RDG_TRY(rdg_access_in_use(c->access, rdg_images_in_use, c->images_service));
+    }
     if (c->images_service) RDG_TRY(rdg_images_serve_users(c->images_service, c->service));
+    if (c->baas) RDG_TRY(rdg_access_in_use(c->access, rdg_baas_in_use, c->baas));
     if (c->baas) RDG_TRY(rdg_baas_routes(c->baas, c->service));
     RDG_TRY(rdg_service_start(c->service));
     const char *host = !o->host || strcmp(o->host, "0.0.0.0") == 0 ? "127.0.0.1" : o->host;
@@ -182,6 +191,7 @@ static rdg_err_t start_baas(cloud_t *c, const cloud_options_t *o) {
                                .rate_per_s = 1000000,
                                .rate_burst = 1000000};
     RDG_TRY(rdg_service_new(&s, &c->internal));
+    rdg_service_set_access(c->internal, c->access);
     RDG_TRY(rdg_platform_routes(c->platform, c->internal));
     rdg_random_hex(rdg_random_system(), token, 32);
     RDG_TRY(rdg_service_allow(c->internal, "baas", token));
@@ -255,6 +265,7 @@ static rdg_err_t start(cloud_t *c, const cloud_options_t *o) {
     RDG_TRY(prepare_dir(c));
     c->metrics = rdg_metrics_new();
     if (!c->metrics) return rdg_fail(RDG_E_NO_MEMORY, "no memory for metrics");
+    RDG_TRY(rdg_access_open(c->data_dir, NULL, &c->access));
     if (o->platform) RDG_TRY(open_platform(c, o));
     if (o->baas) RDG_TRY(rdg_baas_open(c->data_dir, &c->baas));
     if (o->baas) RDG_TRY(open_mainchain(c, o));
@@ -299,6 +310,7 @@ void cloud_stop(cloud_t *c) {
     mainnodes_stop(c->mainchain);
     rdg_platform_close(c->platform);
     rdg_images_close(c->images_service);
+    rdg_access_close(c->access);
     rdg_metrics_free(c->metrics);
     if (c->lock_fd >= 0) close(c->lock_fd);
     rdg_free(c);

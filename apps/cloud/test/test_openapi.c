@@ -2,6 +2,7 @@
  * path is a key at indentation 2 below `paths:`, a method one at 4. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include "cloud.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
@@ -191,6 +192,137 @@ static void make_device_token(const cloud_t *c, const char *token, char out[160]
     json_decref(answer);
 }
 
+/* --- access tokens, by role ---------------------------------------------------------------------------------- */
+
+static json_t *post(const cloud_t *c, const char *token, const char *path, json_t *body) {
+    rdg_cloud_client_t *client;
+    json_t *answer = NULL;
+    CHECK_OK(rdg_cloud_client_new(cloud_url(c), token, &client));
+    CHECK_OK(rdg_cloud_call(client, "POST", path, body, 0, &answer));
+    rdg_cloud_client_free(client);
+    return answer;
+}
+
+static void make_access(const cloud_t *c, const char *token, const char *name, const char *role,
+                        const char *tenant, uint64_t expires_s, char header[120], char id[20]) {
+    json_t *answer = post(c, token, "/tokens",
+                          json_pack("{s:s, s:s, s:s?, s:I}", "name", name, "role", role, "tenant", tenant,
+                                    "expires_s", (json_int_t)expires_s));
+    snprintf(header, 120, "Authorization: Bearer %s", json_string_value(json_object_get(answer, "token")));
+    if (id) snprintf(id, 20, "%s", json_string_value(json_object_get(answer, "id")));
+    json_decref(answer);
+}
+
+/* Until its second is over: the cloud itself says so. */
+static void await_expired(const cloud_t *c, const char *token, const char *id) {
+    rdg_cloud_client_t *client;
+    bool expired = false;
+    CHECK_OK(rdg_cloud_client_new(cloud_url(c), token, &client));
+    while (!expired) {
+        json_t *answer = NULL, *t;
+        size_t i;
+        CHECK_OK(rdg_cloud_call(client, "GET", "/tokens", NULL, 0, &answer));
+        json_array_foreach(json_object_get(answer, "tokens"), i, t) expired =
+            expired || (strcmp(json_string_value(json_object_get(t, "id")), id) == 0 &&
+                        strcmp(json_string_value(json_object_get(t, "state")), "expired") == 0);
+        json_decref(answer);
+        if (!expired) nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    }
+    rdg_cloud_client_free(client);
+}
+
+static void refuse_ended_tokens(const cloud_t *c, const char *token) {
+    char late[120], gone[120], id[20], path[60];
+    make_access(c, token, "gone", "admin", NULL, 3600, gone, id);
+    snprintf(path, sizeof path, "/tokens/%s/revoke", id);
+    json_decref(post(c, token, path, NULL));
+    make_access(c, token, "late", "admin", NULL, 1, late, id);
+    await_expired(c, token, id);
+    refuse_everywhere(c, late);
+    refuse_everywhere(c, gone);
+}
+
+static const unsigned declarations =
+    RDG_ROUTE_PUBLIC | RDG_ROUTE_METRICS | RDG_ROUTE_CLOUD | RDG_ROUTE_TENANT | RDG_ROUTE_OWNED;
+
+static bool declared(const rdg_service_route_t *r) {
+    return (r->flags & declarations) != 0;
+}
+
+static const entry_t *entry_of(const rdg_service_route_t *r) {
+    const entry_t *e = find(r->method, r->pattern);
+    CHECK(e != NULL);
+    return e;
+}
+
+/* Each route whose like `refused` names, with this token: 403, and nothing else for a good reason. */
+static size_t forbid(const cloud_t *c, const char *header, bool (*refused)(const rdg_service_route_t *r)) {
+    rdg_http_client_t *http;
+    const rdg_service_route_t *r;
+    bool form;
+    size_t n = 0;
+    CHECK_OK(rdg_http_client_new(&http));
+    for (size_t i = 0; (r = rdg_service_route(cloud_service(c), i)); ++i) {
+        if ((r->flags & RDG_ROUTE_PUBLIC) || !refused(r)) continue;
+        unsigned status = knock(http, c, entry_of(r), header, &form);
+        if (status != 403) rdg_test_fail(__FILE__, __LINE__, "%s %s: HTTP %u", r->method, r->pattern, status);
+        ++n;
+    }
+    rdg_http_client_free(http);
+    return n;
+}
+
+static bool changes(const rdg_service_route_t *r) {
+    return strcmp(r->method, "GET") != 0 && !(r->flags & RDG_ROUTE_READ);
+}
+
+static bool for_administrators(const rdg_service_route_t *r) {
+    return (r->flags & RDG_ROUTE_ADMIN) != 0;
+}
+
+/* Of a tenant that has nothing: who tells the owners of a kind of thing is there for each. */
+static void find_nothing(const cloud_t *c, const char *header) {
+    rdg_http_client_t *http;
+    const rdg_service_route_t *r;
+    bool form;
+    CHECK_OK(rdg_http_client_new(&http));
+    for (size_t i = 0; (r = rdg_service_route(cloud_service(c), i)); ++i) {
+        if (!(r->flags & RDG_ROUTE_OWNED)) continue;
+        unsigned status = knock(http, c, entry_of(r), header, &form);
+        if (status != 404) rdg_test_fail(__FILE__, __LINE__, "%s %s: HTTP %u", r->method, r->pattern, status);
+    }
+    rdg_http_client_free(http);
+}
+
+static bool not_for_tenants(const rdg_service_route_t *r) {
+    return !(r->flags & (RDG_ROUTE_TENANT | RDG_ROUTE_OWNED));
+}
+
+TEST(every_route_declares_what_it_belongs_to_and_keeps_to_roles) {
+    static const rdg_service_route_t planted = {"GET", "/api/v1/planted", 0, NULL};
+    cloud_options_t o = {.data_dir = rdg_test_dir(), .platform = true, .baas = true};
+    cloud_t *c;
+    char token[128], reader[120], operator[120], tenant[120];
+    const rdg_service_route_t *r;
+    rdg_log_set_level(RDG_LOG_ERROR);
+    read_openapi();
+    CHECK_OK(cloud_start(&o, &c));
+    read_token(token);
+    CHECK(!declared(&planted));
+    for (size_t i = 0; (r = rdg_service_route(cloud_service(c), i)); ++i)
+        if (!declared(r)) rdg_test_fail(__FILE__, __LINE__, "%s %s declares nothing", r->method, r->pattern);
+    json_decref(post(c, token, "/tenants", json_pack("{s:s}", "name", "acme")));
+    make_access(c, token, "r", "reader", NULL, 3600, reader, NULL);
+    make_access(c, token, "o", "operator", NULL, 3600, operator, NULL);
+    make_access(c, token, "t", "admin", "acme", 3600, tenant, NULL);
+    CHECK(forbid(c, reader, changes) > 20);
+    CHECK(forbid(c, operator, for_administrators) > 3);
+    CHECK(forbid(c, tenant, not_for_tenants) > 3);
+    find_nothing(c, tenant);
+    CHECK_EQ(count_of(c, token, "/device-tokens", "tokens"), 0);
+    cloud_stop(c);
+}
+
 static void remove_token_files(void) {
     static const char *const names[] = {"admin.token", "admin.token.sm3"};
     char path[512];
@@ -218,6 +350,7 @@ TEST(every_route_refuses_who_has_no_good_token_and_does_nothing_then) {
     refuse_everywhere(c, header);
     snprintf(header, sizeof header, "Authorization: %s", other); /* a device's */
     refuse_everywhere(c, header);
+    refuse_ended_tokens(c, token);
     CHECK_EQ(count_of(c, token, "/devices", "devices"), 0);
     CHECK_EQ(count_of(c, token, "/device-tokens", "tokens"), 1);
     CHECK_EQ(count_of(c, token, "/chains", "chains"), 0);

@@ -54,6 +54,8 @@ rdg_err_t rdg_baas_open(const char *data_dir, rdg_baas_t **out) {
 }
 
 rdg_err_t rdg_baas_routes(rdg_baas_t *b, rdg_service_t *service) {
+    RDG_TRY(rdg_service_owner(service, "chains", chain_check, b));
+    RDG_TRY(rdg_service_owner(service, "archives", archives_check, b));
     RDG_TRY(rdg_service_add(service, chain_routes, chain_route_count, b));
     RDG_TRY(rdg_service_add(service, member_routes, member_route_count, b));
     RDG_TRY(rdg_service_add(service, event_routes, event_route_count, b));
@@ -111,7 +113,7 @@ rdg_err_t rdg_baas_start(rdg_baas_t *b, const char *platform_url, const char *pl
     RDG_TRY(work_start(b));
     RDG_TRY(mainchain_start(b));
     RDG_TRY(collector_start(b));
-    return chain_each(b, false, kick_unfinished, b);
+    return chain_each(b, NULL, false, kick_unfinished, b);
 }
 
 void rdg_baas_stop(rdg_baas_t *b) {

@@ -7,7 +7,7 @@
 #define CHAIN_COLUMNS                                                                                        \
     "number, name, state, consensus, driver, image, chain_id, params, genesis, memory_bytes, pids, "         \
     "created_ms,"                                                                                            \
-    " started_ms, running_ms, freed_bytes, error"
+    " started_ms, running_ms, freed_bytes, error, tenant"
 
 #define GONE "(state IN ('destroyed', 'cancelled'))"
 
@@ -34,6 +34,7 @@ static rdg_err_t read_row(const rdg_sql_row_t *r, chain_t *c) {
     snprintf(c->state, sizeof c->state, "%s", rdg_sql_row_text(r, 2));
     snprintf(c->consensus, sizeof c->consensus, "%s", rdg_sql_row_text(r, 3));
     snprintf(c->driver, sizeof c->driver, "%s", rdg_sql_row_text(r, 4));
+    snprintf(c->tenant, sizeof c->tenant, "%s", rdg_sql_row_text(r, 16));
     c->chain_id = (uint64_t)rdg_sql_row_int(r, 6);
     c->memory_bytes = (uint64_t)rdg_sql_row_int(r, 9);
     c->pids = (uint64_t)rdg_sql_row_int(r, 10);
@@ -56,6 +57,18 @@ static rdg_err_t load_row(void *ctx, const rdg_sql_row_t *r) {
     return read_row(r, c);
 }
 
+static rdg_err_t absent(const char *name) {
+    return rdg_fail(RDG_E_NOT_FOUND, "chain '%.64s' does not exist: see ridge chain list", name);
+}
+
+rdg_err_t chain_check(void *baas, const char *tenant, const char *name) {
+    rdg_baas_t *b = baas;
+    int64_t found = 0;
+    RDG_TRY(rdg_sql_query(b->db, "SELECT COUNT(*) FROM chain_tenants WHERE name = ? AND tenant = ?",
+                          RDG_SQL_PARAMS(rdg_sql_text(name), rdg_sql_text(tenant)), baas_int_row, &found));
+    return found ? RDG_OK : absent(name);
+}
+
 rdg_err_t chain_load(rdg_baas_t *b, const char *name, chain_t *out) {
     memset(out, 0, sizeof *out);
     /* The living one, else the one that went last. */
@@ -64,9 +77,7 @@ rdg_err_t chain_load(rdg_baas_t *b, const char *name, chain_t *out) {
                                   " ORDER BY " GONE ", number DESC LIMIT 1",
                                   RDG_SQL_PARAMS(rdg_sql_text(name)), load_row, out);
     if (err != RDG_OK) return err;
-    return out->number
-               ? RDG_OK
-               : rdg_fail(RDG_E_NOT_FOUND, "chain '%.64s' does not exist: see ridge chain list", name);
+    return out->number ? RDG_OK : absent(name);
 }
 
 rdg_err_t chain_load_running(rdg_baas_t *b, const char *name, chain_t *out) {
@@ -92,11 +103,28 @@ static rdg_err_t each_row(void *ctx, const rdg_sql_row_t *r) {
     return err;
 }
 
-rdg_err_t chain_each(rdg_baas_t *b, bool all, rdg_err_t (*fn)(void *ctx, chain_t *c), void *ctx) {
+rdg_err_t chain_each(rdg_baas_t *b, const char *tenant, bool all, rdg_err_t (*fn)(void *ctx, chain_t *c),
+                     void *ctx) {
     each_t e = {fn, ctx};
+    const rdg_sql_value_t which = rdg_sql_int(all);
+    if (!tenant)
+        return rdg_sql_query(
+            b->db, "SELECT " CHAIN_COLUMNS " FROM chains WHERE ? OR NOT " GONE " ORDER BY name, number",
+            &which, 1, each_row, &e);
     return rdg_sql_query(b->db,
-                         "SELECT " CHAIN_COLUMNS " FROM chains WHERE ? OR NOT " GONE " ORDER BY name, number",
-                         RDG_SQL_PARAMS(rdg_sql_int(all)), each_row, &e);
+                         "SELECT " CHAIN_COLUMNS " FROM chains WHERE tenant = ? AND (? OR NOT " GONE
+                         ") ORDER BY name, number",
+                         RDG_SQL_PARAMS(rdg_sql_text(tenant), which), each_row, &e);
+}
+
+rdg_err_t rdg_baas_in_use(void *baas, const char *tenant) {
+    rdg_baas_t *b = baas;
+    int64_t count = 0;
+    RDG_TRY(rdg_sql_query(b->db, "SELECT COUNT(*) FROM chains WHERE tenant = ? AND NOT " GONE,
+                          RDG_SQL_PARAMS(rdg_sql_text(tenant)), baas_int_row, &count));
+    return count == 0 ? RDG_OK
+                      : rdg_fail(RDG_E_CONFLICT, "tenant '%s' has %lld chains: destroy them first", tenant,
+                                 (long long)count);
 }
 
 rdg_err_t chain_set_state(rdg_baas_t *b, chain_t *c, const char *state, const char *error) {

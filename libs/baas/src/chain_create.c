@@ -19,6 +19,8 @@ typedef struct asked {
     const json_t *devices, *params;
     bool allow_no_tolerance, encrypt_archives;
     uint64_t memory_bytes, pids;
+    const char *asker;               /* the caller's tenant; NULL: the cloud's caller */
+    char tenant[RDG_TENANT_MAX + 1]; /* of the devices */
 } asked_t;
 
 static rdg_err_t check_devices(const asked_t *a) {
@@ -78,8 +80,11 @@ static rdg_err_t check_words(const asked_t *a) {
 static rdg_err_t read_request(const rdg_service_call_t *call, asked_t *a) {
     const json_t *body;
     json_t *devices;
-    *a = (asked_t){
-        .consensus = "pbft", .driver = "auto", .memory_bytes = MEMORY_DEFAULT, .pids = PIDS_DEFAULT};
+    *a = (asked_t){.consensus = "pbft",
+                   .driver = "auto",
+                   .memory_bytes = MEMORY_DEFAULT,
+                   .pids = PIDS_DEFAULT,
+                   .asker = call->tenant};
     RDG_TRY(rdg_service_body(call, &body));
     RDG_TRY(rdg_json_get_str(body, "name", &a->name));
     RDG_TRY(rdg_json_get_array(body, "devices", &devices));
@@ -103,37 +108,76 @@ static rdg_err_t read_request(const rdg_service_call_t *call, asked_t *a) {
     return check_devices(a);
 }
 
-static rdg_err_t is_online(const json_t *list, const char *name) {
-    const char *state = NULL;
-    json_t *device;
+static const char *text_of(const json_t *device, const char *field, const char *fallback) {
+    const char *text = json_string_value(json_object_get(device, field));
+    return text ? text : fallback;
+}
+
+/* tenant NULL: any; *of, if given: whose it is, borrowed from the list. */
+static rdg_err_t is_online(const json_t *list, const char *tenant, const char *name, const char **of) {
+    const json_t *device, *found = NULL;
     size_t k;
-    json_array_foreach(list, k, device) {
-        const char *n = json_string_value(json_object_get(device, "name"));
-        if (n && strcmp(n, name) == 0) state = json_string_value(json_object_get(device, "state"));
-    }
-    if (!state) return rdg_fail(RDG_E_NOT_FOUND, "device '%s' does not exist: see ridge device list", name);
-    if (strcmp(state, "online") == 0) return RDG_OK;
+    json_array_foreach(list, k, device) if (strcmp(text_of(device, "name", ""), name) == 0) found = device;
+    const char *its = text_of(found, "tenant", RDG_TENANT_DEFAULT);
+    if (!found || (tenant && strcmp(its, tenant) != 0))
+        return rdg_fail(RDG_E_NOT_FOUND, "device '%s' does not exist: see ridge device list", name);
+    if (of) *of = its;
+    if (strcmp(text_of(found, "state", ""), "online") == 0) return RDG_OK;
     return rdg_fail(RDG_E_UNAVAILABLE, "device '%s' is offline: start its agent, or leave it out", name);
 }
 
-rdg_err_t device_online(rdg_baas_t *b, const char *device) {
+rdg_err_t device_online_of(rdg_baas_t *b, const char *tenant, const char *device) {
     json_t *answer = NULL, *list = NULL;
     RDG_TRY(remote_devices(b, &answer));
     rdg_err_t err = rdg_json_get_array(answer, "devices", &list);
-    if (err == RDG_OK) err = is_online(list, device);
+    if (err == RDG_OK) err = is_online(list, tenant, device, NULL);
     json_decref(answer);
     return err;
 }
 
-/* Every device must be enrolled and reachable now: a chain that waits for one is of no use to anybody. */
-static rdg_err_t check_online(rdg_baas_t *b, const asked_t *a) {
+rdg_err_t device_online(rdg_baas_t *b, const char *device) {
+    return device_online_of(b, NULL, device);
+}
+
+static rdg_err_t check_each(const json_t *list, asked_t *a) {
+    for (size_t i = 0; i < json_array_size(a->devices); ++i) {
+        const char *name = json_string_value(json_array_get(a->devices, i)), *of;
+        RDG_TRY(is_online(list, a->asker, name, &of));
+        if (i == 0) snprintf(a->tenant, sizeof a->tenant, "%s", of);
+        if (strcmp(a->tenant, of) != 0)
+            return rdg_fail(
+                RDG_E_INVALID,
+                "device '%s' is of tenant %s, and '%s' of tenant %s: all devices of a chain are of one",
+                json_string_value(json_array_get(a->devices, 0)), a->tenant, name, of);
+    }
+    return RDG_OK;
+}
+
+/* Every device must be enrolled and reachable now: a chain that waits for one is of no use to anybody. And all of one
+ * tenant, whose the chain is. */
+static rdg_err_t check_online(rdg_baas_t *b, asked_t *a) {
     json_t *answer = NULL, *list = NULL;
     RDG_TRY(remote_devices(b, &answer));
     rdg_err_t err = rdg_json_get_array(answer, "devices", &list);
-    for (size_t i = 0; err == RDG_OK && i < json_array_size(a->devices); ++i)
-        err = is_online(list, json_string_value(json_array_get(a->devices, i)));
+    if (err == RDG_OK) err = check_each(list, a);
     json_decref(answer);
     return err;
+}
+
+static rdg_err_t name_taken(const char *name) {
+    return rdg_fail(RDG_E_EXISTS, "chain '%s' exists already: choose another name, or destroy it first",
+                    name);
+}
+
+/* In the transaction that makes the chain. */
+static rdg_err_t take_name(rdg_baas_t *b, const asked_t *a) {
+    RDG_TRY(rdg_sql_exec(
+        b->db, "INSERT INTO chain_tenants (name, tenant) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+        RDG_SQL_PARAMS(rdg_sql_text(a->name), rdg_sql_text(a->tenant)), NULL));
+    rdg_err_t err = chain_check(b, a->tenant, a->name);
+    if (err != RDG_E_NOT_FOUND) return err;
+    return rdg_fail(RDG_E_EXISTS, "the name '%s' is taken: names of chains are unique over the whole cloud",
+                    a->name);
 }
 
 static rdg_err_t insert_chain(rdg_baas_t *b, const asked_t *a, const char *params, chain_t *c) {
@@ -143,19 +187,18 @@ static rdg_err_t insert_chain(rdg_baas_t *b, const asked_t *a, const char *param
                           NULL, 0, baas_int_row, &count));
     if (count >= RDG_BAAS_CHAINS_MAX)
         return rdg_fail(RDG_E_FULL, "there are %d chains already: destroy one first", RDG_BAAS_CHAINS_MAX);
+    RDG_TRY(take_name(b, a));
     rdg_err_t err = rdg_sql_exec(
         b->db,
         "INSERT INTO chains (name, state, consensus, driver, image, chain_id, params, memory_bytes, pids, "
-        "created_ms)"
-        " VALUES (?, 'creating', ?, ?, ?, ?, ?, ?, ?, ?)",
+        "created_ms, tenant)"
+        " VALUES (?, 'creating', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         RDG_SQL_PARAMS(rdg_sql_text(a->name), rdg_sql_text(a->consensus), rdg_sql_text(a->driver),
                        rdg_sql_text(a->image), rdg_sql_int((int64_t)c->chain_id), rdg_sql_text(params),
                        rdg_sql_int((int64_t)a->memory_bytes), rdg_sql_int((int64_t)a->pids),
-                       rdg_sql_int((int64_t)baas_now())),
+                       rdg_sql_int((int64_t)baas_now()), rdg_sql_text(a->tenant)),
         NULL);
-    if (err == RDG_E_EXISTS || err == RDG_E_CONFLICT)
-        return rdg_fail(RDG_E_EXISTS, "chain '%s' exists already: choose another name, or destroy it first",
-                        a->name);
+    if (err == RDG_E_EXISTS || err == RDG_E_CONFLICT) return name_taken(a->name);
     RDG_TRY(err);
     return rdg_sql_query(b->db, "SELECT MAX(number) FROM chains WHERE name = ?",
                          RDG_SQL_PARAMS(rdg_sql_text(a->name)), baas_int_row, &c->number);

@@ -68,13 +68,13 @@ static rdg_err_t describe_with(rdg_baas_t *b, const chain_t *c, const json_t *de
         height = json_integer_value(json_object_get(d, "height"));
         hash = json_string_value(json_object_get(d, "hash"));
     }
-    *out = json_pack("{s:s, s:s, s:I, s:s, s:s, s:s?, s:o, s:I, s:s?, s:I, s:I, s:I, s:I, s:I, s:s?}", "name",
-                     c->name, "state", c->state, "chain_id", (json_int_t)c->chain_id, "consensus",
+    *out = json_pack("{s:s, s:s, s:I, s:s, s:s, s:s?, s:o, s:I, s:s?, s:I, s:I, s:I, s:I, s:I, s:s?, s:s}",
+                     "name", c->name, "state", c->state, "chain_id", (json_int_t)c->chain_id, "consensus",
                      c->consensus, "driver", c->driver, "image", c->image, "devices", list, "height", height,
                      "hash", hash, "created_ms", (json_int_t)c->created_ms, "started_ms",
                      (json_int_t)since(c, c->started_ms), "running_ms", (json_int_t)since(c, c->running_ms),
                      "first_block_ms", (json_int_t)since(c, c->running_ms), "freed_bytes",
-                     (json_int_t)c->freed_bytes, "error", c->error);
+                     (json_int_t)c->freed_bytes, "error", c->error, "tenant", c->tenant);
     steps_fini(&steps);
     return *out ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for a chain");
 }
@@ -103,7 +103,7 @@ static rdg_err_t list_one(void *ctx, chain_t *c) {
 static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     listing_t l = {.b = ctx, .list = json_array()};
     (void)remote_devices(l.b, &l.devices);
-    rdg_err_t err = chain_each(l.b, rdg_http_query(call->http, "all") != NULL, list_one, &l);
+    rdg_err_t err = chain_each(l.b, call->tenant, rdg_http_query(call->http, "all") != NULL, list_one, &l);
     json_decref(l.devices);
     if (err == RDG_OK) return rdg_service_reply(answer, 200, json_pack("{s:o}", "chains", l.list));
     json_decref(l.list);
@@ -258,8 +258,11 @@ static rdg_err_t retry(void *ctx, const rdg_service_call_t *call, rdg_service_an
 }
 
 const rdg_service_route_t chain_routes[] = {
-    {"POST", "/api/v1/chains", 0, chain_create},       {"GET", "/api/v1/chains", 0, list},
-    {"GET", "/api/v1/chains/{name}", 0, show},         {"DELETE", "/api/v1/chains/{name}", 0, destroy},
-    {"POST", "/api/v1/chains/{name}/retry", 0, retry}, {"POST", "/api/v1/chains/{name}/cancel", 0, cancel},
+    {"POST", "/api/v1/chains", RDG_ROUTE_TENANT, chain_create},
+    {"GET", "/api/v1/chains", RDG_ROUTE_TENANT, list},
+    {"GET", "/api/v1/chains/{name}", RDG_ROUTE_OWNED, show},
+    {"DELETE", "/api/v1/chains/{name}", RDG_ROUTE_OWNED, destroy},
+    {"POST", "/api/v1/chains/{name}/retry", RDG_ROUTE_OWNED, retry},
+    {"POST", "/api/v1/chains/{name}/cancel", RDG_ROUTE_OWNED, cancel},
 };
 const size_t chain_route_count = sizeof chain_routes / sizeof chain_routes[0];

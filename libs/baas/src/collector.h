@@ -53,7 +53,9 @@ rdg_err_t archives_reach(rdg_baas_t *b, int64_t chain, uint64_t *height);
 rdg_err_t archives_twin(rdg_baas_t *b, const archive_row_t *r, int64_t *number, bool *same);
 /* Whether a proven archive is in this file. */
 rdg_err_t archives_file_used(rdg_baas_t *b, int64_t file, bool *used);
-rdg_err_t archives_list(rdg_baas_t *b, const char *chain, uint64_t limit, json_t **out);
+/* tenant, chain: NULL for any. */
+rdg_err_t archives_list(rdg_baas_t *b, const char *tenant, const char *chain, uint64_t limit, json_t **out);
+rdg_err_t archives_check(void *baas, const char *tenant, const char *number); /* as chain_check */
 json_t *archive_row_json(const archive_row_t *r);
 bool archive_ended(const archive_row_t *r);
 

@@ -175,7 +175,7 @@ static rdg_err_t set(void *ctx, const rdg_service_call_t *call, rdg_service_answ
 }
 
 const rdg_service_route_t policy_routes[] = {
-    {"GET", "/api/v1/chains/{name}/archive-policy", 0, show},
-    {"PUT", "/api/v1/chains/{name}/archive-policy", 0, set},
+    {"GET", "/api/v1/chains/{name}/archive-policy", RDG_ROUTE_OWNED, show},
+    {"PUT", "/api/v1/chains/{name}/archive-policy", RDG_ROUTE_OWNED, set},
 };
 const size_t policy_route_count = sizeof policy_routes / sizeof policy_routes[0];

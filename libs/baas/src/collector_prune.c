@@ -391,16 +391,17 @@ static rdg_err_t list_row(void *ctx, const rdg_sql_row_t *r) {
                                                    : rdg_fail(RDG_E_NO_MEMORY, "no memory for the devices");
 }
 
-rdg_err_t prunes_list(rdg_baas_t *b, const char *chain, json_t **out) {
-    rdg_sql_value_t c = rdg_sql_text(chain);
+rdg_err_t prunes_list(rdg_baas_t *b, const char *tenant, const char *chain, json_t **out) {
+    rdg_sql_value_t c = rdg_sql_text(chain), t = rdg_sql_text(tenant);
     *out = json_array();
     if (!*out) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the devices");
     rdg_err_t err = rdg_sql_query(
         b->db,
         "SELECT c.name, p.device, p.state, p.wanted, p.height, p.mark_ms, p.freed_bytes, p.compacted_bytes,"
         " p.ledger_bytes, p.error, p.updated_ms FROM archive_prunes p JOIN chains c ON c.number = p.chain"
-        " WHERE c.state = 'running' AND (? IS NULL OR c.name = ?) ORDER BY c.name, p.device LIMIT 10000",
-        RDG_SQL_PARAMS(c, c), list_row, *out);
+        " WHERE c.state = 'running' AND (? IS NULL OR c.name = ?) AND (? IS NULL OR c.tenant = ?)"
+        " ORDER BY c.name, p.device LIMIT 10000",
+        RDG_SQL_PARAMS(c, c, t, t), list_row, *out);
     if (err != RDG_OK) json_decref(*out), *out = NULL;
     return err;
 }

@@ -78,6 +78,6 @@ void prunes_kick(rdg_baas_t *b);
 /* All devices of a chain are told again, whatever the time. */
 rdg_err_t prunes_order(rdg_baas_t *b, int64_t chain);
 /* One object a device of running chains, by chain and device; chain NULL: of all. Returned owned. */
-rdg_err_t prunes_list(rdg_baas_t *b, const char *chain, json_t **out);
+rdg_err_t prunes_list(rdg_baas_t *b, const char *tenant, const char *chain, json_t **out);
 
 #endif

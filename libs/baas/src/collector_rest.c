@@ -53,8 +53,8 @@ static rdg_err_t reply_list(rdg_baas_t *b, const rdg_service_call_t *call, const
     uint64_t limit = LIST_DEFAULT;
     json_t *list = NULL, *devices = NULL;
     RDG_TRY(rdg_service_query_u64(call, "limit", 1, LIST_MAX, &limit));
-    RDG_TRY(archives_list(b, chain, limit, &list));
-    rdg_err_t err = prunes_list(b, chain, &devices);
+    RDG_TRY(archives_list(b, call->tenant, chain, limit, &list));
+    rdg_err_t err = prunes_list(b, call->tenant, chain, &devices);
     if (err == RDG_OK)
         return rdg_service_reply(answer, 200, json_pack("{s:o, s:o}", "archives", list, "devices", devices));
     json_decref(list);
@@ -72,11 +72,27 @@ static rdg_err_t list_of_chain(void *ctx, const rdg_service_call_t *call, rdg_se
     return reply_list(ctx, call, rdg_service_arg(call, "name"), answer);
 }
 
+static rdg_err_t absent(const char *number) {
+    return rdg_fail(RDG_E_NOT_FOUND, "there is no archive %.40s: see ridge archive list", number);
+}
+
+rdg_err_t archives_check(void *baas, const char *tenant, const char *text) {
+    rdg_baas_t *b = baas;
+    uint64_t number;
+    int64_t found = 0;
+    if (rdg_parse_u64(text, &number) != RDG_OK || number > INT64_MAX) return absent(text);
+    RDG_TRY(rdg_sql_query(b->db,
+                          "SELECT COUNT(*) FROM archives a JOIN chain_tenants t ON t.name = a.name"
+                          " WHERE a.number = ? AND t.tenant = ?",
+                          RDG_SQL_PARAMS(rdg_sql_int((int64_t)number), rdg_sql_text(tenant)), baas_int_row,
+                          &found));
+    return found ? RDG_OK : absent(text);
+}
+
 static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     uint64_t number;
     if (rdg_parse_u64(rdg_service_arg(call, "number"), &number) != RDG_OK || number > INT64_MAX)
-        return rdg_fail(RDG_E_NOT_FOUND, "there is no archive '%.40s': see ridge archive list",
-                        rdg_service_arg(call, "number"));
+        return absent(rdg_service_arg(call, "number"));
     return reply_row(ctx, (int64_t)number, 200, answer);
 }
 
@@ -87,7 +103,7 @@ static rdg_err_t prune(void *ctx, const rdg_service_call_t *call, rdg_service_an
     chain_t c;
     RDG_TRY(chain_load_running(b, rdg_service_arg(call, "name"), &c));
     rdg_err_t err = prunes_order(b, c.number);
-    if (err == RDG_OK) err = prunes_list(b, c.name, &devices);
+    if (err == RDG_OK) err = prunes_list(b, NULL, c.name, &devices);
     chain_fini(&c);
     return err == RDG_OK ? rdg_service_reply(answer, 202, json_pack("{s:o}", "devices", devices)) : err;
 }
@@ -103,11 +119,11 @@ static rdg_err_t about(void *ctx, const rdg_service_call_t *call, rdg_service_an
 }
 
 const rdg_service_route_t collector_routes[] = {
-    {"POST", "/api/v1/chains/{name}/archives", 0, order},
-    {"GET", "/api/v1/chains/{name}/archives", 0, list_of_chain},
-    {"POST", "/api/v1/chains/{name}/prune", 0, prune},
-    {"GET", "/api/v1/archives", 0, list},
-    {"GET", "/api/v1/archives/{number}", 0, show},
-    {"GET", "/api/v1/collector", 0, about},
+    {"POST", "/api/v1/chains/{name}/archives", RDG_ROUTE_OWNED, order},
+    {"GET", "/api/v1/chains/{name}/archives", RDG_ROUTE_OWNED, list_of_chain},
+    {"POST", "/api/v1/chains/{name}/prune", RDG_ROUTE_OWNED, prune},
+    {"GET", "/api/v1/archives", RDG_ROUTE_TENANT, list},
+    {"GET", "/api/v1/archives/{number}", RDG_ROUTE_OWNED, show},
+    {"GET", "/api/v1/collector", RDG_ROUTE_TENANT, about},
 };
 const size_t collector_route_count = sizeof collector_routes / sizeof collector_routes[0];

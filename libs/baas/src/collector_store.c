@@ -310,14 +310,19 @@ static rdg_err_t list_row(void *ctx, const rdg_sql_row_t *r) {
                                                    : rdg_fail(RDG_E_NO_MEMORY, "no memory for the archives");
 }
 
-rdg_err_t archives_list(rdg_baas_t *b, const char *chain, uint64_t limit, json_t **out) {
-    rdg_sql_value_t c = rdg_sql_text(chain);
+rdg_err_t archives_list(rdg_baas_t *b, const char *tenant, const char *chain, uint64_t limit, json_t **out) {
+    char sql[1200];
+    rdg_sql_value_t params[3];
+    size_t count = 0;
+    if (tenant) params[count++] = rdg_sql_text(tenant);
+    if (chain) params[count++] = rdg_sql_text(chain);
+    params[count++] = u64(limit);
+    snprintf(sql, sizeof sql, "SELECT %s FROM archives WHERE 1 = 1%s%s ORDER BY number DESC LIMIT ?", COLUMNS,
+             tenant ? " AND name IN (SELECT name FROM chain_tenants WHERE tenant = ?)" : "",
+             chain ? " AND name = ?" : "");
     *out = json_array();
     if (!*out) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the archives");
-    rdg_err_t err = rdg_sql_query(b->db,
-                                  "SELECT " COLUMNS " FROM archives WHERE (? IS NULL OR name = ?)"
-                                  " ORDER BY number DESC LIMIT ?",
-                                  RDG_SQL_PARAMS(c, c, u64(limit)), list_row, *out);
+    rdg_err_t err = rdg_sql_query(b->db, sql, params, count, list_row, *out);
     if (err != RDG_OK) json_decref(*out), *out = NULL;
     return err;
 }

@@ -137,7 +137,8 @@ static rdg_err_t call_method(void *ctx, const rdg_service_call_t *call, rdg_serv
 }
 
 const rdg_service_route_t contract_call_routes[] = {
-    {"POST", "/api/v1/chains/{name}/contracts/{contract}/send", 0, send},
-    {"POST", "/api/v1/chains/{name}/contracts/{contract}/call", 0, call_method},
+    {"POST", "/api/v1/chains/{name}/contracts/{contract}/send", RDG_ROUTE_OWNED, send},
+    {"POST", "/api/v1/chains/{name}/contracts/{contract}/call", RDG_ROUTE_OWNED | RDG_ROUTE_READ,
+     call_method},
 };
 const size_t contract_call_route_count = sizeof contract_call_routes / sizeof contract_call_routes[0];

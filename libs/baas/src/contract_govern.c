@@ -329,9 +329,9 @@ static rdg_err_t change_owner(void *ctx, const rdg_service_call_t *call, rdg_ser
 }
 
 const rdg_service_route_t contract_govern_routes[] = {
-    {"GET", "/api/v1/chains/{name}/contract-policy", 0, show},
-    {"POST", "/api/v1/chains/{name}/contract-policy", 0, change},
-    {"POST", "/api/v1/chains/{name}/contracts/{contract}/register", 0, register_name},
-    {"POST", "/api/v1/chains/{name}/contracts/{contract}/owner", 0, change_owner},
+    {"GET", "/api/v1/chains/{name}/contract-policy", RDG_ROUTE_OWNED, show},
+    {"POST", "/api/v1/chains/{name}/contract-policy", RDG_ROUTE_OWNED, change},
+    {"POST", "/api/v1/chains/{name}/contracts/{contract}/register", RDG_ROUTE_OWNED, register_name},
+    {"POST", "/api/v1/chains/{name}/contracts/{contract}/owner", RDG_ROUTE_OWNED, change_owner},
 };
 const size_t contract_govern_route_count = sizeof contract_govern_routes / sizeof contract_govern_routes[0];

@@ -299,10 +299,10 @@ static rdg_err_t list_events(void *ctx, const rdg_service_call_t *call, rdg_serv
 }
 
 const rdg_service_route_t contract_life_routes[] = {
-    {"POST", "/api/v1/chains/{name}/contracts/{contract}/freeze", 0, freeze},
-    {"POST", "/api/v1/chains/{name}/contracts/{contract}/unfreeze", 0, unfreeze},
-    {"POST", "/api/v1/chains/{name}/contracts/{contract}/revoke", 0, revoke},
-    {"POST", "/api/v1/chains/{name}/contracts/{contract}/migrate", 0, migrate},
-    {"GET", "/api/v1/chains/{name}/contracts/{contract}/events", 0, list_events},
+    {"POST", "/api/v1/chains/{name}/contracts/{contract}/freeze", RDG_ROUTE_OWNED, freeze},
+    {"POST", "/api/v1/chains/{name}/contracts/{contract}/unfreeze", RDG_ROUTE_OWNED, unfreeze},
+    {"POST", "/api/v1/chains/{name}/contracts/{contract}/revoke", RDG_ROUTE_OWNED, revoke},
+    {"POST", "/api/v1/chains/{name}/contracts/{contract}/migrate", RDG_ROUTE_OWNED, migrate},
+    {"GET", "/api/v1/chains/{name}/contracts/{contract}/events", RDG_ROUTE_OWNED, list_events},
 };
 const size_t contract_life_route_count = sizeof contract_life_routes / sizeof contract_life_routes[0];

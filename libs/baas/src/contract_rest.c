@@ -229,9 +229,9 @@ static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_ans
 }
 
 const rdg_service_route_t contract_routes[] = {
-    {"POST", "/api/v1/chains/{name}/contracts", 0, deploy},
-    {"POST", "/api/v1/chains/{name}/contracts/{contract}/upgrade", 0, deploy},
-    {"GET", "/api/v1/chains/{name}/contracts", 0, list},
-    {"GET", "/api/v1/chains/{name}/contracts/{contract}", 0, show},
+    {"POST", "/api/v1/chains/{name}/contracts", RDG_ROUTE_OWNED, deploy},
+    {"POST", "/api/v1/chains/{name}/contracts/{contract}/upgrade", RDG_ROUTE_OWNED, deploy},
+    {"GET", "/api/v1/chains/{name}/contracts", RDG_ROUTE_OWNED, list},
+    {"GET", "/api/v1/chains/{name}/contracts/{contract}", RDG_ROUTE_OWNED, show},
 };
 const size_t contract_route_count = sizeof contract_routes / sizeof contract_routes[0];

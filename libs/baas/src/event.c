@@ -79,6 +79,6 @@ static rdg_err_t events(void *ctx, const rdg_service_call_t *call, rdg_service_a
 }
 
 const rdg_service_route_t event_routes[] = {
-    {"GET", "/api/v1/chains/{name}/events", 0, events},
+    {"GET", "/api/v1/chains/{name}/events", RDG_ROUTE_OWNED, events},
 };
 const size_t event_route_count = sizeof event_routes / sizeof event_routes[0];

@@ -88,7 +88,7 @@ static rdg_err_t unbind(void *ctx, const rdg_service_call_t *call, rdg_service_a
 }
 
 const rdg_service_route_t intake_routes[] = {
-    {"POST", "/api/v1/chains/{name}/intake", 0, bind},
-    {"DELETE", "/api/v1/chains/{name}/intake", 0, unbind},
+    {"POST", "/api/v1/chains/{name}/intake", RDG_ROUTE_OWNED, bind},
+    {"DELETE", "/api/v1/chains/{name}/intake", RDG_ROUTE_OWNED, unbind},
 };
 const size_t intake_route_count = sizeof intake_routes / sizeof intake_routes[0];

@@ -92,7 +92,7 @@ void work_leave(rdg_baas_t *b, const char *chain); /* and kicks it */
 
 typedef struct chain {
     int64_t number;
-    char name[BAAS_NAME_MAX + 1], state[16], consensus[16], driver[16];
+    char name[BAAS_NAME_MAX + 1], state[16], consensus[16], driver[16], tenant[RDG_TENANT_MAX + 1];
     char *image; /* NULL: the agent's own node */
     uint64_t chain_id, created_ms, started_ms, running_ms, memory_bytes, pids,
         freed_bytes;          /* times: 0: not yet */
@@ -121,8 +121,11 @@ typedef struct steps {
 const char *step_name(step_kind_t kind);
 rdg_err_t chain_load(rdg_baas_t *b, const char *name, chain_t *out); /* NOT_FOUND names it */
 void chain_fini(chain_t *c);
-/* Runs fn for each chain; those that are gone only if all. */
-rdg_err_t chain_each(rdg_baas_t *b, bool all, rdg_err_t (*fn)(void *ctx, chain_t *c), void *ctx);
+/* Whether its name is this tenant's: else the same NOT_FOUND. baas: an rdg_baas_t *, as rdg_service_owner_t wants it. */
+rdg_err_t chain_check(void *baas, const char *tenant, const char *name);
+/* Runs fn for each chain of a tenant (NULL: of all); those that are gone only if all. */
+rdg_err_t chain_each(rdg_baas_t *b, const char *tenant, bool all, rdg_err_t (*fn)(void *ctx, chain_t *c),
+                     void *ctx);
 rdg_err_t chain_set_state(rdg_baas_t *b, chain_t *c, const char *state, const char *error);
 rdg_err_t chain_set_genesis(rdg_baas_t *b, chain_t *c, json_t *genesis); /* takes */
 bool chain_is(const chain_t *c, const char *state);
@@ -207,6 +210,8 @@ void relay_fini(relay_t *r);
 rdg_err_t chain_create(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer);
 rdg_err_t chain_describe(rdg_baas_t *b, const chain_t *c, json_t **out);
 rdg_err_t device_online(rdg_baas_t *b, const char *device); /* NOT_FOUND, UNAVAILABLE */
+/* The same, and of this tenant: else NOT_FOUND, as if it were not there. */
+rdg_err_t device_online_of(rdg_baas_t *b, const char *tenant, const char *device);
 extern const rdg_service_route_t member_routes[];
 extern const size_t member_route_count;
 extern const rdg_service_route_t chain_routes[];

@@ -73,7 +73,7 @@ static rdg_err_t adopt(void *ctx, chain_t *c) {
 rdg_err_t mainchain_start(rdg_baas_t *b) {
     struct mainchain *m = b->mainchain;
     if (!m) return RDG_OK;
-    RDG_TRY(chain_each(b, false, adopt, b));
+    RDG_TRY(chain_each(b, NULL, false, adopt, b));
     int e = pthread_create(&m->watching_thread, NULL, mainchain_watch_main, b);
     m->watching = e == 0;
     return e == 0 ? RDG_OK : rdg_fail_errno(e, "cannot start a thread for the main chain");

@@ -85,9 +85,9 @@ static rdg_err_t prove(void *ctx, const rdg_service_call_t *call, rdg_service_an
 }
 
 const rdg_service_route_t mainchain_routes[] = {
-    {"GET", "/api/v1/mainchain", 0, show},
-    {"GET", "/api/v1/mainchain/genesis", 0, show_genesis},
-    {"GET", "/api/v1/mainchain/chains/{chain}", 0, show_chain},
-    {"GET", "/api/v1/mainchain/chains/{chain}/entries/{index}/proof", 0, prove},
+    {"GET", "/api/v1/mainchain", RDG_ROUTE_CLOUD, show},
+    {"GET", "/api/v1/mainchain/genesis", RDG_ROUTE_CLOUD, show_genesis},
+    {"GET", "/api/v1/mainchain/chains/{chain}", RDG_ROUTE_CLOUD, show_chain},
+    {"GET", "/api/v1/mainchain/chains/{chain}/entries/{index}/proof", RDG_ROUTE_CLOUD, prove},
 };
 const size_t mainchain_route_count = sizeof mainchain_routes / sizeof mainchain_routes[0];

@@ -177,7 +177,7 @@ static rdg_err_t take_name(void *ctx, chain_t *c) {
 static rdg_err_t look_at_all(rdg_baas_t *b) {
     names_t n = {.list = rdg_calloc(RDG_BAAS_CHAINS_MAX, sizeof *n.list)};
     if (!n.list) return rdg_fail(RDG_E_NO_MEMORY, "no memory for names of chains");
-    rdg_err_t err = chain_each(b, false, take_name, &n);
+    rdg_err_t err = chain_each(b, NULL, false, take_name, &n);
     for (size_t i = 0; err == RDG_OK && i < n.count && !baas_stopping(b); ++i) {
         chain_t c;
         if (chain_load_running(b, n.list[i], &c) != RDG_OK) continue;

@@ -60,12 +60,14 @@ static rdg_err_t check_add(rdg_baas_t *b, const chain_t *c, const char *device) 
     if (leaving)
         return rdg_fail(RDG_E_CONFLICT, "device '%s' is still removing its node of chain '%s'", device,
                         c->name);
+    /* First of all, so that nothing is told of another tenant's device. */
+    if (device_online_of(b, c->tenant, device) == RDG_E_NOT_FOUND) return RDG_E_NOT_FOUND;
     RDG_TRY(relay_init(&r, b, c, ASK_MS));
     rdg_err_t err = member_standing(&r, device, &st);
     relay_fini(&r);
     if (err == RDG_OK && st.decides)
         return rdg_fail(RDG_E_EXISTS, "device '%s' is a validator of chain '%s' already", device, c->name);
-    return err == RDG_OK ? device_online(b, device) : err;
+    return err == RDG_OK ? device_online_of(b, c->tenant, device) : err;
 }
 
 static rdg_err_t check_remove(rdg_baas_t *b, const chain_t *c, const char *device) {
@@ -153,10 +155,10 @@ static rdg_err_t transfer(void *ctx, const rdg_service_call_t *call, rdg_service
 }
 
 const rdg_service_route_t member_routes[] = {
-    {"GET", "/api/v1/chains/{name}/consensus", 0, consensus},
-    {"GET", "/api/v1/chains/{name}/validators", 0, list},
-    {"POST", "/api/v1/chains/{name}/validators", 0, add},
-    {"POST", "/api/v1/chains/{name}/leader", 0, transfer},
-    {"DELETE", "/api/v1/chains/{name}/validators/{device}", 0, remove_one},
+    {"GET", "/api/v1/chains/{name}/consensus", RDG_ROUTE_OWNED, consensus},
+    {"GET", "/api/v1/chains/{name}/validators", RDG_ROUTE_OWNED, list},
+    {"POST", "/api/v1/chains/{name}/validators", RDG_ROUTE_OWNED, add},
+    {"POST", "/api/v1/chains/{name}/leader", RDG_ROUTE_OWNED, transfer},
+    {"DELETE", "/api/v1/chains/{name}/validators/{device}", RDG_ROUTE_OWNED, remove_one},
 };
 const size_t member_route_count = sizeof member_routes / sizeof member_routes[0];

@@ -213,9 +213,9 @@ static rdg_err_t relay_rpc(void *ctx, const rdg_service_call_t *call, rdg_servic
 }
 
 const rdg_service_route_t read_routes[] = {
-    {"GET", "/api/v1/chains/{name}/blocks", 0, list_blocks},
-    {"GET", "/api/v1/chains/{name}/blocks/{block}", 0, show_block},
-    {"GET", "/api/v1/chains/{name}/txs/{tx}", 0, show_tx},
-    {"POST", "/api/v1/chains/{name}/rpc", 0, relay_rpc},
+    {"GET", "/api/v1/chains/{name}/blocks", RDG_ROUTE_OWNED, list_blocks},
+    {"GET", "/api/v1/chains/{name}/blocks/{block}", RDG_ROUTE_OWNED, show_block},
+    {"GET", "/api/v1/chains/{name}/txs/{tx}", RDG_ROUTE_OWNED, show_tx},
+    {"POST", "/api/v1/chains/{name}/rpc", RDG_ROUTE_OWNED, relay_rpc},
 };
 const size_t read_route_count = sizeof read_routes / sizeof read_routes[0];

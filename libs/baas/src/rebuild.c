@@ -134,6 +134,6 @@ static rdg_err_t rebuild(void *ctx, const rdg_service_call_t *call, rdg_service_
 }
 
 const rdg_service_route_t rebuild_routes[] = {
-    {"POST", "/api/v1/chains/{name}/rebuild", 0, rebuild},
+    {"POST", "/api/v1/chains/{name}/rebuild", RDG_ROUTE_OWNED, rebuild},
 };
 const size_t rebuild_route_count = sizeof rebuild_routes / sizeof rebuild_routes[0];

@@ -264,6 +264,6 @@ rdg_err_t flow_recover(rdg_baas_t *b, const chain_t *c, const steps_t *steps, ui
 }
 
 const rdg_service_route_t recover_routes[] = {
-    {"POST", "/api/v1/chains/{name}/nodes/{device}/recover", 0, recover},
+    {"POST", "/api/v1/chains/{name}/nodes/{device}/recover", RDG_ROUTE_OWNED, recover},
 };
 const size_t recover_route_count = sizeof recover_routes / sizeof recover_routes[0];

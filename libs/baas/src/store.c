@@ -72,6 +72,16 @@ static const char *const migrations[] = {
     closing_migration,
     rebuild_migration,
     archive_keys_migration,
+    /* Whose chains are: that of their devices. A name is its first tenant's for ever, so that nobody is shown the
+     * archives of another's chain that once had it. */
+    "CREATE TABLE chain_tenants (name TEXT PRIMARY KEY, tenant TEXT NOT NULL);"
+    "CREATE INDEX chain_tenants_tenant ON chain_tenants (tenant, name);"
+    "INSERT INTO chain_tenants (name, tenant) SELECT DISTINCT name, 'default' FROM chains;"
+    "INSERT INTO chain_tenants (name, tenant) SELECT DISTINCT name, 'default' FROM archives WHERE true"
+    " ON CONFLICT (name) DO NOTHING;"
+    "ALTER TABLE chains ADD COLUMN tenant TEXT NOT NULL DEFAULT 'default';"
+    "CREATE INDEX chains_tenant ON chains (tenant, name, number);"
+    "CREATE INDEX archives_name ON archives (name, number);",
 };
 
 rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir) {

@@ -129,9 +129,9 @@ static rdg_err_t devices(void *ctx, const rdg_service_call_t *call, rdg_service_
     for (int i = 0; i < FAKE_DEVICES; ++i) {
         char name[8];
         snprintf(name, sizeof name, "dev-%d", i + 1);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:[{s:s, s:i, s:i}]}", "name", name, "state",
-                                              p->offline[i] ? "offline" : "online", "chains", "chain", "c",
-                                              "height", 3 + i, "rss_kib", 100));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s?, s:[{s:s, s:i, s:i}]}", "name", name, "state",
+                                              p->offline[i] ? "offline" : "online", "tenant", p->tenants[i],
+                                              "chains", "chain", "c", "height", 3 + i, "rss_kib", 100));
     }
     return rdg_service_reply(answer, 200, json_pack("{s:o}", "devices", list));
 }

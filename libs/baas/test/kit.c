@@ -10,7 +10,9 @@ void kit_start_baas(kit_t *k) {
     rdg_service_options_t o = {0};
     char url[64];
     CHECK_OK(rdg_baas_open(rdg_test_dir(), &k->baas));
+    CHECK_OK(rdg_access_open(rdg_test_dir(), NULL, &k->access));
     CHECK_OK(rdg_service_new(&o, &k->service));
+    CHECK_OK(rdg_access_routes(k->access, k->service));
     CHECK_OK(rdg_baas_routes(k->baas, k->service));
     CHECK_OK(rdg_service_allow(k->service, "admin", "secret"));
     CHECK_OK(rdg_service_start(k->service));
@@ -29,6 +31,7 @@ void kit_stop_baas(kit_t *k) {
     pthread_cond_broadcast(&k->p.changed);
     pthread_mutex_unlock(&k->p.lock);
     rdg_baas_close(k->baas);
+    rdg_access_close(k->access);
     k->p.stopping = false;
 }
 
@@ -45,9 +48,15 @@ void kit_close(kit_t *k) {
 }
 
 unsigned kit_call(kit_t *k, const char *method, const char *path, const char *body, json_t **answer) {
-    char url[512];
+    return kit_call_as(k, "secret", method, path, body, answer);
+}
+
+unsigned kit_call_as(kit_t *k, const char *token, const char *method, const char *path, const char *body,
+                     json_t **answer) {
+    char url[512], authorization[128];
     snprintf(url, sizeof url, "http://127.0.0.1:%u/api/v1%s", rdg_service_port(k->service), path);
-    const char *headers[] = {"Authorization: Bearer secret"};
+    snprintf(authorization, sizeof authorization, "Authorization: Bearer %s", token);
+    const char *headers[] = {authorization};
     rdg_http_call_t call = {.method = method, .url = url, .headers = headers, .header_count = 1};
     if (body) call.body = rdg_bytes_str(body);
     rdg_http_answer_t got;

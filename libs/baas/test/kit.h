@@ -4,6 +4,7 @@
 #define BAAS_TEST_KIT_H
 #include "internal.h"
 #include "ridge/net/http_client.h"
+#include "ridge/service/access.h"
 #include "ridge/test.h"
 
 #define FAKE_DEVICES 5
@@ -23,6 +24,7 @@ typedef struct fake_platform {
     pthread_cond_t changed;
     rdg_service_t *service;
     bool stopping, offline[FAKE_DEVICES];
+    const char *tenants[FAKE_DEVICES]; /* NULL: an older platform says nothing */
     rdg_sm2_key_t *keys[FAKE_DEVICES];
     outcome_t on_prepare[FAKE_DEVICES], on_start[FAKE_DEVICES], on_remove[FAKE_DEVICES],
         on_archive[FAKE_DEVICES];
@@ -48,6 +50,7 @@ typedef struct kit {
     rdg_baas_t *baas;
     rdg_service_t *service;
     rdg_http_client_t *http;
+    rdg_access_t *access;
 } kit_t;
 
 void kit_open(kit_t *k); /* the fake platform and the chain service */
@@ -55,6 +58,8 @@ void kit_close(kit_t *k);
 void kit_stop_baas(kit_t *k); /* the platform stays */
 void kit_start_baas(kit_t *k);
 unsigned kit_call(kit_t *k, const char *method, const char *path, const char *body, json_t **answer);
+unsigned kit_call_as(kit_t *k, const char *token, const char *method, const char *path, const char *body,
+                     json_t **answer);
 const char *kit_text(const json_t *o, const char *field);
 const char *kit_error(const json_t *answer, const char *field);
 /* Creates chain "c" on dev-1..dev-n. */

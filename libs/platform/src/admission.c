@@ -10,7 +10,7 @@ static void copy(char *out, size_t size, const char *text) {
     snprintf(out, size, "%s", text ? text : "");
 }
 
-/* Columns: expires_ms, uses, used, about, bound, revoked_ms, approve, replaces. */
+/* Columns: expires_ms, uses, used, about, bound, revoked_ms, approve, replaces, tenant. */
 static rdg_err_t token_row(void *ctx, const rdg_sql_row_t *r) {
     enrolment_t *e = ctx;
     const char *about = rdg_sql_row_text(r, 3);
@@ -22,6 +22,7 @@ static rdg_err_t token_row(void *ctx, const rdg_sql_row_t *r) {
     e->revoked = rdg_sql_row_int(r, 5) != 0;
     e->approve = rdg_sql_row_int(r, 6) != 0;
     e->replaces = rdg_sql_row_int(r, 7) != 0;
+    copy(e->tenant, sizeof e->tenant, rdg_sql_row_text(r, 8));
     if (!about) return RDG_OK;
     RDG_TRY(rdg_json_parse(rdg_bytes_str(about), &e->about));
     copy(e->token_group, sizeof e->token_group, json_string_value(json_object_get(e->about, "group")));
@@ -46,6 +47,12 @@ static rdg_err_t device_row(void *ctx, const rdg_sql_row_t *r) {
     return RDG_OK;
 }
 
+static rdg_err_t tenant_row(void *ctx, const rdg_sql_row_t *r) {
+    enrolment_t *e = ctx;
+    copy(e->name_tenant, sizeof e->name_tenant, rdg_sql_row_text(r, 0));
+    return RDG_OK;
+}
+
 static rdg_err_t retired_row(void *ctx, const rdg_sql_row_t *r) {
     enrolment_t *e = ctx;
     copy(e->retired_for, sizeof e->retired_for, rdg_sql_row_text(r, 0));
@@ -56,8 +63,8 @@ rdg_err_t admission_look(rdg_platform_t *p, enrolment_t *e) {
     rdg_sql_value_t digest = rdg_sql_blob(rdg_bytes(e->digest.b, sizeof e->digest.b)),
                     key = rdg_sql_text(e->public_key);
     RDG_TRY(rdg_sql_query(p->db,
-                          "SELECT expires_ms, uses, used, about, bound, revoked_ms, approve, replaces FROM "
-                          "device_tokens WHERE digest = ?",
+                          "SELECT expires_ms, uses, used, about, bound, revoked_ms, approve, replaces, "
+                          "tenant FROM device_tokens WHERE digest = ?",
                           &digest, 1, token_row, e));
     RDG_TRY(rdg_sql_query(p->db,
                           "SELECT state, device, reason, decided_ms FROM enrolments WHERE token = ?"
@@ -65,6 +72,8 @@ rdg_err_t admission_look(rdg_platform_t *p, enrolment_t *e) {
                           RDG_SQL_PARAMS(digest, key), asked_row, e));
     RDG_TRY(rdg_sql_query(p->db, "SELECT public_key, group_name, revoked_ms FROM devices WHERE name = ?",
                           RDG_SQL_PARAMS(rdg_sql_text(e->name)), device_row, e));
+    RDG_TRY(rdg_sql_query(p->db, "SELECT tenant FROM device_tenants WHERE device = ?",
+                          RDG_SQL_PARAMS(rdg_sql_text(e->name)), tenant_row, e));
     return rdg_sql_query(p->db, "SELECT device FROM retired_keys WHERE public_key = ?", &key, 1, retired_row,
                          e);
 }
@@ -133,6 +142,12 @@ rdg_err_t admission_judge(const enrolment_t *e) {
             "the key of this device was retired when device '%s' was replaced: remove the agent's "
             "directory, then enrol with a key and a name of its own",
             e->retired_for);
+    if (e->name_tenant[0] && strcmp(e->name_tenant, e->tenant) != 0)
+        return rdg_fail(
+            RDG_E_EXISTS,
+            "the name '%s' is taken: names of devices are unique over the whole cloud, choose another "
+            "(--name)",
+            e->name);
     if (strcmp(e->state, "done") == 0 && (!e->name_taken || e->decided_ms < e->device_revoked_ms))
         return rdg_fail(RDG_E_UNAUTHENTICATED, "device '%s' was %s after it had used this token: %s", e->name,
                         e->name_taken ? "revoked" : "removed", remedy);

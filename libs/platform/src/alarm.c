@@ -18,7 +18,7 @@ typedef struct watched {
 } watched_t;
 
 typedef struct watch {
-    char device[65];
+    char device[65], tenant[RDG_TENANT_MAX + 1];
     size_t count, size;
     watched_t *of; /* owned */
 } watch_t;
@@ -53,6 +53,7 @@ static watch_t *watch_of(alarms_t *a, const char *device) {
     w = rdg_calloc(1, sizeof *w);
     if (!w) return NULL;
     snprintf(w->device, sizeof w->device, "%s", device);
+    snprintf(w->tenant, sizeof w->tenant, RDG_TENANT_DEFAULT);
     if (rdg_map_put(a->devices, rdg_bytes_str(device), w, NULL) == RDG_OK) return w;
     rdg_free(w);
     return NULL;
@@ -80,10 +81,11 @@ static void counted(alarms_t *a, alarm_kind_t kind, int by) {
     rdg_metric_set(a->m_open[kind], (int64_t)rdg_metric_value(a->m_open[kind]) + by);
 }
 
-static void raise_it(alarms_t *a, const char *device, watched_t *v, int64_t value, uint64_t now) {
+static void raise_it(alarms_t *a, const watch_t *w, watched_t *v, int64_t value, uint64_t now) {
+    const char *device = w->device;
     const alarm_rule_t *r = &a->rules[v->kind];
     const alarm_row_t row = {device, v->subject, v->kind, r->critical, value, r->raise, now};
-    rdg_err_t err = alarm_store_raise(a->db, &row, &v->number);
+    rdg_err_t err = alarm_store_raise(a->db, &row, w->tenant, &v->number);
     if (err != RDG_OK) { /* the next record tries again */
         v->number = 0;
         rdg_log_err("alarm.failed", err);
@@ -131,7 +133,7 @@ static void judge(alarms_t *a, watch_t *w, alarm_kind_t kind, const char *subjec
     if (v->number)
         clear_it(a, w->device, v, now, "back below its limit");
     else
-        raise_it(a, w->device, v, value, now);
+        raise_it(a, w, v, value, now);
 }
 
 /* --- what a record says ------------------------------------------------------------------------------------------ */
@@ -171,6 +173,13 @@ static void judge_record(alarms_t *a, watch_t *w, const monitor_arrival_t *r, ui
     for (size_t i = 0; i < t->queue_count; ++i)
         judge_share(a, w, ALARM_QUEUE, t->queues[i].name, t->queues[i].numbers[RDG_QUEUE_BYTES],
                     t->queues[i].numbers[RDG_QUEUE_BUDGET_BYTES], now);
+}
+
+void alarms_tenant(alarms_t *a, const char *device, const char *tenant) {
+    pthread_mutex_lock(&a->lock);
+    watch_t *w = watch_of(a, device);
+    if (w) snprintf(w->tenant, sizeof w->tenant, "%s", tenant);
+    pthread_mutex_unlock(&a->lock);
 }
 
 void alarms_take(alarms_t *a, const monitor_arrival_t *r) {

@@ -47,6 +47,8 @@ typedef struct alarms alarms_t;
 /* db: borrowed, that of the monitor. metrics may be NULL. */
 rdg_err_t alarms_open(rdg_sql_t *db, const rdg_clock_t *clock, rdg_metrics_t *metrics, alarms_t **out);
 void alarms_close(alarms_t *a); /* NULL is fine */
+/* Whose the alarms are that a device raises from now on; RDG_TENANT_DEFAULT until it is said. */
+void alarms_tenant(alarms_t *a, const char *device, const char *tenant);
 void alarms_take(alarms_t *a, const monitor_arrival_t *arrival);
 /* How long a device has been silent: 0 when it is heard. Not heard at all since this cloud runs: that clears nothing. */
 void alarms_silence(alarms_t *a, const char *device, uint64_t silent_ms, bool heard);
@@ -67,7 +69,8 @@ const char *alarm_kind_unit(alarm_kind_t k);
 bool alarm_kind_find(const char *name, alarm_kind_t *out);
 void alarm_rule_default(alarm_kind_t k, alarm_rule_t *out);
 rdg_err_t alarm_store_open(rdg_sql_t *db);
-rdg_err_t alarm_store_raise(rdg_sql_t *db, const alarm_row_t *row, int64_t *number);
+/* tenant: the device's. */
+rdg_err_t alarm_store_raise(rdg_sql_t *db, const alarm_row_t *row, const char *tenant, int64_t *number);
 rdg_err_t alarm_store_clear(rdg_sql_t *db, int64_t number, uint64_t at_ms, const char *why);
 rdg_err_t alarm_store_each_open(rdg_sql_t *db,
                                 void (*fn)(void *ctx, int64_t number, const char *device, alarm_kind_t kind,
@@ -77,16 +80,22 @@ rdg_err_t alarm_store_rules(rdg_sql_t *db, alarm_rule_t rules[ALARM_KINDS]); /* 
 rdg_err_t alarm_store_set_rule(rdg_sql_t *db, alarm_kind_t k, const alarm_rule_t *r);
 rdg_err_t alarm_store_ack(rdg_sql_t *db, int64_t number, uint64_t at_ms, const char *who, const char *note);
 rdg_err_t alarm_store_prune(rdg_sql_t *db, uint64_t now_ms);
-/* state: "open" or "all"; device, kind: NULL for any. Owned. */
-rdg_err_t alarm_store_list(rdg_sql_t *db, bool all, const char *device, const char *kind, uint64_t after,
-                           uint64_t limit, json_t **out);
-rdg_err_t alarm_store_get(rdg_sql_t *db, int64_t number, json_t **out); /* NOT_FOUND */
+typedef struct alarm_filter {
+    bool all;                           /* also what is cleared */
+    const char *tenant, *device, *kind; /* NULL: any */
+} alarm_filter_t;
+/* Owned. */
+rdg_err_t alarm_store_list(rdg_sql_t *db, const alarm_filter_t *f, uint64_t after, uint64_t limit,
+                           json_t **out);
+rdg_err_t alarm_store_check(rdg_sql_t *db, const char *tenant, int64_t number); /* NOT_FOUND: it is not its */
+rdg_err_t alarm_store_get(rdg_sql_t *db, int64_t number, json_t **out);         /* NOT_FOUND */
 
 /* What has happened to alarms, in order: an array of {"change","what":"raised"|"cleared"|"acknowledged","at_ms","alarm"}. A
  * change is stored with what it tells of, and goes with it. Owned. */
 rdg_err_t alarm_store_changes(rdg_sql_t *db, int64_t after, uint64_t limit, json_t **out);
 rdg_err_t alarm_store_last_change(rdg_sql_t *db, int64_t *out);
 
+rdg_err_t alarms_check(void *alarms, const char *tenant, const char *number); /* as rdg_service_owner_t */
 /* For alarm_rest.c. */
 rdg_sql_t *alarms_db(alarms_t *a);
 uint64_t alarms_now(const alarms_t *a);

@@ -13,24 +13,39 @@ static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_ans
         return rdg_fail(RDG_E_INVALID, "state: want open or all");
     RDG_TRY(rdg_service_query_u64(call, "after", 0, INT64_MAX, &after));
     RDG_TRY(rdg_service_query_u64(call, "limit", 1, LIST_DEFAULT, &limit));
-    RDG_TRY(alarm_store_list(alarms_db(ctx), state && strcmp(state, "all") == 0,
-                             rdg_http_query(call->http, "device"), rdg_http_query(call->http, "kind"), after,
-                             limit, &alarms));
+    const alarm_filter_t f = {.all = state && strcmp(state, "all") == 0,
+                              .tenant = call->tenant,
+                              .device = rdg_http_query(call->http, "device"),
+                              .kind = rdg_http_query(call->http, "kind")};
+    RDG_TRY(alarm_store_list(alarms_db(ctx), &f, after, limit, &alarms));
     return rdg_service_reply(answer, 200, json_pack("{s:o}", "alarms", alarms));
+}
+
+static rdg_err_t read_number(const char *text, int64_t *out) {
+    uint64_t number;
+    RDG_TRY(rdg_fail_in(rdg_parse_u64(text, &number), "the number of an alarm"));
+    if (number > INT64_MAX) return rdg_fail(RDG_E_INVALID, "the number of an alarm is too large");
+    *out = (int64_t)number;
+    return RDG_OK;
+}
+
+rdg_err_t alarms_check(void *alarms, const char *tenant, const char *text) {
+    int64_t number;
+    RDG_TRY(read_number(text, &number));
+    return alarm_store_check(alarms_db(alarms), tenant, number);
 }
 
 static rdg_err_t ack(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     alarms_t *a = ctx;
-    uint64_t number;
+    int64_t number;
     const char *note = NULL;
     json_t *alarm = NULL;
-    RDG_TRY(rdg_fail_in(rdg_parse_u64(rdg_service_arg(call, "number"), &number), "the number of an alarm"));
-    if (number > INT64_MAX) return rdg_fail(RDG_E_INVALID, "the number of an alarm is too large");
+    RDG_TRY(read_number(rdg_service_arg(call, "number"), &number));
     if (call->body) RDG_TRY(rdg_json_opt_str(call->body, "note", &note));
     if (note && strlen(note) > ALARM_NOTE_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "note: %zu bytes, at most %d", strlen(note), ALARM_NOTE_MAX);
-    RDG_TRY(alarm_store_ack(alarms_db(a), (int64_t)number, alarms_now(a), call->caller, note));
-    RDG_TRY(alarm_store_get(alarms_db(a), (int64_t)number, &alarm));
+    RDG_TRY(alarm_store_ack(alarms_db(a), number, alarms_now(a), call->caller, note));
+    RDG_TRY(alarm_store_get(alarms_db(a), number, &alarm));
     return rdg_service_reply(answer, 200, alarm);
 }
 
@@ -83,9 +98,9 @@ static rdg_err_t put_rule(void *ctx, const rdg_service_call_t *call, rdg_service
 }
 
 const rdg_service_route_t alarm_routes[] = {
-    {"GET", "/api/v1/alarms", 0, list},
-    {"POST", "/api/v1/alarms/{number}/ack", 0, ack},
-    {"GET", "/api/v1/alarm-rules", 0, rules},
-    {"PUT", "/api/v1/alarm-rules/{kind}", 0, put_rule},
+    {"GET", "/api/v1/alarms", RDG_ROUTE_TENANT, list},
+    {"POST", "/api/v1/alarms/{number}/ack", RDG_ROUTE_OWNED, ack},
+    {"GET", "/api/v1/alarm-rules", RDG_ROUTE_TENANT, rules},
+    {"PUT", "/api/v1/alarm-rules/{kind}", RDG_ROUTE_CLOUD, put_rule},
 };
 const size_t alarm_route_count = sizeof alarm_routes / sizeof alarm_routes[0];

@@ -34,6 +34,8 @@ static const char *const migrations[] = {
     "CREATE TABLE alarm_changes (change INTEGER PRIMARY KEY AUTOINCREMENT, alarm BIGINT NOT NULL,"
     " what TEXT NOT NULL, at_ms BIGINT NOT NULL);"
     "CREATE INDEX alarm_changes_alarm ON alarm_changes (alarm);",
+    ("ALTER TABLE alarms ADD COLUMN tenant TEXT NOT NULL DEFAULT 'default';"
+     "CREATE INDEX alarms_tenant ON alarms (tenant, number);"),
 };
 
 const char *alarm_kind_name(alarm_kind_t k) {
@@ -89,15 +91,15 @@ static rdg_err_t change(rdg_sql_t *db, int64_t number, const char *what, uint64_
     return end_change(db, err);
 }
 
-rdg_err_t alarm_store_raise(rdg_sql_t *db, const alarm_row_t *r, int64_t *number) {
+rdg_err_t alarm_store_raise(rdg_sql_t *db, const alarm_row_t *r, const char *tenant, int64_t *number) {
     RDG_TRY(rdg_sql_begin(db));
     rdg_err_t err = rdg_sql_query(
         db,
-        "INSERT INTO alarms (device, kind, subject, critical, value, threshold, raised_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING number",
+        "INSERT INTO alarms (device, kind, subject, critical, value, threshold, raised_ms, tenant)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
         RDG_SQL_PARAMS(rdg_sql_text(r->device), rdg_sql_text(kinds[r->kind].name), rdg_sql_text(r->subject),
                        rdg_sql_int(r->critical), rdg_sql_int(r->value), rdg_sql_int(r->threshold),
-                       rdg_sql_int((int64_t)r->at_ms)),
+                       rdg_sql_int((int64_t)r->at_ms), rdg_sql_text(tenant)),
         int_row, number);
     if (err == RDG_OK) err = note_change(db, *number, "raised", r->at_ms);
     return end_change(db, err);
@@ -245,21 +247,37 @@ rdg_err_t alarm_store_last_change(rdg_sql_t *db, int64_t *out) {
     return rdg_sql_query(db, "SELECT COALESCE(MAX(change), 0) FROM alarm_changes", NULL, 0, int_row, out);
 }
 
-rdg_err_t alarm_store_list(rdg_sql_t *db, bool all, const char *device, const char *kind, uint64_t after,
-                           uint64_t limit, json_t **out) {
-    rdg_sql_value_t d = rdg_sql_text(device), k = rdg_sql_text(kind);
+/* Only the conditions that are asked for stand in the statement, so that an index of theirs is used. */
+rdg_err_t alarm_store_list(rdg_sql_t *db, const alarm_filter_t *f, uint64_t after, uint64_t limit,
+                           json_t **out) {
+    char sql[500];
+    rdg_sql_value_t params[5];
+    size_t count = 0;
+    params[count++] = rdg_sql_int((int64_t)after);
+    if (f->tenant) params[count++] = rdg_sql_text(f->tenant);
+    if (f->device) params[count++] = rdg_sql_text(f->device);
+    if (f->kind) params[count++] = rdg_sql_text(f->kind);
+    params[count++] = rdg_sql_int((int64_t)limit);
+    snprintf(sql, sizeof sql, "SELECT %s FROM alarms WHERE number > ?%s%s%s%s ORDER BY number LIMIT ?",
+             COLUMNS, f->tenant ? " AND tenant = ?" : "", f->device ? " AND device = ?" : "",
+             f->kind ? " AND kind = ?" : "", f->all ? "" : " AND cleared_ms IS NULL");
     *out = json_array();
     if (!*out) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the alarms");
-    rdg_err_t err =
-        rdg_sql_query(db,
-                      "SELECT " COLUMNS " FROM alarms WHERE number > ? AND (? = 1 OR cleared_ms IS NULL)"
-                      " AND (? IS NULL OR device = ?) AND (? IS NULL OR kind = ?)"
-                      " ORDER BY number LIMIT ?",
-                      RDG_SQL_PARAMS(rdg_sql_int((int64_t)after), rdg_sql_int(all), d, d, k, k,
-                                     rdg_sql_int((int64_t)limit)),
-                      list_row, *out);
+    rdg_err_t err = rdg_sql_query(db, sql, params, count, list_row, *out);
     if (err != RDG_OK) json_decref(*out), *out = NULL;
     return err;
+}
+
+static rdg_err_t absent(int64_t number) {
+    return rdg_fail(RDG_E_NOT_FOUND, "alarm %lld does not exist: see ridge alarm list --all",
+                    (long long)number);
+}
+
+rdg_err_t alarm_store_check(rdg_sql_t *db, const char *tenant, int64_t number) {
+    int64_t found = 0;
+    RDG_TRY(rdg_sql_query(db, "SELECT COUNT(*) FROM alarms WHERE number = ? AND tenant = ?",
+                          RDG_SQL_PARAMS(rdg_sql_int(number), rdg_sql_text(tenant)), int_row, &found));
+    return found ? RDG_OK : absent(number);
 }
 
 rdg_err_t alarm_store_get(rdg_sql_t *db, int64_t number, json_t **out) {
@@ -267,9 +285,7 @@ rdg_err_t alarm_store_get(rdg_sql_t *db, int64_t number, json_t **out) {
     if (!list) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an alarm");
     rdg_err_t err = rdg_sql_query(db, "SELECT " COLUMNS " FROM alarms WHERE number = ?",
                                   RDG_SQL_PARAMS(rdg_sql_int(number)), list_row, list);
-    if (err == RDG_OK && json_array_size(list) == 0)
-        err = rdg_fail(RDG_E_NOT_FOUND, "alarm %lld does not exist: see ridge alarm list --all",
-                       (long long)number);
+    if (err == RDG_OK && json_array_size(list) == 0) err = absent(number);
     *out = err == RDG_OK ? json_incref(json_array_get(list, 0)) : NULL;
     json_decref(list);
     return err;

@@ -107,9 +107,9 @@ static rdg_err_t issue_collector(void *ctx, const rdg_service_call_t *call, rdg_
 const rdg_service_route_t ca_routes[] = {
     {"GET", "/api/v1/ca", RDG_ROUTE_PUBLIC, show_ca},
     {"GET", "/api/v1/ca/crl", RDG_ROUTE_PUBLIC, show_crl},
-    {"GET", "/api/v1/certificates", 0, list},
-    {"POST", "/api/v1/certificates/{serial}/revoke", 0, revoke},
-    {"POST", "/api/v1/devices/{name}/certificates", 0, issue_node},
-    {"POST", "/api/v1/ca/collector", 0, issue_collector},
+    {"GET", "/api/v1/certificates", RDG_ROUTE_CLOUD, list},
+    {"POST", "/api/v1/certificates/{serial}/revoke", RDG_ROUTE_CLOUD, revoke},
+    {"POST", "/api/v1/devices/{name}/certificates", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, issue_node},
+    {"POST", "/api/v1/ca/collector", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, issue_collector},
 };
 const size_t ca_route_count = sizeof ca_routes / sizeof ca_routes[0];

@@ -126,9 +126,11 @@ extern const size_t collect_reader_route_count;
 /* collect_records.c: urgent records, each once a device and id, in records.db; numbers grow in the order of arrival */
 rdg_err_t collect_records_open(collect_t *c, const collect_options_t *o);
 /* Calls row (number, device, id, kind, time_ms, received_ms, data) for those after `after`, oldest first, at most limit. */
-rdg_err_t collect_records_each(collect_t *c, const char *device, const char *kind, int64_t after,
-                               uint64_t limit, rdg_err_t (*row)(void *ctx, const rdg_sql_row_t *r),
-                               void *ctx);
+typedef struct record_filter { /* NULL: any */
+    const char *tenant, *device, *kind;
+} record_filter_t;
+rdg_err_t collect_records_each(collect_t *c, const record_filter_t *f, int64_t after, uint64_t limit,
+                               rdg_err_t (*row)(void *ctx, const rdg_sql_row_t *r), void *ctx);
 json_t *collect_record_json(const rdg_sql_row_t *r); /* owned; NULL: no memory */
 void collect_take_records(collect_t *c, const char *device, const rdg_http_request_t *req,
                           rdg_http_response_t *res);
@@ -142,6 +144,7 @@ uint64_t collect_generation(collect_t *c);
 bool collect_await(collect_t *c, uint64_t seen, uint64_t deadline_mono_ms);
 
 /* collect_files.c: stored files; the context is the collect_t */
+rdg_err_t collect_check(void *collect, const char *tenant, const char *number); /* as rdg_service_owner_t */
 extern const rdg_service_route_t collect_routes[];
 extern const size_t collect_route_count;
 

@@ -1,5 +1,6 @@
 /* What has been collected, for who fetches it: /files of docs/rest-api.md. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,20 +33,30 @@ static rdg_err_t list_row(void *ctx, const rdg_sql_row_t *r) {
                                                        : rdg_fail(RDG_E_NO_MEMORY, "no memory for the files");
 }
 
+/* Only the conditions that are asked for stand in the statement, so that an index of theirs is used. */
 static rdg_err_t query(collect_t *c, const rdg_service_call_t *call, uint64_t after, uint64_t limit,
                        json_t **out) {
-    rdg_sql_value_t device = rdg_sql_text(rdg_http_query(call->http, "device"));
-    rdg_sql_value_t kind = rdg_sql_text(rdg_http_query(call->http, "kind"));
-    rdg_sql_value_t name = rdg_sql_text(rdg_http_query(call->http, "name"));
+    const struct {
+        const char *text, *value;
+    } conditions[] = {{" AND tenant = ?", call->tenant},
+                      {" AND device = ?", rdg_http_query(call->http, "device")},
+                      {" AND kind = ?", rdg_http_query(call->http, "kind")},
+                      {" AND name = ?", rdg_http_query(call->http, "name")}};
+    char sql[400];
+    rdg_sql_value_t params[sizeof conditions / sizeof conditions[0] + 2];
+    size_t count = 0;
+    int n = snprintf(sql, sizeof sql, "SELECT %s FROM files WHERE number > ?", COLUMNS);
+    params[count++] = rdg_sql_int((int64_t)after);
+    for (size_t i = 0; i < sizeof conditions / sizeof conditions[0]; ++i) {
+        if (!conditions[i].value) continue;
+        params[count++] = rdg_sql_text(conditions[i].value);
+        n += snprintf(sql + n, sizeof sql - (size_t)n, "%s", conditions[i].text);
+    }
+    snprintf(sql + n, sizeof sql - (size_t)n, " ORDER BY number LIMIT ?");
+    params[count++] = rdg_sql_int((int64_t)limit);
     *out = json_array();
     if (!*out) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the files");
-    rdg_err_t err =
-        rdg_sql_query(c->db,
-                      "SELECT " COLUMNS " FROM files WHERE number > ? AND (? IS NULL OR device = ?)"
-                      " AND (? IS NULL OR kind = ?) AND (? IS NULL OR name = ?) ORDER BY number LIMIT ?",
-                      RDG_SQL_PARAMS(rdg_sql_int((int64_t)after), device, device, kind, kind, name, name,
-                                     rdg_sql_int((int64_t)limit)),
-                      list_row, *out);
+    rdg_err_t err = rdg_sql_query(c->db, sql, params, count, list_row, *out);
     if (err != RDG_OK) json_decref(*out), *out = NULL;
     return err;
 }
@@ -95,6 +106,21 @@ static rdg_err_t one_row(void *ctx, const rdg_sql_row_t *r) {
     return RDG_OK;
 }
 
+static rdg_err_t absent(const char *number) {
+    return rdg_fail(RDG_E_NOT_FOUND, "there is no file %.40s: see GET /files", number);
+}
+
+rdg_err_t collect_check(void *collect, const char *tenant, const char *number) {
+    collect_t *c = collect;
+    uint64_t n = 0;
+    int64_t found = 0;
+    if (rdg_parse_u64(number, &n) == RDG_OK && n <= INT64_MAX)
+        RDG_TRY(rdg_sql_query(c->db, "SELECT COUNT(*) FROM files WHERE number = ? AND tenant = ?",
+                              RDG_SQL_PARAMS(rdg_sql_int((int64_t)n), rdg_sql_text(tenant)), collect_int_row,
+                              &found));
+    return found ? RDG_OK : absent(number);
+}
+
 static rdg_err_t find(collect_t *c, const rdg_service_call_t *call, json_t **out) {
     uint64_t number = 0;
     const char *text = rdg_service_arg(call, "number");
@@ -102,7 +128,7 @@ static rdg_err_t find(collect_t *c, const rdg_service_call_t *call, json_t **out
     if (rdg_parse_u64(text, &number) == RDG_OK && number <= INT64_MAX)
         RDG_TRY(rdg_sql_query(c->db, "SELECT " COLUMNS " FROM files WHERE number = ?",
                               RDG_SQL_PARAMS(rdg_sql_int((int64_t)number)), one_row, out));
-    return *out ? RDG_OK : rdg_fail(RDG_E_NOT_FOUND, "there is no file %.40s: see GET /files", text);
+    return *out ? RDG_OK : absent(text);
 }
 
 static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
@@ -165,9 +191,9 @@ static rdg_err_t remove_file(void *ctx, const rdg_service_call_t *call, rdg_serv
 }
 
 const rdg_service_route_t collect_routes[] = {
-    {"GET", "/api/v1/files", 0, list},
-    {"GET", "/api/v1/files/{number}", 0, show},
-    {"GET", "/api/v1/files/{number}/content", 0, content},
-    {"DELETE", "/api/v1/files/{number}", 0, remove_file},
+    {"GET", "/api/v1/files", RDG_ROUTE_TENANT, list},
+    {"GET", "/api/v1/files/{number}", RDG_ROUTE_OWNED, show},
+    {"GET", "/api/v1/files/{number}/content", RDG_ROUTE_OWNED, content},
+    {"DELETE", "/api/v1/files/{number}", RDG_ROUTE_OWNED, remove_file},
 };
 const size_t collect_route_count = sizeof collect_routes / sizeof collect_routes[0];

@@ -119,7 +119,7 @@ static rdg_err_t remove_reader(void *ctx, const rdg_service_call_t *call, rdg_se
 }
 
 const rdg_service_route_t collect_reader_routes[] = {
-    {"PUT", "/api/v1/files/{number}/readers/{device}", 0, put_reader},
-    {"DELETE", "/api/v1/files/{number}/readers/{device}", 0, remove_reader},
+    {"PUT", "/api/v1/files/{number}/readers/{device}", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, put_reader},
+    {"DELETE", "/api/v1/files/{number}/readers/{device}", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, remove_reader},
 };
 const size_t collect_reader_route_count = sizeof collect_reader_routes / sizeof collect_reader_routes[0];

@@ -27,6 +27,8 @@ static const char *const migrations[] = {
     "CREATE INDEX records_device ON records (device, number);"
     "CREATE INDEX records_kind ON records (kind, number);"
     "CREATE TABLE record_totals (device TEXT PRIMARY KEY, count BIGINT NOT NULL, bytes BIGINT NOT NULL);",
+    ("ALTER TABLE records ADD COLUMN tenant TEXT NOT NULL DEFAULT 'default';"
+     "CREATE INDEX records_tenant ON records (tenant, number);"),
 };
 
 rdg_err_t collect_records_open(collect_t *c, const collect_options_t *o) {
@@ -151,17 +153,17 @@ static rdg_err_t same_row(void *ctx, const rdg_sql_row_t *r) {
 }
 
 /* *news: it was not here yet. CONFLICT: another one has its id. */
-static rdg_err_t store(collect_t *c, const char *device, const record_t *r, bool *news) {
+static rdg_err_t store(collect_t *c, const char *device, const char *tenant, const record_t *r, bool *news) {
     size_t rows = 0;
     bool same = true;
-    RDG_TRY(
-        rdg_sql_exec(c->records,
-                     "INSERT INTO records (device, id, kind, time_ms, received_ms, bytes, data)"
-                     " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                     RDG_SQL_PARAMS(rdg_sql_text(device), rdg_sql_text(r->id), rdg_sql_text(r->kind),
-                                    rdg_sql_int((int64_t)r->time_ms), rdg_sql_int((int64_t)platform_now()),
-                                    rdg_sql_int((int64_t)strlen(r->data)), rdg_sql_text(r->data)),
-                     &rows));
+    RDG_TRY(rdg_sql_exec(
+        c->records,
+        "INSERT INTO records (device, id, kind, time_ms, received_ms, bytes, data, tenant)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        RDG_SQL_PARAMS(rdg_sql_text(device), rdg_sql_text(r->id), rdg_sql_text(r->kind),
+                       rdg_sql_int((int64_t)r->time_ms), rdg_sql_int((int64_t)platform_now()),
+                       rdg_sql_int((int64_t)strlen(r->data)), rdg_sql_text(r->data), rdg_sql_text(tenant)),
+        &rows));
     *news = rows > 0;
     if (*news) return RDG_OK;
     RDG_TRY(rdg_sql_query(c->records, "SELECT kind = ? AND data = ? FROM records WHERE device = ? AND id = ?",
@@ -176,6 +178,7 @@ static rdg_err_t store(collect_t *c, const char *device, const record_t *r, bool
 }
 
 typedef struct batch {
+    char tenant[RDG_TENANT_MAX + 1]; /* of the device */
     size_t taken, known;
     int64_t bytes; /* of those that were taken */
     json_t *refused;
@@ -186,7 +189,7 @@ static rdg_err_t store_one(collect_t *c, const char *device, const json_t *o, si
     record_t r = {NULL, NULL, 0, NULL};
     bool news = false;
     rdg_err_t err = read_record(o, &r);
-    if (err == RDG_OK) err = store(c, device, &r, &news);
+    if (err == RDG_OK) err = store(c, device, b->tenant, &r, &news);
     if (err == RDG_E_INVALID || err == RDG_E_TOO_LARGE || err == RDG_E_CONFLICT) {
         json_array_append_new(b->refused, json_pack("{s:I, s:s, s:s}", "index", (json_int_t)index, "code",
                                                     rdg_err_name(err), "message", rdg_err_message(err)));
@@ -213,7 +216,14 @@ static rdg_err_t store_within(collect_t *c, const char *device, const json_t *li
     return make_room(c, "", all);
 }
 
+static rdg_err_t tenant_row(void *ctx, const rdg_sql_row_t *r) {
+    snprintf(ctx, RDG_TENANT_MAX + 1, "%s", rdg_sql_row_text(r, 0));
+    return RDG_OK;
+}
+
 static rdg_err_t store_all(collect_t *c, const char *device, const json_t *list, batch_t *b) {
+    RDG_TRY(rdg_sql_query(c->db, "SELECT tenant FROM devices WHERE name = ?",
+                          RDG_SQL_PARAMS(rdg_sql_text(device)), tenant_row, b->tenant));
     RDG_TRY(rdg_sql_begin(c->records));
     rdg_err_t err = store_within(c, device, list, b);
     COLLECT_STEP("record written");
@@ -226,7 +236,7 @@ static rdg_err_t store_all(collect_t *c, const char *device, const json_t *list,
 void collect_take_records(collect_t *c, const char *device, const rdg_http_request_t *req,
                           rdg_http_response_t *res) {
     json_t *body = NULL, *list = NULL;
-    batch_t b = {0, 0, 0, json_array()};
+    batch_t b = {.tenant = RDG_TENANT_DEFAULT, .refused = json_array()};
     rdg_err_t err = b.refused ? rdg_json_parse(rdg_http_body(req), &body)
                               : rdg_fail(RDG_E_NO_MEMORY, "no memory for records");
     if (err == RDG_OK) err = rdg_json_get_array(body, "records", &list);
@@ -290,22 +300,21 @@ json_t *collect_record_json(const rdg_sql_row_t *r) {
                      (json_int_t)rdg_sql_row_int(r, 5), "data", data ? data : json_null());
 }
 
-/* One statement for each filter, so that each has its index. */
-rdg_err_t collect_records_each(collect_t *c, const char *device, const char *kind, int64_t after,
-                               uint64_t limit, rdg_err_t (*row)(void *ctx, const rdg_sql_row_t *r),
-                               void *ctx) {
-    static const char *const statements[] = {
-        "SELECT " COLUMNS
-        " FROM records WHERE number > ? AND ? IS NULL AND ? IS NULL ORDER BY number LIMIT ?",
-        "SELECT " COLUMNS
-        " FROM records WHERE number > ? AND device = ? AND ? IS NULL ORDER BY number LIMIT ?",
-        "SELECT " COLUMNS " FROM records WHERE number > ? AND ? IS NULL AND kind = ? ORDER BY number LIMIT ?",
-        "SELECT " COLUMNS
-        " FROM records WHERE number > ? AND device = ? AND kind = ? ORDER BY number LIMIT ?"};
-    return rdg_sql_query(c->records, statements[(device != NULL) + 2 * (kind != NULL)],
-                         RDG_SQL_PARAMS(rdg_sql_int(after), rdg_sql_text(device), rdg_sql_text(kind),
-                                        rdg_sql_int((int64_t)limit)),
-                         row, ctx);
+/* Only the conditions that are asked for stand in the statement, so that an index of theirs is used. */
+rdg_err_t collect_records_each(collect_t *c, const record_filter_t *f, int64_t after, uint64_t limit,
+                               rdg_err_t (*row)(void *ctx, const rdg_sql_row_t *r), void *ctx) {
+    char sql[300];
+    rdg_sql_value_t params[5];
+    size_t count = 0;
+    params[count++] = rdg_sql_int(after);
+    if (f->tenant) params[count++] = rdg_sql_text(f->tenant);
+    if (f->device) params[count++] = rdg_sql_text(f->device);
+    if (f->kind) params[count++] = rdg_sql_text(f->kind);
+    params[count++] = rdg_sql_int((int64_t)limit);
+    snprintf(sql, sizeof sql, "SELECT %s FROM records WHERE number > ?%s%s%s ORDER BY number LIMIT ?",
+             COLUMNS, f->tenant ? " AND tenant = ?" : "", f->device ? " AND device = ?" : "",
+             f->kind ? " AND kind = ?" : "");
+    return rdg_sql_query(c->records, sql, params, count, row, ctx);
 }
 
 typedef struct listing {
@@ -328,9 +337,9 @@ static rdg_err_t query(collect_t *c, const rdg_service_call_t *call, uint64_t af
                        json_t **out) {
     listing_t l = {json_array(), 0};
     if (!l.records) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the records");
-    rdg_err_t err =
-        collect_records_each(c, rdg_http_query(call->http, "device"), rdg_http_query(call->http, "kind"),
-                             (int64_t)after, limit, list_row, &l);
+    const record_filter_t f = {call->tenant, rdg_http_query(call->http, "device"),
+                               rdg_http_query(call->http, "kind")};
+    rdg_err_t err = collect_records_each(c, &f, (int64_t)after, limit, list_row, &l);
     if (err == RDG_OK)
         *out = l.records;
     else
@@ -359,6 +368,6 @@ static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_ans
 }
 
 const rdg_service_route_t record_routes[] = {
-    {"GET", "/api/v1/records", 0, list},
+    {"GET", "/api/v1/records", RDG_ROUTE_TENANT, list},
 };
 const size_t record_route_count = sizeof record_routes / sizeof record_routes[0];

@@ -110,11 +110,12 @@ static rdg_err_t stored_row(void *ctx, const rdg_sql_row_t *r) {
 static rdg_err_t insert_file(collect_t *c, const char *device, const char *kind, const char *name,
                              uint64_t size, const rdg_hash_t *digest, rdg_sql_value_t meta) {
     return rdg_sql_exec(c->db,
-                        "INSERT INTO files (device, kind, name, size, digest, meta, stored_ms)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        "INSERT INTO files (device, kind, name, size, digest, meta, stored_ms, tenant)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, COALESCE((SELECT tenant FROM devices WHERE "
+                        "devices.name = ?), '" RDG_TENANT_DEFAULT "'))",
                         RDG_SQL_PARAMS(rdg_sql_text(device), rdg_sql_text(kind), rdg_sql_text(name),
                                        rdg_sql_int((int64_t)size), digest_value(digest), meta,
-                                       rdg_sql_int(now_ms())),
+                                       rdg_sql_int(now_ms()), rdg_sql_text(device)),
                         NULL);
 }
 
@@ -453,8 +454,10 @@ static rdg_err_t record(collect_t *c, const upload_t *u) {
         RDG_SQL_PARAMS(digest_value(&u->digest), rdg_sql_int((int64_t)u->size), digest_value(&u->digest)),
         NULL));
     RDG_TRY(rdg_sql_exec(c->db,
-                         "INSERT INTO files (device, kind, name, size, digest, meta, stored_ms)"
-                         " SELECT device, kind, name, size, digest, meta, ? FROM uploads WHERE id = ?",
+                         "INSERT INTO files (device, kind, name, size, digest, meta, stored_ms, tenant)"
+                         " SELECT device, kind, name, size, digest, meta, ?, COALESCE((SELECT tenant FROM "
+                         "devices WHERE devices.name = uploads.device), '" RDG_TENANT_DEFAULT "')"
+                         " FROM uploads WHERE id = ?",
                          RDG_SQL_PARAMS(rdg_sql_int(now_ms()), rdg_sql_text(u->id)), NULL));
     return rdg_sql_exec(c->db, "DELETE FROM uploads WHERE id = ?", RDG_SQL_PARAMS(rdg_sql_text(u->id)), NULL);
 }

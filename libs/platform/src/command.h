@@ -42,12 +42,14 @@ rdg_err_t command_put(rdg_platform_t *p, const command_order_t *c);
 void command_announce(rdg_platform_t *p, const char *device); /* after the commit: the dispatcher may look */
 rdg_err_t command_create(rdg_platform_t *p, const char *device, const char *by, const json_t *body,
                          json_t **out, bool *created);
-/* At most COMMAND_BATCH_MAX of {"device", …} in one transaction. *out: for each the command, or {"error"}. */
-rdg_err_t command_create_many(rdg_platform_t *p, const char *by, const json_t *list, json_t **out);
+/* At most COMMAND_BATCH_MAX of {"device", …} in one transaction. *out: for each the command, or {"error"}. tenant: for
+ * its devices alone; NULL: for any. */
+rdg_err_t command_create_many(rdg_platform_t *p, const char *tenant, const char *by, const json_t *list,
+                              json_t **out);
 
 /* command_rows.c */
 typedef struct command_filter { /* NULL and 0: any */
-    const char *device, *state, *type, *by, *rollout;
+    const char *device, *state, *type, *by, *rollout, *tenant;
     uint64_t since_ms, until_ms, before; /* before: the number of a command */
 } command_filter_t;
 rdg_err_t command_read_priority(const json_t *body, unsigned *out);
@@ -56,8 +58,11 @@ bool command_state_final(const char *state);
 json_t *command_parse_column(const rdg_sql_row_t *r, unsigned column); /* JSON null when it is none */
 rdg_err_t command_get(rdg_platform_t *p, const char *id, json_t **out);
 rdg_err_t command_list(rdg_platform_t *p, const command_filter_t *f, uint64_t limit, json_t **out);
-rdg_err_t command_changes(rdg_platform_t *p, uint64_t after, uint64_t limit, json_t **out, uint64_t *next);
-rdg_err_t command_last_change(rdg_platform_t *p, uint64_t *out);
+/* tenant: of its devices alone; NULL: of all. */
+rdg_err_t command_changes(rdg_platform_t *p, const char *tenant, uint64_t after, uint64_t limit, json_t **out,
+                          uint64_t *next);
+rdg_err_t command_last_change(rdg_platform_t *p, const char *tenant, uint64_t *out);
+rdg_err_t command_check(void *platform, const char *tenant, const char *id); /* as devices_check */
 
 /* command.c: changes of state */
 rdg_err_t command_cancel(rdg_platform_t *p, const char *id, const char *by, json_t **out);

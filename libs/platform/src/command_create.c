@@ -65,14 +65,15 @@ rdg_err_t command_put(rdg_platform_t *p, const command_order_t *c) {
     return rdg_sql_exec(
         p->db,
         "INSERT INTO commands (id, device, type, params, state, created_ms, updated_ms, deadline_ms,"
-        " traceparent, priority, ordered_by, rollout, number, change)"
+        " traceparent, priority, ordered_by, rollout, tenant, number, change)"
         " VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?,"
+        " COALESCE((SELECT tenant FROM devices WHERE name = ?), '" RDG_TENANT_DEFAULT "'),"
         " (SELECT COALESCE(MAX(number), 0) + 1 FROM commands), " COMMAND_NEXT_CHANGE ")",
         RDG_SQL_PARAMS(
             rdg_sql_text(c->id), rdg_sql_text(c->device), rdg_sql_text(c->type), rdg_sql_text(c->params),
             rdg_sql_int(now), rdg_sql_int(now), rdg_sql_int((int64_t)c->deadline_ms),
             rdg_sql_text(c->traceparent[0] ? c->traceparent : NULL), rdg_sql_int((int64_t)c->priority),
-            rdg_sql_text(c->ordered_by), rdg_sql_text(c->rollout)),
+            rdg_sql_text(c->ordered_by), rdg_sql_text(c->rollout), rdg_sql_text(c->device)),
         NULL);
 }
 
@@ -88,8 +89,7 @@ static rdg_err_t same_command(rdg_platform_t *p, const command_order_t *c, json_
     rdg_err_t err = rdg_json_get_str(*out, "device", &device);
     if (err == RDG_OK) err = rdg_json_get_str(*out, "type", &type);
     if (err == RDG_OK && (strcmp(device, c->device) != 0 || strcmp(type, c->type) != 0))
-        err = rdg_fail(RDG_E_CONFLICT, "command '%s' exists and is another one: %s for device '%s'", c->id,
-                       type, device);
+        err = rdg_fail(RDG_E_CONFLICT, "command '%s' exists and is another one", c->id);
     if (err != RDG_OK) json_decref(*out), *out = NULL;
     return err;
 }
@@ -120,36 +120,38 @@ rdg_err_t command_create(rdg_platform_t *p, const char *device, const char *by, 
 }
 
 /* Nothing of a refused one is stored, so the others of the batch stand. */
-static json_t *make_one(rdg_platform_t *p, const char *by, const json_t *body) {
+static json_t *make_one(rdg_platform_t *p, const char *tenant, const char *by, const json_t *body) {
     const char *device;
     json_t *row = NULL;
     bool created;
     rdg_err_t err = json_is_object(body) ? rdg_json_get_str(body, "device", &device)
                                          : rdg_fail(RDG_E_INVALID, "commands: want objects");
-    if (err == RDG_OK && !devices_known(p, device)) err = devices_absent(device);
+    if (err == RDG_OK) err = devices_check(p, tenant, device);
     if (err == RDG_OK) err = make(p, device, by, body, &row, &created);
     if (err == RDG_OK) return row;
     return json_pack("{s:{s:s, s:s}}", "error", "code", rdg_err_name(err), "message", rdg_err_message(err));
 }
 
-static rdg_err_t make_each(rdg_platform_t *p, const char *by, const json_t *list, json_t *out) {
+static rdg_err_t make_each(rdg_platform_t *p, const char *tenant, const char *by, const json_t *list,
+                           json_t *out) {
     size_t i;
     const json_t *body;
     json_array_foreach(list, i, body) {
-        json_t *row = make_one(p, by, body);
+        json_t *row = make_one(p, tenant, by, body);
         if (!row || json_array_append_new(out, row) != 0)
             return rdg_fail(RDG_E_NO_MEMORY, "no memory for the commands");
     }
     return RDG_OK;
 }
 
-rdg_err_t command_create_many(rdg_platform_t *p, const char *by, const json_t *list, json_t **out) {
+rdg_err_t command_create_many(rdg_platform_t *p, const char *tenant, const char *by, const json_t *list,
+                              json_t **out) {
     size_t i;
     const json_t *row;
     json_t *rows = json_array();
     rdg_err_t err = rows ? rdg_sql_begin(p->db) : rdg_fail(RDG_E_NO_MEMORY, "no memory for the commands");
     if (err == RDG_OK) {
-        err = make_each(p, by, list, rows);
+        err = make_each(p, tenant, by, list, rows);
         if (err == RDG_OK) err = rdg_sql_commit(p->db);
         if (err != RDG_OK) rdg_sql_rollback(p->db);
     }

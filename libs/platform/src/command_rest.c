@@ -21,7 +21,8 @@ static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_ans
                           .state = rdg_http_query(call->http, "state"),
                           .type = rdg_http_query(call->http, "type"),
                           .by = rdg_http_query(call->http, "by"),
-                          .rollout = rdg_http_query(call->http, "rollout")};
+                          .rollout = rdg_http_query(call->http, "rollout"),
+                          .tenant = call->tenant};
     RDG_TRY(rdg_service_query_u64(call, "since_ms", 0, INT64_MAX, &f.since_ms));
     RDG_TRY(rdg_service_query_u64(call, "until_ms", 0, INT64_MAX, &f.until_ms));
     RDG_TRY(rdg_service_query_u64(call, "before", 1, INT64_MAX, &f.before));
@@ -39,7 +40,7 @@ static rdg_err_t create_many(void *ctx, const rdg_service_call_t *call, rdg_serv
     list = json_object_get(body, "commands");
     if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > COMMAND_BATCH_MAX)
         return rdg_fail(RDG_E_INVALID, "commands: want an array of 1 to %d orders", COMMAND_BATCH_MAX);
-    RDG_TRY(command_create_many(ctx, call->caller, list, &commands));
+    RDG_TRY(command_create_many(ctx, call->tenant, call->caller, list, &commands));
     return rdg_service_reply(answer, 202, json_pack("{s:o}", "commands", commands));
 }
 
@@ -71,13 +72,13 @@ static rdg_err_t events(void *ctx, const rdg_service_call_t *call, rdg_service_a
     RDG_TRY(rdg_service_query_u64(call, "wait_ms", 0, PLATFORM_WAIT_MAX_MS, &wait_ms));
     RDG_TRY(rdg_service_query_u64(call, "limit", 1, 1000, &limit));
     if (after == UINT64_MAX) {
-        RDG_TRY(command_last_change(p, &next));
+        RDG_TRY(command_last_change(p, call->tenant, &next));
         return rdg_service_reply(answer, 200, json_pack("{s:[], s:I}", "commands", "next", (json_int_t)next));
     }
     deadline = rdg_mono_ms(rdg_clock_system()) + wait_ms;
     for (;;) {
         uint64_t generation = platform_generation(p);
-        RDG_TRY(command_changes(p, after, limit, &commands, &next));
+        RDG_TRY(command_changes(p, call->tenant, after, limit, &commands, &next));
         if (json_array_size(commands) > 0 || wait_ms == 0 || !platform_wait_change(p, &generation, deadline))
             break;
         json_decref(commands);
@@ -93,11 +94,11 @@ static rdg_err_t cancel(void *ctx, const rdg_service_call_t *call, rdg_service_a
 }
 
 const rdg_service_route_t command_routes[] = {
-    {"POST", "/api/v1/devices/{name}/commands", 0, create},
-    {"POST", "/api/v1/commands", 0, create_many},
-    {"GET", "/api/v1/commands", 0, list},
-    {"GET", "/api/v1/commands/events", 0, events},
-    {"GET", "/api/v1/commands/{id}", 0, show},
-    {"POST", "/api/v1/commands/{id}/cancel", 0, cancel},
+    {"POST", "/api/v1/devices/{name}/commands", RDG_ROUTE_OWNED, create},
+    {"POST", "/api/v1/commands", RDG_ROUTE_TENANT, create_many},
+    {"GET", "/api/v1/commands", RDG_ROUTE_TENANT, list},
+    {"GET", "/api/v1/commands/events", RDG_ROUTE_TENANT, events},
+    {"GET", "/api/v1/commands/{id}", RDG_ROUTE_OWNED, show},
+    {"POST", "/api/v1/commands/{id}/cancel", RDG_ROUTE_OWNED, cancel},
 };
 const size_t command_route_count = sizeof command_routes / sizeof command_routes[0];

@@ -38,7 +38,9 @@ static json_t *time_column(const rdg_sql_row_t *r, unsigned column) {
 
 #define COLUMNS                                                                                              \
     "id, device, type, state, step, progress, result, error, created_ms, updated_ms, deadline_ms, change, "  \
-    "priority, ordered_by, cancelled_by, handed, sent_ms, started_ms, ended_ms, deliveries, rollout, number"
+    "priority, ordered_by, cancelled_by, handed, sent_ms, started_ms, ended_ms, deliveries, rollout, "       \
+    "number, "                                                                                               \
+    "tenant"
 
 static json_t *row_json(const rdg_sql_row_t *r) {
     json_t *o = json_pack(
@@ -48,12 +50,13 @@ static json_t *row_json(const rdg_sql_row_t *r) {
         command_parse_column(r, 6), "error", command_parse_column(r, 7), "created_ms",
         (json_int_t)rdg_sql_row_int(r, 8), "updated_ms", (json_int_t)rdg_sql_row_int(r, 9), "deadline_ms",
         (json_int_t)rdg_sql_row_int(r, 10), "change", (json_int_t)rdg_sql_row_int(r, 11));
-    json_t *history = json_pack(
-        "{s:s, s:s?, s:s?, s:o, s:o, s:o, s:o, s:I, s:s?, s:I}", "priority",
-        command_priority_name(rdg_sql_row_int(r, 12)), "ordered_by", rdg_sql_row_text(r, 13), "cancelled_by",
-        rdg_sql_row_text(r, 14), "handed_ms", time_column(r, 15), "sent_ms", time_column(r, 16), "started_ms",
-        time_column(r, 17), "ended_ms", time_column(r, 18), "deliveries", (json_int_t)rdg_sql_row_int(r, 19),
-        "rollout", rdg_sql_row_text(r, 20), "number", (json_int_t)rdg_sql_row_int(r, 21));
+    json_t *history =
+        json_pack("{s:s, s:s?, s:s?, s:o, s:o, s:o, s:o, s:I, s:s?, s:I, s:s}", "priority",
+                  command_priority_name(rdg_sql_row_int(r, 12)), "ordered_by", rdg_sql_row_text(r, 13),
+                  "cancelled_by", rdg_sql_row_text(r, 14), "handed_ms", time_column(r, 15), "sent_ms",
+                  time_column(r, 16), "started_ms", time_column(r, 17), "ended_ms", time_column(r, 18),
+                  "deliveries", (json_int_t)rdg_sql_row_int(r, 19), "rollout", rdg_sql_row_text(r, 20),
+                  "number", (json_int_t)rdg_sql_row_int(r, 21), "tenant", rdg_sql_row_text(r, 22));
     if (!o || !history || json_object_update(o, history) != 0) json_decref(o), o = NULL;
     json_decref(history);
     return o;
@@ -77,11 +80,23 @@ static rdg_err_t int_row(void *ctx, const rdg_sql_row_t *r) {
     return RDG_OK;
 }
 
+static rdg_err_t absent(const char *id) {
+    return rdg_fail(RDG_E_NOT_FOUND, "command '%.64s' does not exist", id);
+}
+
 rdg_err_t command_get(rdg_platform_t *p, const char *id, json_t **out) {
     *out = NULL;
     RDG_TRY(rdg_sql_query(p->db, "SELECT " COLUMNS " FROM commands WHERE id = ?",
                           RDG_SQL_PARAMS(rdg_sql_text(id)), one_row, out));
-    return *out ? RDG_OK : rdg_fail(RDG_E_NOT_FOUND, "command '%.64s' does not exist", id);
+    return *out ? RDG_OK : absent(id);
+}
+
+rdg_err_t command_check(void *platform, const char *tenant, const char *id) {
+    rdg_platform_t *p = platform;
+    int64_t found = 0;
+    RDG_TRY(rdg_sql_query(p->db, "SELECT COUNT(*) FROM commands WHERE id = ? AND tenant = ?",
+                          RDG_SQL_PARAMS(rdg_sql_text(id), rdg_sql_text(tenant)), int_row, &found));
+    return found ? RDG_OK : absent(id);
 }
 
 static rdg_err_t query_list(rdg_platform_t *p, const char *sql, const rdg_sql_value_t *params, size_t count,
@@ -102,7 +117,8 @@ rdg_err_t command_list(rdg_platform_t *p, const command_filter_t *f, uint64_t li
     const struct {
         const char *text, *value;
         uint64_t number;
-    } conditions[] = {{" AND device = ?", f->device, 0},
+    } conditions[] = {{" AND tenant = ?", f->tenant, 0},
+                      {" AND device = ?", f->device, 0},
                       {" AND state = ?", f->state, 0},
                       {" AND type = ?", f->type, 0},
                       {" AND ordered_by = ?", f->by, 0},
@@ -125,16 +141,27 @@ rdg_err_t command_list(rdg_platform_t *p, const command_filter_t *f, uint64_t li
     return query_list(p, sql, params, count, out);
 }
 
-rdg_err_t command_last_change(rdg_platform_t *p, uint64_t *out) {
+rdg_err_t command_last_change(rdg_platform_t *p, const char *tenant, uint64_t *out) {
+    const rdg_sql_value_t t = rdg_sql_text(tenant);
     int64_t v = 0;
-    RDG_TRY(rdg_sql_query(p->db, "SELECT COALESCE(MAX(change), 0) FROM commands", NULL, 0, int_row, &v));
+    RDG_TRY(rdg_sql_query(p->db,
+                          tenant ? "SELECT COALESCE(MAX(change), 0) FROM commands WHERE tenant = ?"
+                                 : "SELECT COALESCE(MAX(change), 0) FROM commands",
+                          &t, tenant ? 1 : 0, int_row, &v));
     *out = (uint64_t)v;
     return RDG_OK;
 }
 
-rdg_err_t command_changes(rdg_platform_t *p, uint64_t after, uint64_t limit, json_t **out, uint64_t *next) {
-    RDG_TRY(query_list(p, "SELECT " COLUMNS " FROM commands WHERE change > ? ORDER BY change LIMIT ?",
-                       RDG_SQL_PARAMS(rdg_sql_int((int64_t)after), rdg_sql_int((int64_t)limit)), out));
+rdg_err_t command_changes(rdg_platform_t *p, const char *tenant, uint64_t after, uint64_t limit, json_t **out,
+                          uint64_t *next) {
+    const rdg_sql_value_t from = rdg_sql_int((int64_t)after), most = rdg_sql_int((int64_t)limit);
+    if (tenant)
+        RDG_TRY(query_list(
+            p, "SELECT " COLUMNS " FROM commands WHERE change > ? AND tenant = ? ORDER BY change LIMIT ?",
+            RDG_SQL_PARAMS(from, rdg_sql_text(tenant), most), out));
+    else
+        RDG_TRY(query_list(p, "SELECT " COLUMNS " FROM commands WHERE change > ? ORDER BY change LIMIT ?",
+                           RDG_SQL_PARAMS(from, most), out));
     *next = after;
     size_t n = json_array_size(*out);
     return n ? rdg_json_get_u64(json_array_get(*out, n - 1), "change", next) : RDG_OK;

@@ -68,7 +68,9 @@ static rdg_err_t load_row(void *ctx, const rdg_sql_row_t *r) {
                   drivers ? drivers : json_array(), "enrolled_ms", (json_int_t)rdg_sql_row_int(r, 5));
     if (!identity) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the devices");
     RDG_TRY(put_locked(ctx, rdg_sql_row_text(r, 0), identity, (uint64_t)rdg_sql_row_int(r, 6)));
-    devices_find(ctx, rdg_sql_row_text(r, 0))->barred = rdg_sql_row_int(r, 7) != 0;
+    device_t *d = devices_find(ctx, rdg_sql_row_text(r, 0));
+    d->barred = rdg_sql_row_int(r, 7) != 0;
+    snprintf(d->tenant, sizeof d->tenant, "%s", rdg_sql_row_text(r, 8));
     return RDG_OK;
 }
 
@@ -77,7 +79,7 @@ rdg_err_t devices_load(rdg_platform_t *p) {
     if (!p->devices) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the devices");
     return rdg_sql_query(p->db,
                          "SELECT name, public_key, arch, agent_version, drivers, enrolled_ms, last_seen_ms, "
-                         "revoked_ms FROM devices",
+                         "revoked_ms, tenant FROM devices",
                          NULL, 0, load_row, p);
 }
 
@@ -103,6 +105,61 @@ bool devices_known(rdg_platform_t *p, const char *name) {
     bool known = devices_find(p, name) != NULL;
     pthread_mutex_unlock(&p->lock);
     return known;
+}
+
+void devices_tenant(rdg_platform_t *p, const char *name, char out[RDG_TENANT_MAX + 1]) {
+    pthread_mutex_lock(&p->lock);
+    const device_t *d = devices_find(p, name);
+    snprintf(out, RDG_TENANT_MAX + 1, "%s", d ? d->tenant : "");
+    pthread_mutex_unlock(&p->lock);
+}
+
+void devices_set_tenant(rdg_platform_t *p, const char *name, const char *tenant) {
+    pthread_mutex_lock(&p->lock);
+    device_t *d = devices_find(p, name);
+    if (d) snprintf(d->tenant, sizeof d->tenant, "%s", tenant);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Call with the lock held. */
+static bool is_of(const device_t *d, const char *tenant) {
+    return !tenant || strcmp(d->tenant, tenant) == 0;
+}
+
+bool devices_of(rdg_platform_t *p, const char *tenant, const char *name) {
+    pthread_mutex_lock(&p->lock);
+    const device_t *d = devices_find(p, name);
+    bool found = d && is_of(d, tenant);
+    pthread_mutex_unlock(&p->lock);
+    return found;
+}
+
+rdg_err_t devices_check(void *platform, const char *tenant, const char *name) {
+    return devices_of(platform, tenant, name) ? RDG_OK : devices_absent(name);
+}
+
+static rdg_err_t count_row(void *ctx, const rdg_sql_row_t *r) {
+    int64_t *counts = ctx;
+    counts[0] = rdg_sql_row_int(r, 0);
+    counts[1] = rdg_sql_row_int(r, 1);
+    return RDG_OK;
+}
+
+rdg_err_t devices_in_use(void *platform, const char *tenant) {
+    rdg_platform_t *p = platform;
+    rdg_sql_value_t t = rdg_sql_text(tenant);
+    int64_t counts[2] = {0};
+    RDG_TRY(rdg_sql_query(p->db,
+                          "SELECT (SELECT COUNT(*) FROM devices WHERE tenant = ?),"
+                          " (SELECT COUNT(*) FROM device_tokens WHERE tenant = ? AND revoked_ms IS NULL"
+                          " AND expires_ms >= ? AND used < uses)",
+                          RDG_SQL_PARAMS(t, t, rdg_sql_int((int64_t)platform_now())), count_row, counts));
+    if (counts[0] + counts[1] == 0) return RDG_OK;
+    return rdg_fail(
+        RDG_E_CONFLICT,
+        "tenant '%s' has %lld devices, and %lld enrolment tokens that could bring more: remove the ones, "
+        "revoke the others",
+        tenant, (long long)counts[0], (long long)counts[1]);
 }
 
 bool devices_online(rdg_platform_t *p, const char *name) {
@@ -242,6 +299,7 @@ static json_t *describe(device_t *d) {
     if (about) json_object_update(o, about);
     json_decref(about);
     json_object_set_new(o, "name", json_string(d->name));
+    json_object_set_new(o, "tenant", json_string(d->tenant));
     json_object_set_new(o, "state", json_string(state_name(d)));
     json_object_set_new(o, "last_seen_ms", json_integer((json_int_t)d->last_seen_ms));
     const json_t *rss = json_object_get(agent, "rss_kib"), *version = json_object_get(agent, "version");
@@ -258,20 +316,21 @@ static int by_name(const void *a, const void *b) {
     return strcmp((*x)->name, (*y)->name);
 }
 
-/* Call with the lock held. All devices by name; count of them in *n; rdg_free. NULL: no memory. */
-static device_t **sorted_devices(rdg_platform_t *p, size_t *n) {
+/* Call with the lock held. Devices of a tenant (NULL: all) by name; count of them in *n; rdg_free. NULL: no memory. */
+static device_t **sorted_devices(rdg_platform_t *p, const char *tenant, size_t *n) {
     size_t count = rdg_map_count(p->devices), pos = 0;
     device_t **sorted = rdg_calloc(count ? count : 1, sizeof *sorted);
     *n = 0;
-    for (void *d; sorted && *n < count && rdg_map_next(p->devices, &pos, NULL, &d);) sorted[(*n)++] = d;
+    for (void *d; sorted && *n < count && rdg_map_next(p->devices, &pos, NULL, &d);)
+        if (is_of(d, tenant)) sorted[(*n)++] = d;
     if (sorted) qsort(sorted, *n, sizeof *sorted, by_name);
     return sorted;
 }
 
-json_t *devices_latest(rdg_platform_t *p, const char *after, size_t limit) {
+json_t *devices_latest(rdg_platform_t *p, const char *tenant, const char *after, size_t limit) {
     size_t n;
     pthread_mutex_lock(&p->lock);
-    device_t **sorted = sorted_devices(p, &n);
+    device_t **sorted = sorted_devices(p, tenant, &n);
     json_t *list = sorted ? json_array() : NULL;
     for (size_t i = 0; i < n && json_array_size(list) < limit; ++i) {
         if (strcmp(sorted[i]->name, after) <= 0) continue;
@@ -295,13 +354,14 @@ static uint64_t silence(const device_t *d, uint64_t since_ms, uint64_t now) {
 }
 
 typedef struct silent {
-    char name[65];
+    char name[65], tenant[RDG_TENANT_MAX + 1];
     uint64_t ms;
     bool heard;
 } silent_t;
 
 void devices_each_silence(rdg_platform_t *p, uint64_t since_ms,
-                          void (*fn)(void *ctx, const char *device, uint64_t silent_ms, bool heard),
+                          void (*fn)(void *ctx, const char *device, const char *tenant, uint64_t silent_ms,
+                                     bool heard),
                           void *ctx) {
     size_t n = 0, pos = 0;
     uint64_t now = platform_now();
@@ -313,11 +373,12 @@ void devices_each_silence(rdg_platform_t *p, uint64_t since_ms,
         const device_t *one = d;
         if (one->barred) continue;
         memcpy(all[n].name, one->name, sizeof all[n].name);
+        memcpy(all[n].tenant, one->tenant, sizeof all[n].tenant);
         all[n].heard = one->last_seen_ms >= since_ms;
         all[n++].ms = silence(one, since_ms, now);
     }
     pthread_mutex_unlock(&p->lock);
-    for (size_t i = 0; i < n; ++i) fn(ctx, all[i].name, all[i].ms, all[i].heard);
+    for (size_t i = 0; i < n; ++i) fn(ctx, all[i].name, all[i].tenant, all[i].ms, all[i].heard);
     rdg_free(all);
 }
 
@@ -379,7 +440,7 @@ static rdg_err_t delete_device(void *ctx, const rdg_service_call_t *call, rdg_se
 }
 
 const rdg_service_route_t devices_routes[] = {
-    {"GET", "/api/v1/devices/{name}", 0, show_device},
-    {"DELETE", "/api/v1/devices/{name}", 0, delete_device},
+    {"GET", "/api/v1/devices/{name}", RDG_ROUTE_OWNED, show_device},
+    {"DELETE", "/api/v1/devices/{name}", RDG_ROUTE_OWNED, delete_device},
 };
 const size_t devices_route_count = sizeof devices_routes / sizeof devices_routes[0];

@@ -87,17 +87,21 @@ static rdg_err_t read_enrolment(const rdg_service_call_t *call, enrolment_t *e) 
 
 static rdg_err_t store_device(rdg_platform_t *p, const enrolment_t *e) {
     int64_t now = (int64_t)platform_now();
+    RDG_TRY(
+        rdg_sql_exec(p->db,
+                     "INSERT INTO devices (name, public_key, arch, agent_version, drivers, enrolled_ms, "
+                     "last_seen_ms, tenant)"
+                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET arch = excluded.arch,"
+                     " agent_version = excluded.agent_version, drivers = excluded.drivers, public_key = "
+                     "excluded.public_key,"
+                     " revoked_ms = NULL",
+                     RDG_SQL_PARAMS(rdg_sql_text(e->name), rdg_sql_text(e->public_key), rdg_sql_text(e->arch),
+                                    rdg_sql_text(e->version), rdg_sql_text(e->drivers), rdg_sql_int(now),
+                                    rdg_sql_int(now), rdg_sql_text(e->tenant)),
+                     NULL));
     RDG_TRY(rdg_sql_exec(
-        p->db,
-        "INSERT INTO devices (name, public_key, arch, agent_version, drivers, enrolled_ms, last_seen_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET arch = excluded.arch,"
-        " agent_version = excluded.agent_version, drivers = excluded.drivers, public_key = "
-        "excluded.public_key,"
-        " revoked_ms = NULL",
-        RDG_SQL_PARAMS(rdg_sql_text(e->name), rdg_sql_text(e->public_key), rdg_sql_text(e->arch),
-                       rdg_sql_text(e->version), rdg_sql_text(e->drivers), rdg_sql_int(now),
-                       rdg_sql_int(now)),
-        NULL));
+        p->db, "INSERT INTO device_tenants (device, tenant) VALUES (?, ?) ON CONFLICT (device) DO NOTHING",
+        RDG_SQL_PARAMS(rdg_sql_text(e->name), rdg_sql_text(e->tenant)), NULL));
     /* What an operator has said of a device since stays. */
     return e->about && !e->name_taken ? groups_store(p, e->name, e->about) : RDG_OK;
 }
@@ -178,6 +182,7 @@ static rdg_err_t show_in_memory(rdg_platform_t *p, const enrolment_t *e) {
                         json_pack("{s:s, s:s?, s:s?, s:o, s:I}", "public_key", e->public_key, "arch", e->arch,
                                   "agent_version", e->version, "drivers", drivers, "enrolled_ms",
                                   (json_int_t)platform_now())));
+    devices_set_tenant(p, e->name, e->tenant);
     return groups_show(p, e->name);
 }
 

@@ -13,6 +13,8 @@
  *    lost the answer. It never takes a second use. A token that was revoked is answered to nobody, and none to a device
  *    that was revoked or removed since: it needs a new one.
  * 3. A request that waits holds no certificate and no access; nothing of it is believed but that it has its key.
+ * 5. A device is of its token's tenant, and its name is that tenant's for ever: whoever comes with a token of another is
+ *    refused, also when the device was removed.
  * 4. A retired key (its device was replaced) is refused for ever, under any name and token.
  *
  * Limits: ENROLMENT_TOKENS_MAX tokens, ENROLMENT_USES_MAX uses of one, ENROLMENT_PENDING_MAX requests that wait: then FULL,
@@ -39,7 +41,7 @@ typedef struct enrolment {
     bool found, revoked, approve, replaces;
     uint64_t expires_ms;
     int64_t uses, used;
-    char bound[65], token_group[65];
+    char bound[65], token_group[65], tenant[RDG_TENANT_MAX + 1];
     json_t *about; /* owned; NULL: nothing */
     /* … of what this key has asked with it … */
     char state[16], asked_name[65],
@@ -48,14 +50,15 @@ typedef struct enrolment {
     /* … and of the name, and the key. */
     bool name_taken, name_same_key;
     int64_t device_revoked_ms;
+    char name_tenant[RDG_TENANT_MAX + 1];   /* whose the name is, or was; "": nobody's yet */
     char device_group[65], retired_for[65]; /* the device that was replaced; "": the key is not retired */
 } enrolment_t;
 
 /* What a token is to be; NULL, 0, false: nothing said. */
 typedef struct token_order {
     uint64_t expires_ms, uses;
-    const json_t *about; /* {"group", "site", "location", "labels"}: groups.h */
-    const char *bound, *by;
+    const json_t *about;             /* {"group", "site", "location", "labels"}: groups.h */
+    const char *bound, *by, *tenant; /* tenant: whose devices will be */
     bool approve, replaces;
 } token_order_t;
 
@@ -65,6 +68,7 @@ rdg_err_t token_make(rdg_platform_t *p, const token_order_t *order, char shown[E
 void token_digest(const char *token, rdg_hash_t *out);
 /* Tokens that replace this device are of no use any more. */
 rdg_err_t token_end_replacements(rdg_platform_t *p, const char *device);
+rdg_err_t token_check(void *platform, const char *tenant, const char *id); /* as devices_check */
 extern const rdg_service_route_t token_routes[];
 extern const size_t token_route_count;
 
@@ -79,6 +83,7 @@ void enrolment_fingerprint(const char *public_key, char out[17]);
 
 /* pending.c: what an operator says about requests that wait */
 int64_t pending_count(rdg_platform_t *p);
+rdg_err_t pending_check(void *platform, const char *tenant, const char *number); /* as devices_check */
 extern const rdg_service_route_t pending_routes[];
 extern const size_t pending_route_count;
 

@@ -10,6 +10,7 @@
 #include "ridge/base/alloc.h"
 #include "ridge/base/config.h"
 #include "ridge/base/log.h"
+#include "ridge/service/access.h"
 
 #define LOOK_MS 500u
 #define PUMP_ROWS 200
@@ -70,19 +71,19 @@ static void let_go(events_t *e, client_t *c) {
     rdg_metric_set(e->m_clients, (int64_t)e->client_count);
 }
 
-static void drop(events_t *e, client_t *c) {
-    static const char last[] =
-        "event: dropped\ndata: {\"reason\":\"too slow: connect again with the id of the last event\"}\n\n";
+static void drop(events_t *e, client_t *c, const char *reason) {
+    char last[160];
+    snprintf(last, sizeof last, "event: dropped\ndata: {\"reason\":\"%s\"}\n\n", reason);
     rdg_http_stream_end(c->stream, rdg_bytes_str(last));
     rdg_metric_add(e->m_dropped, 1);
-    rdg_log0(RDG_LOG_WARN, "events.client_dropped");
+    rdg_log(RDG_LOG_WARN, "events.client_dropped", RDG_STR("why", reason));
     let_go(e, c);
 }
 
 static void write_to(events_t *e, client_t *c, rdg_bytes_t text) {
     rdg_err_t err = rdg_http_stream_write(c->stream, text);
     if (err == RDG_E_FULL)
-        drop(e, c);
+        drop(e, c, "too slow: connect again with the id of the last event");
     else if (err != RDG_OK)
         let_go(e, c);
 }
@@ -91,6 +92,7 @@ static bool fits(events_t *e, const event_filter_t *f, const event_t *one) {
     if (!f->types[one->type]) return false;
     if (f->device[0] && strcmp(f->device, one->device) != 0) return false;
     if (f->kind[0] && strcmp(f->kind, one->kind) != 0) return false;
+    if (f->tenant[0] && !devices_of(e->p, f->tenant, one->device)) return false;
     return !(f->group[0] || f->site[0]) || groups_fit(e->p, one->device, f->group, f->site);
 }
 
@@ -214,7 +216,7 @@ static rdg_err_t pump_alarms(events_t *e) {
 static rdg_err_t pump_commands(events_t *e) {
     json_t *commands, *one;
     size_t i;
-    RDG_TRY(command_changes(e->p, e->command_mark, PUMP_ROWS, &commands, &e->command_mark));
+    RDG_TRY(command_changes(e->p, NULL, e->command_mark, PUMP_ROWS, &commands, &e->command_mark));
     json_array_foreach(commands, i, one)
         publish(e, EVENT_COMMAND, text_of(one, "device"), text_of(one, "type"), json_incref(one));
     json_decref(commands);
@@ -227,22 +229,30 @@ static rdg_err_t prime(events_t *e) {
     RDG_TRY(rdg_sql_query(e->p->collect->records, "SELECT COALESCE(MAX(number), 0) FROM records", NULL, 0,
                           collect_int_row, &e->record_mark));
     RDG_TRY(alarm_store_last_change(monitor_db(e->p->monitor), &e->alarm_mark));
-    RDG_TRY(command_last_change(e->p, &e->command_mark));
+    RDG_TRY(command_last_change(e->p, NULL, &e->command_mark));
     e->primed = true;
     return RDG_OK;
 }
 
 static rdg_err_t pump(events_t *e) {
     RDG_TRY(prime(e));
-    RDG_TRY(collect_records_each(e->p->collect, NULL, NULL, e->record_mark, PUMP_ROWS, record_row, e));
+    const record_filter_t all = {NULL, NULL, NULL};
+    RDG_TRY(collect_records_each(e->p->collect, &all, e->record_mark, PUMP_ROWS, record_row, e));
     RDG_TRY(pump_alarms(e));
     return pump_commands(e);
 }
 
 /* Call with the lock held. */
 static void beat(events_t *e) {
-    for (size_t i = 0; i < EVENT_CLIENTS_MAX; ++i)
-        if (e->clients[i].stream) write_to(e, &e->clients[i], rdg_bytes_str(": still here\n\n"));
+    rdg_caller_t who;
+    for (size_t i = 0; i < EVENT_CLIENTS_MAX; ++i) {
+        client_t *c = &e->clients[i];
+        if (!c->stream) continue;
+        if (c->filter.access && !rdg_access_named(c->filter.access, c->filter.caller, &who))
+            drop(e, c, "the access token has expired or was revoked");
+        else
+            write_to(e, c, rdg_bytes_str(": still here\n\n"));
+    }
 }
 
 /* Who joins does so with all marks set: what happens from then on is told. */
@@ -314,7 +324,13 @@ static void catch_up(events_t *e, client_t *c, uint64_t after) {
 
 /* Call with the lock held. */
 static rdg_err_t admit(events_t *e, const event_filter_t *f, rdg_http_stream_t *s, client_t **out) {
+    size_t own = 0;
     if (e->stopping) return rdg_fail(RDG_E_UNAVAILABLE, "the cloud is stopping");
+    for (size_t i = 0; f->tenant[0] && i < EVENT_CLIENTS_MAX; ++i)
+        own += e->clients[i].stream && strcmp(e->clients[i].filter.tenant, f->tenant) == 0;
+    if (own >= EVENT_TENANT_CLIENTS_MAX)
+        return rdg_fail(RDG_E_BUSY, "%d clients of tenant %s listen already", EVENT_TENANT_CLIENTS_MAX,
+                        f->tenant);
     for (size_t i = 0; i < EVENT_CLIENTS_MAX; ++i) {
         if (e->clients[i].stream) continue;
         *out = &e->clients[i];

@@ -12,9 +12,11 @@
  * 2. Nobody waits for a client: one for which EVENT_BUFFER_BYTES would wait gets event `dropped` behind what waits, and its
  *    stream ends. Nothing is left out silently.
  * 3. A heartbeat (a comment) every EVENT_HEARTBEAT_MS; clients that are gone are noticed by it.
- * 4. While there is no client, and has been none for EVENT_LINGER_MS, nothing is read or kept.
+ * 4. A client of a tenant is told of its devices alone. A stream ends, by the next heartbeat, when its token has expired
+ *    or was revoked (event `dropped`).
+ * 5. While there is no client, and has been none for EVENT_LINGER_MS, nothing is read or kept.
  *
- * Limits: EVENT_CLIENTS_MAX; the ring EVENT_RING events and EVENT_RING_BYTES; an event beyond EVENT_MAX is sent without its
+ * Limits: EVENT_CLIENTS_MAX, EVENT_TENANT_CLIENTS_MAX of a tenant; the ring EVENT_RING events and EVENT_RING_BYTES; an event beyond EVENT_MAX is sent without its
  * data ("truncated": true). Thread-safe. */
 #ifndef RIDGE_PLATFORM_EVENT_H
 #define RIDGE_PLATFORM_EVENT_H
@@ -22,6 +24,7 @@
 #include "monitor.h"
 
 #define EVENT_CLIENTS_MAX 64
+#define EVENT_TENANT_CLIENTS_MAX 8
 #define EVENT_RING 4096
 #define EVENT_RING_BYTES (8u << 20)
 #define EVENT_MAX (64u << 10)
@@ -40,7 +43,9 @@ typedef enum event_type {
 
 typedef struct event_filter { /* "": any */
     bool types[EVENT_TYPES];
-    char device[65], kind[65], group[65], site[65];
+    char device[65], kind[65], group[65], site[65], tenant[RDG_TENANT_MAX + 1];
+    rdg_access_t *access; /* NULL, or where the caller's token ends the stream by ending itself */
+    char caller[RDG_CALLER_MAX + 1];
 } event_filter_t;
 
 typedef struct events events_t;

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "event.h"
 #include "ridge/base/file.h"
+#include "ridge/service/access.h"
 
 static rdg_err_t read_name(const rdg_service_call_t *call, const char *name, char out[65]) {
     const char *text = rdg_http_query(call->http, name);
@@ -43,6 +44,10 @@ static rdg_err_t stream(void *ctx, const rdg_service_call_t *call, rdg_service_a
     RDG_TRY(read_name(call, "kind", f.kind));
     RDG_TRY(read_name(call, "group", f.group));
     RDG_TRY(read_name(call, "site", f.site));
+    snprintf(f.tenant, sizeof f.tenant, "%s", call->tenant ? call->tenant : "");
+    rdg_caller_t who;
+    f.access = call->access && rdg_access_named(call->access, call->caller, &who) ? call->access : NULL;
+    snprintf(f.caller, sizeof f.caller, "%s", call->caller);
     if (!last) last = rdg_http_query(call->http, "last_event_id");
     RDG_TRY(events_join(ctx, &f, last, &s));
     rdg_err_t err = rdg_service_reply_stream(answer, "text/event-stream", s);
@@ -50,5 +55,5 @@ static rdg_err_t stream(void *ctx, const rdg_service_call_t *call, rdg_service_a
     return err;
 }
 
-const rdg_service_route_t live_event_routes[] = {{"GET", "/api/v1/events", 0, stream}};
+const rdg_service_route_t live_event_routes[] = {{"GET", "/api/v1/events", RDG_ROUTE_TENANT, stream}};
 const size_t live_event_route_count = sizeof live_event_routes / sizeof live_event_routes[0];

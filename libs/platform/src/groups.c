@@ -192,10 +192,14 @@ rdg_err_t groups_select(rdg_platform_t *p, const group_filter_t *f,
     char sql[1600];
     const char *key;
     json_t *value;
-    rdg_sql_value_t params[2 * GROUPS_FILTER_LABELS + 4];
+    rdg_sql_value_t params[2 * GROUPS_FILTER_LABELS + 5];
     size_t count = 0;
     int n = snprintf(sql, sizeof sql, "SELECT name FROM devices d WHERE name > ?");
     params[count++] = rdg_sql_text(f->after ? f->after : "");
+    if (f->tenant) {
+        n += snprintf(sql + n, sizeof sql - (size_t)n, " AND tenant = ?");
+        params[count++] = rdg_sql_text(f->tenant);
+    }
     if (f->group) {
         n += snprintf(sql + n, sizeof sql - (size_t)n, " AND group_name = ?");
         params[count++] = rdg_sql_text(f->group);
@@ -231,7 +235,7 @@ static rdg_err_t name_row(void *ctx, const rdg_sql_row_t *r) {
                : rdg_fail(RDG_E_NO_MEMORY, "no memory for the devices");
 }
 
-static rdg_err_t resolve_list(rdg_platform_t *p, const json_t *list, json_t *names) {
+static rdg_err_t resolve_list(rdg_platform_t *p, const char *tenant, const json_t *list, json_t *names) {
     size_t i;
     const json_t *item;
     rdg_err_t err = RDG_OK;
@@ -242,19 +246,18 @@ static rdg_err_t resolve_list(rdg_platform_t *p, const json_t *list, json_t *nam
         if (err != RDG_OK) break;
         if (!name)
             err = rdg_fail(RDG_E_INVALID, "selector.devices: want an array of names");
-        else if (!devices_known(p, name))
-            err = devices_absent(name);
         else
-            err = add_name(names, seen, name);
+            err = devices_check(p, tenant, name);
+        if (err == RDG_OK) err = add_name(names, seen, name);
     }
     json_decref(seen);
     return err;
 }
 
-rdg_err_t groups_resolve(rdg_platform_t *p, const json_t *selector, json_t *names) {
-    group_filter_t f = {.limit = PLATFORM_DEVICES_MAX};
+rdg_err_t groups_resolve(rdg_platform_t *p, const char *tenant, const json_t *selector, json_t *names) {
+    group_filter_t f = {.tenant = tenant, .limit = PLATFORM_DEVICES_MAX};
     if (json_object_get(selector, "devices"))
-        return resolve_list(p, json_object_get(selector, "devices"), names);
+        return resolve_list(p, tenant, json_object_get(selector, "devices"), names);
     f.labels = json_object_get(selector, "labels");
     RDG_TRY(rdg_json_opt_str(selector, "group", &f.group));
     RDG_TRY(rdg_json_opt_str(selector, "site", &f.site));
@@ -321,6 +324,7 @@ static rdg_err_t list_devices(void *ctx, const rdg_service_call_t *call, rdg_ser
     group_filter_t f = {.group = rdg_http_query(call->http, "group"),
                         .site = rdg_http_query(call->http, "site"),
                         .after = rdg_http_query(call->http, "after"),
+                        .tenant = call->tenant,
                         .labels = labels,
                         .limit = PLATFORM_DEVICES_MAX};
     rdg_err_t err = l.list ? groups_select(ctx, &f, listing_row, &l)
@@ -336,7 +340,7 @@ static rdg_err_t list_devices(void *ctx, const rdg_service_call_t *call, rdg_ser
 }
 
 const rdg_service_route_t group_routes[] = {
-    {"GET", "/api/v1/devices", 0, list_devices},
-    {"PATCH", "/api/v1/devices/{name}", 0, change_device},
+    {"GET", "/api/v1/devices", RDG_ROUTE_TENANT, list_devices},
+    {"PATCH", "/api/v1/devices/{name}", RDG_ROUTE_OWNED, change_device},
 };
 const size_t group_route_count = sizeof group_routes / sizeof group_routes[0];

@@ -14,7 +14,7 @@
 #define GROUPS_FILTER_LABELS 8
 
 typedef struct group_filter { /* NULL: any */
-    const char *group, *site, *after;
+    const char *group, *site, *after, *tenant;
     const json_t *labels; /* an object of strings; at most GROUPS_FILTER_LABELS */
     uint64_t limit;
 } group_filter_t;
@@ -23,8 +23,9 @@ rdg_err_t groups_load(rdg_platform_t *p); /* after devices_load */
 /* Calls row (column 0: name) for each device that fits, sorted by name. */
 rdg_err_t groups_select(rdg_platform_t *p, const group_filter_t *f,
                         rdg_err_t (*row)(void *ctx, const rdg_sql_row_t *r), void *ctx);
-/* INVALID: no selector. names: an array to which they are added, each once; NOT_FOUND names one that does not exist. */
-rdg_err_t groups_resolve(rdg_platform_t *p, const json_t *selector, json_t *names);
+/* Of a tenant's devices (NULL: of all). INVALID: no selector. names: an array to which they are added, each once;
+ * NOT_FOUND names one that does not exist. */
+rdg_err_t groups_resolve(rdg_platform_t *p, const char *tenant, const json_t *selector, json_t *names);
 /* Merges {"labels", "group", "site", "location"} into what is known; null takes away. In a transaction of the caller.
  * groups_show afterwards brings it into memory. */
 rdg_err_t groups_store(rdg_platform_t *p, const char *device, const json_t *change);

@@ -308,9 +308,9 @@ static rdg_err_t let_unsigned(void *ctx, const rdg_service_call_t *call, rdg_ser
 }
 
 const rdg_service_route_t image_trust_routes[] = {
-    {"GET", "/api/v1/image-trust", 0, show},
-    {"PUT", "/api/v1/image-trust", 0, let_unsigned},
-    {"PUT", "/api/v1/image-trust/signers/{name}", 0, trust},
-    {"DELETE", "/api/v1/image-trust/signers/{name}", 0, distrust},
+    {"GET", "/api/v1/image-trust", RDG_ROUTE_CLOUD, show},
+    {"PUT", "/api/v1/image-trust", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, let_unsigned},
+    {"PUT", "/api/v1/image-trust/signers/{name}", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, trust},
+    {"DELETE", "/api/v1/image-trust/signers/{name}", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, distrust},
 };
 const size_t image_trust_route_count = sizeof image_trust_routes / sizeof image_trust_routes[0];

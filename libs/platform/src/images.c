@@ -3,6 +3,7 @@
 #include "ridge/base/alloc.h"
 #include "ridge/base/config.h"
 #include "ridge/base/file.h"
+#include "ridge/service/access.h"
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,12 +15,14 @@
 
 static rdg_err_t login(void *ctx, const char *user, const char *password, rdg_registry_caller_t *out) {
     const rdg_images_t *i = ctx;
-    const char *caller = i->users ? rdg_service_caller_of(i->users, password) : NULL;
-    if (!caller || (user && strcmp(user, caller) != 0))
+    rdg_caller_t caller;
+    if (!i->users) return rdg_fail(RDG_E_UNAUTHENTICATED, "nobody logs in here");
+    RDG_TRY(rdg_service_caller_of(i->users, password, &caller));
+    if (user && strcmp(user, caller.name) != 0)
         return rdg_fail(RDG_E_UNAUTHENTICATED,
-                        "the user's name or access token is wrong: the name is that of the "
-                        "token's holder ('admin'), the password is the token");
-    snprintf(out->name, sizeof out->name, "%s", caller);
+                        "the user's name or access token is wrong: the name is that of the token's holder "
+                        "('admin', 'NAME', or 'TENANT/NAME'), the password is the token");
+    snprintf(out->name, sizeof out->name, "%s", caller.name);
     return RDG_OK;
 }
 
@@ -33,10 +36,35 @@ static bool peer(void *ctx, const rdg_http_request_t *req, rdg_registry_caller_t
     return true;
 }
 
+/* A tenant has the repositories TENANT/…, and no other. */
+bool images_of_tenant(const char *repository, const char *tenant) {
+    size_t len = strlen(tenant);
+    return len == 0 || (strncmp(repository, tenant, len) == 0 && repository[len] == '/');
+}
+
+static bool is_tenant(const rdg_images_t *i, const char *name) {
+    rdg_access_t *access = i->users ? rdg_service_access(i->users) : NULL;
+    return access && rdg_access_tenant(access, name) == RDG_OK;
+}
+
+static unsigned device_rights(const rdg_images_t *i, const char *device, const char *repository) {
+    char first[RDG_TENANT_MAX + 1];
+    size_t len = strcspn(repository, "/");
+    if (i->platform && repository[len] == '/' && len < sizeof first) {
+        snprintf(first, sizeof first, "%.*s", (int)len, repository);
+        if (is_tenant(i, first) && !devices_of(i->platform, first, device)) return 0;
+    }
+    return rdg_registry_visible(i->registry, repository, device) ? RDG_REGISTRY_PULL : 0;
+}
+
 static unsigned rights(void *ctx, const rdg_registry_caller_t *caller, const char *repository) {
     const rdg_images_t *i = ctx;
-    if (!caller->device) return RDG_REGISTRY_PULL | RDG_REGISTRY_PUSH | RDG_REGISTRY_DELETE;
-    return rdg_registry_visible(i->registry, repository, caller->name) ? RDG_REGISTRY_PULL : 0;
+    rdg_caller_t user;
+    if (caller->device) return device_rights(i, caller->name, repository);
+    if (!i->users || !rdg_service_caller_named(i->users, caller->name, &user)) return 0;
+    if (!images_of_tenant(repository, user.tenant)) return 0;
+    return user.role >= RDG_ROLE_OPERATOR ? RDG_REGISTRY_PULL | RDG_REGISTRY_PUSH | RDG_REGISTRY_DELETE
+                                          : RDG_REGISTRY_PULL;
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------- */
@@ -132,6 +160,26 @@ rdg_err_t rdg_images_serve_users(rdg_images_t *i, rdg_service_t *service) {
 
 rdg_err_t rdg_images_serve_devices(rdg_images_t *i, rdg_service_t *service) {
     return rdg_service_mount(service, "/v2", rdg_registry_handle, i->registry);
+}
+
+void rdg_images_know_devices(rdg_images_t *i, rdg_platform_t *p) {
+    i->platform = p;
+}
+
+rdg_err_t rdg_images_in_use(void *images, const char *tenant) {
+    const rdg_images_t *i = images;
+    char prefix[RDG_TENANT_MAX + 2];
+    json_t *names = NULL;
+    bool more;
+    snprintf(prefix, sizeof prefix, "%s/", tenant);
+    RDG_TRY(rdg_registry_repositories(i->registry, prefix, 1, &names, &more));
+    const char *first = json_string_value(json_array_get(names, 0));
+    rdg_err_t err =
+        first && images_of_tenant(first, tenant)
+            ? rdg_fail(RDG_E_CONFLICT, "tenant '%s' has images in %.200s: remove them first", tenant, first)
+            : RDG_OK;
+    json_decref(names);
+    return err;
 }
 
 rdg_registry_t *rdg_images_registry(rdg_images_t *i) {

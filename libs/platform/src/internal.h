@@ -38,7 +38,7 @@ bool peer_device(const rdg_http_request_t *req, char device[65]); /* false: it i
 typedef enum device_turn { TURN_NONE, TURN_READY, TURN_STALLED } device_turn_t;
 
 typedef struct device {
-    char name[65];
+    char name[65], tenant[RDG_TENANT_MAX + 1]; /* tenant "": not known yet, so nobody's but the cloud's */
     bool online;
     bool barred; /* revoked: what was on its way when the broker cut it off does not bring it back */
     uint64_t last_seen_ms, saved_ms;
@@ -118,7 +118,16 @@ rdg_err_t devices_load(rdg_platform_t *p);
 void devices_free(rdg_platform_t *p);
 device_t *devices_find(const rdg_platform_t *p, const char *name); /* NULL; call with the lock held */
 rdg_err_t devices_put(rdg_platform_t *p, const char *name, json_t *identity); /* takes identity */
+void devices_tenant(rdg_platform_t *p, const char *name,
+                    char out[RDG_TENANT_MAX + 1]); /* "": there is none */
+void devices_set_tenant(rdg_platform_t *p, const char *name, const char *tenant);
 bool devices_known(rdg_platform_t *p, const char *name);
+bool devices_of(rdg_platform_t *p, const char *tenant, const char *name); /* NULL: of any */
+/* Whether it is there, and this tenant's (NULL: any): else the same NOT_FOUND. platform: an rdg_platform_t *, as
+ * rdg_service_owner_t wants it. */
+rdg_err_t devices_check(void *platform, const char *tenant, const char *name);
+rdg_err_t devices_in_use(void *platform,
+                         const char *tenant); /* CONFLICT: the tenant has devices, or tokens for some */
 bool devices_online(rdg_platform_t *p, const char *name);
 rdg_err_t devices_key(rdg_platform_t *p, const char *name, rdg_sm2_public_t *out);
 json_t *devices_describe(rdg_platform_t *p, const char *name); /* owned; NULL: there is none */
@@ -127,9 +136,9 @@ void devices_bar(rdg_platform_t *p, const char *name); /* until it enrols again 
 void devices_status(rdg_platform_t *p, const char *name, bool online);
 void devices_telemetry(rdg_platform_t *p, const char *name, json_t *telemetry); /* takes */
 void devices_record(rdg_platform_t *p, const char *name, rdg_bytes_t record, uint64_t interval_ms);
-/* What one device, or all, were like last: [{"device","state","last_seen_ms","telemetry"?}] after the name `after`, at
- * most limit. Owned; NULL: no memory. */
-json_t *devices_latest(rdg_platform_t *p, const char *after, size_t limit);
+/* What the devices of a tenant (NULL: all) were like last: [{"device","state","last_seen_ms","telemetry"?}] after the
+ * name `after`, at most limit. Owned; NULL: no memory. */
+json_t *devices_latest(rdg_platform_t *p, const char *tenant, const char *after, size_t limit);
 rdg_err_t devices_absent(const char *name); /* the error that names an unknown device */
 extern const rdg_service_route_t devices_routes[];
 extern const size_t devices_route_count;
@@ -182,7 +191,8 @@ extern const size_t request_route_count;
 
 /* How long each device has been silent, for alarms: calls fn without a lock held. since_ms: count from there on. */
 void devices_each_silence(rdg_platform_t *p, uint64_t since_ms,
-                          void (*fn)(void *ctx, const char *device, uint64_t silent_ms, bool heard),
+                          void (*fn)(void *ctx, const char *device, const char *tenant, uint64_t silent_ms,
+                                     bool heard),
                           void *ctx);
 
 /* exposition.c */

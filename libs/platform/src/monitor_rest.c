@@ -37,7 +37,7 @@ static rdg_err_t all_latest(void *ctx, const rdg_service_call_t *call, rdg_servi
     uint64_t limit = LIST_MAX;
     const char *after = rdg_http_query(call->http, "after");
     RDG_TRY(rdg_service_query_u64(call, "limit", 1, LIST_MAX, &limit));
-    json_t *list = devices_latest(ctx, after ? after : "", limit);
+    json_t *list = devices_latest(ctx, call->tenant, after ? after : "", limit);
     return rdg_service_reply(answer, 200, list ? json_pack("{s:o}", "devices", list) : NULL);
 }
 
@@ -207,8 +207,8 @@ static rdg_err_t range(void *ctx, const rdg_service_call_t *call, rdg_service_an
 }
 
 const rdg_service_route_t monitor_routes[] = {
-    {"GET", "/api/v1/telemetry", 0, all_latest},
-    {"GET", "/api/v1/devices/{name}/telemetry", 0, latest},
-    {"GET", "/api/v1/devices/{name}/telemetry/range", 0, range},
+    {"GET", "/api/v1/telemetry", RDG_ROUTE_TENANT, all_latest},
+    {"GET", "/api/v1/devices/{name}/telemetry", RDG_ROUTE_OWNED, latest},
+    {"GET", "/api/v1/devices/{name}/telemetry/range", RDG_ROUTE_OWNED, range},
 };
 const size_t monitor_route_count = sizeof monitor_routes / sizeof monitor_routes[0];

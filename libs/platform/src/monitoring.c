@@ -19,11 +19,17 @@ static void arrived(void *ctx, const monitor_arrival_t *a) {
     rdg_platform_t *p = ctx;
     if (a->live) devices_record(p, a->device, a->record, a->telemetry->interval_ms);
     struct alarms *alarms = __atomic_load_n(&p->alarms, __ATOMIC_ACQUIRE);
-    if (alarms) alarms_take(alarms, a);
+    if (alarms) {
+        char tenant[RDG_TENANT_MAX + 1];
+        devices_tenant(p, a->device, tenant);
+        if (tenant[0]) alarms_tenant(alarms, a->device, tenant);
+        alarms_take(alarms, a);
+    }
     events_arrived(__atomic_load_n(&p->events, __ATOMIC_ACQUIRE), a);
 }
 
-static void silent(void *ctx, const char *device, uint64_t ms, bool heard) {
+static void silent(void *ctx, const char *device, const char *tenant, uint64_t ms, bool heard) {
+    if (tenant[0]) alarms_tenant(ctx, device, tenant);
     alarms_silence(ctx, device, ms, heard);
 }
 

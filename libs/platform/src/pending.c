@@ -41,12 +41,14 @@ static rdg_err_t list_requests(void *ctx, const rdg_service_call_t *call, rdg_se
     RDG_TRY(rdg_service_query_u64(call, "limit", 1, 1000, &limit));
     RDG_TRY(rdg_service_query_u64(call, "after", 0, INT64_MAX, &after));
     if (!state) state = "pending";
-    snprintf(sql, sizeof sql, "%sWHERE e.state = ? AND e.number > ? ORDER BY e.number LIMIT ?", columns);
+    snprintf(sql, sizeof sql, "%sWHERE e.state = ? AND e.number > ?%s ORDER BY e.number LIMIT ?", columns,
+             call->tenant ? " AND t.tenant = ?" : "");
+    rdg_sql_value_t params[4] = {rdg_sql_text(state), rdg_sql_int((int64_t)after)};
+    size_t count = 2;
+    if (call->tenant) params[count++] = rdg_sql_text(call->tenant);
+    params[count++] = rdg_sql_int((int64_t)limit);
     json_t *list = json_array();
-    rdg_err_t err = rdg_sql_query(
-        p->db, sql,
-        RDG_SQL_PARAMS(rdg_sql_text(state), rdg_sql_int((int64_t)after), rdg_sql_int((int64_t)limit)),
-        shown_row, list);
+    rdg_err_t err = rdg_sql_query(p->db, sql, params, count, shown_row, list);
     if (err != RDG_OK) {
         json_decref(list);
         return err;
@@ -59,6 +61,10 @@ static rdg_err_t list_requests(void *ctx, const rdg_service_call_t *call, rdg_se
 
 /* --- what an operator says ------------------------------------------------------------------------ */
 
+static rdg_err_t absent(const char *number) {
+    return rdg_fail(RDG_E_NOT_FOUND, "request '%.20s' does not exist: see ridge device pending", number);
+}
+
 static rdg_err_t load(rdg_platform_t *p, const char *number, json_t **out) {
     char sql[1024], *end;
     long long n = strtoll(number, &end, 10);
@@ -68,19 +74,33 @@ static rdg_err_t load(rdg_platform_t *p, const char *number, json_t **out) {
         *end || n <= 0 ? RDG_OK : rdg_sql_query(p->db, sql, RDG_SQL_PARAMS(rdg_sql_int(n)), shown_row, list);
     *out = json_incref(json_array_get(list, 0));
     json_decref(list);
-    if (err == RDG_OK && !*out)
-        err = rdg_fail(RDG_E_NOT_FOUND, "request '%.20s' does not exist: see ridge device pending", number);
-    return err;
+    return err == RDG_OK && !*out ? absent(number) : err;
+}
+
+static rdg_err_t found_row(void *ctx, const rdg_sql_row_t *r) {
+    *(bool *)ctx = rdg_sql_row_int(r, 0) > 0;
+    return RDG_OK;
+}
+
+rdg_err_t pending_check(void *platform, const char *tenant, const char *number) {
+    rdg_platform_t *p = platform;
+    json_t *request = NULL;
+    bool found = false;
+    RDG_TRY(load(p, number, &request));
+    rdg_err_t err = rdg_sql_query(
+        p->db,
+        "SELECT COUNT(*) FROM enrolments e JOIN device_tokens t ON t.digest = e.token WHERE e.number = ? AND "
+        "t.tenant = ?",
+        RDG_SQL_PARAMS(rdg_sql_int(json_integer_value(json_object_get(request, "number"))),
+                       rdg_sql_text(tenant)),
+        found_row, &found);
+    json_decref(request);
+    return err != RDG_OK || found ? err : absent(number);
 }
 
 static const char *text_of(const json_t *o, const char *field) {
     const char *text = json_string_value(json_object_get(o, field));
     return text ? text : "";
-}
-
-static rdg_err_t taken_row(void *ctx, const rdg_sql_row_t *r) {
-    *(bool *)ctx = rdg_sql_row_int(r, 0) > 0;
-    return RDG_OK;
 }
 
 static rdg_err_t check_name(rdg_platform_t *p, const json_t *request) {
@@ -89,7 +109,7 @@ static rdg_err_t check_name(rdg_platform_t *p, const json_t *request) {
     RDG_TRY(rdg_sql_query(p->db, "SELECT COUNT(*) FROM devices WHERE name = ? AND public_key <> ?",
                           RDG_SQL_PARAMS(rdg_sql_text(text_of(request, "device")),
                                          rdg_sql_text(text_of(request, "public_key"))),
-                          taken_row, &taken));
+                          found_row, &taken));
     return taken ? rdg_fail(RDG_E_EXISTS, "device '%s' is enrolled with another key: refuse this one",
                             text_of(request, "device"))
                  : RDG_OK;
@@ -150,8 +170,8 @@ static rdg_err_t refuse(void *ctx, const rdg_service_call_t *call, rdg_service_a
 }
 
 const rdg_service_route_t pending_routes[] = {
-    {"GET", "/api/v1/device-requests", 0, list_requests},
-    {"POST", "/api/v1/device-requests/{number}/approve", 0, approve},
-    {"POST", "/api/v1/device-requests/{number}/refuse", 0, refuse},
+    {"GET", "/api/v1/device-requests", RDG_ROUTE_TENANT, list_requests},
+    {"POST", "/api/v1/device-requests/{number}/approve", RDG_ROUTE_OWNED, approve},
+    {"POST", "/api/v1/device-requests/{number}/refuse", RDG_ROUTE_OWNED, refuse},
 };
 const size_t pending_route_count = sizeof pending_routes / sizeof pending_routes[0];

@@ -173,7 +173,23 @@ rdg_err_t rdg_platform_enrol_routes(rdg_platform_t *p, rdg_service_t *service) {
     return rdg_service_add(service, enrol_routes, enrol_route_count, p);
 }
 
+/* Whose each thing is that a path names. */
+static rdg_err_t tell_owners(rdg_platform_t *p, rdg_service_t *service) {
+    RDG_TRY(rdg_service_owner(service, "devices", devices_check, p));
+    RDG_TRY(rdg_service_owner(service, "device-tokens", token_check, p));
+    RDG_TRY(rdg_service_owner(service, "device-requests", pending_check, p));
+    RDG_TRY(rdg_service_owner(service, "commands", command_check, p));
+    RDG_TRY(rdg_service_owner(service, "files", collect_check, p->collect));
+    RDG_TRY(rdg_service_owner(service, "alarms", alarms_check, p->alarms));
+    return rdg_service_owner(service, "rollouts", rollout_check, p);
+}
+
+rdg_err_t rdg_platform_in_use(void *platform, const char *tenant) {
+    return devices_in_use(platform, tenant);
+}
+
 rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service) {
+    RDG_TRY(tell_owners(p, service));
     RDG_TRY(rdg_service_add(service, token_routes, token_route_count, p));
     RDG_TRY(rdg_service_add(service, pending_routes, pending_route_count, p));
     RDG_TRY(rdg_service_add(service, replace_routes, replace_route_count, p));

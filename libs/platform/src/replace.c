@@ -90,14 +90,22 @@ static rdg_err_t read_order(const rdg_service_call_t *call, token_order_t *order
     return RDG_OK;
 }
 
+static rdg_err_t tenant_row(void *ctx, const rdg_sql_row_t *r) {
+    snprintf(ctx, RDG_TENANT_MAX + 1, "%s", rdg_sql_row_text(r, 0));
+    return RDG_OK;
+}
+
 static rdg_err_t replace(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     rdg_platform_t *p = ctx;
     const char *name = rdg_service_arg(call, "name");
-    token_order_t order = {.uses = 1, .bound = name, .by = call->caller, .replaces = true};
+    char tenant[RDG_TENANT_MAX + 1] = "";
+    token_order_t order = {.uses = 1, .bound = name, .by = call->caller, .tenant = tenant, .replaces = true};
     char shown[ENROLMENT_TOKEN_MAX], id[17];
     bool at_once;
     RDG_TRY(read_order(call, &order, &at_once));
     if (!devices_known(p, name)) return devices_absent(name);
+    RDG_TRY(rdg_sql_query(p->db, "SELECT tenant FROM devices WHERE name = ?",
+                          RDG_SQL_PARAMS(rdg_sql_text(name)), tenant_row, tenant));
     RDG_TRY(rdg_sql_begin(p->db));
     rdg_err_t err = store_replacement(p, &order, at_once, shown, id);
     if (err == RDG_OK) err = rdg_sql_commit(p->db);
@@ -138,7 +146,7 @@ static rdg_err_t revoke(void *ctx, const rdg_service_call_t *call, rdg_service_a
 }
 
 const rdg_service_route_t replace_routes[] = {
-    {"POST", "/api/v1/devices/{name}/replace", 0, replace},
-    {"POST", "/api/v1/devices/{name}/revoke", 0, revoke},
+    {"POST", "/api/v1/devices/{name}/replace", RDG_ROUTE_OWNED, replace},
+    {"POST", "/api/v1/devices/{name}/revoke", RDG_ROUTE_OWNED, revoke},
 };
 const size_t replace_route_count = sizeof replace_routes / sizeof replace_routes[0];

@@ -115,6 +115,6 @@ static rdg_err_t relay(void *ctx, const rdg_service_call_t *call, rdg_service_an
 }
 
 const rdg_service_route_t request_routes[] = {
-    {"POST", "/api/v1/devices/{name}/requests", 0, relay},
+    {"POST", "/api/v1/devices/{name}/requests", RDG_ROUTE_OWNED, relay},
 };
 const size_t request_route_count = sizeof request_routes / sizeof request_routes[0];

@@ -54,10 +54,11 @@ static rdg_err_t add_counts(rdg_platform_t *p, json_t *rollout) {
                : rdg_fail(RDG_E_NO_MEMORY, "no memory for the rollouts");
 }
 
-static rdg_err_t query(rdg_platform_t *p, const char *sql, rdg_sql_value_t param, json_t **out) {
+static rdg_err_t query(rdg_platform_t *p, const char *sql, const rdg_sql_value_t *params, size_t count,
+                       json_t **out) {
     size_t i;
     json_t *row, *list = json_array();
-    rdg_err_t err = list ? rdg_sql_query(p->db, sql, &param, 1, list_row, list)
+    rdg_err_t err = list ? rdg_sql_query(p->db, sql, params, count, list_row, list)
                          : rdg_fail(RDG_E_NO_MEMORY, "no memory for the rollouts");
     json_array_foreach(list, i, row) {
         if (err == RDG_OK) err = add_counts(p, row);
@@ -67,18 +68,38 @@ static rdg_err_t query(rdg_platform_t *p, const char *sql, rdg_sql_value_t param
     return err;
 }
 
-rdg_err_t rollout_get(rdg_platform_t *p, const char *id, json_t **out) {
-    json_t *list;
-    RDG_TRY(query(p, "SELECT " COLUMNS " FROM rollouts WHERE id = ?", rdg_sql_text(id), &list));
-    *out = json_incref(json_array_get(list, 0));
-    json_decref(list);
-    return *out ? RDG_OK
-                : rdg_fail(RDG_E_NOT_FOUND, "rollout '%.64s' does not exist: see ridge rollout list", id);
+static rdg_err_t absent(const char *id) {
+    return rdg_fail(RDG_E_NOT_FOUND, "rollout '%.64s' does not exist: see ridge rollout list", id);
 }
 
-rdg_err_t rollout_list(rdg_platform_t *p, uint64_t limit, json_t **out) {
-    return query(p, "SELECT " COLUMNS " FROM rollouts ORDER BY number DESC LIMIT ?",
-                 rdg_sql_int((int64_t)limit), out);
+rdg_err_t rollout_get(rdg_platform_t *p, const char *id, json_t **out) {
+    json_t *list;
+    RDG_TRY(
+        query(p, "SELECT " COLUMNS " FROM rollouts WHERE id = ?", RDG_SQL_PARAMS(rdg_sql_text(id)), &list));
+    *out = json_incref(json_array_get(list, 0));
+    json_decref(list);
+    return *out ? RDG_OK : absent(id);
+}
+
+static rdg_err_t int_row(void *ctx, const rdg_sql_row_t *r) {
+    *(int64_t *)ctx = rdg_sql_row_int(r, 0);
+    return RDG_OK;
+}
+
+rdg_err_t rollout_check(void *platform, const char *tenant, const char *id) {
+    rdg_platform_t *p = platform;
+    int64_t found = 0;
+    RDG_TRY(rdg_sql_query(p->db, "SELECT COUNT(*) FROM rollouts WHERE id = ? AND tenant = ?",
+                          RDG_SQL_PARAMS(rdg_sql_text(id), rdg_sql_text(tenant)), int_row, &found));
+    return found ? RDG_OK : absent(id);
+}
+
+rdg_err_t rollout_list(rdg_platform_t *p, const char *tenant, uint64_t limit, json_t **out) {
+    const rdg_sql_value_t most = rdg_sql_int((int64_t)limit);
+    if (!tenant)
+        return query(p, "SELECT " COLUMNS " FROM rollouts ORDER BY number DESC LIMIT ?", &most, 1, out);
+    return query(p, "SELECT " COLUMNS " FROM rollouts WHERE tenant = ? ORDER BY number DESC LIMIT ?",
+                 RDG_SQL_PARAMS(rdg_sql_text(tenant), most), out);
 }
 
 /* What went wrong, as a text: of a command its error's message. */
@@ -119,9 +140,9 @@ rdg_err_t rollout_devices(rdg_platform_t *p, const char *id, const char *state, 
 
 typedef struct rollout_order {
     char id[PLATFORM_ID_MAX + 1], traceparent[RDG_TRACEPARENT_LEN + 1];
-    const char *type, *by;
-    char *params, *selector; /* owned */
-    json_t *names;           /* owned */
+    const char *type, *by, *tenant; /* tenant NULL: the cloud's */
+    char *params, *selector;        /* owned */
+    json_t *names;                  /* owned */
     unsigned priority;
     uint64_t valid_ms, batch_size, pause_ms, stop_percent;
 } rollout_order_t;
@@ -173,15 +194,10 @@ static rdg_err_t read_order(rdg_platform_t *p, const json_t *body, rollout_order
     if (!o->params || !o->selector || !o->names) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a rollout");
     if (strlen(o->params) > PLATFORM_JSON_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "params have more than %u KiB", PLATFORM_JSON_MAX >> 10);
-    RDG_TRY(groups_resolve(p, selector, o->names));
+    RDG_TRY(groups_resolve(p, o->tenant, selector, o->names));
     if (json_array_size(o->names) == 0) return rdg_fail(RDG_E_NOT_FOUND, "no device fits the selector");
     if (rdg_trace_current()) rdg_trace_format(rdg_trace_current(), o->traceparent);
     return read_policy(body, o);
-}
-
-static rdg_err_t int_row(void *ctx, const rdg_sql_row_t *r) {
-    *(int64_t *)ctx = rdg_sql_row_int(r, 0);
-    return RDG_OK;
 }
 
 static rdg_err_t insert(rdg_platform_t *p, const rollout_order_t *o) {
@@ -195,17 +211,17 @@ static rdg_err_t insert(rdg_platform_t *p, const rollout_order_t *o) {
         p->db,
         "INSERT INTO rollouts (id, number, type, params, priority, valid_ms, batch_size, pause_ms, "
         "stop_percent,"
-        " selector, state, open, ordered_by, traceparent, total, next_ms, created_ms, updated_ms)"
+        " selector, state, open, ordered_by, traceparent, total, next_ms, created_ms, updated_ms, tenant)"
         " VALUES (?, (SELECT COALESCE(MAX(number), 0) + 1 FROM rollouts), ?, ?, ?, ?, ?, ?, ?, ?, 'running', "
         "1, ?, ?, ?,"
-        " ?, ?, ?)",
+        " ?, ?, ?, ?)",
         RDG_SQL_PARAMS(rdg_sql_text(o->id), rdg_sql_text(o->type), rdg_sql_text(o->params),
                        rdg_sql_int((int64_t)o->priority), rdg_sql_int((int64_t)o->valid_ms),
                        rdg_sql_int((int64_t)o->batch_size), rdg_sql_int((int64_t)o->pause_ms),
                        rdg_sql_int((int64_t)o->stop_percent), rdg_sql_text(o->selector), rdg_sql_text(o->by),
                        rdg_sql_text(o->traceparent[0] ? o->traceparent : NULL),
                        rdg_sql_int((int64_t)json_array_size(o->names)), rdg_sql_int(now), rdg_sql_int(now),
-                       rdg_sql_int(now)),
+                       rdg_sql_int(now), rdg_sql_text(o->tenant ? o->tenant : "")),
         NULL));
     json_array_foreach(o->names, i, name) RDG_TRY(rdg_sql_exec(
         p->db, "INSERT INTO rollout_devices (rollout, position, device, state) VALUES (?, ?, ?, 'waiting')",
@@ -231,6 +247,8 @@ static void look_at_rollouts(rdg_platform_t *p) {
 
 /* The same id again is the same rollout, when it is of the same command. */
 static rdg_err_t same_rollout(rdg_platform_t *p, const rollout_order_t *o, json_t **out) {
+    if (o->tenant && rollout_check(p, o->tenant, o->id) != RDG_OK)
+        return rdg_fail(RDG_E_CONFLICT, "rollout '%s' exists and is another one", o->id);
     RDG_TRY(rollout_get(p, o->id, out));
     if (strcmp(json_string_value(json_object_get(*out, "type")), o->type) == 0) return RDG_OK;
     json_decref(*out);
@@ -238,8 +256,9 @@ static rdg_err_t same_rollout(rdg_platform_t *p, const rollout_order_t *o, json_
     return rdg_fail(RDG_E_CONFLICT, "rollout '%s' exists and is another one", o->id);
 }
 
-rdg_err_t rollout_create(rdg_platform_t *p, const char *by, const json_t *body, json_t **out, bool *created) {
-    rollout_order_t o = {.by = by};
+rdg_err_t rollout_create(rdg_platform_t *p, const char *tenant, const char *by, const json_t *body,
+                         json_t **out, bool *created) {
+    rollout_order_t o = {.by = by, .tenant = tenant};
     rdg_err_t err = read_order(p, body, &o);
     if (err == RDG_OK) err = rdg_sql_begin(p->db);
     if (err == RDG_OK) err = end_transaction(p, insert(p, &o));
@@ -268,8 +287,7 @@ static rdg_err_t expect(rdg_platform_t *p, const char *id, const char *from, con
     state[0] = '\0';
     RDG_TRY(rdg_sql_query(p->db, "SELECT state FROM rollouts WHERE id = ?", RDG_SQL_PARAMS(rdg_sql_text(id)),
                           state_row, state));
-    if (!state[0])
-        return rdg_fail(RDG_E_NOT_FOUND, "rollout '%.64s' does not exist: see ridge rollout list", id);
+    if (!state[0]) return absent(id);
     return strstr(from, state)
                ? RDG_OK
                : rdg_fail(RDG_E_CONFLICT, "rollout '%s' cannot be %s: it is %s", id, verb, state);

@@ -6,7 +6,7 @@ static rdg_err_t create(void *ctx, const rdg_service_call_t *call, rdg_service_a
     json_t *rollout;
     bool created;
     RDG_TRY(rdg_service_body(call, &body));
-    RDG_TRY(rollout_create(ctx, call->caller, body, &rollout, &created));
+    RDG_TRY(rollout_create(ctx, call->tenant, call->caller, body, &rollout, &created));
     return rdg_service_reply(answer, created ? 202 : 200, rollout);
 }
 
@@ -14,7 +14,7 @@ static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     uint64_t limit = 50;
     json_t *rollouts;
     RDG_TRY(rdg_service_query_u64(call, "limit", 1, 500, &limit));
-    RDG_TRY(rollout_list(ctx, limit, &rollouts));
+    RDG_TRY(rollout_list(ctx, call->tenant, limit, &rollouts));
     return rdg_service_reply(answer, 200, json_pack("{s:o}", "rollouts", rollouts));
 }
 
@@ -79,12 +79,12 @@ static rdg_err_t cancel(void *ctx, const rdg_service_call_t *call, rdg_service_a
 }
 
 const rdg_service_route_t rollout_routes[] = {
-    {"POST", "/api/v1/rollouts", 0, create},
-    {"GET", "/api/v1/rollouts", 0, list},
-    {"GET", "/api/v1/rollouts/{id}", 0, show},
-    {"GET", "/api/v1/rollouts/{id}/devices", 0, devices},
-    {"POST", "/api/v1/rollouts/{id}/pause", 0, pause_it},
-    {"POST", "/api/v1/rollouts/{id}/resume", 0, resume},
-    {"POST", "/api/v1/rollouts/{id}/cancel", 0, cancel},
+    {"POST", "/api/v1/rollouts", RDG_ROUTE_TENANT, create},
+    {"GET", "/api/v1/rollouts", RDG_ROUTE_TENANT, list},
+    {"GET", "/api/v1/rollouts/{id}", RDG_ROUTE_OWNED, show},
+    {"GET", "/api/v1/rollouts/{id}/devices", RDG_ROUTE_OWNED, devices},
+    {"POST", "/api/v1/rollouts/{id}/pause", RDG_ROUTE_OWNED, pause_it},
+    {"POST", "/api/v1/rollouts/{id}/resume", RDG_ROUTE_OWNED, resume},
+    {"POST", "/api/v1/rollouts/{id}/cancel", RDG_ROUTE_OWNED, cancel},
 };
 const size_t rollout_route_count = sizeof rollout_routes / sizeof rollout_routes[0];

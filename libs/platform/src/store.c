@@ -108,6 +108,22 @@ static const char *const migrations[] = {
     "CREATE TABLE retired_keys (public_key TEXT PRIMARY KEY, device TEXT NOT NULL, retired_ms BIGINT NOT "
     "NULL);",
     "CREATE INDEX certificates_subject ON certificates (subject, state);",
+    /* Whose things are. device_tenants: whose a device's name is, for ever, also when the device is removed: what has
+     * its name is never told to another tenant. A rollout of tenant '' is the cloud's own, over devices of any. */
+    "CREATE TABLE device_tenants (device TEXT PRIMARY KEY, tenant TEXT NOT NULL);"
+    "INSERT INTO device_tenants (device, tenant) SELECT name, 'default' FROM devices;"
+    "ALTER TABLE devices ADD COLUMN tenant TEXT NOT NULL DEFAULT 'default';"
+    "CREATE INDEX devices_tenant ON devices (tenant, name);"
+    "ALTER TABLE device_tokens ADD COLUMN tenant TEXT NOT NULL DEFAULT 'default';"
+    "CREATE INDEX device_tokens_tenant ON device_tokens (tenant, id);"
+    "ALTER TABLE commands ADD COLUMN tenant TEXT NOT NULL DEFAULT 'default';"
+    "CREATE INDEX commands_tenant ON commands (tenant, number);"
+    "CREATE INDEX commands_tenant_change ON commands (tenant, change);"
+    "ALTER TABLE rollouts ADD COLUMN tenant TEXT NOT NULL DEFAULT '';"
+    "UPDATE rollouts SET tenant = 'default';"
+    "ALTER TABLE files ADD COLUMN tenant TEXT NOT NULL DEFAULT 'default';"
+    "CREATE INDEX files_tenant ON files (tenant, number);"
+    "CREATE INDEX rollouts_tenant ON rollouts (tenant, number);",
 };
 
 rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir) {

@@ -67,8 +67,8 @@ static rdg_err_t read_records(reading_t *r, int64_t *mark) {
                           collect_int_row, &newest));
     if (newest <= *mark) return RDG_OK;
     r->seen = *mark;
-    RDG_TRY(
-        collect_records_each(c, any(r->spec->device), any(r->spec->kind), *mark, SCAN_ROWS, record_row, r));
+    const record_filter_t f = {NULL, any(r->spec->device), any(r->spec->kind)};
+    RDG_TRY(collect_records_each(c, &f, *mark, SCAN_ROWS, record_row, r));
     if (json_array_size(r->batch->events) == 0) *mark = r->seen > *mark ? r->seen : newest;
     return RDG_OK;
 }

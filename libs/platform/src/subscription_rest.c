@@ -266,12 +266,12 @@ static rdg_err_t resume(void *ctx, const rdg_service_call_t *call, rdg_service_a
 }
 
 const rdg_service_route_t subscription_routes[] = {
-    {"POST", "/api/v1/subscriptions", 0, create},
-    {"GET", "/api/v1/subscriptions", 0, list},
-    {"GET", "/api/v1/subscriptions/{name}", 0, show},
-    {"DELETE", "/api/v1/subscriptions/{name}", 0, drop},
-    {"POST", "/api/v1/subscriptions/{name}/test", 0, test},
-    {"POST", "/api/v1/subscriptions/{name}/pause", 0, pause},
-    {"POST", "/api/v1/subscriptions/{name}/resume", 0, resume},
+    {"POST", "/api/v1/subscriptions", RDG_ROUTE_CLOUD, create},
+    {"GET", "/api/v1/subscriptions", RDG_ROUTE_CLOUD, list},
+    {"GET", "/api/v1/subscriptions/{name}", RDG_ROUTE_CLOUD, show},
+    {"DELETE", "/api/v1/subscriptions/{name}", RDG_ROUTE_CLOUD, drop},
+    {"POST", "/api/v1/subscriptions/{name}/test", RDG_ROUTE_CLOUD, test},
+    {"POST", "/api/v1/subscriptions/{name}/pause", RDG_ROUTE_CLOUD, pause},
+    {"POST", "/api/v1/subscriptions/{name}/resume", RDG_ROUTE_CLOUD, resume},
 };
 const size_t subscription_route_count = sizeof subscription_routes / sizeof subscription_routes[0];

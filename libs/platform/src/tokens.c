@@ -38,13 +38,14 @@ static rdg_err_t insert(rdg_platform_t *p, const token_order_t *o, const rdg_has
                         const char *about) {
     return rdg_sql_exec(p->db,
                         "INSERT INTO device_tokens (digest, id, created_ms, expires_ms, uses, about, bound, "
-                        "approve, replaces, made_by)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        "approve, replaces, made_by, tenant)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                         RDG_SQL_PARAMS(rdg_sql_blob(rdg_bytes(digest->b, sizeof digest->b)), rdg_sql_text(id),
                                        rdg_sql_int((int64_t)platform_now()),
                                        rdg_sql_int((int64_t)o->expires_ms), rdg_sql_int((int64_t)o->uses),
                                        rdg_sql_text(about), rdg_sql_text(o->bound), rdg_sql_int(o->approve),
-                                       rdg_sql_int(o->replaces), rdg_sql_text(o->by)),
+                                       rdg_sql_int(o->replaces), rdg_sql_text(o->by),
+                                       rdg_sql_text(o->tenant)),
                         NULL);
 }
 
@@ -71,6 +72,7 @@ rdg_err_t token_make(rdg_platform_t *p, const token_order_t *order, char shown[E
 typedef struct wish {
     token_order_t order;
     uint64_t count, ttl_s;
+    char tenant[RDG_TENANT_MAX + 1];
     json_t *about; /* owned */
 } wish_t;
 
@@ -92,6 +94,8 @@ static rdg_err_t read_wish(const rdg_service_call_t *call, wish_t *w) {
     w->ttl_s = 86400;
     w->order.uses = 1;
     w->order.by = call->caller;
+    w->order.tenant = w->tenant;
+    RDG_TRY(rdg_service_new_tenant(call, w->tenant));
     if (call->body) {
         RDG_TRY(rdg_json_opt_u64(call->body, "count", &w->count));
         RDG_TRY(rdg_json_opt_u64(call->body, "ttl_s", &w->ttl_s));
@@ -168,30 +172,39 @@ static const char *state_of(const rdg_sql_row_t *r, int64_t now) {
     return rdg_sql_row_int(r, 1) < now ? "expired" : "valid";
 }
 
-/* Columns: id, expires_ms, uses, used, about, bound, revoked_ms, approve, replaces, made_by, created_ms. */
+/* Columns: id, expires_ms, uses, used, about, bound, revoked_ms, approve, replaces, made_by, created_ms, tenant. */
 static rdg_err_t shown_row(void *ctx, const rdg_sql_row_t *r) {
     json_t *about = NULL;
     const char *text = rdg_sql_row_text(r, 4);
-    json_t *o = json_pack(
-        "{s:s?, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:s?, s:s?}", "id", rdg_sql_row_text(r, 0), "state",
-        state_of(r, (int64_t)platform_now()), "uses", (json_int_t)rdg_sql_row_int(r, 2), "used",
-        (json_int_t)rdg_sql_row_int(r, 3), "expires_ms", (json_int_t)rdg_sql_row_int(r, 1), "created_ms",
-        (json_int_t)rdg_sql_row_int(r, 10), "approve", rdg_sql_row_int(r, 7) != 0, "replaces",
-        rdg_sql_row_int(r, 8) != 0, "device", rdg_sql_row_text(r, 5), "by", rdg_sql_row_text(r, 9));
+    json_t *o =
+        json_pack("{s:s?, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:s?, s:s?, s:s}", "id", rdg_sql_row_text(r, 0),
+                  "state", state_of(r, (int64_t)platform_now()), "uses", (json_int_t)rdg_sql_row_int(r, 2),
+                  "used", (json_int_t)rdg_sql_row_int(r, 3), "expires_ms", (json_int_t)rdg_sql_row_int(r, 1),
+                  "created_ms", (json_int_t)rdg_sql_row_int(r, 10), "approve", rdg_sql_row_int(r, 7) != 0,
+                  "replaces", rdg_sql_row_int(r, 8) != 0, "device", rdg_sql_row_text(r, 5), "by",
+                  rdg_sql_row_text(r, 9), "tenant", rdg_sql_row_text(r, 11));
     if (o && text && rdg_json_parse(rdg_bytes_str(text), &about) == RDG_OK) json_object_update(o, about);
     json_decref(about);
     return o && json_array_append_new(ctx, o) == 0 ? RDG_OK
                                                    : rdg_fail(RDG_E_NO_MEMORY, "no memory for tokens");
 }
 
-static rdg_err_t select_tokens(rdg_platform_t *p, const char *id, const char *after, uint64_t limit,
-                               json_t *list) {
-    return rdg_sql_query(
-        p->db,
-        "SELECT id, expires_ms, uses, used, about, bound, revoked_ms, approve, replaces, made_by, created_ms"
-        " FROM device_tokens WHERE id IS NOT NULL AND (? = '' OR id = ?) AND id > ? ORDER BY id LIMIT ?",
-        RDG_SQL_PARAMS(rdg_sql_text(id), rdg_sql_text(id), rdg_sql_text(after), rdg_sql_int((int64_t)limit)),
-        shown_row, list);
+/* tenant and id NULL: any. */
+static rdg_err_t select_tokens(rdg_platform_t *p, const char *tenant, const char *id, const char *after,
+                               uint64_t limit, json_t *list) {
+    char sql[400];
+    rdg_sql_value_t params[4];
+    size_t count = 0;
+    params[count++] = rdg_sql_text(after);
+    if (tenant) params[count++] = rdg_sql_text(tenant);
+    if (id) params[count++] = rdg_sql_text(id);
+    params[count++] = rdg_sql_int((int64_t)limit);
+    snprintf(
+        sql, sizeof sql,
+        "SELECT id, expires_ms, uses, used, about, bound, revoked_ms, approve, replaces, made_by, created_ms,"
+        " tenant FROM device_tokens WHERE id > ?%s%s ORDER BY id LIMIT ?",
+        tenant ? " AND tenant = ?" : "", id ? " AND id = ?" : "");
+    return rdg_sql_query(p->db, sql, params, count, shown_row, list);
 }
 
 static rdg_err_t list_tokens(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
@@ -199,7 +212,7 @@ static rdg_err_t list_tokens(void *ctx, const rdg_service_call_t *call, rdg_serv
     const char *after = rdg_http_query(call->http, "after");
     RDG_TRY(rdg_service_query_u64(call, "limit", 1, 1000, &limit));
     json_t *list = json_array();
-    rdg_err_t err = select_tokens(ctx, "", after ? after : "", limit, list);
+    rdg_err_t err = select_tokens(ctx, call->tenant, NULL, after ? after : "", limit, list);
     if (err != RDG_OK) {
         json_decref(list);
         return err;
@@ -210,18 +223,29 @@ static rdg_err_t list_tokens(void *ctx, const rdg_service_call_t *call, rdg_serv
     return rdg_service_reply(answer, 200, json_pack("{s:o, s:s?}", "tokens", list, "more_after", last));
 }
 
+static rdg_err_t absent(const char *id) {
+    return rdg_fail(RDG_E_NOT_FOUND, "token '%.32s' does not exist: see ridge device tokens", id);
+}
+
+rdg_err_t token_check(void *platform, const char *tenant, const char *id) {
+    rdg_platform_t *p = platform;
+    int64_t found = 0;
+    RDG_TRY(rdg_sql_query(p->db, "SELECT COUNT(*) FROM device_tokens WHERE id = ? AND tenant = ?",
+                          RDG_SQL_PARAMS(rdg_sql_text(id), rdg_sql_text(tenant)), int_row, &found));
+    return found ? RDG_OK : absent(id);
+}
+
 static rdg_err_t revoke_token(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     rdg_platform_t *p = ctx;
     const char *id = rdg_service_arg(call, "id");
     size_t changed = 0;
     RDG_TRY(rdg_sql_exec(p->db, "UPDATE device_tokens SET revoked_ms = COALESCE(revoked_ms, ?) WHERE id = ?",
                          RDG_SQL_PARAMS(rdg_sql_int((int64_t)platform_now()), rdg_sql_text(id)), &changed));
-    if (changed == 0)
-        return rdg_fail(RDG_E_NOT_FOUND, "token '%.32s' does not exist: see ridge device tokens", id);
+    if (changed == 0) return absent(id);
     rdg_log(RDG_LOG_WARN, "token.revoked", RDG_STR("token", id),
             RDG_STR("by", call->caller ? call->caller : ""));
     json_t *list = json_array();
-    rdg_err_t err = select_tokens(p, id, "", 1, list);
+    rdg_err_t err = select_tokens(p, NULL, id, "", 1, list);
     json_t *o = json_incref(json_array_get(list, 0));
     json_decref(list);
     return err == RDG_OK ? rdg_service_reply(answer, 200, o) : err;
@@ -236,8 +260,8 @@ rdg_err_t token_end_replacements(rdg_platform_t *p, const char *device) {
 }
 
 const rdg_service_route_t token_routes[] = {
-    {"POST", "/api/v1/device-tokens", 0, create_tokens},
-    {"GET", "/api/v1/device-tokens", 0, list_tokens},
-    {"POST", "/api/v1/device-tokens/{id}/revoke", 0, revoke_token},
+    {"POST", "/api/v1/device-tokens", RDG_ROUTE_TENANT, create_tokens},
+    {"GET", "/api/v1/device-tokens", RDG_ROUTE_TENANT, list_tokens},
+    {"POST", "/api/v1/device-tokens/{id}/revoke", RDG_ROUTE_OWNED, revoke_token},
 };
 const size_t token_route_count = sizeof token_routes / sizeof token_routes[0];

@@ -4,6 +4,7 @@
 #include "ridge/base/log.h"
 #include "ridge/codec/hex.h"
 #include "ridge/codec/telemetry.h"
+#include "ridge/service/access.h"
 
 #define PATIENCE_MS 15000
 
@@ -16,7 +17,10 @@ void kit_open_with(kit_t *k, const rdg_platform_options_t *o) {
     rdg_service_options_t s = {0};
     rdg_log_set_level(RDG_LOG_ERROR);
     CHECK_OK(rdg_platform_open(o, &k->platform));
+    CHECK_OK(rdg_access_open(rdg_test_dir(), NULL, &k->access));
     CHECK_OK(rdg_service_new(&s, &k->service));
+    CHECK_OK(rdg_access_routes(k->access, k->service));
+    CHECK_OK(rdg_access_in_use(k->access, rdg_platform_in_use, k->platform));
     CHECK_OK(rdg_platform_routes(k->platform, k->service));
     CHECK_OK(rdg_platform_enrol_routes(k->platform, k->service));
     CHECK_OK(rdg_service_allow(k->service, "admin", "secret"));
@@ -29,10 +33,11 @@ void kit_close(kit_t *k) {
     rdg_platform_stop(k->platform);
     rdg_service_free(k->service);
     rdg_platform_close(k->platform);
+    rdg_access_close(k->access);
 }
 
-static unsigned call_with(kit_t *k, const char *token, const char *method, const char *path, const char *body,
-                          json_t **answer) {
+unsigned kit_call_as(kit_t *k, const char *token, const char *method, const char *path, const char *body,
+                     json_t **answer) {
     char url[512], authorization[128];
     snprintf(url, sizeof url, "http://127.0.0.1:%u/api/v1%s", rdg_service_port(k->service), path);
     snprintf(authorization, sizeof authorization, "Authorization: Bearer %s", token ? token : "");
@@ -48,11 +53,11 @@ static unsigned call_with(kit_t *k, const char *token, const char *method, const
 }
 
 unsigned kit_call(kit_t *k, const char *method, const char *path, const char *body, json_t **answer) {
-    return call_with(k, "secret", method, path, body, answer);
+    return kit_call_as(k, "secret", method, path, body, answer);
 }
 
 unsigned kit_call_public(kit_t *k, const char *method, const char *path, const char *body, json_t **answer) {
-    return call_with(k, NULL, method, path, body, answer);
+    return kit_call_as(k, NULL, method, path, body, answer);
 }
 
 const char *kit_text(const json_t *o, const char *field) {

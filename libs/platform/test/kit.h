@@ -10,6 +10,7 @@ typedef struct kit {
     rdg_platform_t *platform;
     rdg_service_t *service;
     rdg_http_client_t *http;
+    rdg_access_t *access;
 } kit_t;
 
 void kit_open(kit_t *k); /* in the test's directory: a second open after a close finds the same data */
@@ -17,6 +18,9 @@ void kit_open_with(kit_t *k, const rdg_platform_options_t *o);
 void kit_close(kit_t *k);
 /* Returns the status. *answer is owned, NULL if there is none; answer may be NULL. */
 unsigned kit_call(kit_t *k, const char *method, const char *path, const char *body, json_t **answer);
+/* The same as the holder of another token. */
+unsigned kit_call_as(kit_t *k, const char *token, const char *method, const char *path, const char *body,
+                     json_t **answer);
 /* The same without the token. */
 unsigned kit_call_public(kit_t *k, const char *method, const char *path, const char *body, json_t **answer);
 const char *kit_text(const json_t *o, const char *field); /* "" if absent */

@@ -55,7 +55,7 @@ static void disk(bench_t *b, uint64_t percent) {
 /* How many alarms there are in a state; the last one's field. */
 static size_t listed(bench_t *b, bool all, const char *field, char out[64]) {
     json_t *list = NULL;
-    CHECK_OK(alarm_store_list(b->db, all, NULL, NULL, 0, 100, &list));
+    CHECK_OK(alarm_store_list(b->db, &(alarm_filter_t){.all = all}, 0, 100, &list));
     size_t n = json_array_size(list);
     if (field) snprintf(out, 64, "%s", n ? kit_text(json_array_get(list, n - 1), field) : "");
     json_decref(list);

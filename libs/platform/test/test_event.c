@@ -17,7 +17,7 @@ typedef struct ear {
     pthread_mutex_t lock;
     pthread_cond_t news;
     char query[200];
-    const char *until;
+    const char *until, *token; /* token NULL: the administrator's */
     rdg_buf_t got;
     bool over;
 } ear_t;
@@ -37,7 +37,9 @@ static void *listen_on(void *arg) {
     char url[400];
     rdg_http_client_t *http;
     rdg_http_answer_t answer;
-    static const char *const headers[] = {"Authorization: Bearer secret"};
+    char authorization[120];
+    const char *const headers[] = {authorization};
+    snprintf(authorization, sizeof authorization, "Authorization: Bearer %s", e->token ? e->token : "secret");
     CHECK_OK(rdg_http_client_new(&http));
     snprintf(url, sizeof url, "http://127.0.0.1:%u/api/v1/events%s", rdg_service_port(e->k->service),
              e->query);
@@ -73,15 +75,20 @@ static void ear_wait(ear_t *e, const char *text) {
     pthread_mutex_unlock(&e->lock);
 }
 
-static void ear_open(ear_t *e, kit_t *k, const char *query, const char *until) {
+static void ear_open_as(ear_t *e, kit_t *k, const char *token, const char *query, const char *until) {
     memset(e, 0, sizeof *e);
     e->k = k;
+    e->token = token;
     e->until = until;
     snprintf(e->query, sizeof e->query, "%s", query);
     rdg_buf_init(&e->got, 16u << 20);
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->news, NULL);
     CHECK_EQ(pthread_create(&e->thread, NULL, listen_on, e), 0);
+}
+
+static void ear_open(ear_t *e, kit_t *k, const char *query, const char *until) {
+    ear_open_as(e, k, NULL, query, until);
 }
 
 static void ear_close(ear_t *e) {
@@ -121,7 +128,7 @@ TEST(event_stream_tells_what_happens_and_goes_on_after_a_break) {
     record(&k, "dev-1", "r-1", "{\"a\":1}");
     ear_wait(&e, "\"r-1\"");
     const alarm_row_t row = {"dev-1", "", ALARM_DISK, true, 95, 90, platform_now()};
-    CHECK_OK(alarm_store_raise(monitor_db(k.platform->monitor), &row, &number));
+    CHECK_OK(alarm_store_raise(monitor_db(k.platform->monitor), &row, RDG_TENANT_DEFAULT, &number));
     ear_wait(&e, "event: alarm");
     CHECK_EQ(kit_call(&k, "POST", "/devices/dev-1/commands", "{\"type\":\"agent.none\"}", NULL), 202);
     ear_wait(&e, "event: command");
@@ -207,5 +214,50 @@ TEST(event_stream_is_for_who_may_and_asks_well) {
     CHECK_EQ(kit_call_public(&k, "GET", "/events", NULL, NULL), 401);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i)
         CHECK_EQ(kit_call(&k, "GET", bad[i], NULL, NULL), 400);
+    kit_close(&k);
+}
+
+static void make_tenant(kit_t *k, const char *name, char access[100], char enrolment[128]) {
+    char body[100];
+    json_t *a;
+    snprintf(body, sizeof body, "{\"name\":\"%s\"}", name);
+    CHECK_EQ(kit_call(k, "POST", "/tenants", body, NULL), 201);
+    snprintf(body, sizeof body, "{\"name\":\"t\",\"tenant\":\"%s\"}", name);
+    CHECK_EQ(kit_call(k, "POST", "/tokens", body, &a), 201);
+    snprintf(access, 100, "%s", kit_text(a, "token"));
+    json_decref(a);
+    CHECK_EQ(kit_call_as(k, access, "POST", "/device-tokens", NULL, &a), 201);
+    snprintf(enrolment, 128, "%s", kit_text(json_array_get(json_object_get(a, "tokens"), 0), "token"));
+    json_decref(a);
+}
+
+TEST(event_stream_of_a_tenant_tells_of_its_devices_alone) {
+    kit_t k;
+    ear_t own, all;
+    fake_t a, o;
+    char acme[100], other[100], with[128];
+    kit_open(&k);
+    make_tenant(&k, "acme", acme, with);
+    fake_init(&a, "a-1");
+    CHECK_EQ(fake_enrol(&k, &a, with, NULL), 201);
+    make_tenant(&k, "other", other, with);
+    fake_init(&o, "o-1");
+    CHECK_EQ(fake_enrol(&k, &o, with, NULL), 201);
+    ear_open_as(&own, &k, acme, "", "\"r-3\"");
+    ear_open(&all, &k, "", "\"r-3\"");
+    ear_wait(&own, "event: hello");
+    ear_wait(&all, "event: hello");
+    record(&k, "o-1", "r-1", "1");
+    CHECK_EQ(kit_call(&k, "POST", "/devices/o-1/commands", "{\"type\":\"agent.none\"}", NULL), 202);
+    record(&k, "a-1", "r-2", "2");
+    record(&k, "a-1", "r-3", "3");
+    ear_wait(&own, "\"r-3\"");
+    ear_wait(&all, "\"r-3\"");
+    CHECK(strstr(rdg_buf_cstr(&all.got), "\"r-1\"") != NULL);
+    ear_close(&all);
+    CHECK(strstr(rdg_buf_cstr(&own.got), "\"r-2\"") && !strstr(rdg_buf_cstr(&own.got), "o-1"));
+    ear_close(&own);
+    fake_fini(&a);
+    fake_fini(&o);
     kit_close(&k);
 }

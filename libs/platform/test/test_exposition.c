@@ -184,7 +184,8 @@ TEST(metrics_token_is_for_metrics_alone) {
         CHECK_EQ(got.status, 401);
         rdg_http_answer_fini(&got);
     }
-    CHECK(rdg_service_caller_of(k.service, "for-metrics") ==
-          NULL); /* nor for what is mounted, such as the registry */
+    rdg_caller_t nobody; /* nor for what is mounted, such as the registry */
+    CHECK_ERR(rdg_service_caller_of(k.service, "for-metrics", &nobody), RDG_E_UNAUTHENTICATED);
+    CHECK(!rdg_service_caller_named(k.service, RDG_SERVICE_METRICS, &nobody));
     kit_close(&k);
 }

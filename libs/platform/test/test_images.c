@@ -1,9 +1,11 @@
 /* Who may do what with images: users by their access token, devices by the name of their end of the local socket. */
 #include "internal.h"
+#include "kit.h"
 #include "ridge/base/file.h"
 #include "ridge/codec/base64.h"
 #include "ridge/net/http_client.h"
 #include "ridge/platform/images.h"
+#include "ridge/service/access.h"
 #include "ridge/test.h"
 #include <stddef.h>
 #include <stdio.h>
@@ -14,16 +16,20 @@
 
 typedef struct shop {
     rdg_images_t *images;
+    rdg_access_t *access; /* NULL: no tenants */
     rdg_service_t *users, *devices;
     char socket[200];
 } shop_t;
 
-static void open_shop(shop_t *s, const char *quotas) {
+static void open_shop_with(shop_t *s, const char *quotas, rdg_access_t *access, rdg_platform_t *platform) {
     const rdg_images_options_t o = {.data_dir = rdg_test_dir(), .quotas = quotas};
     snprintf(s->socket, sizeof s->socket, "%s/s", rdg_test_dir());
     CHECK_OK(rdg_images_open(&o, &s->images));
     CHECK_OK(rdg_service_new(&(rdg_service_options_t){0}, &s->users));
     CHECK_OK(rdg_service_allow(s->users, "admin", "secret-token"));
+    s->access = access;
+    if (access) CHECK_OK(rdg_access_routes(access, s->users));
+    rdg_images_know_devices(s->images, platform);
     CHECK_OK(rdg_images_serve_users(s->images, s->users));
     CHECK_OK(rdg_service_start(s->users));
     CHECK_OK(rdg_service_new(&(rdg_service_options_t){.host = s->socket}, &s->devices));
@@ -31,10 +37,15 @@ static void open_shop(shop_t *s, const char *quotas) {
     CHECK_OK(rdg_service_start(s->devices));
 }
 
+static void open_shop(shop_t *s, const char *quotas) {
+    open_shop_with(s, quotas, NULL, NULL);
+}
+
 static void close_shop(shop_t *s) {
     rdg_service_free(s->users);
     rdg_service_free(s->devices);
     rdg_images_close(s->images);
+    if (s->access) return; /* whoever opened it counts */
     CHECK_EQ(rdg_alloc_live(), 0);
 }
 
@@ -132,6 +143,73 @@ TEST(a_user_is_whoever_holds_an_access_token) {
     }
     CHECK_EQ(as_user(&s, "Authorization: Bearer secret-token", "DELETE", "/v2/own/app/manifests/1"), 202);
     close_shop(&s);
+}
+
+/* By the REST interface, as an operator does; the header of the token. */
+static void make_token(shop_t *s, const char *body, char header[120]) {
+    char url[200];
+    rdg_http_client_t *client;
+    rdg_http_answer_t got;
+    json_t *a = NULL;
+    static const char *const admin[] = {"Authorization: Bearer secret-token"};
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/api/v1/tokens", rdg_service_port(s->users));
+    CHECK_OK(rdg_http_client_new(&client));
+    rdg_http_call_t call = {
+        .method = "POST", .url = url, .headers = admin, .header_count = 1, .body = rdg_bytes_str(body)};
+    CHECK_OK(rdg_http_call(client, &call, &got));
+    CHECK_EQ(got.status, 201);
+    CHECK_OK(rdg_json_parse(rdg_buf_view(&got.body), &a));
+    snprintf(header, 120, "Authorization: Bearer %s", json_string_value(json_object_get(a, "token")));
+    json_decref(a);
+    rdg_http_answer_fini(&got);
+    rdg_http_client_free(client);
+}
+
+static void device_of(rdg_platform_t *p, const char *name, const char *tenant) {
+    CHECK_OK(devices_put(p, name, json_object()));
+    devices_set_tenant(p, name, tenant);
+}
+
+TEST(a_tenant_reaches_its_own_repositories_and_its_devices_alone_get_them) {
+    static const char *const names[] = {"acme/app", "other/app", "acmee/app", "acme", "team/app"};
+    kit_t k;
+    shop_t s;
+    char acme[120], reader[120], path[120], own_device[60], other_device[60];
+    kit_open(&k);
+    CHECK_EQ(kit_call(&k, "POST", "/tenants", "{\"name\":\"acme\"}", NULL), 201);
+    CHECK_EQ(kit_call(&k, "POST", "/tenants", "{\"name\":\"other\"}", NULL), 201);
+    device_of(k.platform, "pump-1", "acme");
+    device_of(k.platform, "pump-2", "other");
+    open_shop_with(&s, NULL, k.access, k.platform);
+    make_token(&s, "{\"name\":\"op\",\"tenant\":\"acme\"}", acme);
+    make_token(&s, "{\"name\":\"eye\",\"tenant\":\"acme\",\"role\":\"reader\"}", reader);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i) {
+        put_image(&s, names[i]);
+        const unsigned own = i == 0;
+        snprintf(path, sizeof path, "/v2/%s/manifests/1", names[i]);
+        CHECK_EQ(as_user(&s, acme, "GET", path), own ? 200 : 403);
+        CHECK_EQ(as_user(&s, reader, "GET", path), own ? 200 : 403);
+        CHECK_EQ(as_user(&s, "Authorization: Bearer secret-token", "GET", path), 200);
+        snprintf(path, sizeof path, "/v2/%s/blobs/uploads/", names[i]);
+        CHECK_EQ(as_user(&s, acme, "POST", path), own ? 202 : 403);
+        CHECK_EQ(as_user(&s, reader, "POST", path), 403);
+        snprintf(path, sizeof path, "/api/v1/image?name=%s", names[i]);
+        CHECK_EQ(as_user(&s, acme, "GET", path), own ? 200 : 404);
+        snprintf(path, sizeof path, "/api/v1/image?name=%s&reference=1", names[i]);
+        CHECK_EQ(as_user(&s, acme, "DELETE", path), own ? 204 : 404);
+        CHECK_EQ(as_user(&s, reader, "DELETE", path), 403);
+    }
+    CHECK_EQ(as_user(&s, acme, "GET", "/v2/no/such/manifests/1"), 403); /* as what is there */
+    put_image(&s, "acme/app");
+    /* The names of sockets are the whole machine's. */
+    snprintf(own_device, sizeof own_device, "ridge/device/pump-1/t%d", (int)getpid());
+    snprintf(other_device, sizeof other_device, "ridge/device/pump-2/t%d", (int)getpid());
+    CHECK_EQ(as_device(&s, own_device, "GET", "/v2/acme/app/manifests/1"), 200);
+    CHECK_EQ(as_device(&s, other_device, "GET", "/v2/acme/app/manifests/1"), 403);
+    CHECK_EQ(as_device(&s, other_device, "GET", "/v2/team/app/manifests/1"), 200);
+    CHECK_ERR(rdg_images_in_use(s.images, "acme"), RDG_E_CONFLICT);
+    close_shop(&s);
+    kit_close(&k);
 }
 
 TEST(quotas_that_are_none_are_refused) {

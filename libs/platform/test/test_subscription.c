@@ -260,7 +260,7 @@ TEST(subscription_sends_what_its_filter_names_and_nothing_else) {
               "\"filter\":{\"types\":[\"alarm\"],\"device\":\"dev-1\",\"kind\":\"disk\"}");
     for (int i = 0; i < 2; ++i) {
         const alarm_row_t row = {i ? "dev-1" : "dev-g", "", ALARM_DISK, true, 95, 90, platform_now()};
-        CHECK_OK(alarm_store_raise(monitor_db(k.platform->monitor), &row, &number));
+        CHECK_OK(alarm_store_raise(monitor_db(k.platform->monitor), &row, RDG_TENANT_DEFAULT, &number));
     }
     record(&k, "dev-1", "disk", "3");
     CHECK_OK(alarm_store_clear(monitor_db(k.platform->monitor), number, platform_now(), "why"));

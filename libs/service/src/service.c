@@ -2,13 +2,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "guard.h"
 #include "rate.h"
 #include "route.h"
-#include "tokens.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/log.h"
 #include "ridge/base/trace.h"
 #include "ridge/codec/hex.h"
+#include "ridge/service/access.h"
 
 #define MOUNTS_MAX 4
 #define ANSWER_MAX (64u << 20)
@@ -18,7 +19,7 @@ struct rdg_service {
     char host[256];
     rdg_http_server_t *server;
     const rdg_clock_t *clock;
-    rdg_tokens_t tokens;
+    rdg_guard_t guard;
     rdg_rate_t rate;
     rdg_metric_t *by_class[6], *refused, *latency;
     size_t route_count, mount_count;
@@ -94,7 +95,7 @@ void rdg_service_free(rdg_service_t *s) {
     if (!s) return;
     rdg_service_stop(s);
     rdg_rate_fini(&s->rate);
-    rdg_secure_zero(&s->tokens, sizeof s->tokens);
+    rdg_secure_zero(&s->guard, sizeof s->guard);
     rdg_free(s);
 }
 
@@ -127,7 +128,7 @@ rdg_err_t rdg_service_mount_intake(rdg_service_t *s, const char *prefix, rdg_htt
 }
 
 rdg_err_t rdg_service_allow_digest(rdg_service_t *s, const char *caller, const rdg_hash_t *token_digest) {
-    return rdg_tokens_add(&s->tokens, caller, token_digest);
+    return rdg_tokens_add(&s->guard.tokens, caller, token_digest);
 }
 
 rdg_err_t rdg_service_allow(rdg_service_t *s, const char *caller, const char *token) {
@@ -136,17 +137,54 @@ rdg_err_t rdg_service_allow(rdg_service_t *s, const char *caller, const char *to
     return rdg_service_allow_digest(s, caller, &digest);
 }
 
-/* Whose token is for metrics alone counts as nobody elsewhere. */
-static const char *unless_metrics(const char *caller) {
-    return caller && strcmp(caller, RDG_SERVICE_METRICS) == 0 ? NULL : caller;
+void rdg_service_set_access(rdg_service_t *s, rdg_access_t *access) {
+    s->guard.access = access;
 }
 
-const char *rdg_service_caller(const rdg_service_t *s, const rdg_http_request_t *http) {
-    return unless_metrics(rdg_tokens_find(&s->tokens, rdg_http_header(http, "authorization")));
+rdg_access_t *rdg_service_access(const rdg_service_t *s) {
+    return s->guard.access;
 }
 
-const char *rdg_service_caller_of(const rdg_service_t *s, const char *token) {
-    return unless_metrics(rdg_tokens_find_token(&s->tokens, token));
+rdg_err_t rdg_service_owner(rdg_service_t *s, const char *things, rdg_service_owner_t own, void *ctx) {
+    rdg_guard_t *g = &s->guard;
+    if (g->owner_count == RDG_SERVICE_OWNERS_MAX)
+        return rdg_fail(RDG_E_FULL, "%d kinds of things with owners at most", RDG_SERVICE_OWNERS_MAX);
+    g->owners[g->owner_count].things = things;
+    g->owners[g->owner_count].own = own;
+    g->owners[g->owner_count++].ctx = ctx;
+    return RDG_OK;
+}
+
+rdg_err_t rdg_service_caller_of(const rdg_service_t *s, const char *token, rdg_caller_t *out) {
+    return rdg_guard_identify_token(&s->guard, token, false, out);
+}
+
+bool rdg_service_caller_named(const rdg_service_t *s, const char *name, rdg_caller_t *out) {
+    const rdg_tokens_t *t = &s->guard.tokens;
+    for (size_t i = 0; i < t->count; ++i) {
+        if (strcmp(t->list[i].caller, name) != 0 || strcmp(name, RDG_SERVICE_METRICS) == 0) continue;
+        memset(out, 0, sizeof *out);
+        snprintf(out->name, sizeof out->name, "%s", name);
+        out->role = RDG_ROLE_ADMIN;
+        return true;
+    }
+    return s->guard.access && rdg_access_named(s->guard.access, name, out);
+}
+
+rdg_err_t rdg_service_new_tenant(const rdg_service_call_t *call, char out[RDG_TENANT_MAX + 1]) {
+    const char *wanted = NULL;
+    if (call->body) RDG_TRY(rdg_json_opt_str(call->body, "tenant", &wanted));
+    if (call->tenant && wanted && strcmp(call->tenant, wanted) != 0)
+        return rdg_fail(RDG_E_FORBIDDEN, "tenant: '%s' is of tenant %s, and acts for no other", call->caller,
+                        call->tenant);
+    if (!call->tenant && wanted && strcmp(wanted, RDG_TENANT_DEFAULT) != 0) {
+        if (!call->access)
+            return rdg_fail(RDG_E_NOT_FOUND, "tenant '%.32s' does not exist: there are none here", wanted);
+        RDG_TRY(rdg_access_tenant(call->access, wanted));
+    }
+    const char *tenant = call->tenant ? call->tenant : wanted ? wanted : RDG_TENANT_DEFAULT;
+    snprintf(out, RDG_TENANT_MAX + 1, "%s", tenant);
+    return RDG_OK;
 }
 
 const rdg_service_route_t *rdg_service_route(const rdg_service_t *s, size_t i) {
@@ -200,8 +238,14 @@ static rdg_err_t run(rdg_service_t *s, const rdg_http_request_t *req, rdg_servic
     bool known;
     size_t i = find_route(s, method, path, call, &known);
     bool metrics = i < s->route_count && (s->routes[i].route->flags & RDG_ROUTE_METRICS);
-    call->caller = metrics ? rdg_tokens_find(&s->tokens, rdg_http_header(req, "authorization"))
-                           : rdg_service_caller(s, req);
+    rdg_err_t unknown =
+        rdg_guard_identify(&s->guard, rdg_http_header(req, "authorization"), metrics, &call->who);
+    if (unknown == RDG_OK) {
+        call->caller = call->who.name;
+        call->tenant = call->who.tenant[0] ? call->who.tenant : NULL;
+        call->role = call->who.role;
+    }
+    call->access = s->guard.access;
     RDG_TRY(check_rate(s, call));
     if (i == s->route_count && known) {
         answer->status = 405;
@@ -210,11 +254,10 @@ static rdg_err_t run(rdg_service_t *s, const rdg_http_request_t *req, rdg_servic
     if (i == s->route_count)
         return rdg_fail(RDG_E_NOT_FOUND, "there is no %.200s: the interface is described in docs/rest-api.md",
                         path);
-    if (!(s->routes[i].route->flags & RDG_ROUTE_PUBLIC) && !call->caller)
-        return rdg_fail(
-            RDG_E_UNAUTHENTICATED,
-            "no valid access token: send 'Authorization: Bearer <token>'; the administrator's token is in "
-            "admin.token in the cloud's data directory");
+    if (!(s->routes[i].route->flags & RDG_ROUTE_PUBLIC)) {
+        RDG_TRY(unknown);
+        RDG_TRY(rdg_guard_admit(&s->guard, s->routes[i].route, call));
+    }
     json_t *body = NULL;
     RDG_TRY(parse_body(req, &body));
     call->body = body;

@@ -1,7 +1,6 @@
 #include "tokens.h"
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include "ridge/base/alloc.h"
 
 #define TOKEN_BYTES_MAX 512
@@ -14,13 +13,7 @@ rdg_err_t rdg_tokens_add(rdg_tokens_t *t, const char *caller, const rdg_hash_t *
     return RDG_OK;
 }
 
-const char *rdg_tokens_find(const rdg_tokens_t *t, const char *authorization) {
-    static const char scheme[] = "Bearer ";
-    if (!authorization || strncasecmp(authorization, scheme, sizeof scheme - 1) != 0) return NULL;
-    return rdg_tokens_find_token(t, authorization + sizeof scheme - 1);
-}
-
-const char *rdg_tokens_find_token(const rdg_tokens_t *t, const char *token) {
+const char *rdg_tokens_find(const rdg_tokens_t *t, const char *token) {
     size_t len = strnlen(token, TOKEN_BYTES_MAX + 1);
     if (len == 0 || len > TOKEN_BYTES_MAX) return NULL;
     rdg_hash_t digest;

@@ -47,9 +47,9 @@ static const rdg_service_route_t routes[] = {
 };
 
 static void raw(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res) {
-    const char *caller = rdg_service_caller(ctx, req);
+    (void)ctx, (void)req;
     rdg_http_status(res, 418);
-    (void)rdg_http_write(res, "text/plain", rdg_bytes_str(caller ? caller : "nobody"));
+    (void)rdg_http_write(res, "text/plain", rdg_bytes_str("short and stout"));
 }
 
 void kit_open(kit_t *k, const rdg_service_options_t *options) {

@@ -38,6 +38,8 @@ rdg_err_t rdg_baas_open(const char *data_dir, rdg_baas_t **out);
 /* The node's image for chains that name none and may run in containers. Before start; copies; NULL: none. */
 rdg_err_t rdg_baas_set_image(rdg_baas_t *b, const char *reference);
 rdg_err_t rdg_baas_routes(rdg_baas_t *b, rdg_service_t *service);
+/* CONFLICT: a tenant still has chains; baas: an rdg_baas_t *, as rdg_access_in_use wants it. */
+rdg_err_t rdg_baas_in_use(void *baas, const char *tenant);
 /* The platform can be reached from now on, at a URL or a local socket's path: unfinished workflows go on. */
 rdg_err_t rdg_baas_start(rdg_baas_t *b, const char *platform_url, const char *platform_token);
 /* Wakes every handler that waits, and asks the workers to end. Call before the service stops. */

@@ -41,6 +41,11 @@ rdg_err_t rdg_images_serve_devices(rdg_images_t *i, rdg_service_t *service);
 rdg_err_t rdg_images_import(rdg_images_t *i, rdg_platform_t *p, const char *layout, char *first,
                             size_t first_size);
 rdg_registry_t *rdg_images_registry(rdg_images_t *i);
+/* Repositories TENANT/… are for that tenant's devices alone, whatever their list of devices says. Before the services start;
+ * borrowed. Without it devices of all tenants get what the lists say. */
+void rdg_images_know_devices(rdg_images_t *i, rdg_platform_t *p);
+/* CONFLICT: a tenant still has images; images: an rdg_images_t *, as rdg_access_in_use wants it. */
+rdg_err_t rdg_images_in_use(void *images, const char *tenant);
 
 #ifdef __cplusplus
 }

@@ -65,6 +65,8 @@ rdg_err_t rdg_platform_open(const rdg_platform_options_t *options, rdg_platform_
 /* POST /enrol alone: for the gateway's service, which anybody reaches. */
 rdg_err_t rdg_platform_enrol_routes(rdg_platform_t *p, rdg_service_t *service);
 rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service);
+/* CONFLICT names what a tenant still has; platform: an rdg_platform_t *, as rdg_access_in_use wants it. */
+rdg_err_t rdg_platform_in_use(void *platform, const char *tenant);
 /* Wakes every handler that waits; requests are refused (UNAVAILABLE) from now on. Call before the service
  * stops. */
 void rdg_platform_stop(rdg_platform_t *p);

@@ -7,7 +7,10 @@
  * Invariants
  * 1. An error answer is always {"error":{"code","message","trace"}}, with the status of rdg_service_status.
  * 2. A route without RDG_ROUTE_PUBLIC runs only for a known bearer token. Of a token only its SM3 is kept,
- * and digests are compared in constant time.
+ * and digests are compared in constant time. Missing, unknown, expired and revoked ones are each told as that (401).
+ * 2a. What a route belongs to is declared in its flags, and enforced here, before its handler: a route that declares
+ * nothing is for the cloud's administrators alone. A caller of a tenant gets 403 where nothing is a tenant's, and what
+ * is another's it is told of exactly as of what does not exist (404).
  * 3. Every request has a trace: the caller's traceparent continued, or a new one. It is the thread's current
  *    trace while the handler runs and goes back in the `traceparent` header.
  * 4. The served text of a failure is that thread's error text (base/error.h), so it holds no secret.
@@ -34,8 +37,29 @@ extern "C" {
 #define RDG_SERVICE_PARAM_BYTES 256
 #define RDG_SERVICE_TOKENS_MAX 16
 #define RDG_SERVICE_ROUTES_MAX 256
+#define RDG_SERVICE_OWNERS_MAX 24
+#define RDG_CALLER_MAX 63 /* bytes of a caller's name: "admin", or "TENANT/NAME" of a tenant's token */
+#define RDG_TENANT_MAX 32
+/* Whose everything is that nobody has given to another tenant. */
+#define RDG_TENANT_DEFAULT "default"
 
 typedef struct rdg_service rdg_service_t;
+typedef struct rdg_access rdg_access_t; /* access.h */
+
+/* Each may do what those before it may. */
+typedef enum rdg_role {
+    RDG_ROLE_NONE,
+    RDG_ROLE_METRICS,  /* routes with RDG_ROUTE_METRICS, no others */
+    RDG_ROLE_READER,   /* looks */
+    RDG_ROLE_OPERATOR, /* and changes */
+    RDG_ROLE_ADMIN,    /* and says who may */
+} rdg_role_t;
+
+typedef struct rdg_caller {
+    char name[RDG_CALLER_MAX + 1];
+    char tenant[RDG_TENANT_MAX + 1]; /* "": the cloud's own, which sees all */
+    rdg_role_t role;
+} rdg_caller_t;
 
 typedef struct rdg_service_options {
     const char *host;         /* NULL: 127.0.0.1 */
@@ -57,8 +81,13 @@ typedef struct rdg_service_param {
 
 typedef struct rdg_service_call {
     const char *caller; /* whose token it is; NULL on a public route */
-    const char *remote; /* address of the client */
-    const json_t *body; /* the parsed object; NULL when there was no body */
+    const char
+        *tenant; /* what the caller may see is this tenant's; NULL: the cloud's own caller, who sees all */
+    rdg_role_t role;
+    rdg_caller_t who;     /* what these point into */
+    rdg_access_t *access; /* borrowed; NULL: there are no tenants here */
+    const char *remote;   /* address of the client */
+    const json_t *body;   /* the parsed object; NULL when there was no body */
     const rdg_http_request_t *http;
     size_t param_count;
     rdg_service_param_t params[RDG_SERVICE_PARAMS_MAX];
@@ -78,8 +107,16 @@ typedef struct rdg_service_answer {
 typedef rdg_err_t (*rdg_service_handler_t)(void *ctx, const rdg_service_call_t *call,
                                            rdg_service_answer_t *answer);
 
+/* What a route belongs to. Without one of the first five it is for the cloud's administrators alone. */
 #define RDG_ROUTE_PUBLIC 1u  /* no token needed */
-#define RDG_ROUTE_METRICS 2u /* RDG_SERVICE_METRICS may ask, too */
+#define RDG_ROUTE_METRICS 2u /* RDG_SERVICE_METRICS may ask, and the cloud's callers */
+#define RDG_ROUTE_CLOUD 4u   /* the cloud's: its own callers, by their roles */
+#define RDG_ROUTE_TENANT 8u  /* callers of a tenant, too: the handler keeps to call->tenant */
+#define RDG_ROUTE_OWNED                                                                                      \
+    16u /* the same, and the first parameter names what rdg_service_owner tells the tenant of */
+/* Who may: readers GET, operators all else, unless one of these says otherwise. */
+#define RDG_ROUTE_READ 32u  /* readers, though it is no GET: it changes nothing */
+#define RDG_ROUTE_ADMIN 64u /* administrators alone */
 /* A caller of this name may do nothing else: its token goes to where metrics are gathered. */
 #define RDG_SERVICE_METRICS "metrics"
 
@@ -102,12 +139,24 @@ rdg_err_t rdg_service_mount(rdg_service_t *s, const char *prefix, rdg_http_handl
 /* The same, and the handler takes bodies in pieces (rdg_http_intake_t); for one mount. intake is borrowed. */
 rdg_err_t rdg_service_mount_intake(rdg_service_t *s, const char *prefix, rdg_http_handler_t handler,
                                    const rdg_http_intake_t *intake, void *ctx);
-rdg_err_t rdg_service_allow(rdg_service_t *s, const char *caller, const char *token); /* keeps its SM3 only */
+/* Administrators of the cloud, without an expiry (RDG_SERVICE_METRICS: role METRICS). Keeps the token's SM3 only. */
+rdg_err_t rdg_service_allow(rdg_service_t *s, const char *caller, const char *token);
 rdg_err_t rdg_service_allow_digest(rdg_service_t *s, const char *caller, const rdg_hash_t *token_digest);
-/* The caller whose token a request carries, or NULL: for mounts. Borrowed from the service. */
-const char *rdg_service_caller(const rdg_service_t *s, const rdg_http_request_t *http);
-/* The same of a token that came by another way than the Authorization header. */
-const char *rdg_service_caller_of(const rdg_service_t *s, const char *token);
+/* Tokens that expire, and tenants; before start. Borrowed for the life of the service. */
+void rdg_service_set_access(rdg_service_t *s, rdg_access_t *access);
+rdg_access_t *rdg_service_access(const rdg_service_t *s); /* may be NULL */
+/* RDG_OK: `id` is this tenant's. Else the error that tells that there is no such thing, the same for both cases. */
+typedef rdg_err_t (*rdg_service_owner_t)(void *ctx, const char *tenant, const char *id);
+/* Who tells the owners of things, for routes with RDG_ROUTE_OWNED whose pattern begins "/api/v1/<things>/{". Without one
+ * they are closed to tenants. things and ctx are borrowed. FULL. */
+rdg_err_t rdg_service_owner(rdg_service_t *s, const char *things, rdg_service_owner_t own, void *ctx);
+/* Whose token it is that came by another way than the Authorization header: for mounts. UNAUTHENTICATED tells why not. */
+rdg_err_t rdg_service_caller_of(const rdg_service_t *s, const char *token, rdg_caller_t *out);
+/* The same by a name that was let in before: whether it still may, and what. */
+bool rdg_service_caller_named(const rdg_service_t *s, const char *name, rdg_caller_t *out);
+/* Whose a new thing is: the caller's tenant; for the cloud's callers that of the body's field "tenant", or else
+ * RDG_TENANT_DEFAULT. FORBIDDEN: another tenant's; NOT_FOUND: there is none of this name. */
+rdg_err_t rdg_service_new_tenant(const rdg_service_call_t *call, char out[RDG_TENANT_MAX + 1]);
 rdg_err_t rdg_service_start(rdg_service_t *s); /* PORT_IN_USE */
 uint16_t rdg_service_port(const rdg_service_t *s);
 void rdg_service_stop(rdg_service_t *s); /* waits for running handlers: wake those that wait first */
