@@ -389,8 +389,8 @@ static rdg_err_t disclose(void *ctx, const rdg_service_call_t *call, rdg_service
 }
 
 const rdg_service_route_t archive_key_routes[] = {
-    {"GET", "/api/v1/archive-keys", 0, list},
-    {"POST", "/api/v1/archive-keys/{id}/disclose", 0, disclose},
-    {"POST", "/api/v1/chains/{name}/archive-keys", 0, rotate},
+    {"GET", "/api/v1/archive-keys", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, list},
+    {"POST", "/api/v1/archive-keys/{id}/disclose", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, disclose},
+    {"POST", "/api/v1/chains/{name}/archive-keys", RDG_ROUTE_OWNED, rotate},
 };
 const size_t archive_key_route_count = sizeof archive_key_routes / sizeof archive_key_routes[0];
