@@ -90,7 +90,9 @@ def push_image(lab, mib):
         entry.size = mib << 20
         archive.addfile(entry, io.BytesIO(os.urandom(mib << 20)))
     layer = server.push_blob(connection, "bench", tar.getvalue())
-    config = server.push_blob(connection, "bench", json.dumps({"rootfs": {"type": "layers", "diff_ids": []}}).encode())
+    about = {"architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine), "os": "linux",
+             "config": {"Entrypoint": ["/file"]}, "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}  # fmt: skip
+    config = server.push_blob(connection, "bench", json.dumps(about).encode())
     config["mediaType"] = "application/vnd.oci.image.config.v1+json"
     manifest = json.dumps({"schemaVersion": 2, "mediaType": registry.IMAGE, "config": config, "layers": [layer]}).encode()
     server.ask(connection, "PUT", "/v2/bench/manifests/1", manifest, {"Content-Type": registry.IMAGE})
@@ -103,11 +105,17 @@ def pulling(lab, device, mib):
     if os.geteuid() != 0:
         return "needs root"
     image = push_image(lab, mib)
+    # Whose it is, is not what is measured; the device is told in its own time.
+    lab.cli("image", "unsigned", "cloud.ridge/*")
     with open(f"/proc/{agent.pid}/clear_refs", "w", encoding="ascii") as file:
         file.write("5")  # the peak begins anew
-    start = time.monotonic()
-    status, why = lab.cli("command", "send", device, "chain.prepare", "--follow", "--params",
-                          json.dumps({"chain": "pulled", "driver": "oci", "image": image}), check=False)  # fmt: skip
+    for _ in range(20):
+        start = time.monotonic()
+        status, why = lab.cli("command", "send", device, "chain.prepare", "--follow", "--params",
+                              json.dumps({"chain": "pulled", "driver": "oci", "image": image}), check=False)  # fmt: skip
+        if status == 0 or "is not signed" not in why:
+            break
+        time.sleep(0.5)
     if status != 0:
         return f"refused: {why.strip()}"
     return {"mib": mib, "seconds": round(time.monotonic() - start, 2), "peak_rss_mb": memory_mb(agent.pid, "VmHWM")}

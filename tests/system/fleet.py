@@ -30,6 +30,7 @@ import netns  # noqa: E402
 
 LOSS = 5  # per cent, each way
 PROCESSES = 4  # of simulated devices, each in a namespace of its own
+SETTLE_S = 900  # after the last fault, at most
 UNFINISHED = ("queued", "sent", "running")
 
 
@@ -226,7 +227,14 @@ class Fleet:
             db.close()
 
     def account(self):
-        labs.wait_for("the end of all commands", 240, lambda: self.unfinished() == 0, 0.2)
+        began = time.monotonic()
+        try:
+            # A device that says nothing is asked again after two minutes, and after ten when it has begun (command.h).
+            labs.wait_for("the end of all commands", SETTLE_S, lambda: self.unfinished() == 0, 0.2)
+        except labs.LabError as error:
+            open_ones = [t for t in self.told().values() if t["state"] in UNFINISHED]
+            raise labs.LabError(f"{error}: {len(open_ones)} open, online {len(self.lab.online())} of {len(self.names)}; {json.dumps(open_ones[:10])}") from None
+        settled = round(time.monotonic() - began, 1)
         # A device of which nothing was acknowledged could lose nothing.
         labs.wait_for("an acknowledged record of each device", 120, self.all_acknowledged, 0.5)
         commands = self.told()
@@ -242,7 +250,7 @@ class Fleet:
         late = sorted(t["ended_ms"] - t["deadline_ms"] for t in commands.values() if t["state"] == "expired")
         quantiles |= {f"expired_told_p{q}_ms": late[min(len(late) - 1, len(late) * q // 100)] for q in (50, 99) if late}
         given = sum(t["state"] == "expired" and t["deliveries"] > 0 for t in commands.values())
-        return found, {**quantiles, "expired_after_handing_over": given, "devices": len(self.names), "commands": len(self.ordered), "refused": len(self.refused), **states, "effects": len(effects),
+        return found, {**quantiles, "settled_s": settled, "expired_after_handing_over": given, "devices": len(self.names), "commands": len(self.ordered), "refused": len(self.refused), **states, "effects": len(effects),
                        "records_acknowledged": len(simulated), "records_acknowledged_of_agents": len(real), "records_stored": len(stored),
                        **{f: self.faults.count(f) for f in sorted(set(self.faults))}}  # fmt: skip
 
