@@ -270,6 +270,8 @@ TEST(subscription_sends_what_its_filter_names_and_nothing_else) {
     rdg_http_server_stop(h.http);
 }
 
+#define CA_WITH_A_KEY "{\"name\":\"x\",\"webhook\":\"https://a/\",\"ca\":\"-----BEGIN PRIVATE KEY-----\"}"
+
 TEST(subscription_is_refused_where_it_would_do_harm) {
     static const char *const bad[] = {"{}",
                                       "{\"name\":\"x\"}",
@@ -281,8 +283,7 @@ TEST(subscription_is_refused_where_it_would_do_harm) {
                                       "{\"name\":\"x\",\"mqtt\":true,\"ca\":\"\"}",
                                       "{\"name\":\"x\",\"webhook\":\"http://a/\",\"ca\":\"\"}",
                                       "{\"name\":\"x\",\"webhook\":\"https://a/\",\"ca\":\"\"}",
-                                      "{\"name\":\"x\",\"webhook\":\"https://a/\",\"ca\":\"-----BEGIN "
-                                      "PRIVATE KEY-----\"}",
+                                      CA_WITH_A_KEY,
                                       "{\"name\":\"x\",\"mqtt\":true,\"filter\":{\"grupe\":\"a\"}}",
                                       "{\"name\":\"x\",\"mqtt\":true,\"filter\":{\"types\":[]}}",
                                       "{\"name\":\"x\",\"mqtt\":true,\"filter\":{\"types\":[\"command\"]}}",
