@@ -95,8 +95,33 @@ static rdg_err_t copy_list(certificates_t *c, const char *chain) {
     return err == RDG_E_NOT_FOUND ? RDG_OK : err;
 }
 
+/* The node's own files are whole, and go together. */
+static bool has_sound(certificates_t *c, const char *chain) {
+    char dir[CHAIN_PATH_MAX];
+    rdg_credentials_t *found = NULL;
+    pthread_mutex_lock(&c->disk);
+    rdg_err_t err = dir_of(c, chain, dir);
+    if (err == RDG_OK) err = rdg_credentials_load(dir, prefix_of(chain), &found);
+    pthread_mutex_unlock(&c->disk);
+    rdg_credentials_free(found);
+    return err == RDG_OK;
+}
+
+/* The cloud's are of the keys that the chain began with; what this device has renewed since, with another key for
+ * encryption, is newer. */
+static rdg_err_t install_or_keep(certificates_t *c, const char *chain, const json_t *certificates) {
+    char why[RDG_ERROR_TEXT_MAX];
+    rdg_err_t err = install(c, chain, certificates);
+    bool passing = err == RDG_E_IO || err == RDG_E_DISK_FULL || err == RDG_E_NO_MEMORY;
+    if (err == RDG_OK || passing) return err;
+    snprintf(why, sizeof why, "%s", rdg_err_message(err));
+    if (!has_sound(c, chain)) return rdg_fail(err, "%s", why);
+    rdg_log(RDG_LOG_WARN, "certificate.kept", RDG_STR("chain", chain), RDG_STR("why", why));
+    return RDG_OK;
+}
+
 rdg_err_t certificates_install_node(certificates_t *c, const char *chain, const json_t *certificates) {
-    RDG_TRY(install(c, chain, certificates));
+    RDG_TRY(install_or_keep(c, chain, certificates));
     RDG_TRY(copy_list(c, chain));
     certificates_kick(c);
     return RDG_OK;

@@ -193,6 +193,18 @@ static bool same(const rdg_cert_t *a, const rdg_cert_t *b) {
     return rdg_bytes_equal(rdg_cert_der(a), rdg_cert_der(b));
 }
 
+/* What the cloud gives a node that is started or recovered is of the keys that it began with. */
+static void check_older_ones_change_nothing(world_t *w, const rdg_credentials_t *old) {
+    rdg_credentials_t *before = load("c1");
+    json_t *o = json_pack("{s:o, s:o, s:o}", "sign", pem_of(old->sign_cert, false), "enc",
+                          pem_of(old->enc_cert, false), "chain", pem_of(w->ca.issuing, false));
+    CHECK_OK(certificates_install_node(w->certificates, "c1", o));
+    json_decref(o);
+    rdg_credentials_t *after = load("c1");
+    CHECK(same(before->sign_cert, after->sign_cert) && same(before->enc_cert, after->enc_cert));
+    rdg_credentials_free(before), rdg_credentials_free(after);
+}
+
 TEST(certificates_are_renewed_at_two_thirds_of_their_life) {
     world_t w;
     world_open(&w);
@@ -208,6 +220,7 @@ TEST(certificates_are_renewed_at_two_thirds_of_their_life) {
     CHECK(memcmp(rdg_cert_public(node->enc_cert)->b, rdg_cert_public(node2->enc_cert)->b, 64) != 0);
     CHECK(memcmp(rdg_cert_public(device->enc_cert)->b, rdg_cert_public(device2->enc_cert)->b, 64) != 0);
     CHECK(same(device->roots[0], device2->roots[0]));
+    check_older_ones_change_nothing(&w, node);
     rdg_credentials_free(device), rdg_credentials_free(node);
     rdg_credentials_free(device2), rdg_credentials_free(node2);
     world_close(&w);
