@@ -89,6 +89,21 @@ static void print(const cli_t *cli, json_t *o) {
     json_decref(o);
 }
 
+/* Acts by which the genesis's administrators have replaced lost validators: to be compared with the main chain's entries
+ * `validators`. NULL: none. */
+static json_t *successions_json(const rdg_genesis_t *g) {
+    if (g->succession_count == 0) return NULL;
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < g->succession_count; ++i) {
+        const rdg_succession_t *s = &g->successions[i];
+        json_array_append_new(list,
+                              json_pack("{s:I, s:I, s:o}", "epoch", (json_int_t)s->epoch.validators.epoch,
+                                        "first_height", (json_int_t)s->height + 1, "digest",
+                                        rdg_json_hex(s->epoch_digest.b, sizeof s->epoch_digest.b)));
+    }
+    return list;
+}
+
 /* --- verbs --------------------------------------------------------------------------------------- */
 
 static rdg_err_t verify(cli_t *cli) {
@@ -114,6 +129,8 @@ static rdg_err_t verify(cli_t *cli) {
         json_object_set_new(json, "verified", json_true());
         json_object_set_new(json, "signatures", json_integer((json_int_t)report.signatures));
         json_object_set_new(json, "bytes", json_integer((json_int_t)report.bytes));
+        json_t *acts = successions_json(&o.genesis);
+        if (acts) json_object_set_new(json, "successions", acts);
         print(cli, json);
     }
     shut(&o);

@@ -90,9 +90,13 @@ static rdg_err_t follow(cli_t *cli, const char *name, const char *goal, uint64_t
 }
 
 static void print_chain(const json_t *chain) {
+    const json_t *rebuild = json_object_get(chain, "rebuild");
     out_fields(chain, COLUMNS("Chain=name", "State=state", "Chain id=chain_id", "Consensus=consensus",
                               "Height=height", "Hash=hash", "Created=created_ms", "Create took ms=running_ms",
                               "First block ms=first_block_ms", "Tenant=tenant"));
+    if (rebuild)
+        out_fields(rebuild,
+                   COLUMNS("Rebuild=step", "Rebuild is=state", "From block=height", "Rebuild error=error"));
     printf("\n");
     out_table(json_object_get(chain, "devices"),
               COLUMNS("DEVICE=device", "STEP=step", "STATE=state", "HEIGHT=height", "NODE KIB=rss_kib",

@@ -93,19 +93,90 @@ static rdg_err_t recover(cli_t *cli) {
     return err;
 }
 
+/* Of a rebuild on other devices: its own steps, and what the devices report. */
+static rdg_err_t take_rebuild_event(const json_t *event, bool *over) {
+    const char *step = out_text(event, "step"), *state = out_text(event, "state"),
+               *device = json_string_value(json_object_get(event, "device"));
+    bool own = strncmp(step, "rebuild.", 8) == 0;
+    fprintf(stderr, "%-32s %-10s %s\n", step, state, own ? out_raw(event, "message") : device ? device : "");
+    *over = own && strcmp(state, "done") == 0;
+    if (!own || strcmp(state, "failed") != 0) return RDG_OK;
+    return rdg_fail(RDG_E_CONFLICT,
+                    "the rebuild stands at step %s: %s; give the same command again when the cause is gone",
+                    step + 8, out_raw(event, "message"));
+}
+
+/* The same order again finds it done. */
+static rdg_err_t is_rebuilt(cli_t *cli, const char *chain, bool *over) {
+    json_t *answer = NULL;
+    RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/chains/%s", chain));
+    *over = strcmp(out_text(json_object_get(answer, "rebuild"), "state"), "done") == 0;
+    json_decref(answer);
+    return RDG_OK;
+}
+
+static rdg_err_t follow_rebuild(cli_t *cli, const char *chain, uint64_t after) {
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+    bool over = false;
+    RDG_TRY(is_rebuilt(cli, chain, &over));
+    while (!over) {
+        json_t *answer = NULL, *event;
+        size_t i;
+        rdg_err_t err = cli_call(cli, "GET", NULL, &answer, "/chains/%s/events?after=%llu&wait_ms=10000",
+                                 chain, (unsigned long long)after);
+        if (err == RDG_OK) {
+            json_array_foreach(json_object_get(answer, "events"), i, event) {
+                after = (uint64_t)json_integer_value(json_object_get(event, "seq"));
+                if (err == RDG_OK && !over) err = take_rebuild_event(event, &over);
+            }
+        }
+        json_decref(answer);
+        RDG_TRY(err);
+        if (!over && rdg_mono_ms(rdg_clock_system()) >= end)
+            return rdg_fail(RDG_E_TIMEOUT, "the rebuild goes on: see ridge chain status %s", chain);
+    }
+    return RDG_OK;
+}
+
+static rdg_err_t rebuild_body(cli_t *cli, json_t **out) {
+    const char *discard = cli_flag(cli, "discard", NULL);
+    bool names = cli_has(cli, "devices");
+    json_t *devices = NULL;
+    if (!names && (discard || cli_has(cli, "allow-no-fault-tolerance")))
+        return rdg_fail(RDG_E_INVALID, "--discard and --allow-no-fault-tolerance go with --devices");
+    if (discard) RDG_TRY(cli_component("chain", discard));
+    rdg_err_t err = names ? cli_names(cli, "devices", &devices) : RDG_OK;
+    if (err != RDG_OK) {
+        json_decref(devices);
+        return err;
+    }
+    json_t *body = *out = json_object();
+    if (devices) json_object_set_new(body, "devices", devices);
+    if (discard) json_object_set_new(body, "discard", json_string(discard));
+    if (cli_has(cli, "allow-no-fault-tolerance"))
+        json_object_set_new(body, "allow_no_fault_tolerance", json_true());
+    return body ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for a request");
+}
+
+static rdg_err_t follow_all(cli_t *cli, const char *chain, uint64_t after, const json_t *answer) {
+    json_t *device;
+    size_t i;
+    if (cli_has(cli, "no-wait")) return RDG_OK;
+    if (cli_has(cli, "devices")) return follow_rebuild(cli, chain, after);
+    json_array_foreach(json_object_get(answer, "devices"), i, device)
+        RDG_TRY(follow(cli, chain, out_text(device, "device"), after));
+    return RDG_OK;
+}
+
 static rdg_err_t rebuild(cli_t *cli) {
     const char *chain = cli->args[0];
     uint64_t after;
-    json_t *answer = NULL, *device;
-    size_t i;
+    json_t *answer = NULL, *body = NULL;
     RDG_TRY(cli_component("chain", chain));
     RDG_TRY(last_event(cli, chain, &after));
-    RDG_TRY(cli_call(cli, "POST", json_object(), &answer, "/chains/%s/rebuild", chain));
-    rdg_err_t err = RDG_OK;
-    json_array_foreach(json_object_get(answer, "devices"), i, device) {
-        if (err == RDG_OK && !cli_has(cli, "no-wait"))
-            err = follow(cli, chain, out_text(device, "device"), after);
-    }
+    RDG_TRY(rebuild_body(cli, &body));
+    RDG_TRY(cli_call(cli, "POST", body, &answer, "/chains/%s/rebuild", chain));
+    rdg_err_t err = follow_all(cli, chain, after, answer);
     json_decref(answer);
     answer = NULL;
     if (err == RDG_OK) err = cli_call(cli, "GET", NULL, &answer, "/chains/%s", chain);
@@ -118,11 +189,17 @@ const command_t node_commands[] = {
     {"chain",
      "rebuild",
      "CHAIN",
-     "every ledger is lost: build all nodes from the archives, and let them vote again",
+     "every ledger is lost: build all nodes from the archives, on the same devices or on others",
      1,
      1,
      rebuild,
-     {{"no-wait", NULL, "return at once; see ridge chain status"}, {0}}},
+     {{"devices", "A,B,C,D",
+       "the chain's devices are lost: these take over, by an act of its administrators"},
+      {"discard", "CHAIN", "the chain's name again: although some of it lives, or is in no archive"},
+      {"allow-no-fault-tolerance", NULL,
+       "accept fewer than 4 devices (raft: 3), where no fault is tolerated"},
+      {"no-wait", NULL, "return at once; see ridge chain status"},
+      {0}}},
     {"node",
      "recover",
      "CHAIN DEVICE",

@@ -7,7 +7,7 @@ import sys
 
 from archives import await_end, files, object_path, order, read
 from cases import case, check, equal, main
-from support import Meter, ask_create, await_chain, check_same_blocks, cluster, deploy, height, labs, run_seed, urls
+from support import Meter, ask_create, await_chain, chain_state, check_same_blocks, cluster, deploy, height, labs, run_seed, urls
 
 CHAIN = "feeder"
 QUICK = ("--telemetry-interval", "200ms")
@@ -257,6 +257,70 @@ def an_archive_that_was_changed_is_not_brought_in():
         read(lab, CHAIN, meter)
         same_everywhere(lab)
         meter.check_on(CHAIN)
+
+
+def rebuild_fails(lab, *args, code=6, why=()):
+    got, text = lab.cli("chain", "rebuild", CHAIN, *args, check=False)
+    check(got == code and all(word in text for word in why), f"rebuild {args}: {got}: {text}")
+
+
+@case
+def a_chain_whose_devices_are_lost_goes_on_on_others():
+    """Its device is away for good, as it seems; it comes back with its ledger, and has to remove it."""
+    weak = "--allow-no-fault-tolerance"
+    with cluster(("dev-1", "dev-2", "dev-3"), agent=QUICK) as lab:
+        ask_create(lab, CHAIN, ("dev-1",), params={"archive_state_blocks": 3})
+        await_chain(lab, CHAIN, "running")
+        deploy(lab, CHAIN, bind=True)
+        meter = Meter(lab, "dev-1")
+        for _ in range(3):
+            read(lab, CHAIN, meter)
+        archive(lab)
+        read(lab, CHAIN, meter)
+        place = os.path.join(lab.node_dir("dev-1", CHAIN), "node")
+        with open(os.path.join(place, "genesis.json"), encoding="utf-8") as file:
+            original = file.read()
+        rebuild_fails(lab, "--devices", "dev-1,dev-2", weak, why=("has a node of chain",))
+        rebuild_fails(lab, "--devices", "dev-2,dev-3", why=("tolerate",), code=1)
+        rebuild_fails(lab, "--devices", "dev-2,dev-3", weak, why=("holds block", "--discard"))
+        last = archive(lab)
+        rebuild_fails(lab, "--devices", "dev-2,dev-3", weak, why=("a quorum", "--discard"))
+        rebuild_fails(lab, "--devices", "dev-2,dev-3", weak, "--discard", "other", why=("discard",), code=1)
+        # The device goes, and its node with it.
+        lab.agents["dev-1"].stop()
+        kill_node(lab, "dev-1")
+        labs.wait_for("dev-1 to be offline", 30, lambda: lab.cloud.must("GET", "/devices/dev-1")["state"] != "online", 0.05)
+        lab.cli("chain", "rebuild", CHAIN, "--devices", "dev-2,dev-3", weak, "--no-wait")
+        labs.wait_for("some step to be over", 30, lambda: chain_state(lab, CHAIN)["rebuild"]["step"] != "prepare", 0.01)
+        lab.cloud.kill()
+        lab.cloud.start()
+        got = lab.cli("chain", "rebuild", CHAIN, "--devices", "dev-2,dev-3", weak)
+        equal((got["rebuild"]["state"], got["rebuild"]["height"], got["rebuild"]["epoch"]), ("done", last["to"], 1), "the rebuild")
+        equal(sorted(d["device"] for d in got["devices"] if d["step"] != "remove"), ["dev-2", "dev-3"], "devices of the chain")
+        there = urls(lab, CHAIN, ["dev-2", "dev-3"])
+        for url in there.values():
+            labs.wait_for("a block of the new validators", 30, lambda u=url: height(lab, u) > last["to"], 0.05)
+        equal(meter.totals(CHAIN), (len(meter.values), sum(meter.values)), "count and sum of the readings")
+        entries = lab.cloud.must("GET", f"/mainchain/chains/{CHAIN}")["entries"]
+        (change,) = [e["values"] for e in entries if e["kind"] == "validators"]
+        equal((change["epoch"], change["first_height"]), (1, last["to"] + 1), "the change on the main chain")
+        # What follows is archived, and believed by whoever has the act, and by nobody else.
+        after = archive(lab)
+        equal(after["from"], last["to"] + 1, "first block of the next archive")
+        (file,) = [f for f in files(lab) if f["number"] == after["file"]]
+        before = os.path.join(lab.dir, "original.json")
+        with open(before, "w", encoding="utf-8") as out:
+            out.write(original)
+        extended = os.path.join(lab.node_dir("dev-2", CHAIN), "node", "genesis.json")
+        proven = lab.cli("archive", "verify", object_path(lab, file), "--genesis", extended, "--manifest", after["manifest"])
+        equal(proven["successions"], [change], "the act in the genesis and the entry of the main chain")
+        code, why = lab.cli("archive", "verify", object_path(lab, file), "--genesis", before, check=False)
+        check(code != 0 and "extended genesis" in why, f"{code}: {why}")
+        # The old device returns with all it had.
+        lab.agents["dev-1"].start()
+        labs.wait_for("the old node to be removed", 60, lambda: not os.path.exists(os.path.dirname(place)), 0.05)
+        labs.wait_for("it to be forgotten", 30, lambda: {d["device"] for d in chain_state(lab, CHAIN)["devices"]} == {"dev-2", "dev-3"}, 0.05)
+        lab.cli("chain", "destroy", CHAIN)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,9 @@ static rdg_err_t check_keys(const recovery_t *r) {
     rdg_sm2_key_t *key = NULL;
     rdg_sm2_public_t public;
     uint8_t wanted[sizeof public.b];
-    rdg_err_t err = rdg_sm2_key_load(r->enc_key, &key);
+    /* One that takes over gets its second key with the certificates that this command brings. */
+    rdg_err_t err =
+        r->aside.fresh && !rdg_file_exists(r->enc_key) ? RDG_OK : rdg_sm2_key_load(r->enc_key, &key);
     rdg_sm2_key_free(key);
     key = NULL;
     if (err == RDG_OK) err = rdg_sm2_key_load(r->key, &key);
@@ -165,10 +167,11 @@ rdg_err_t agent_recover_chain(rdg_agent_t *a, const command_t *c, executor_run_t
     seen_t seen = {0};
     if (!r) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a recovery");
     *r = (recovery_t){.a = a, .c = c, .at = at};
-    r->aside = (set_aside_t){a->dir, a->workloads, c->id, &r->chain};
+    r->aside = (set_aside_t){a->dir, a->workloads, c->id, &r->chain, false};
     rdg_err_t err = workloads_get(a->workloads, c->chain, &r->chain);
     if (err == RDG_OK) err = rdg_json_opt_u64(c->params, "height", &r->target);
     if (err == RDG_OK) err = rdg_json_opt_bool(c->params, "await_voting", &r->await_voting);
+    if (err == RDG_OK) err = rdg_json_opt_bool(c->params, "fresh", &r->aside.fresh);
     if (err == RDG_OK) err = find_paths(r);
     if (err == RDG_OK) err = check_keys(r);
     if (err == RDG_OK) err = put_aside(r);

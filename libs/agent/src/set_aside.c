@@ -69,8 +69,9 @@ rdg_err_t set_aside(const set_aside_t *s) {
     RDG_TRY(workloads_put(s->workloads, s->chain));
     RDG_TRY(workloads_halt(s->workloads, s->chain->name));
     RDG_TRY(path_of(s, "node/voted", voted));
-    RDG_TRY(rdg_file_replace(voted, rdg_bytes_str("1\n"), 0600)); /* before the ledger goes */
-    RDG_TRY(remove_leaf(s, "node/restore", NULL));                /* of an earlier recovery */
+    /* Before the ledger goes. */
+    if (!s->fresh) RDG_TRY(rdg_file_replace(voted, rdg_bytes_str("1\n"), 0600));
+    RDG_TRY(remove_leaf(s, "node/restore", NULL)); /* of an earlier recovery */
     if (stage == 0) RDG_TRY(set_aside_note(s, BEGUN));
     RDG_TRY(move_away(s));
     RDG_TRY(remove_leaf(s, "node/damaged", NULL));

@@ -5,7 +5,8 @@
  *
  * Invariants, whatever write fails or is the last one before power is cut
  * 1. The ledger is whole in one of the two places. Only what an earlier recovery has set aside is deleted.
- * 2. Where node/data is gone, node/voted is there: the node that is started next knows that it may have voted.
+ * 2. Where node/data is gone, node/voted is there: the node that is started next knows that it may have voted. Not so
+ *    with fresh: a node that takes over from lost ones has the mark only if it has sealed blocks since.
  * 3. Done again for the same command, it ends what was cut short; once it was done it touches nothing, also when the
  *    command had come to its end and only its result was lost: the ledger is then the new one, with votes of its own. */
 #ifndef RIDGE_AGENT_SET_ASIDE_H
@@ -20,6 +21,7 @@ typedef struct set_aside {
     workloads_t *workloads;
     const char *command; /* id of the one that recovers */
     chain_t *chain;      /* desired becomes CHAIN_STOPPED */
+    bool fresh;
 } set_aside_t;
 
 rdg_err_t set_aside(const set_aside_t *s);

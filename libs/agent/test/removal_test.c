@@ -165,7 +165,7 @@ static void recover(const char *dir, unsigned char *ack) {
     chain_t c;
     uint64_t freed = 0;
     if (open_workloads(dir, &w) != RDG_OK) return;
-    set_aside_t s = {dir, w, COMMAND, &c};
+    set_aside_t s = {dir, w, COMMAND, &c, false};
     if (workloads_get(w, CHAIN, &c) == RDG_OK && set_aside(&s) == RDG_OK) {
         ack[0] = 1;
         if (rdg_dir_make(in(dir, "node/data"), 0700) == RDG_OK &&
@@ -190,7 +190,7 @@ static void go_on(const char *dir, unsigned char *ack) {
     uint64_t freed = 0;
     check_set_aside(dir, ack);
     CHECK_OK(open_workloads(dir, &w));
-    set_aside_t s = {dir, w, COMMAND, &c};
+    set_aside_t s = {dir, w, COMMAND, &c, false};
     CHECK_OK(workloads_get(w, CHAIN, &c));
     CHECK_OK(set_aside(&s));
     CHECK(set_aside_stage(&s) >= SET_ASIDE_DONE);

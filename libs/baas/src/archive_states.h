@@ -36,6 +36,10 @@ rdg_err_t archive_pieces(rdg_baas_t *b, const chain_t *c, archive_piece_t **out,
  * may read their files from then on. *last: of the blocks in them. UNAVAILABLE: none, a gap, or the main chain is away. */
 rdg_err_t recovery_archives(rdg_baas_t *b, const chain_t *c, const char *device, const archive_span_t *s,
                             json_t **out, uint64_t *last);
+/* The main chain proves the entry of this archive; else the reason. */
+rdg_err_t recovery_anchor(rdg_baas_t *b, const chain_t *c, const archive_piece_t *p);
+/* What is taken of piece i of so many: "headers", "state" or "blocks"; from: as of archive_span_t. */
+const char *recovery_kind(const archive_piece_t *pieces, size_t count, uint64_t from, size_t i);
 /* The recovery has ended: the device reads them no more. */
 rdg_err_t recovery_archives_end(rdg_baas_t *b, const chain_t *c, const char *device);
 

@@ -23,26 +23,26 @@ typedef struct asked {
     char tenant[RDG_TENANT_MAX + 1]; /* of the devices */
 } asked_t;
 
-static rdg_err_t check_devices(const asked_t *a) {
-    size_t n = json_array_size(a->devices), i, k;
+rdg_err_t chain_check_devices(const json_t *devices, const char *consensus, bool allow_no_tolerance) {
+    size_t n = json_array_size(devices), i, k;
     if (n == 0 || n > RDG_BAAS_DEVICES_MAX)
         return rdg_fail(RDG_E_INVALID, "devices: want 1 to %d names", RDG_BAAS_DEVICES_MAX);
     for (i = 0; i < n; ++i) {
-        const char *name = json_string_value(json_array_get(a->devices, i));
+        const char *name = json_string_value(json_array_get(devices, i));
         if (!name || !rdg_name_valid(name))
             return rdg_fail(RDG_E_INVALID, "devices[%zu] is no device name", i);
         for (k = 0; k < i; ++k)
-            if (strcmp(name, json_string_value(json_array_get(a->devices, k))) == 0)
+            if (strcmp(name, json_string_value(json_array_get(devices, k))) == 0)
                 return rdg_fail(RDG_E_INVALID,
                                 "device '%s' is given twice: each device runs one node of a chain", name);
     }
-    bool is_raft = strcmp(a->consensus, "raft") == 0;
-    if (is_raft && n < RAFT_MIN && !a->allow_no_tolerance)
+    bool is_raft = strcmp(consensus, "raft") == 0;
+    if (is_raft && n < RAFT_MIN && !allow_no_tolerance)
         return rdg_fail(RDG_E_INVALID,
                         "%zu device%s 0 faults under Raft (3 tolerate 1, 5 tolerate 2): add devices or pass "
                         "--allow-no-fault-tolerance",
                         n, n == 1 ? " tolerates" : "s tolerate");
-    if (!is_raft && n < PBFT_MIN && !a->allow_no_tolerance)
+    if (!is_raft && n < PBFT_MIN && !allow_no_tolerance)
         return rdg_fail(
             RDG_E_INVALID,
             "%zu device%s 0 faults under PBFT (4 tolerate 1, 1 to 3 tolerate 0): add devices or pass "
@@ -105,7 +105,7 @@ static rdg_err_t read_request(const rdg_service_call_t *call, asked_t *a) {
     if (json_is_object(a->params) && rdg_json_opt_u64(a->params, CHAIN_ARCHIVE_STATE_BLOCKS, &gap) != RDG_OK)
         return rdg_fail(RDG_E_INVALID, "params: archive_state_blocks is a number of blocks, 0 for never");
     RDG_TRY(check_words(a));
-    return check_devices(a);
+    return chain_check_devices(a->devices, a->consensus, a->allow_no_tolerance);
 }
 
 static const char *text_of(const json_t *device, const char *field, const char *fallback) {
@@ -139,27 +139,27 @@ rdg_err_t device_online(rdg_baas_t *b, const char *device) {
     return device_online_of(b, NULL, device);
 }
 
-static rdg_err_t check_each(const json_t *list, asked_t *a) {
-    for (size_t i = 0; i < json_array_size(a->devices); ++i) {
-        const char *name = json_string_value(json_array_get(a->devices, i)), *of;
-        RDG_TRY(is_online(list, a->asker, name, &of));
-        if (i == 0) snprintf(a->tenant, sizeof a->tenant, "%s", of);
-        if (strcmp(a->tenant, of) != 0)
+static rdg_err_t check_each(const json_t *list, const json_t *devices, const char *asker,
+                            char tenant[RDG_TENANT_MAX + 1]) {
+    for (size_t i = 0; i < json_array_size(devices); ++i) {
+        const char *name = json_string_value(json_array_get(devices, i)), *of;
+        RDG_TRY(is_online(list, asker, name, &of));
+        if (i == 0) snprintf(tenant, RDG_TENANT_MAX + 1, "%s", of);
+        if (strcmp(tenant, of) != 0)
             return rdg_fail(
                 RDG_E_INVALID,
                 "device '%s' is of tenant %s, and '%s' of tenant %s: all devices of a chain are of one",
-                json_string_value(json_array_get(a->devices, 0)), a->tenant, name, of);
+                json_string_value(json_array_get(devices, 0)), tenant, name, of);
     }
     return RDG_OK;
 }
 
-/* Every device must be enrolled and reachable now: a chain that waits for one is of no use to anybody. And all of one
- * tenant, whose the chain is. */
-static rdg_err_t check_online(rdg_baas_t *b, asked_t *a) {
+rdg_err_t chain_devices_online(rdg_baas_t *b, const json_t *devices, const char *asker,
+                               char tenant[RDG_TENANT_MAX + 1]) {
     json_t *answer = NULL, *list = NULL;
     RDG_TRY(remote_devices(b, &answer));
     rdg_err_t err = rdg_json_get_array(answer, "devices", &list);
-    if (err == RDG_OK) err = check_each(list, a);
+    if (err == RDG_OK) err = check_each(list, devices, asker, tenant);
     json_decref(answer);
     return err;
 }
@@ -233,7 +233,7 @@ rdg_err_t chain_create(void *ctx, const rdg_service_call_t *call, rdg_service_an
     char id[RDG_ARCHIVE_KEY_ID_MAX + 1];
     RDG_TRY(read_request(call, &a));
     if (!a.image && strcmp(a.driver, "process") != 0) a.image = b->image;
-    RDG_TRY(check_online(b, &a));
+    RDG_TRY(chain_devices_online(b, a.devices, a.asker, a.tenant));
     RDG_TRY(store(b, &a));
     event_wake(b);
     work_kick(b, a.name);

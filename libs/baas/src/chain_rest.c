@@ -1,4 +1,5 @@
 #include "archive_states.h"
+#include "succession.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -110,6 +111,14 @@ static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     return err;
 }
 
+static rdg_err_t add_rebuild(rdg_baas_t *b, const chain_t *c, json_t *described) {
+    succession_t s;
+    RDG_TRY(succession_load(b, c, &s));
+    if (s.number != 0) json_object_set_new(described, "rebuild", succession_describe(&s));
+    succession_fini(&s);
+    return RDG_OK;
+}
+
 /* Telemetry is some seconds old: for one chain a node is asked. */
 static void add_head(rdg_baas_t *b, const chain_t *c, json_t *described) {
     relay_t relay;
@@ -131,6 +140,7 @@ static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     json_t *o = NULL;
     RDG_TRY(chain_load(b, rdg_service_arg(call, "name"), &c));
     rdg_err_t err = chain_describe(b, &c, &o);
+    if (err == RDG_OK) err = add_rebuild(b, &c, o);
     if (err == RDG_OK) add_head(b, &c, o);
     chain_fini(&c);
     return err == RDG_OK ? rdg_service_reply(answer, 200, o) : err;

@@ -1,5 +1,6 @@
 #include "archive_states.h"
 #include "mainchain.h"
+#include "succession.h"
 #include <stdio.h>
 #include <string.h>
 #include "ridge/base/alloc.h"
@@ -231,6 +232,8 @@ static rdg_err_t advance_create(rdg_baas_t *b, chain_t *c, const steps_t *steps,
 
 static rdg_err_t advance_running(rdg_baas_t *b, chain_t *c, const steps_t *steps, uint64_t *after_ms) {
     uint64_t again = 0;
+    RDG_TRY(flow_succession(b, c, steps, after_ms));
+    if (*after_ms == 1) return RDG_OK; /* its rows have changed */
     RDG_TRY(flow_member(b, c, steps, after_ms));
     RDG_TRY(flow_recover(b, c, steps, after_ms));
     RDG_TRY(contract_resume(b, c, &again));

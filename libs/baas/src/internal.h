@@ -208,6 +208,12 @@ void relay_fini(relay_t *r);
 
 /* chain_rest.c, chain_create.c, contract_rest.c, read_rest.c, intake.c */
 rdg_err_t chain_create(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer);
+/* Names, each once, as many as the consensus wants. INVALID. */
+rdg_err_t chain_check_devices(const json_t *devices, const char *consensus, bool allow_no_tolerance);
+/* Every device must be enrolled and reachable now: a chain that waits for one is of no use to anybody. And all of one
+ * tenant, which is the answer: the asker's, if it is one (NULL: any). NOT_FOUND, UNAVAILABLE, INVALID name one. */
+rdg_err_t chain_devices_online(rdg_baas_t *b, const json_t *devices, const char *asker,
+                               char tenant[RDG_TENANT_MAX + 1]);
 rdg_err_t chain_describe(rdg_baas_t *b, const chain_t *c, json_t **out);
 rdg_err_t device_online(rdg_baas_t *b, const char *device); /* NOT_FOUND, UNAVAILABLE */
 /* The same, and of this tenant: else NOT_FOUND, as if it were not there. */

@@ -76,6 +76,8 @@ rdg_err_t mainchain_prove(rdg_baas_t *b, const intent_t *i, rdg_buf_t *out);
 
 /* --- mainchain_watch.c --- */
 void *mainchain_watch_main(void *baas);
+/* A change of validators that the caller has verified; once for each number: key "validators:N". */
+rdg_err_t mainchain_note_epoch(rdg_baas_t *b, const chain_t *c, const rdg_epoch_t *e);
 
 /* --- mainchain_rest.c --- */
 extern const rdg_service_route_t mainchain_routes[];

@@ -99,7 +99,7 @@ static rdg_err_t checkpoint(rdg_baas_t *b, const chain_t *c, relay_t *r, const r
 
 /* --- validators ------------------------------------------------------------------------------------------------------ */
 
-static rdg_err_t note_epoch(rdg_baas_t *b, const chain_t *c, const rdg_epoch_t *e) {
+rdg_err_t mainchain_note_epoch(rdg_baas_t *b, const chain_t *c, const rdg_epoch_t *e) {
     char key[40];
     rdg_hash_t digest;
     RDG_TRY(rdg_epoch_digest(e, &digest));
@@ -128,7 +128,7 @@ static rdg_err_t follow_epochs(rdg_baas_t *b, const chain_t *c, relay_t *r, rdg_
         if (!none && err == RDG_OK) err = rdg_trust_advance(trust, rdg_buf_view(&evidence));
         rdg_buf_fini(&evidence);
         if (none) return RDG_OK;
-        if (err == RDG_OK) err = note_epoch(b, c, rdg_trust_latest(trust));
+        if (err == RDG_OK) err = mainchain_note_epoch(b, c, rdg_trust_latest(trust));
         RDG_TRY(err);
     }
     return RDG_OK;
@@ -137,7 +137,7 @@ static rdg_err_t follow_epochs(rdg_baas_t *b, const chain_t *c, relay_t *r, rdg_
 static rdg_err_t trust_of(const chain_t *c, rdg_trust_t **out) {
     rdg_buf_t text;
     rdg_genesis_t *g = rdg_calloc(1, sizeof *g);
-    rdg_buf_init(&text, RDG_GENESIS_BYTES_MAX);
+    rdg_buf_init(&text, RDG_GENESIS_EXTENDED_MAX);
     rdg_err_t err =
         g ? rdg_json_dump(c->genesis, &text) : rdg_fail(RDG_E_NO_MEMORY, "no memory for a genesis");
     if (err == RDG_OK) err = rdg_genesis_parse(rdg_buf_view(&text), g);

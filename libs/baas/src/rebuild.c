@@ -1,11 +1,12 @@
 /* A chain of which every ledger is lost, while its devices and their keys are there: every node is built from the archives
  * up to the same block, and votes again from there on, because whoever may order it says so (docs/recovery.md).
  *
- * What was decided behind the last archived block is given up. So it is refused as long as one node still has such a
+ * With new devices in the order, see succession.h. What was decided behind the last archived block is given up. So it is refused as long as one node still has such a
  * block, or a device that may have one does not answer. */
 #include "archive_keys.h"
 #include "archive_states.h"
 #include "mainchain.h"
+#include "succession.h"
 #include "ridge/base/log.h"
 #include <inttypes.h>
 
@@ -125,7 +126,8 @@ static rdg_err_t rebuild(void *ctx, const rdg_service_call_t *call, rdg_service_
     work_enter(b, name);
     rdg_err_t err = chain_load_running(b, name, &c);
     if (err == RDG_OK) {
-        err = order(b, &c);
+        bool elsewhere = call->body && json_object_get(call->body, "devices");
+        err = elsewhere ? succession_order(b, &c, call->body) : order(b, &c);
         if (err == RDG_OK) err = chain_describe(b, &c, &o);
         chain_fini(&c);
     }

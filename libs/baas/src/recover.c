@@ -6,6 +6,7 @@
 #include "archive_states.h"
 #include "contract.h"
 #include "mainchain.h"
+#include "succession.h"
 #include "ridge/base/log.h"
 #include "ridge/codec/hex.h"
 
@@ -173,12 +174,24 @@ static rdg_err_t find_sources(rdg_baas_t *b, const chain_t *c, const step_t *s, 
     return RDG_OK;
 }
 
+/* A node that takes over from lost ones (succession.h): it never voted. */
+static rdg_err_t is_fresh(rdg_baas_t *b, const chain_t *c, const step_t *s, bool *out) {
+    succession_t succession;
+    RDG_TRY(succession_load(b, c, &succession));
+    *out = succession.number != 0 && strcmp(succession.step, "restore") == 0 &&
+           strcmp(succession.state, "running") == 0 && succession_names(&succession, s->device);
+    succession_fini(&succession);
+    return RDG_OK;
+}
+
 static rdg_err_t send_one(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const step_t *s) {
     others_t others;
     const step_t *prepared = steps_find(steps, s->device, STEP_PREPARE);
     json_t *params = NULL, *archives = NULL, *keys = NULL;
     uint64_t rebuilt;
+    bool fresh;
     RDG_TRY(rebuild_height(b, c, &rebuilt));
+    RDG_TRY(is_fresh(b, c, s, &fresh));
     RDG_TRY(find_sources(b, c, s, &others, &archives));
     rdg_err_t err = flow_start_params(b, c, steps, s, &params);
     if (err != RDG_OK || !params) { /* NULL: the step has failed */
@@ -197,8 +210,9 @@ static rdg_err_t send_one(rdg_baas_t *b, const chain_t *c, const steps_t *steps,
     json_object_set_new(params, "height", json_integer((json_int_t)others.height));
     /* Nobody else there: nothing is decided with which it could vote again. */
     json_object_set_new(params, "await_voting",
-                        json_boolean(rebuilt > 0 || (tolerates(&others) && others.voting > 0)));
+                        json_boolean(fresh || rebuilt > 0 || (tolerates(&others) && others.voting > 0)));
     if (rebuilt > 0) json_object_set_new(params, "vote_again", json_integer((json_int_t)rebuilt));
+    if (fresh) json_object_set_new(params, "fresh", json_true());
     json_object_set(params, "public_key", json_object_get(prepared->result, "public_key"));
     return flow_send(b, c, s, "chain.recover", params, DEADLINE_MS);
 }

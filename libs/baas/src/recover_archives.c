@@ -10,7 +10,7 @@
 
 #define PROOF_MAX (1u << 20)
 
-static rdg_err_t check_anchor(rdg_baas_t *b, const chain_t *c, const archive_piece_t *p) {
+rdg_err_t recovery_anchor(rdg_baas_t *b, const chain_t *c, const archive_piece_t *p) {
     rdg_buf_t proof;
     rdg_buf_init(&proof, PROOF_MAX);
     rdg_err_t err = rdg_baas_mainchain_proof(b, c->chain_id, &p->manifest, &proof);
@@ -50,6 +50,11 @@ static size_t newest_state(const archive_piece_t *pieces, size_t count, uint64_t
     return at;
 }
 
+const char *recovery_kind(const archive_piece_t *pieces, size_t count, uint64_t from, size_t i) {
+    size_t state = newest_state(pieces, count, from);
+    return state == count || i > state ? "blocks" : i == state ? "state" : "headers";
+}
+
 static rdg_err_t choose(rdg_baas_t *b, const chain_t *c, const char *device, const archive_span_t *s,
                         const archive_piece_t *pieces, size_t count, json_t *list, uint64_t *last) {
     size_t used = 0;
@@ -59,10 +64,9 @@ static rdg_err_t choose(rdg_baas_t *b, const chain_t *c, const char *device, con
                         "the archives of chain '%s' reach from block 1 to %" PRIu64
                         " without a gap, and not to %" PRIu64 ": see ridge archive list --chain %s",
                         c->name, used ? pieces[used - 1].to : 0, s->to, c->name);
-    size_t state = newest_state(pieces, used, s->from);
     for (size_t i = 0; i < used; ++i) {
-        const char *kind = state == used || i > state ? "blocks" : i == state ? "state" : "headers";
-        rdg_err_t err = check_anchor(b, c, &pieces[i]);
+        const char *kind = recovery_kind(pieces, used, s->from, i);
+        rdg_err_t err = recovery_anchor(b, c, &pieces[i]);
         if (err == RDG_OK) err = add(b, device, &pieces[i], kind, list);
         if (err != RDG_OK)
             return rdg_fail_in(err, "archive of blocks %" PRIu64 " to %" PRIu64, pieces[i].from,

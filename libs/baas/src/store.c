@@ -1,6 +1,7 @@
 #include "archive_keys.h"
 #include "archive_states.h"
 #include "collector_prune.h"
+#include "succession.h"
 #include <stdio.h>
 #include "ridge/base/file.h"
 
@@ -82,6 +83,7 @@ static const char *const migrations[] = {
     "ALTER TABLE chains ADD COLUMN tenant TEXT NOT NULL DEFAULT 'default';"
     "CREATE INDEX chains_tenant ON chains (tenant, name, number);"
     "CREATE INDEX archives_name ON archives (name, number);",
+    succession_migration,
 };
 
 rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir) {
@@ -107,6 +109,7 @@ rdg_err_t baas_store_prune(rdg_baas_t *b) {
         "DELETE FROM contract_migrations WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM chain_members WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM chain_rebuilds WHERE chain NOT IN (SELECT number FROM chains)",
+        "DELETE FROM chain_successions WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM chain_closings WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM recovery_wishes WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM archive_policies WHERE chain NOT IN (SELECT number FROM chains)",

@@ -1,0 +1,232 @@
+#include "succession.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include "ridge/base/alloc.h"
+#include "ridge/base/log.h"
+#include "ridge/ledger/succession.h"
+
+const char succession_migration[] =
+    "CREATE TABLE chain_successions (number INTEGER PRIMARY KEY AUTOINCREMENT, chain INTEGER NOT NULL, step "
+    "TEXT NOT "
+    "NULL, state TEXT NOT NULL, devices TEXT NOT NULL, height INTEGER NOT NULL, epoch INTEGER NOT NULL, done "
+    "INTEGER "
+    "NOT NULL, archives INTEGER NOT NULL, act BLOB, error TEXT, created_ms INTEGER NOT NULL, updated_ms "
+    "INTEGER NOT "
+    "NULL);"
+    "CREATE INDEX chain_successions_chain ON chain_successions (chain, number);";
+
+/* Above those of every other kind of order (member.c). */
+#define ATTEMPTS 1000
+#define ATTEMPTS_FIRST (1ll << 40)
+
+int64_t succession_attempt(const succession_t *s) {
+    return ATTEMPTS_FIRST + s->number * ATTEMPTS;
+}
+
+static rdg_err_t row(void *ctx, const rdg_sql_row_t *r) {
+    succession_t *s = ctx;
+    rdg_bytes_t act = rdg_sql_row_blob(r, 8);
+    const char *error = rdg_sql_row_text(r, 9);
+    s->number = rdg_sql_row_int(r, 0);
+    snprintf(s->step, sizeof s->step, "%s", rdg_sql_row_text(r, 1));
+    snprintf(s->state, sizeof s->state, "%s", rdg_sql_row_text(r, 2));
+    s->height = (uint64_t)rdg_sql_row_int(r, 4);
+    s->epoch = (uint64_t)rdg_sql_row_int(r, 5);
+    s->done = (uint64_t)rdg_sql_row_int(r, 6);
+    s->archives = (uint64_t)rdg_sql_row_int(r, 7);
+    s->created_ms = (uint64_t)rdg_sql_row_int(r, 10);
+    s->updated_ms = (uint64_t)rdg_sql_row_int(r, 11);
+    s->error = error ? rdg_strdup(error) : NULL;
+    RDG_TRY(rdg_buf_append(&s->act, act.data, act.len));
+    return rdg_json_parse(rdg_bytes_str(rdg_sql_row_text(r, 3)), &s->devices);
+}
+
+rdg_err_t succession_load(rdg_baas_t *b, const chain_t *c, succession_t *out) {
+    memset(out, 0, sizeof *out);
+    rdg_buf_init(&out->act, RDG_SUCCESSION_BYTES_MAX);
+    rdg_err_t err =
+        rdg_sql_query(b->db,
+                      "SELECT number, step, state, devices, height, epoch, done, archives, act, error,"
+                      " created_ms, updated_ms FROM chain_successions WHERE chain = ?"
+                      " ORDER BY number DESC LIMIT 1",
+                      RDG_SQL_PARAMS(rdg_sql_int(c->number)), row, out);
+    if (err != RDG_OK) succession_fini(out);
+    return err;
+}
+
+void succession_fini(succession_t *s) {
+    rdg_buf_fini(&s->act);
+    json_decref(s->devices);
+    rdg_free(s->error);
+    s->devices = NULL;
+    s->error = NULL;
+}
+
+json_t *succession_describe(const succession_t *s) {
+    if (s->number == 0) return json_null();
+    return json_pack("{s:s, s:s, s:O, s:I, s:I, s:I, s:I, s:I, s:I, s:s?}", "step", s->step, "state",
+                     s->state, "devices", s->devices, "height", (json_int_t)s->height, "epoch",
+                     (json_int_t)s->epoch, "archives_verified", (json_int_t)s->done, "archives",
+                     (json_int_t)s->archives, "created_ms", (json_int_t)s->created_ms, "updated_ms",
+                     (json_int_t)s->updated_ms, "error", s->error);
+}
+
+bool succession_names(const succession_t *s, const char *device) {
+    size_t i;
+    json_t *name;
+    json_array_foreach(s->devices, i, name) if (strcmp(json_string_value(name), device) == 0) return true;
+    return false;
+}
+
+rdg_err_t succession_set(rdg_baas_t *b, const chain_t *c, succession_t *s, const char *step,
+                         const char *state, const char *error) {
+    char why[RDG_ERROR_TEXT_MAX], name[40], text[64];
+    snprintf(why, sizeof why, "%s", error ? error : "");
+    if (step != s->step) snprintf(s->step, sizeof s->step, "%s", step);
+    snprintf(s->state, sizeof s->state, "%s", state);
+    RDG_TRY(rdg_sql_exec(
+        b->db,
+        "UPDATE chain_successions SET step = ?, state = ?, error = ?, epoch = ?, done = ?, act = ?,"
+        " updated_ms = ? WHERE number = ?",
+        RDG_SQL_PARAMS(rdg_sql_text(s->step), rdg_sql_text(s->state), rdg_sql_text(error ? why : NULL),
+                       rdg_sql_int((int64_t)s->epoch), rdg_sql_int((int64_t)s->done),
+                       rdg_sql_blob(rdg_buf_view(&s->act)), rdg_sql_int((int64_t)baas_now()),
+                       rdg_sql_int(s->number)),
+        NULL));
+    snprintf(name, sizeof name, "rebuild.%s", step);
+    snprintf(text, sizeof text, "archive %" PRIu64 " of %" PRIu64, s->done, s->archives);
+    bool counts = strcmp(step, "verify") == 0 && !error;
+    rdg_log(error ? RDG_LOG_WARN : RDG_LOG_INFO, "chain.succession", RDG_STR("chain", c->name),
+            RDG_STR("step", step), RDG_STR("state", state), RDG_U64("height", s->height),
+            RDG_STR("why", why));
+    rdg_err_t err = event_add(b, c->number, NULL, name, state, counts ? text : why);
+    event_wake(b);
+    return err;
+}
+
+/* --- ordering ------------------------------------------------------------------------------------------------ */
+
+static int64_t next_position(const steps_t *steps) {
+    int64_t position = 0;
+    for (size_t i = 0; i < steps->count; ++i)
+        if (steps->list[i].position >= position) position = steps->list[i].position + 1;
+    return position;
+}
+
+static rdg_err_t insert(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const json_t *devices,
+                        uint64_t reach, uint64_t archives) {
+    succession_t s = {0};
+    int64_t position = next_position(steps);
+    char *text = rdg_json_text(devices);
+    if (!text) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the devices of a chain");
+    rdg_err_t err =
+        rdg_sql_exec(b->db,
+                     "INSERT INTO chain_successions (chain, step, state, devices, height, epoch, done, "
+                     "archives, created_ms,"
+                     " updated_ms) VALUES (?, 'prepare', 'running', ?, ?, 0, 0, ?, ?, ?)",
+                     RDG_SQL_PARAMS(rdg_sql_int(c->number), rdg_sql_text(text), rdg_sql_int((int64_t)reach),
+                                    rdg_sql_int((int64_t)archives), rdg_sql_int((int64_t)baas_now()),
+                                    rdg_sql_int((int64_t)baas_now())),
+                     NULL);
+    rdg_free(text);
+    if (err == RDG_OK) err = succession_load(b, c, &s);
+    for (size_t i = 0; err == RDG_OK && i < json_array_size(devices); ++i)
+        err = step_insert_attempt(b, c, json_string_value(json_array_get(devices, i)), position + (int64_t)i,
+                                  STEP_PREPARE, succession_attempt(&s));
+    if (err == RDG_OK) err = succession_set(b, c, &s, "prepare", "running", NULL);
+    succession_fini(&s);
+    return err;
+}
+
+/* The same order once more: what has failed is tried again. */
+static rdg_err_t go_on(rdg_baas_t *b, const chain_t *c, const steps_t *steps, succession_t *s) {
+    for (size_t i = 0; i < steps->count; ++i) {
+        const step_t *step = &steps->list[i];
+        if (step->kind != STEP_REMOVE && step_failed(step) && succession_names(s, step->device))
+            RDG_TRY(step_again(b, c, step));
+    }
+    return succession_set(b, c, s, s->step, "running", NULL);
+}
+
+/* Before the main chain has it, nothing of the chain has changed: other devices may be named. */
+static rdg_err_t give_up(rdg_baas_t *b, const chain_t *c, const steps_t *steps, succession_t *s) {
+    bool begun = s->act.len > 0;
+    if (begun || strcmp(s->state, "running") == 0)
+        return rdg_fail(
+            RDG_E_CONFLICT,
+            "chain '%s' is being rebuilt on other devices (step %s)%s: give the same ones to go on", c->name,
+            s->step, begun ? ", for which the administrators' act is made" : "");
+    for (size_t i = 0; i < steps->count; ++i) {
+        const step_t *p = &steps->list[i];
+        if (p->kind == STEP_PREPARE && succession_names(s, p->device) &&
+            !steps_find(steps, p->device, STEP_REMOVE))
+            RDG_TRY(step_insert_attempt(b, c, p->device, p->position, STEP_REMOVE, succession_attempt(s)));
+    }
+    return succession_set(b, c, s, s->step, "cancelled", NULL);
+}
+
+static rdg_err_t repeat(rdg_baas_t *b, const chain_t *c, const steps_t *steps, succession_t *s, bool same) {
+    if (same && strcmp(s->state, "running") == 0) return RDG_OK;
+    RDG_TRY(rdg_sql_begin(b->db));
+    rdg_err_t err = same ? go_on(b, c, steps, s) : give_up(b, c, steps, s);
+    if (err == RDG_OK) err = rdg_sql_commit(b->db);
+    if (err != RDG_OK) rdg_sql_rollback(b->db);
+    return err;
+}
+
+static rdg_err_t check_new(const chain_t *c, const steps_t *steps, const json_t *devices) {
+    size_t i;
+    json_t *name;
+    json_array_foreach(devices, i, name) {
+        if (!steps_find(steps, json_string_value(name), STEP_PREPARE)) continue;
+        return rdg_fail(
+            RDG_E_CONFLICT,
+            "device '%s' has a node of chain '%s': a rebuild on devices is for others; if it is there "
+            "with its keys, see ridge chain rebuild %s without --devices, and ridge node recover",
+            json_string_value(name), c->name, c->name);
+    }
+    return RDG_OK;
+}
+
+static rdg_err_t begin(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const json_t *devices,
+                       const json_t *body) {
+    const char *discard = NULL;
+    char tenant[RDG_TENANT_MAX + 1];
+    bool weak = false;
+    uint64_t reach, archives;
+    RDG_TRY(rdg_json_opt_str(body, "discard", &discard));
+    RDG_TRY(rdg_json_opt_bool(body, "allow_no_fault_tolerance", &weak));
+    if (discard && strcmp(discard, c->name) != 0)
+        return rdg_fail(RDG_E_INVALID, "discard: want the chain's name, '%s'", c->name);
+    RDG_TRY(mainchain_needed(b));
+    RDG_TRY(chain_check_devices(devices, c->consensus, weak));
+    RDG_TRY(check_new(c, steps, devices));
+    RDG_TRY(chain_devices_online(b, devices, c->tenant, tenant));
+    RDG_TRY(succession_reach(b, c, &reach, &archives));
+    if (!discard) RDG_TRY(succession_check_lost(b, c, reach));
+    RDG_TRY(rdg_sql_begin(b->db));
+    rdg_err_t err = insert(b, c, steps, devices, reach, archives);
+    if (err == RDG_OK) err = rdg_sql_commit(b->db);
+    if (err != RDG_OK) rdg_sql_rollback(b->db);
+    return err;
+}
+
+rdg_err_t succession_order(rdg_baas_t *b, chain_t *c, const json_t *body) {
+    succession_t s;
+    steps_t steps;
+    json_t *devices = NULL;
+    RDG_TRY(rdg_json_get_array(body, "devices", &devices));
+    RDG_TRY(succession_load(b, c, &s));
+    rdg_err_t err = steps_load(b, c, &steps);
+    if (err == RDG_OK) {
+        bool open = s.number != 0 && (strcmp(s.state, "running") == 0 || strcmp(s.state, "failed") == 0);
+        bool same = s.number != 0 && strcmp(s.state, "cancelled") != 0 && json_equal(s.devices, devices);
+        if (open) err = repeat(b, c, &steps, &s, same);
+        if (err == RDG_OK && !same) err = begin(b, c, &steps, devices, body);
+        steps_fini(&steps);
+    }
+    succession_fini(&s);
+    event_wake(b);
+    return err;
+}

@@ -1,0 +1,62 @@
+/* A chain whose devices are all lost goes on on others: as a resumable workflow, one a chain at a time.
+ *
+ *   prepare   the new devices make their keys (chain.prepare)
+ *   verify    the cloud builds the ledger up to the last archived block H, each archive proven by the main chain and every
+ *             hash, root and seal verified: whom the state at H names administrators, nobody else can say
+ *   act       these follow from H + 1 on (ridge/ledger/succession.h), signed with the chain's key in this cloud's custody
+ *   anchor    the main chain has the change of validators; there is one for each number, so from here on there is no way back
+ *   restore   the act stands beside the chain's genesis; new devices are built from the archives; old ones are told to
+ *             remove what they have, whenever they come back
+ *   start     as of a new chain: what is already so costs nothing
+ *   first-block   until block H + 1 is sealed
+ *
+ * Each step may be repeated. What has failed before `anchor` changed nothing of the chain. */
+#ifndef RIDGE_BAAS_SUCCESSION_H
+#define RIDGE_BAAS_SUCCESSION_H
+#include "archive_states.h"
+#include "mainchain.h"
+
+typedef struct succession {
+    int64_t number; /* 0: none */
+    char step[16], state[8];
+    json_t *devices; /* names; owned */
+    uint64_t height, epoch, done,
+        archives; /* H; number of the new epoch, 0 before; archives verified, of all */
+    uint64_t created_ms, updated_ms;
+    rdg_buf_t act; /* signed; empty before */
+    char *error;   /* owned; NULL: none */
+} succession_t;
+
+extern const char succession_migration[];
+
+/* succession.c: the last one of the chain */
+rdg_err_t succession_load(rdg_baas_t *b, const chain_t *c, succession_t *out);
+void succession_fini(succession_t *s);
+json_t *succession_describe(const succession_t *s); /* JSON null for none */
+/* Stores all of it. */
+rdg_err_t succession_set(rdg_baas_t *b, const chain_t *c, succession_t *s, const char *step,
+                         const char *state, const char *error);
+bool succession_names(const succession_t *s, const char *device);
+/* The numbers of this one's commands begin here. */
+int64_t succession_attempt(const succession_t *s);
+/* body: {"devices": [name, …], "discard": chain's name or nothing, "allow_no_fault_tolerance"}. */
+rdg_err_t succession_order(rdg_baas_t *b, chain_t *c, const json_t *body);
+
+/* succession_check.c: may the chain be given to others? CONFLICT names who lives, or what would be lost. */
+rdg_err_t succession_check_lost(rdg_baas_t *b, const chain_t *c, uint64_t reach);
+/* The last block that is archived without a gap from the first on. UNAVAILABLE: none, or there are archives behind a gap. */
+rdg_err_t succession_reach(rdg_baas_t *b, const chain_t *c, uint64_t *reach, uint64_t *archives);
+
+/* succession_act.c */
+rdg_err_t succession_verify_next(rdg_baas_t *b, const chain_t *c, succession_t *s); /* one archive */
+/* Makes the act and what is to stand on the main chain; moves to `anchor`. */
+rdg_err_t succession_act(rdg_baas_t *b, const chain_t *c, const steps_t *steps, succession_t *s);
+/* Of the chain, with the act. Returns owned. */
+rdg_err_t succession_genesis(const chain_t *c, const succession_t *s, json_t **out);
+/* The ledger that is built to verify; without it all begins anew. */
+bool succession_has_ledger(rdg_baas_t *b, const chain_t *c);
+void succession_clear(rdg_baas_t *b, const chain_t *c);
+
+/* succession_flow.c */
+rdg_err_t flow_succession(rdg_baas_t *b, chain_t *c, const steps_t *steps, uint64_t *after_ms);
+#endif

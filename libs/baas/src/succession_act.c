@@ -1,0 +1,256 @@
+/* The act: the cloud builds the chain's ledger for itself, because only the state at the last block says who may sign. */
+#include "archive_keys.h"
+#include "succession.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "ridge/base/alloc.h"
+#include "ridge/base/file.h"
+#include "ridge/codec/hex.h"
+#include "ridge/ledger/archive.h"
+#include "ridge/ledger/succession.h"
+
+#define PATH_BYTES 4200
+#define LEDGER_MEMORY (32u << 20)
+#define TEXT_MAX (900u << 10) /* a genesis goes to devices within a command */
+
+/* --- the ledger ----------------------------------------------------------------------------------------------- */
+
+/* Beside the collector's directory, which is swept at each start. */
+static rdg_err_t place(rdg_baas_t *b, const chain_t *c, const char *what, char path[PATH_BYTES]) {
+    int n = snprintf(path, PATH_BYTES, "%s-succession-%lld%s", b->collector->dir, (long long)c->number, what);
+    return n > 0 && n < PATH_BYTES ? RDG_OK
+                                   : rdg_fail(RDG_E_TOO_LARGE, "the data directory's path is too long");
+}
+
+bool succession_has_ledger(rdg_baas_t *b, const chain_t *c) {
+    char path[PATH_BYTES];
+    return place(b, c, "", path) == RDG_OK && rdg_file_exists(path);
+}
+
+void succession_clear(rdg_baas_t *b, const chain_t *c) {
+    char path[PATH_BYTES];
+    if (place(b, c, "", path) == RDG_OK) (void)rdg_tree_remove(path, NULL);
+    if (place(b, c, ".archive", path) == RDG_OK) (void)unlink(path);
+}
+
+static rdg_err_t open_ledger(rdg_baas_t *b, const chain_t *c, rdg_ledger_t **out) {
+    char path[PATH_BYTES];
+    const rdg_ledger_options_t options = {.memory_bytes = LEDGER_MEMORY, .execution_threads = 1};
+    char *text = c->genesis ? rdg_json_text(c->genesis) : NULL;
+    rdg_genesis_t *g = rdg_alloc(sizeof *g);
+    *out = NULL;
+    rdg_err_t err = text && g ? place(b, c, "", path) : rdg_fail(RDG_E_NO_MEMORY, "no memory for a genesis");
+    if (err == RDG_OK) err = rdg_genesis_parse(rdg_bytes_str(text), g);
+    if (err == RDG_OK) err = rdg_ledger_open(path, g, &options, out);
+    rdg_free(text);
+    rdg_free(g);
+    return err;
+}
+
+static rdg_err_t fetch(rdg_baas_t *b, const archive_piece_t *p, const char *path) {
+    char url[96];
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) return rdg_fail_errno(errno, "cannot make %s", path);
+    snprintf(url, sizeof url, "/files/%" PRId64 "/content", p->file);
+    rdg_err_t err = remote_fetch(b, url, fd);
+    close(fd);
+    return err;
+}
+
+static bool go_on(void *ctx, const rdg_archive_progress_t *p) {
+    (void)p;
+    return !baas_stopping(ctx);
+}
+
+static rdg_err_t bring_in(rdg_baas_t *b, rdg_archive_t *a, rdg_ledger_t *l, const char *kind) {
+    if (strcmp(kind, "headers") == 0) return rdg_archive_import_headers(a, l, go_on, b);
+    if (strcmp(kind, "state") == 0) return rdg_archive_import_state(a, l, go_on, b);
+    return rdg_archive_import(a, l, go_on, b);
+}
+
+static rdg_err_t import(rdg_baas_t *b, const chain_t *c, const archive_piece_t *p, const char *path,
+                        const char *kind) {
+    rdg_ledger_t *l = NULL;
+    rdg_archive_t *a = NULL;
+    rdg_hash_t digest;
+    rdg_archive_key_t key;
+    bool encrypted = p->key_id[0] != '\0';
+    if (encrypted) RDG_TRY(archive_keys_load(b, c->name, p->key_id, &key));
+    const rdg_archive_options_t options = {.keys = &key, .key_count = encrypted};
+    rdg_err_t err = open_ledger(b, c, &l);
+    if (err == RDG_OK) err = rdg_archive_open_file(path, &options, &a);
+    if (err == RDG_OK) {
+        rdg_archive_digest(a, &digest);
+        if (!rdg_hash_equal(&digest, &p->manifest))
+            err = rdg_fail(RDG_E_CORRUPT, "its manifest is not the one that was anchored");
+    }
+    if (err == RDG_OK) err = rdg_archive_trust(a, rdg_ledger_genesis(l));
+    if (err == RDG_OK) err = bring_in(b, a, l, kind);
+    rdg_archive_close(a);
+    rdg_ledger_close(l);
+    if (encrypted) rdg_secure_zero(&key, sizeof key);
+    return err;
+}
+
+static rdg_err_t verify_piece(rdg_baas_t *b, const chain_t *c, const archive_piece_t *p, const char *kind) {
+    char path[PATH_BYTES];
+    RDG_TRY(place(b, c, ".archive", path));
+    RDG_TRY(recovery_anchor(b, c, p));
+    rdg_err_t err = fetch(b, p, path);
+    if (err == RDG_OK) err = import(b, c, p, path, kind);
+    (void)unlink(path);
+    return err;
+}
+
+rdg_err_t succession_verify_next(rdg_baas_t *b, const chain_t *c, succession_t *s) {
+    archive_piece_t *pieces = NULL;
+    size_t count = 0;
+    RDG_TRY(archive_pieces(b, c, &pieces, &count));
+    rdg_err_t err = RDG_OK;
+    if (count < s->archives || s->done >= s->archives || pieces[s->archives - 1].to != s->height)
+        err = rdg_fail(RDG_E_CONFLICT,
+                       "the archives of chain '%s' are others than when this was ordered: order it again",
+                       c->name);
+    const archive_piece_t *p = err == RDG_OK ? &pieces[s->done] : NULL;
+    if (p) err = verify_piece(b, c, p, recovery_kind(pieces, (size_t)s->archives, 0, (size_t)s->done));
+    if (p && err != RDG_OK)
+        err = rdg_fail_in(err, "archive of blocks %" PRIu64 " to %" PRIu64, p->from, p->to);
+    rdg_free(pieces);
+    if (err == RDG_OK) ++s->done;
+    return err;
+}
+
+/* --- the act -------------------------------------------------------------------------------------------------- */
+
+static rdg_err_t fill_members(const steps_t *steps, const succession_t *s, rdg_succession_member_t *members) {
+    for (size_t i = 0; i < json_array_size(s->devices); ++i) {
+        const char *device = json_string_value(json_array_get(s->devices, i));
+        const step_t *p = steps_find(steps, device, STEP_PREPARE);
+        uint8_t raw[64];
+        if (!p || !step_done(p)) return rdg_fail(RDG_E_INTERNAL, "device '%s' is not prepared", device);
+        rdg_err_t err = rdg_json_get_hex(p->result, "public_key", raw, sizeof raw);
+        if (err == RDG_OK) err = rdg_sm2_public_decode(rdg_bytes(raw, sizeof raw), &members[i].key);
+        if (err != RDG_OK) return rdg_fail_in(err, "device '%s': public_key", device);
+        members[i].name = device;
+    }
+    return RDG_OK;
+}
+
+static rdg_err_t request(rdg_ledger_t *l, const steps_t *steps, const succession_t *s, rdg_buf_t *out) {
+    rdg_ledger_head_t head;
+    size_t count = json_array_size(s->devices);
+    rdg_ledger_head(l, &head);
+    if (head.height != s->height)
+        return rdg_fail(RDG_E_INTERNAL, "the archives come to block %" PRIu64 " and not to %" PRIu64,
+                        head.height, s->height);
+    rdg_succession_member_t *members = rdg_calloc(count, sizeof *members);
+    if (!members) return rdg_fail(RDG_E_NO_MEMORY, "no memory for validators");
+    rdg_err_t err = fill_members(steps, s, members);
+    if (err == RDG_OK) err = rdg_succession_request(l, members, (uint32_t)count, out);
+    rdg_free(members);
+    return err;
+}
+
+static rdg_err_t sign(rdg_baas_t *b, const chain_t *c, rdg_bytes_t asked, rdg_buf_t *out) {
+    rdg_sm2_key_t *key = NULL;
+    RDG_TRY(chain_key_load(b, c, &key));
+    rdg_err_t err = rdg_succession_sign(asked, key, out);
+    rdg_sm2_key_free(key);
+    return err;
+}
+
+/* The former changes too: those that the chain has seen and the main chain has not. */
+static rdg_err_t note_epochs(rdg_baas_t *b, const chain_t *c, rdg_ledger_t *l) {
+    rdg_epoch_t *e = rdg_alloc(sizeof *e);
+    if (!e) return rdg_fail(RDG_E_NO_MEMORY, "no memory for validators");
+    rdg_err_t err = rdg_ledger_epoch(l, 1, e);
+    while (err == RDG_OK && e->last_height != 0) {
+        err = rdg_ledger_epoch(l, e->last_height + 1, e);
+        if (err == RDG_OK) err = mainchain_note_epoch(b, c, e);
+    }
+    rdg_free(e);
+    return err;
+}
+
+/* Somebody else's set under this number, which the chain's own validators have signed, is there for good. */
+static rdg_err_t check_noted(rdg_baas_t *b, const chain_t *c, const rdg_succession_t *act) {
+    char key[40];
+    intent_t i;
+    rdg_hash_t noted;
+    snprintf(key, sizeof key, "validators:%" PRIu64, act->epoch.validators.epoch);
+    RDG_TRY(intent_find(b, c->chain_id, key, &i));
+    rdg_err_t err = RDG_OK;
+    if (i.number != 0) {
+        const char *text = json_string_value(json_array_get(i.values, 2));
+        err = text ? rdg_hex_decode(text, strlen(text), noted.b, sizeof noted.b) : RDG_E_MALFORMED;
+        if (err != RDG_OK || !rdg_hash_equal(&noted, &act->epoch_digest))
+            err = rdg_fail(RDG_E_CONFLICT,
+                           "the main chain has another change of validators under number %" PRIu64
+                           ", which chain '%s' made behind its last archived block: it cannot be taken back",
+                           act->epoch.validators.epoch, c->name);
+    }
+    intent_fini(&i);
+    return err;
+}
+
+static rdg_err_t store(rdg_baas_t *b, const chain_t *c, rdg_ledger_t *l, succession_t *s,
+                       const rdg_succession_t *act) {
+    RDG_TRY(rdg_sql_begin(b->db));
+    rdg_err_t err = note_epochs(b, c, l);
+    if (err == RDG_OK) err = mainchain_note_epoch(b, c, &act->epoch);
+    if (err == RDG_OK) err = check_noted(b, c, act);
+    if (err == RDG_OK) err = succession_set(b, c, s, "anchor", "running", NULL);
+    if (err == RDG_OK) err = rdg_sql_commit(b->db);
+    if (err != RDG_OK) rdg_sql_rollback(b->db);
+    mainchain_kick(b);
+    return err;
+}
+
+static rdg_err_t make(rdg_baas_t *b, const chain_t *c, const steps_t *steps, rdg_ledger_t *l,
+                      succession_t *s) {
+    rdg_buf_t asked;
+    rdg_succession_t *act = rdg_alloc(sizeof *act);
+    if (!act) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a succession");
+    rdg_buf_clear(&s->act);
+    rdg_buf_init(&asked, RDG_SUCCESSION_BYTES_MAX);
+    rdg_err_t err = request(l, steps, s, &asked);
+    if (err == RDG_OK) err = sign(b, c, rdg_buf_view(&asked), &s->act);
+    if (err == RDG_OK) {
+        err = rdg_succession_verify(rdg_buf_view(&s->act), rdg_ledger_genesis(l), act);
+        if (err == RDG_E_FORBIDDEN)
+            err = rdg_fail_in(err, "this cloud holds one administrator's key of chain '%s'", c->name);
+    }
+    if (err == RDG_OK) err = check_noted(b, c, act);
+    if (err == RDG_OK) {
+        s->epoch = act->epoch.validators.epoch;
+        err = store(b, c, l, s, act);
+    }
+    if (err != RDG_OK) rdg_buf_clear(&s->act), s->epoch = 0;
+    rdg_buf_fini(&asked);
+    rdg_free(act);
+    return err;
+}
+
+rdg_err_t succession_act(rdg_baas_t *b, const chain_t *c, const steps_t *steps, succession_t *s) {
+    rdg_ledger_t *l = NULL;
+    RDG_TRY(open_ledger(b, c, &l));
+    rdg_err_t err = make(b, c, steps, l, s);
+    rdg_ledger_close(l);
+    return err;
+}
+
+rdg_err_t succession_genesis(const chain_t *c, const succession_t *s, json_t **out) {
+    rdg_buf_t text;
+    char *old = c->genesis ? rdg_json_text(c->genesis) : NULL;
+    rdg_buf_init(&text, TEXT_MAX);
+    rdg_err_t err = old ? rdg_genesis_extend(rdg_bytes_str(old), rdg_buf_view(&s->act), &text)
+                        : rdg_fail(RDG_E_NO_MEMORY, "no memory for a genesis");
+    if (err == RDG_OK) err = rdg_json_parse(rdg_buf_view(&text), out);
+    rdg_buf_fini(&text);
+    rdg_free(old);
+    return err;
+}
