@@ -1,7 +1,6 @@
 #include "spawn.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -64,8 +63,9 @@ __attribute__((noreturn)) static void child(const spawn_t *s, int error_fd, pid_
     int null_fd = open("/dev/null", O_RDWR);
     if (null_fd < 0 || dup2(null_fd, 0) < 0) child_fail(STEP_INPUT);
     if (s->new_session && setsid() < 0) child_fail(STEP_SESSION);
-    if (s->change_user &&
-        (setgroups(s->group_count, s->groups) != 0 || setgid(s->gid) != 0 || setuid(s->uid) != 0))
+    /* The C library's would wait for the parent's other threads, which are on its list and not in this process. */
+    if (s->change_user && (syscall(SYS_setgroups, s->group_count, s->groups) != 0 ||
+                           syscall(SYS_setgid, s->gid) != 0 || syscall(SYS_setuid, s->uid) != 0))
         child_fail(STEP_USER);
     /* After the change of user, which clears it. */
     if (s->die_with_parent) {
