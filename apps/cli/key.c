@@ -75,23 +75,27 @@ static rdg_err_t show(cli_t *cli) {
     return tell(cli, cli->args[0], &pub);
 }
 
-/* DER as it is, or hexadecimal, or base64 with or without PEM's lines. */
+static bool is_text(rdg_bytes_t bytes) {
+    for (size_t i = 0; i < bytes.len; i++)
+        if (bytes.data[i] >= 0x7f || bytes.data[i] < '\t') return false;
+    return true;
+}
+
+/* DER as it is, to its last byte whichever it is; or hexadecimal, or base64 with or without PEM's lines. */
 static rdg_err_t decode_envelope(rdg_bytes_t text, uint8_t out[RDG_ENVELOPED_MAX], size_t *len) {
-    while (text.len && strchr(" \r\n\t", text.data[text.len - 1])) text.len--;
-    bool binary = false;
-    for (size_t i = 0; i < text.len; i++) binary = binary || text.data[i] >= 0x7f || text.data[i] < '\t';
-    const uint8_t *body = memmem(text.data, text.len, "-----\n", 6);
-    if (!binary && body) {
-        text = rdg_bytes(body + 6, text.len - (size_t)(body + 6 - text.data));
-        const uint8_t *end = memmem(text.data, text.len, "-----END", 8);
-        if (end) text.len = (size_t)(end - text.data);
-    }
-    if (binary) {
+    if (!is_text(text)) {
         if (text.len > RDG_ENVELOPED_MAX)
             return rdg_fail(RDG_E_TOO_LARGE, "%zu bytes, at most %d", text.len, RDG_ENVELOPED_MAX);
         memcpy(out, text.data, *len = text.len);
         return RDG_OK;
     }
+    const uint8_t *body = memmem(text.data, text.len, "-----\n", 6);
+    if (body) {
+        text = rdg_bytes(body + 6, text.len - (size_t)(body + 6 - text.data));
+        const uint8_t *end = memmem(text.data, text.len, "-----END", 8);
+        if (end) text.len = (size_t)(end - text.data);
+    }
+    while (text.len && strchr(" \r\n\t", text.data[text.len - 1])) text.len--;
     if (text.len % 2 == 0 && text.len / 2 <= RDG_ENVELOPED_MAX &&
         rdg_hex_decode((const char *)text.data, text.len, out, text.len / 2) == RDG_OK) {
         *len = text.len / 2;

@@ -1,6 +1,7 @@
 """`ridge key` and `ridge cert`: files that the openssl command reads and writes, secrets that come by file, descriptor,
 terminal or credential, and what is refused."""
 
+import base64
 import json
 import os
 import pathlib
@@ -246,6 +247,13 @@ def an_enveloped_key_comes_back_to_its_sign_key_alone():
     good("key", "import", "pem", "pem.key", "--enveloped", "sign.key", *out, folder=d)
     (d / "der").write_bytes(subprocess.run(["openssl", "base64", "-d", "-A"], input=text.strip().encode(), capture_output=True, check=True).stdout)
     good("key", "import", "der", "der.key", "--enveloped", "sign.key", *out, folder=d)
+    for i in range(500):  # one in 50 ends with what a text would have stripped off
+        good("key", "export", "enc.key", f"envelope-{i}", "--enveloped-for", "sign.pub", folder=d)
+        der = base64.b64decode((d / f"envelope-{i}").read_text())
+        if der[-1] in b" \t\r\n\0":
+            break
+    (d / "blank").write_bytes(der)
+    good("key", "import", "blank", "blank.key", "--enveloped", "sign.key", *out, folder=d)
     (d / "hex").write_text((d / "der").read_bytes().hex() + "\n")
     good("key", "import", "hex", "hex.key", "--enveloped", "sign.key", *out, folder=d)
     (d / "cut").write_bytes((d / "der").read_bytes()[:-1])
