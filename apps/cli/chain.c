@@ -66,6 +66,8 @@ static rdg_err_t follow(cli_t *cli, const char *name, const char *goal, uint64_t
     for (;;) {
         json_t *answer = NULL, *event;
         size_t i;
+        /* The state first: what led to it is among the events then, and is shown before this ends. */
+        RDG_TRY(cli_call(cli, "GET", NULL, chain, "/chains/%s", name));
         RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/chains/%s/events?after=%llu", name,
                          (unsigned long long)after));
         json_array_foreach(json_object_get(answer, "events"), i, event) {
@@ -73,7 +75,6 @@ static rdg_err_t follow(cli_t *cli, const char *name, const char *goal, uint64_t
             print_event(&progress, event);
         }
         json_decref(answer);
-        RDG_TRY(cli_call(cli, "GET", NULL, chain, "/chains/%s", name));
         const char *state = json_string_value(json_object_get(*chain, "state"));
         if (state && strcmp(state, goal) == 0) return RDG_OK;
         if (state && (strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0))
