@@ -18,7 +18,7 @@
 
 typedef struct succession {
     int64_t number; /* 0: none */
-    char step[16], state[8];
+    char step[16], state[16];
     json_t *devices; /* names; owned */
     uint64_t height, epoch, done,
         archives; /* H; number of the new epoch, 0 before; archives verified, of all */
