@@ -296,6 +296,7 @@ static rdg_err_t open_all(rdg_node_t *n) {
     /* Before anything is imported: a ledger that has blocks looks like one that was never lost. */
     if (n->restorer.wanted) RDG_TRY(epoch_note_lost(n));
     watch_closed(n);
+    RDG_TRY(rdg_loop_handle_signals(n->loop)); /* who hears it answer may end it */
     return http_open(n);
 }
 
@@ -329,7 +330,6 @@ rdg_err_t rdg_node_open(const rdg_node_options_t *options, rdg_node_t **out) {
 }
 
 rdg_err_t rdg_node_run(rdg_node_t *n, int *exit_status) {
-    RDG_TRY(rdg_loop_handle_signals(n->loop));
     rdg_ledger_head_t head;
     const char *refused, *batches = rdg_sm2_batch_path(&refused);
     rdg_ledger_head(n->ledger, &head);
