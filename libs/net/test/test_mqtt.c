@@ -168,6 +168,10 @@ TEST(mqtt_will_is_left_by_a_lost_client_and_not_by_one_that_stops) {
     dev.refusals = 1; /* a refused message cuts the connection */
     peer_open(&dev, b, "dev1", "dev1", "secret-1", "devices/dev1/command");
     peer_await(&dev, ups, 2);
+    int before = dev.published;
+    peer_send(&dev, "devices/dev1/ready",
+              "x"); /* follows the subscription: when it is acknowledged this stands */
+    peer_await(&dev, published, before + 1);
     peer_send(&cloud, "devices/dev1/command", "x");
     peer_await(&cloud, messages, 3);
     CHECK_STR(cloud.last, "gone");
