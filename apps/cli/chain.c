@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define WAIT_MS 600000
+#define EVENTS_WAIT_MS 10000u
 
 #define STEPS_MAX 16
 
@@ -55,29 +56,34 @@ static rdg_err_t last_event(cli_t *cli, const char *name, uint64_t *after) {
     return RDG_OK;
 }
 
+/* Shows what came after event *after; waits up to wait_ms for the first. */
+static rdg_err_t show_events(cli_t *cli, const char *name, unsigned wait_ms, progress_t *p, uint64_t *after) {
+    json_t *answer = NULL, *event;
+    size_t i;
+    RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/chains/%s/events?after=%llu&wait_ms=%u", name,
+                     (unsigned long long)*after, wait_ms));
+    json_array_foreach(json_object_get(answer, "events"), i, event) {
+        *after = (uint64_t)json_integer_value(json_object_get(event, "seq"));
+        print_event(p, event);
+    }
+    json_decref(answer);
+    return RDG_OK;
+}
+
 /* Shows the chain's events until its state is the goal; a failed or cancelled chain ends it with an error. */
 static rdg_err_t follow(cli_t *cli, const char *name, const char *goal, uint64_t after, json_t **chain) {
     progress_t progress = {.start_ms = 0};
     uint64_t deadline = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
-    RDG_TRY(cli_call(cli, "GET", NULL, chain, "/chains/%s", name));
-    progress.devices = json_array_size(json_object_get(*chain, "devices"));
-    json_decref(*chain);
-    *chain = NULL;
     for (;;) {
-        json_t *answer = NULL, *event;
-        size_t i;
-        /* The state first: what led to it is among the events then, and is shown before this ends. */
         RDG_TRY(cli_call(cli, "GET", NULL, chain, "/chains/%s", name));
-        RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/chains/%s/events?after=%llu", name,
-                         (unsigned long long)after));
-        json_array_foreach(json_object_get(answer, "events"), i, event) {
-            after = (uint64_t)json_integer_value(json_object_get(event, "seq"));
-            print_event(&progress, event);
-        }
-        json_decref(answer);
-        const char *state = json_string_value(json_object_get(*chain, "state"));
-        if (state && strcmp(state, goal) == 0) return RDG_OK;
-        if (state && (strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0))
+        progress.devices = json_array_size(json_object_get(*chain, "devices"));
+        const char *state = out_text(*chain, "state");
+        bool reached = strcmp(state, goal) == 0,
+             ended = strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0;
+        /* What led to this state is among the events by now, and is shown before this ends. */
+        RDG_TRY(show_events(cli, name, reached || ended ? 0 : EVENTS_WAIT_MS, &progress, &after));
+        if (reached) return RDG_OK;
+        if (ended)
             return rdg_fail(RDG_E_CONFLICT,
                             "chain %s is %s: see ridge chain status %s; then ridge chain retry %s, or "
                             "ridge chain cancel %s",
