@@ -199,7 +199,8 @@ rdg_err_t command_prune(rdg_platform_t *p) {
 typedef struct report {
     const char *id, *state, *step;
     uint64_t progress;
-    char *result, *error; /* owned JSON texts */
+    char *result, *error;   /* owned JSON texts */
+    const char *code, *why; /* what error says, for the log; NULL without one */
 } report_t;
 
 static bool state_reportable(const char *state) {
@@ -218,7 +219,9 @@ static rdg_err_t read_error(const json_t *message, report_t *r) {
         RDG_TRY(rdg_json_opt_str(error, "code", &code));
         RDG_TRY(rdg_json_opt_str(error, "message", &text));
     }
-    json_t *o = json_pack("{s:s, s:s}", "code", rdg_err_name(rdg_err_from_name(code)), "message", text);
+    r->code = rdg_err_name(rdg_err_from_name(code));
+    r->why = text;
+    json_t *o = json_pack("{s:s, s:s}", "code", r->code, "message", text);
     r->error = o ? rdg_json_text(o) : NULL;
     json_decref(o);
     return r->error ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for a result");
@@ -265,7 +268,8 @@ static rdg_err_t store_report(rdg_platform_t *p, const char *device, const repor
     if (rows > 0 && final) turns_ended_one(p, device);
     rdg_log(rows > 0 && final ? RDG_LOG_INFO : RDG_LOG_DEBUG,
             rows > 0 ? "command.result" : "command.result_ignored", RDG_STR("device", device),
-            RDG_STR("command", r->id), RDG_STR("state", r->state), RDG_STR("step", r->step ? r->step : ""));
+            RDG_STR("command", r->id), RDG_STR("state", r->state), RDG_STR("step", r->step ? r->step : ""),
+            RDG_STR("code", r->code ? r->code : "OK"), RDG_STR("error", r->why ? r->why : ""));
     return changed_if(p, RDG_OK, rows);
 }
 
