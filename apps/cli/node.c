@@ -30,7 +30,11 @@ static rdg_err_t take_event(const json_t *event, const char *device, bool *over)
                     out_raw(event, "message"));
 }
 
-static rdg_err_t follow(cli_t *cli, const char *chain, const char *device, uint64_t after) {
+typedef rdg_err_t (*take_event_t)(const json_t *event, const char *device, bool *over);
+
+/* Hands the chain's events to take until it says that it is over, or fails. what: "the recovery". */
+static rdg_err_t follow(cli_t *cli, const char *chain, const char *what, const char *device, uint64_t after,
+                        take_event_t take) {
     uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
     bool over = false;
     while (!over) {
@@ -41,13 +45,13 @@ static rdg_err_t follow(cli_t *cli, const char *chain, const char *device, uint6
         if (err == RDG_OK) {
             json_array_foreach(json_object_get(answer, "events"), i, event) {
                 after = (uint64_t)json_integer_value(json_object_get(event, "seq"));
-                if (err == RDG_OK && !over) err = take_event(event, device, &over);
+                if (err == RDG_OK && !over) err = take(event, device, &over);
             }
         }
         json_decref(answer);
         RDG_TRY(err);
         if (!over && rdg_mono_ms(rdg_clock_system()) >= end)
-            return rdg_fail(RDG_E_TIMEOUT, "the recovery goes on: see ridge chain status %s", chain);
+            return rdg_fail(RDG_E_TIMEOUT, "%s goes on: see ridge chain status %s", what, chain);
     }
     return RDG_OK;
 }
@@ -83,7 +87,7 @@ static rdg_err_t recover(cli_t *cli) {
     }
     RDG_TRY(cli_call(cli, "POST", body, &answer, "/chains/%s/nodes/%s/recover", chain, device));
     if (!cli_has(cli, "no-wait")) {
-        err = follow(cli, chain, device, after);
+        err = follow(cli, chain, "the recovery", device, after, take_event);
         json_decref(answer);
         answer = NULL;
         if (err == RDG_OK) err = cli_call(cli, "GET", NULL, &answer, "/chains/%s", chain);
@@ -94,9 +98,10 @@ static rdg_err_t recover(cli_t *cli) {
 }
 
 /* Of a rebuild on other devices: its own steps, and what the devices report. */
-static rdg_err_t take_rebuild_event(const json_t *event, bool *over) {
+static rdg_err_t take_rebuild_event(const json_t *event, const char *any, bool *over) {
     const char *step = out_text(event, "step"), *state = out_text(event, "state"),
                *device = json_string_value(json_object_get(event, "device"));
+    (void)any;
     bool own = strncmp(step, "rebuild.", 8) == 0;
     fprintf(stderr, "%-32s %-10s %s\n", step, state, own ? out_raw(event, "message") : device ? device : "");
     *over = own && strcmp(state, "done") == 0;
@@ -116,26 +121,9 @@ static rdg_err_t is_rebuilt(cli_t *cli, const char *chain, bool *over) {
 }
 
 static rdg_err_t follow_rebuild(cli_t *cli, const char *chain, uint64_t after) {
-    uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
     bool over = false;
-    RDG_TRY(is_rebuilt(cli, chain, &over));
-    while (!over) {
-        json_t *answer = NULL, *event;
-        size_t i;
-        rdg_err_t err = cli_call(cli, "GET", NULL, &answer, "/chains/%s/events?after=%llu&wait_ms=10000",
-                                 chain, (unsigned long long)after);
-        if (err == RDG_OK) {
-            json_array_foreach(json_object_get(answer, "events"), i, event) {
-                after = (uint64_t)json_integer_value(json_object_get(event, "seq"));
-                if (err == RDG_OK && !over) err = take_rebuild_event(event, &over);
-            }
-        }
-        json_decref(answer);
-        RDG_TRY(err);
-        if (!over && rdg_mono_ms(rdg_clock_system()) >= end)
-            return rdg_fail(RDG_E_TIMEOUT, "the rebuild goes on: see ridge chain status %s", chain);
-    }
-    return RDG_OK;
+    rdg_err_t err = is_rebuilt(cli, chain, &over);
+    return err != RDG_OK || over ? err : follow(cli, chain, "the rebuild", NULL, after, take_rebuild_event);
 }
 
 static rdg_err_t rebuild_body(cli_t *cli, json_t **out) {
@@ -164,7 +152,7 @@ static rdg_err_t follow_all(cli_t *cli, const char *chain, uint64_t after, const
     if (cli_has(cli, "no-wait")) return RDG_OK;
     if (cli_has(cli, "devices")) return follow_rebuild(cli, chain, after);
     json_array_foreach(json_object_get(answer, "devices"), i, device)
-        RDG_TRY(follow(cli, chain, out_text(device, "device"), after));
+        RDG_TRY(follow(cli, chain, "the recovery", out_text(device, "device"), after, take_event));
     return RDG_OK;
 }
 
