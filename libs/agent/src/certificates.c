@@ -95,14 +95,20 @@ static rdg_err_t copy_list(certificates_t *c, const char *chain) {
     return err == RDG_E_NOT_FOUND ? RDG_OK : err;
 }
 
-/* The node's own files are whole, and go together. */
-static bool has_sound(certificates_t *c, const char *chain) {
+static rdg_err_t load(certificates_t *c, const char *chain, rdg_credentials_t **out) {
     char dir[CHAIN_PATH_MAX];
-    rdg_credentials_t *found = NULL;
+    *out = NULL;
     pthread_mutex_lock(&c->disk);
     rdg_err_t err = dir_of(c, chain, dir);
-    if (err == RDG_OK) err = rdg_credentials_load(dir, prefix_of(chain), &found);
+    if (err == RDG_OK) err = rdg_credentials_load(dir, prefix_of(chain), out);
     pthread_mutex_unlock(&c->disk);
+    return err;
+}
+
+/* The node's own files are whole, and go together. */
+static bool has_sound(certificates_t *c, const char *chain) {
+    rdg_credentials_t *found;
+    rdg_err_t err = load(c, chain, &found);
     rdg_credentials_free(found);
     return err == RDG_OK;
 }
@@ -160,12 +166,8 @@ static void note(certificates_t *c, const char *chain, const rdg_credentials_t *
 }
 
 static void look_at(certificates_t *c, const char *chain) {
-    char dir[CHAIN_PATH_MAX];
-    rdg_credentials_t *found = NULL;
-    pthread_mutex_lock(&c->disk);
-    rdg_err_t err = dir_of(c, chain, dir);
-    if (err == RDG_OK) err = rdg_credentials_load(dir, prefix_of(chain), &found);
-    pthread_mutex_unlock(&c->disk);
+    rdg_credentials_t *found;
+    rdg_err_t err = load(c, chain, &found);
     if (err != RDG_OK && err != RDG_E_NOT_FOUND)
         rdg_log(RDG_LOG_ERROR, "certificate.unreadable", RDG_STR("chain", chain),
                 RDG_STR("why", rdg_err_message(err)));
