@@ -78,9 +78,9 @@ void collector_close(rdg_baas_t *b);
 extern const rdg_service_route_t collector_routes[];
 extern const size_t collector_route_count;
 
-/* remote.c: the bytes behind a path of the platform, from offset on, into a descriptor. */
-rdg_err_t remote_fetch(rdg_baas_t *b, const char *path, int fd);
-/* The same into memory: exactly len bytes, or PROTOCOL. */
+/* remote.c: a file of the platform, whole, into a new or emptied one here (0600); size, if given, as it came. */
+rdg_err_t remote_fetch_file(rdg_baas_t *b, int64_t file, const char *path, uint64_t *size);
+/* The bytes behind a path of the platform into memory: exactly len of them, or PROTOCOL. */
 rdg_err_t remote_read(rdg_baas_t *b, const char *path, void *dst, size_t len);
 
 #endif

@@ -1,7 +1,5 @@
 /* The file of an archive, read back from where it is stored, against the chain's genesis. */
 #include "archive_states.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,17 +76,11 @@ static bool ours(rdg_err_t err) {
 }
 
 static rdg_err_t fetch(rdg_baas_t *b, const archive_row_t *r, const char *path) {
-    char url[96];
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) return rdg_fail_errno(errno, "cannot make %s", path);
-    snprintf(url, sizeof url, "/files/%" PRId64 "/content", r->file);
-    rdg_err_t err = remote_fetch(b, url, fd);
-    off_t size = lseek(fd, 0, SEEK_CUR);
-    close(fd);
-    if (err == RDG_OK && (uint64_t)size != r->bytes)
-        err = rdg_fail(RDG_E_IO, "file %" PRId64 " came with %lld of %" PRIu64 " bytes", r->file,
-                       (long long)size, r->bytes);
-    return err;
+    uint64_t size = 0;
+    RDG_TRY(remote_fetch_file(b, r->file, path, &size));
+    if (size == r->bytes) return RDG_OK;
+    return rdg_fail(RDG_E_IO, "file %" PRId64 " came with %" PRIu64 " of %" PRIu64 " bytes", r->file, size,
+                    r->bytes);
 }
 
 rdg_err_t collector_prove(rdg_baas_t *b, archive_row_t *r, const chain_t *c, const rdg_archive_key_t *key,

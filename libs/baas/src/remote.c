@@ -4,7 +4,12 @@
 #include "ridge/client/devices.h"
 #include "ridge/client/platform.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define READ_MS 60000
 #define FETCH_MS 3600000 /* the largest file over a slow link to another process */
@@ -136,7 +141,7 @@ static rdg_err_t write_to(void *fd, rdg_bytes_t bytes) {
     return rdg_write_all(*(int *)fd, bytes);
 }
 
-rdg_err_t remote_fetch(rdg_baas_t *b, const char *path, int fd) {
+static rdg_err_t fetch(rdg_baas_t *b, const char *path, int fd) {
     rdg_cloud_client_t *c;
     RDG_TRY(borrow(b, &c));
     rdg_err_t err = rdg_cloud_fetch(c, path, FETCH_MS, write_to, &fd);
@@ -145,6 +150,18 @@ rdg_err_t remote_fetch(rdg_baas_t *b, const char *path, int fd) {
         give_back(b, c);
     else
         rdg_cloud_client_free(c);
+    return err;
+}
+
+rdg_err_t remote_fetch_file(rdg_baas_t *b, int64_t file, const char *path, uint64_t *size) {
+    char url[96];
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) return rdg_fail_errno(errno, "cannot make %s", path);
+    snprintf(url, sizeof url, "/files/%" PRId64 "/content", file);
+    rdg_err_t err = fetch(b, url, fd);
+    off_t end = lseek(fd, 0, SEEK_CUR);
+    if (size) *size = end > 0 ? (uint64_t)end : 0;
+    close(fd);
     return err;
 }
 

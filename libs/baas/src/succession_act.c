@@ -1,8 +1,6 @@
 /* The act: the cloud builds the chain's ledger for itself, because only the state at the last block says who may sign. */
 #include "archive_keys.h"
 #include "succession.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,16 +49,6 @@ static rdg_err_t open_ledger(rdg_baas_t *b, const chain_t *c, rdg_ledger_t **out
     return err;
 }
 
-static rdg_err_t fetch(rdg_baas_t *b, const archive_piece_t *p, const char *path) {
-    char url[96];
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) return rdg_fail_errno(errno, "cannot make %s", path);
-    snprintf(url, sizeof url, "/files/%" PRId64 "/content", p->file);
-    rdg_err_t err = remote_fetch(b, url, fd);
-    close(fd);
-    return err;
-}
-
 static bool go_on(void *ctx, const rdg_archive_progress_t *p) {
     (void)p;
     return !baas_stopping(ctx);
@@ -100,7 +88,7 @@ static rdg_err_t verify_piece(rdg_baas_t *b, const chain_t *c, const archive_pie
     char path[PATH_BYTES];
     RDG_TRY(place(b, c, ".archive", path));
     RDG_TRY(recovery_anchor(b, c, p));
-    rdg_err_t err = fetch(b, p, path);
+    rdg_err_t err = remote_fetch_file(b, p->file, path, NULL);
     if (err == RDG_OK) err = import(b, c, p, path, kind);
     (void)unlink(path);
     return err;
