@@ -81,6 +81,10 @@ static rdg_err_t fill_and_sync(int fd, const char *path, rdg_bytes_t content, mo
 }
 
 rdg_err_t rdg_file_replace(const char *path, rdg_bytes_t content, mode_t mode) {
+    return rdg_file_replace_as(path, content, mode, (uid_t)-1, (gid_t)-1);
+}
+
+rdg_err_t rdg_file_replace_as(const char *path, rdg_bytes_t content, mode_t mode, uid_t uid, gid_t gid) {
     char temp[PATH_MAX], dir[PATH_MAX];
     RDG_TRY(parent_of(path, dir, sizeof dir));
     int len = snprintf(temp, sizeof temp, "%s.XXXXXX", path);
@@ -88,7 +92,9 @@ rdg_err_t rdg_file_replace(const char *path, rdg_bytes_t content, mode_t mode) {
         return rdg_fail(RDG_E_TOO_LARGE, "path of more than %zu bytes: %.64s…", sizeof temp - 8, path);
     int fd = mkostemp(temp, O_CLOEXEC);
     if (fd < 0) return rdg_fail_errno(errno, "create a file beside %s", path);
-    rdg_err_t err = fill_and_sync(fd, temp, content, mode);
+    rdg_err_t err = (uid != (uid_t)-1 || gid != (gid_t)-1) && fchown(fd, uid, gid) != 0
+                        ? rdg_fail_errno(errno, "give %s to user %u", temp, (unsigned)uid)
+                        : fill_and_sync(fd, temp, content, mode);
     if (close(fd) != 0 && !err) err = rdg_fail_errno(errno, "close %s", temp);
     if (!err && rename(temp, path) != 0) err = rdg_fail_errno(errno, "rename %s to %s", temp, path);
     if (err) {

@@ -76,6 +76,21 @@ TEST(file_replace_swaps_the_content_and_sets_the_mode) {
     CHECK_EQ(entries(), 1);
 }
 
+TEST(file_replace_as_gives_the_file_to_its_owner) {
+    char path[PATH_MAX];
+    struct stat st;
+    if (geteuid() != 0) rdg_test_skip("only root gives files away");
+    CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), "f"));
+    CHECK_OK(rdg_file_replace_as(path, rdg_bytes_str("x"), 0600, 7, 8));
+    CHECK_EQ(stat(path, &st), 0);
+    CHECK_EQ(st.st_uid, 7);
+    CHECK_EQ(st.st_gid, 8);
+    CHECK_EQ(st.st_mode & 0777, 0600);
+    CHECK_OK(rdg_file_replace(path, rdg_bytes_str("y"), 0600));
+    CHECK_EQ(stat(path, &st), 0);
+    CHECK_EQ(st.st_uid, 0);
+}
+
 TEST(file_replace_that_fails_leaves_the_old_content_and_no_debris) {
     put("state", "old");
     struct rlimit limit = {4096, 4096};

@@ -18,6 +18,8 @@ extern "C" {
 /* Appends the whole file to out (whose max is the limit). NOT_FOUND, TOO_LARGE, IO. */
 rdg_err_t rdg_file_read(const char *path, rdg_buf_t *out);
 rdg_err_t rdg_file_replace(const char *path, rdg_bytes_t content, mode_t mode);
+/* The same, owned by uid and gid from the first moment that it is there (-1: as rdg_file_replace). */
+rdg_err_t rdg_file_replace_as(const char *path, rdg_bytes_t content, mode_t mode, uid_t uid, gid_t gid);
 bool rdg_file_exists(const char *path);
 rdg_err_t rdg_dir_make(const char *path, mode_t mode); /* with parents; an existing directory is fine */
 /* Removes a file or a whole tree without following symbolic links; absent is fine. Adds the bytes freed
