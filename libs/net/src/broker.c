@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 #define READY_TIMEOUT_MS 10000
-#define RELOAD_TIMEOUT_MS 5000
+#define RELOAD_TIMEOUT_MS 10000
+#define RELOAD_AGAIN_MS 3000 /* should a signal have been lost, or whoever waited for it have given up */
 #define PROBE_TIMEOUT_MS 1000
 #define PROBE_EVERY_MS 10
+#define PROBE_RARELY_MS 160
 #define WATCH_EVERY_MS 5000 /* for the size of the log */
 #define STOP_GRACE_MS 5000
 #define BACKOFF_MIN_MS 100u
@@ -36,6 +38,8 @@ struct rdg_broker {
     pthread_cond_t changed;
     rdg_process_t *process; /* NULL while it is down */
     bool stopping, supervised;
+    /* Changes of the password file, counted; the last that the broker was told of, when, and the last that it has taken. */
+    uint64_t written, told, told_ms, taken;
 };
 
 static uint64_t now_ms(void) {
@@ -220,24 +224,47 @@ pid_t rdg_broker_pid(const rdg_broker_t *broker) {
     return pid;
 }
 
-static void reload(rdg_broker_t *b) {
-    pthread_mutex_lock(&b->mutex);
+/* Call with the mutex held. */
+static void tell(rdg_broker_t *b) {
+    b->told = b->written;
+    b->told_ms = now_ms();
     if (b->process && rdg_process_alive(b->process, NULL)) kill(rdg_process_pid(b->process), SIGHUP);
+}
+
+/* For each reload mosquitto checks the password of everybody who is connected, in its only thread: while it is at one, changes
+ * gather for the next. True once it has been told of this change; *told: of which is the last. */
+static bool tell_of(rdg_broker_t *b, uint64_t change, uint64_t *told) {
+    pthread_mutex_lock(&b->mutex);
+    bool idle = b->taken == b->told, late = now_ms() - b->told_ms >= RELOAD_AGAIN_MS;
+    if (late || (idle && b->told < change)) tell(b);
+    *told = b->told;
+    pthread_mutex_unlock(&b->mutex);
+    return *told >= change;
+}
+
+static void has_taken(rdg_broker_t *b, uint64_t change) {
+    pthread_mutex_lock(&b->mutex);
+    if (b->taken < change) b->taken = change;
+    pthread_cond_broadcast(&b->changed);
     pthread_mutex_unlock(&b->mutex);
 }
 
-/* mosquitto reads its files some time after the signal: the password is in force when it has let the user in.
- */
-static rdg_err_t await_accepted(rdg_broker_t *b, const char *user, const char *password) {
-    uint64_t end = now_ms() + RELOAD_TIMEOUT_MS;
+/* mosquitto reads its files some time after the signal: the password is in force when it has let the user in. */
+static rdg_err_t await_accepted(rdg_broker_t *b, const char *user, const char *password, uint64_t change) {
+    uint64_t end = now_ms() + RELOAD_TIMEOUT_MS, wait = PROBE_EVERY_MS, told;
     /* Where there is a local socket the password is on no wire, not even the machine's own. */
     const char *local = rdg_broker_socket(b), *host = local ? local : "127.0.0.1";
-    for (unsigned tries = 0; now_ms() < end && !is_stopping(b); ++tries) {
+    while (now_ms() < end && !is_stopping(b)) {
         int code = -1;
-        if (broker_probe(host, b->port, user, password, PROBE_TIMEOUT_MS, &code) == RDG_OK && code == 0)
-            return RDG_OK;
+        if (tell_of(b, change, &told)) {
+            if (broker_probe(host, b->port, user, password, PROBE_TIMEOUT_MS, &code) == RDG_OK && code == 0) {
+                has_taken(b, told);
+                return RDG_OK;
+            }
+            wait = wait * 2 < PROBE_RARELY_MS ? wait * 2 : PROBE_RARELY_MS;
+        }
         pthread_mutex_lock(&b->mutex);
-        wait_changed(b, PROBE_EVERY_MS);
+        if (b->taken < change) wait_changed(b, wait);
         pthread_mutex_unlock(&b->mutex);
     }
     return rdg_fail(RDG_E_TIMEOUT,
@@ -251,24 +278,34 @@ static rdg_err_t check_user(const rdg_broker_t *b, const char *user) {
     return RDG_OK;
 }
 
+static rdg_err_t write_user(rdg_broker_t *b, const char *user, const char *password, uint64_t *change) {
+    pthread_mutex_lock(&b->users);
+    rdg_err_t err = broker_write_password(&b->files, user, password);
+    pthread_mutex_lock(&b->mutex);
+    *change = err == RDG_OK ? ++b->written : 0;
+    pthread_mutex_unlock(&b->mutex);
+    pthread_mutex_unlock(&b->users);
+    return err;
+}
+
 rdg_err_t rdg_broker_set_user(rdg_broker_t *b, const char *user, const char *password) {
     RDG_TRY(check_user(b, user));
     if (!*password || strlen(password) > PASSWORD_MAX)
         return rdg_fail(RDG_E_INVALID, "a broker password has 1 to %d bytes", PASSWORD_MAX);
-    pthread_mutex_lock(&b->users);
-    rdg_err_t err = broker_write_password(&b->files, user, password);
-    if (err == RDG_OK) reload(b);
-    pthread_mutex_unlock(&b->users);
-    return err == RDG_OK ? await_accepted(b, user, password) : err;
+    uint64_t change;
+    RDG_TRY(write_user(b, user, password, &change));
+    return await_accepted(b, user, password, change);
 }
 
 rdg_err_t rdg_broker_remove_user(rdg_broker_t *b, const char *user) {
+    uint64_t change;
     RDG_TRY(check_user(b, user));
-    pthread_mutex_lock(&b->users);
-    rdg_err_t err = broker_write_password(&b->files, user, NULL);
-    if (err == RDG_OK) reload(b);
-    pthread_mutex_unlock(&b->users);
-    return err;
+    RDG_TRY(write_user(b, user, NULL, &change));
+    pthread_mutex_lock(&b->mutex);
+    tell(b);
+    b->told_ms = 0; /* nobody waits to see it taken: who comes next tells anew */
+    pthread_mutex_unlock(&b->mutex);
+    return RDG_OK;
 }
 
 void rdg_broker_stop(rdg_broker_t *b) {

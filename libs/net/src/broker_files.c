@@ -77,9 +77,10 @@ rdg_err_t broker_files_init(broker_files_t *f, const char *dir) {
     return give(f, f->dir);
 }
 
+/* Owned as it shall be before it has its name: a broker that reads it in between, and may not, sends all of its users away. */
 static rdg_err_t write_file(const broker_files_t *f, const char *path, rdg_bytes_t content) {
-    RDG_TRY(rdg_file_replace(path, content, 0600));
-    return give(f, path);
+    if (!f->user) return rdg_file_replace(path, content, 0600);
+    return rdg_file_replace_as(path, content, 0600, f->uid, f->gid);
 }
 
 static void conf_text(const broker_files_t *f, uint16_t port, const rdg_broker_options_t *o, bool acl,

@@ -139,6 +139,46 @@ TEST(broker_names_a_session_by_its_user_so_that_nobody_takes_it_over) {
     rdg_broker_stop(b);
 }
 
+typedef struct crowd {
+    rdg_broker_t *broker;
+    pthread_t thread;
+    int number;
+} crowd_t;
+
+static void *add_users(void *arg) {
+    crowd_t *c = arg;
+    char name[32];
+    for (int i = 0; i < 8; ++i) {
+        snprintf(name, sizeof name, "dev-%d-%d", c->number, i);
+        CHECK_OK(rdg_broker_set_user(c->broker, name, name));
+        if (i < 6) CHECK_OK(rdg_broker_remove_user(c->broker, name));
+    }
+    return NULL;
+}
+
+/* A reload that finds the file unreadable, or half of it, sends everybody away. */
+TEST(broker_keeps_who_is_connected_while_many_users_come_at_once) {
+    CHECK_EQ(chmod(rdg_test_dir(), 0711), 0); /* started by root, it runs as its own user then */
+    rdg_broker_t *b = broker_open(0);
+    peer_t one = {.by_socket = true}, last = {.by_socket = true};
+    crowd_t all[8];
+    CHECK_OK(rdg_broker_set_user(b, "one", "1"));
+    peer_open(&one, b, "one", "one", "1", NULL);
+    peer_await(&one, ups, 1);
+    for (int i = 0; i < 8; ++i) {
+        all[i] = (crowd_t){.broker = b, .number = i};
+        CHECK_EQ(pthread_create(&all[i].thread, NULL, add_users, &all[i]), 0);
+    }
+    for (int i = 0; i < 8; ++i) pthread_join(all[i].thread, NULL);
+    peer_open(&last, b, "last", "dev-7-6", "dev-7-6", NULL);
+    peer_await(&last, ups, 1);
+    CHECK_EQ(one.downs, 0);
+    peer_close(&one);
+    peer_close(&last);
+    rdg_broker_stop(b);
+    CHECK_EQ(rdg_alloc_live(), 0);
+}
+
 TEST(broker_keeps_port_users_and_sessions_across_a_restart) {
     rdg_broker_t *b = broker_open(0);
     char url[64];
