@@ -7,6 +7,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define AGAIN_MS 20 /* for room in the queue of a local socket */
+
 /* One attempt to reach host:port: resolve, then try the addresses in turn until one answers or time is up.
  * Its memory lives until its timer is closed and the resolver is done with it. */
 typedef struct attempt {
@@ -17,11 +19,11 @@ typedef struct attempt {
     struct addrinfo *addresses, *next;
     struct sockaddr_storage literal;
     tcp_stream_t *tcp; /* the one being connected */
-    bool resolving, timer_closed, finished;
+    bool resolving, timer_closed, finished, again;
     int last_error;
     char host[256], name[RDG_LOCAL_PATH_MAX + 1]; /* name: of our end of a local socket */
     uint16_t port;
-    uint64_t timeout_ms;
+    uint64_t timeout_ms, end_ms; /* end_ms: of the loop's clock */
     rdg_connected_fn fn;
     void *ctx;
 } attempt_t;
@@ -69,6 +71,13 @@ static void attempt_fail(attempt_t *a, int status) {
 
 static void try_next(attempt_t *a);
 
+/* The kernel says so at once, instead of waiting as it does for TCP, when more wait than the listener lets. */
+static bool queue_is_full(const attempt_t *a, int status) {
+    return a->host[0] == '/' && status == UV_EAGAIN;
+}
+
+static void on_timer(uv_timer_t *timer);
+
 static void on_connect(uv_connect_t *req, int status) {
     /* The closing of the stream is what cancels: the attempt may be gone by now. */
     if (status == UV_ECANCELED) return;
@@ -77,7 +86,11 @@ static void on_connect(uv_connect_t *req, int status) {
         a->last_error = status;
         tcp_drop(a->tcp);
         a->tcp = NULL;
-        try_next(a);
+        a->again = queue_is_full(a, status);
+        if (a->again)
+            uv_timer_start(&a->timer, on_timer, AGAIN_MS, 0);
+        else
+            try_next(a);
         return;
     }
     tcp_stream_t *t = a->tcp;
@@ -128,10 +141,6 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *addr
     try_next(a);
 }
 
-static void on_timeout(uv_timer_t *timer) {
-    attempt_fail(timer->data, UV_ETIMEDOUT);
-}
-
 /* In the abstract namespace, which leaves no file behind. */
 static int bind_name(attempt_t *a) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -158,6 +167,26 @@ static int start_local(attempt_t *a) {
     }
     uv_pipe_connect(&a->tcp->connect, &a->tcp->uv.local, a->host, on_connect);
     return 0;
+}
+
+static void await_end(attempt_t *a) {
+    uint64_t now = uv_now(loop_uv(a->loop));
+    uv_timer_start(&a->timer, on_timer, a->end_ms > now ? a->end_ms - now : 0, 0);
+}
+
+static void on_timer(uv_timer_t *timer) {
+    attempt_t *a = timer->data;
+    bool again = a->again && uv_now(loop_uv(a->loop)) < a->end_ms;
+    a->again = false;
+    if (!again) {
+        attempt_fail(a, UV_ETIMEDOUT);
+        return;
+    }
+    int status = start_local(a);
+    if (status < 0)
+        attempt_fail(a, status);
+    else
+        await_end(a);
 }
 
 static int attempt_start(attempt_t *a) {
@@ -206,6 +235,7 @@ rdg_err_t rdg_stream_connect_as(rdg_loop_t *l, const char *host, uint16_t port, 
         return rdg_fail(RDG_E_UNAVAILABLE, "cannot connect to %s:%u: %s", host, port, uv_strerror(status));
     }
     uv_update_time(loop_uv(l));
-    uv_timer_start(&a->timer, on_timeout, timeout_ms, 0);
+    a->end_ms = uv_now(loop_uv(l)) + timeout_ms;
+    await_end(a);
     return RDG_OK;
 }

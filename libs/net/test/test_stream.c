@@ -2,10 +2,12 @@
 #include "ridge/test.h"
 #include "ridge/base/buf.h"
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* Two ends on one loop: the server echoes (or only swallows), the client collects. */
@@ -281,5 +283,57 @@ TEST(stream_over_a_local_socket_echoes_and_only_its_user_may_open_it) {
     too_long[0] = '/', too_long[sizeof too_long - 1] = '\0';
     CHECK_ERR(rdg_listen(p.loop, too_long, 0, on_accept, &p, &p.listener), RDG_E_TOO_LARGE);
     CHECK_ERR(rdg_stream_connect(p.loop, too_long, 0, 100, on_connected, &p), RDG_E_TOO_LARGE);
+    pair_free(&p);
+}
+
+/* A local socket whose queue is full, and who makes room in it after a while. */
+typedef struct crowd {
+    int listener, waiting[8];
+    unsigned count;
+} crowd_t;
+
+static void crowd_open(crowd_t *c, const char *path) {
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+    *c = (crowd_t){.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0)};
+    CHECK(bind(c->listener, (struct sockaddr *)&a, sizeof a) == 0 && listen(c->listener, 1) == 0);
+    for (int status = 0; status == 0; ++c->count) {
+        CHECK(c->count < 8);
+        c->waiting[c->count] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        status = connect(c->waiting[c->count], (struct sockaddr *)&a, sizeof a);
+        CHECK(status == 0 || errno == EAGAIN);
+    }
+}
+
+static void crowd_close(crowd_t *c) {
+    for (unsigned i = 0; i < c->count; ++i) close(c->waiting[i]);
+    close(c->listener);
+}
+
+static void make_room(void *ctx) {
+    crowd_t *c = ctx;
+    for (int fd = accept(c->listener, NULL, NULL); fd >= 0; fd = accept(c->listener, NULL, NULL)) close(fd);
+}
+
+TEST(stream_waits_for_room_in_the_queue_of_a_local_socket) {
+    pair_t p = {0};
+    crowd_t crowd;
+    rdg_timer_t *timer;
+    char path[RDG_LOCAL_PATH_MAX + 1];
+    snprintf(path, sizeof path, "%s/s", rdg_test_dir());
+    crowd_open(&crowd, path);
+    CHECK_OK(rdg_loop_new(&p.loop));
+    CHECK_OK(rdg_stream_connect(p.loop, path, 0, 100, on_connected, &p));
+    CHECK_OK(rdg_loop_run(p.loop));
+    CHECK_ERR(p.connect_err, RDG_E_TIMEOUT);
+    CHECK(strstr(rdg_err_message(p.connect_err), path) != NULL);
+    CHECK_OK(rdg_timer_new(p.loop, make_room, &crowd, &timer));
+    rdg_timer_start(timer, 50, 0);
+    CHECK_OK(rdg_stream_connect(p.loop, path, 0, 20000, on_connected, &p));
+    CHECK_OK(rdg_loop_run(p.loop));
+    CHECK_OK(p.connect_err);
+    CHECK(p.client != NULL);
+    rdg_timer_free(timer);
+    crowd_close(&crowd);
     pair_free(&p);
 }
