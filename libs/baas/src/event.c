@@ -67,8 +67,10 @@ static rdg_err_t events(void *ctx, const rdg_service_call_t *call, rdg_service_a
         uint64_t until = deadline, soon = baas_mono() + BAAS_IMPATIENT_MS;
         if (b->patient >= BAAS_PATIENT && until > soon) until = soon;
         ++b->patient;
-        while (b->event_generation == generation && !b->stopping && in_time)
-            in_time = baas_wait(b, &b->events, until);
+        while (b->event_generation == generation && !b->stopping && in_time && !rdg_service_ended(call)) {
+            uint64_t look = baas_mono() + RDG_SERVICE_LOOK_MS;
+            in_time = baas_wait(b, &b->events, look < until ? look : until) || baas_mono() < until;
+        }
         --b->patient;
         bool more = b->event_generation != generation && !b->stopping;
         pthread_mutex_unlock(&b->lock);

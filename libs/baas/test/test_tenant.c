@@ -122,3 +122,19 @@ TEST(chain_of_another_tenant_is_as_if_it_were_not_there_on_every_route) {
     CHECK_OK(rdg_baas_in_use(k.baas, "other"));
     kit_close(&k);
 }
+
+TEST(chain_events_are_not_waited_for_longer_than_the_token_lives) {
+    kit_t k;
+    char acme[100], other[100], late[100];
+    json_t *a;
+    open_for_two(&k, acme, other);
+    CHECK_EQ(kit_call_as(&k, acme, "POST", "/chains", four, NULL), 202);
+    json_decref(kit_wait_chain(&k, "c", "running"));
+    CHECK_EQ(kit_call_as(&k, acme, "POST", "/tokens", "{\"name\":\"late\",\"expires_s\":4}", &a), 201);
+    snprintf(late, sizeof late, "%s", kit_text(a, "token"));
+    json_decref(a);
+    uint64_t start = baas_mono();
+    CHECK_EQ(kit_call_as(&k, late, "GET", "/chains/c/events?after=1000000&wait_ms=25000", NULL, NULL), 401);
+    CHECK(baas_mono() - start < 20000); /* 25 s if it is waited for */
+    kit_close(&k);
+}

@@ -141,7 +141,7 @@ extern const size_t record_route_count;
 void collect_listen(collect_t *c, void (*news)(void *ctx), void *ctx);
 /* A number that grows with each arrival, and a wait until it has; false: time is up. */
 uint64_t collect_generation(collect_t *c);
-bool collect_await(collect_t *c, uint64_t seen, uint64_t deadline_mono_ms);
+bool collect_await(collect_t *c, const rdg_service_call_t *call, uint64_t seen, uint64_t deadline_mono_ms);
 
 /* collect_files.c: stored files; the context is the collect_t */
 rdg_err_t collect_check(void *collect, const char *tenant, const char *number); /* as rdg_service_owner_t */

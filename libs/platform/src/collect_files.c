@@ -61,14 +61,15 @@ static rdg_err_t query(collect_t *c, const rdg_service_call_t *call, uint64_t af
     return err;
 }
 
-bool collect_await(collect_t *c, uint64_t seen, uint64_t deadline_ms) {
-    struct timespec t = {(time_t)(deadline_ms / 1000), (long)(deadline_ms % 1000) * 1000000};
+bool collect_await(collect_t *c, const rdg_service_call_t *call, uint64_t seen, uint64_t deadline_ms) {
     pthread_mutex_lock(&c->admission);
     bool patient = c->patient < PLATFORM_PATIENT;
     c->patient += patient;
-    int e = 0;
-    while (patient && e == 0 && !c->stopping && c->generation == seen)
-        e = pthread_cond_timedwait(&c->arrived, &c->admission, &t);
+    while (patient && !c->stopping && c->generation == seen && !rdg_service_ended(call)) {
+        uint64_t ms = platform_look(deadline_ms);
+        struct timespec t = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+        if (pthread_cond_timedwait(&c->arrived, &c->admission, &t) != 0 && ms == deadline_ms) break;
+    }
     c->patient -= patient;
     bool more = !c->stopping && c->generation != seen;
     pthread_mutex_unlock(&c->admission);
@@ -92,7 +93,8 @@ static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     for (;;) {
         uint64_t seen = collect_generation(c);
         RDG_TRY(query(c, call, after, limit, &files));
-        if (json_array_size(files) > 0 || wait_ms == 0 || !collect_await(c, seen, start + wait_ms)) break;
+        if (json_array_size(files) > 0 || wait_ms == 0 || !collect_await(c, call, seen, start + wait_ms))
+            break;
         json_decref(files);
     }
     uint64_t next = after;

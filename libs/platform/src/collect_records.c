@@ -357,7 +357,8 @@ static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     for (;;) {
         uint64_t seen = collect_generation(c);
         RDG_TRY(query(c, call, after, limit, &records));
-        if (json_array_size(records) > 0 || wait_ms == 0 || !collect_await(c, seen, start + wait_ms)) break;
+        if (json_array_size(records) > 0 || wait_ms == 0 || !collect_await(c, call, seen, start + wait_ms))
+            break;
         json_decref(records);
     }
     next = after;

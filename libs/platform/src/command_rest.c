@@ -55,7 +55,8 @@ static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_ans
         uint64_t generation = platform_generation(p);
         RDG_TRY(command_get(p, rdg_service_arg(call, "id"), &command));
         RDG_TRY(rdg_json_get_str(command, "state", &state));
-        if (command_state_final(state) || wait_ms == 0 || !platform_wait_change(p, &generation, deadline))
+        if (command_state_final(state) || wait_ms == 0 ||
+            !platform_wait_change(p, call, &generation, deadline))
             break;
         json_decref(command);
     }
@@ -79,7 +80,8 @@ static rdg_err_t events(void *ctx, const rdg_service_call_t *call, rdg_service_a
     for (;;) {
         uint64_t generation = platform_generation(p);
         RDG_TRY(command_changes(p, call->tenant, after, limit, &commands, &next));
-        if (json_array_size(commands) > 0 || wait_ms == 0 || !platform_wait_change(p, &generation, deadline))
+        if (json_array_size(commands) > 0 || wait_ms == 0 ||
+            !platform_wait_change(p, call, &generation, deadline))
             break;
         json_decref(commands);
     }

@@ -243,16 +243,19 @@ static rdg_err_t pump(events_t *e) {
 }
 
 /* Call with the lock held. */
-static void beat(events_t *e) {
+static void end_those_without_token(events_t *e) {
     rdg_caller_t who;
     for (size_t i = 0; i < EVENT_CLIENTS_MAX; ++i) {
         client_t *c = &e->clients[i];
-        if (!c->stream) continue;
-        if (c->filter.access && !rdg_access_named(c->filter.access, c->filter.caller, &who))
+        if (c->stream && c->filter.access && !rdg_access_named(c->filter.access, c->filter.caller, &who))
             drop(e, c, "the access token has expired or was revoked");
-        else
-            write_to(e, c, rdg_bytes_str(": still here\n\n"));
     }
+}
+
+/* Call with the lock held. */
+static void beat(events_t *e) {
+    for (size_t i = 0; i < EVENT_CLIENTS_MAX; ++i)
+        if (e->clients[i].stream) write_to(e, &e->clients[i], rdg_bytes_str(": still here\n\n"));
 }
 
 /* Who joins does so with all marks set: what happens from then on is told. */
@@ -269,7 +272,7 @@ static void pump_if_wanted(events_t *e) {
 
 static void *run(void *arg) {
     events_t *e = arg;
-    uint64_t beat_at = mono_ms() + EVENT_HEARTBEAT_MS;
+    uint64_t beat_at = mono_ms() + EVENT_HEARTBEAT_MS, look_at = 0;
     pthread_mutex_lock(&e->lock);
     while (!e->stopping) {
         e->kicked = false;
@@ -277,6 +280,10 @@ static void *run(void *arg) {
         pump_if_wanted(e);
         pthread_mutex_lock(&e->lock);
         uint64_t now = mono_ms(), end = now + LOOK_MS;
+        if (now >= look_at) {
+            end_those_without_token(e);
+            look_at = now + LOOK_MS;
+        }
         if (now >= beat_at) {
             beat(e);
             beat_at = now + EVENT_HEARTBEAT_MS;

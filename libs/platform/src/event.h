@@ -12,8 +12,8 @@
  * 2. Nobody waits for a client: one for which EVENT_BUFFER_BYTES would wait gets event `dropped` behind what waits, and its
  *    stream ends. Nothing is left out silently.
  * 3. A heartbeat (a comment) every EVENT_HEARTBEAT_MS; clients that are gone are noticed by it.
- * 4. A client of a tenant is told of its devices alone. A stream ends, by the next heartbeat, when its token has expired
- *    or was revoked (event `dropped`).
+ * 4. A client of a tenant is told of its devices alone. A stream ends within a second of its token's end, by expiry or
+ *    revocation (event `dropped`).
  * 5. While there is no client, and has been none for EVENT_LINGER_MS, nothing is read or kept.
  *
  * Limits: EVENT_CLIENTS_MAX, EVENT_TENANT_CLIENTS_MAX of a tenant; the ring EVENT_RING events and EVENT_RING_BYTES; an event beyond EVENT_MAX is sent without its

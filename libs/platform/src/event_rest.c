@@ -45,8 +45,7 @@ static rdg_err_t stream(void *ctx, const rdg_service_call_t *call, rdg_service_a
     RDG_TRY(read_name(call, "group", f.group));
     RDG_TRY(read_name(call, "site", f.site));
     snprintf(f.tenant, sizeof f.tenant, "%s", call->tenant ? call->tenant : "");
-    rdg_caller_t who;
-    f.access = call->access && rdg_access_named(call->access, call->caller, &who) ? call->access : NULL;
+    f.access = call->who.ends ? call->access : NULL;
     snprintf(f.caller, sizeof f.caller, "%s", call->caller);
     if (!last) last = rdg_http_query(call->http, "last_event_id");
     RDG_TRY(events_join(ctx, &f, last, &s));

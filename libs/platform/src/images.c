@@ -17,13 +17,19 @@ static rdg_err_t login(void *ctx, const char *user, const char *password, rdg_re
     const rdg_images_t *i = ctx;
     rdg_caller_t caller;
     if (!i->users) return rdg_fail(RDG_E_UNAUTHENTICATED, "nobody logs in here");
-    RDG_TRY(rdg_service_caller_of(i->users, password, &caller));
+    rdg_err_t err = rdg_service_caller_of(i->users, password, &caller);
+    snprintf(out->name, sizeof out->name, "%s", caller.name);
+    RDG_TRY(err);
     if (user && strcmp(user, caller.name) != 0)
         return rdg_fail(RDG_E_UNAUTHENTICATED,
                         "the user's name or access token is wrong: the name is that of the token's holder "
                         "('admin', 'NAME', or 'TENANT/NAME'), the password is the token");
-    snprintf(out->name, sizeof out->name, "%s", caller.name);
     return RDG_OK;
+}
+
+static rdg_err_t judge(void *ctx, const rdg_http_request_t *req, const char *who) {
+    const rdg_images_t *i = ctx;
+    return i->users ? rdg_service_judge(i->users, rdg_http_remote(req), who) : RDG_OK;
 }
 
 /* The gateway names its ends of the registry's local socket, which nobody else can open, after the device. */
@@ -106,7 +112,7 @@ static rdg_err_t open_parsed(rdg_images_t *i, const rdg_images_options_t *o, cha
     char dir[PATH_MAX];
     rdg_registry_quota_t quotas[QUOTAS_MAX];
     rdg_registry_proxy_t proxies[PROXIES_MAX];
-    const rdg_registry_guard_t guard = {login, peer, rights, i};
+    const rdg_registry_guard_t guard = {login, peer, rights, judge, i};
     rdg_registry_options_t r = {.dir = dir,
                                 .total_max = o->total_max,
                                 .quotas = quotas,

@@ -5,8 +5,8 @@
 
 struct rdg_images {
     rdg_registry_t *registry;
-    const rdg_service_t *users; /* whose tokens count */
-    rdg_platform_t *platform;   /* whose devices are; NULL: not known */
+    rdg_service_t *users;     /* whose tokens count */
+    rdg_platform_t *platform; /* whose devices are; NULL: not known */
 };
 
 /* What an image says of itself: its manifest's annotations, or else its configuration's labels, and the configuration.

@@ -106,8 +106,12 @@ static inline uint64_t platform_now(void) {
 bool platform_wait(rdg_platform_t *p, pthread_cond_t *cond, uint64_t deadline_mono_ms);
 void platform_changed(rdg_platform_t *p); /* a command's row has changed */
 uint64_t platform_generation(rdg_platform_t *p);
-/* Waits until a command changes after `generation`, or until the deadline. false: nothing will come any more. */
-bool platform_wait_change(rdg_platform_t *p, uint64_t *generation, uint64_t deadline_mono_ms);
+/* Waits until a command changes after `generation`, until the deadline, or the end of the caller's token. false: nothing
+ * will come any more. */
+bool platform_wait_change(rdg_platform_t *p, const rdg_service_call_t *call, uint64_t *generation,
+                          uint64_t deadline_mono_ms);
+/* Until when to wait before it is asked again whether the caller may: the deadline at the latest. */
+uint64_t platform_look(uint64_t deadline_mono_ms);
 void platform_kick(rdg_platform_t *p); /* the dispatcher should look */
 
 /* store.c */

@@ -27,14 +27,21 @@ void platform_changed(rdg_platform_t *p) {
     pthread_mutex_unlock(&p->lock);
 }
 
-bool platform_wait_change(rdg_platform_t *p, uint64_t *generation, uint64_t deadline_ms) {
+uint64_t platform_look(uint64_t deadline_ms) {
+    uint64_t look = rdg_mono_ms(rdg_clock_system()) + RDG_SERVICE_LOOK_MS;
+    return look < deadline_ms ? look : deadline_ms;
+}
+
+bool platform_wait_change(rdg_platform_t *p, const rdg_service_call_t *call, uint64_t *generation,
+                          uint64_t deadline_ms) {
     pthread_mutex_lock(&p->lock);
     bool in_time = true;
     uint64_t soon = rdg_mono_ms(rdg_clock_system()) + PLATFORM_IMPATIENT_MS;
     if (p->patient >= PLATFORM_PATIENT && deadline_ms > soon) deadline_ms = soon;
     ++p->patient;
-    while (p->generation == *generation && !p->stopping && in_time)
-        in_time = platform_wait(p, &p->changed, deadline_ms);
+    while (p->generation == *generation && !p->stopping && in_time && !rdg_service_ended(call))
+        in_time = platform_wait(p, &p->changed, platform_look(deadline_ms)) ||
+                  rdg_mono_ms(rdg_clock_system()) < deadline_ms;
     --p->patient;
     bool more = p->generation != *generation && !p->stopping;
     *generation = p->generation;

@@ -32,7 +32,7 @@ static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_ans
         const char *state = json_string_value(json_object_get(rollout, "state"));
         json_int_t ended = json_integer_value(json_object_get(json_object_get(rollout, "counts"), "ended"));
         if (wait_ms == 0 || strcmp(state, "running") != 0 || ended != (json_int_t)seen ||
-            !platform_wait_change(p, &generation, deadline))
+            !platform_wait_change(p, call, &generation, deadline))
             break;
         json_decref(rollout);
     }

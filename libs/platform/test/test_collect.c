@@ -381,6 +381,12 @@ TEST(collect_speaks_http_with_a_device_and_names_what_it_refuses) {
     }
     snprintf(line, sizeof line, "PUT /v1/uploads/%s?offset=0", id);
     CHECK_EQ(ask_json(&b, "dev-2", line, "abc", answer), 403);
+    snprintf(line, sizeof line, "GET /v1/uploads/%s", id);
+    CHECK_EQ(ask_json(&b, "dev-2", line, "", answer), 403);
+    CHECK_EQ(ask_json(&b, "dev-1", line, "", answer), 200);
+    snprintf(line, sizeof line, "DELETE /v1/uploads/%s", id);
+    CHECK_EQ(ask_json(&b, "dev-2", line, "", answer), 403);
+    snprintf(line, sizeof line, "PUT /v1/uploads/%s?offset=0", id);
     CHECK_EQ(ask_json(&b, "dev-1", line, "abcd", answer), 400);
     CHECK_EQ(ask_json(&b, "dev-1", line, "ab", answer), 200);
     CHECK_EQ(ask_json(&b, "dev-1", line, "ab", answer), 409);

@@ -261,3 +261,37 @@ TEST(event_stream_of_a_tenant_tells_of_its_devices_alone) {
     fake_fini(&o);
     kit_close(&k);
 }
+
+/* The token's holder is heard no more, and told why. */
+TEST(event_stream_ends_with_its_token) {
+    kit_t k;
+    ear_t revoked, expiring, other;
+    char gone[100], late[100], id[40], path[80];
+    json_t *a;
+    kit_open(&k);
+    CHECK_EQ(kit_call(&k, "POST", "/tokens", "{\"name\":\"gone\",\"role\":\"reader\"}", &a), 201);
+    snprintf(gone, sizeof gone, "%s", kit_text(a, "token"));
+    snprintf(id, sizeof id, "%s", kit_text(a, "id"));
+    json_decref(a);
+    ear_open(&other, &k, "", "\"r-1\"");
+    ear_open_as(&revoked, &k, gone, "", "event: dropped");
+    ear_wait(&other, "event: hello");
+    ear_wait(&revoked, "event: hello");
+    snprintf(path, sizeof path, "/tokens/%s/revoke", id);
+    CHECK_EQ(kit_call(&k, "POST", path, NULL, NULL), 200);
+    ear_wait(&revoked, "has expired or was revoked");
+    /* Long enough that it hears something first, however slow the machine is. */
+    CHECK_EQ(kit_call(&k, "POST", "/tokens", "{\"name\":\"late\",\"expires_s\":5}", &a), 201);
+    snprintf(late, sizeof late, "%s", kit_text(a, "token"));
+    json_decref(a);
+    ear_open_as(&expiring, &k, late, "", "event: dropped");
+    ear_wait(&expiring, "event: hello");
+    ear_wait(&expiring, "has expired or was revoked");
+    record(&k, "dev-1", "r-1", "1");
+    ear_wait(&other, "\"r-1\""); /* nobody else's has ended */
+    CHECK(!strstr(rdg_buf_cstr(&other.got), "event: dropped"));
+    ear_close(&other);
+    ear_close(&revoked);
+    ear_close(&expiring);
+    kit_close(&k);
+}

@@ -22,11 +22,12 @@ typedef struct shop {
     char socket[200];
 } shop_t;
 
-static void open_shop_with(shop_t *s, const char *quotas, rdg_access_t *access, rdg_platform_t *platform) {
+static void open_shop_at(shop_t *s, const char *quotas, rdg_access_t *access, rdg_platform_t *platform,
+                         const rdg_clock_t *clock) {
     const rdg_images_options_t o = {.data_dir = rdg_test_dir(), .quotas = quotas};
     snprintf(s->socket, sizeof s->socket, "%s/s", rdg_test_dir());
     CHECK_OK(rdg_images_open(&o, &s->images));
-    CHECK_OK(rdg_service_new(&(rdg_service_options_t){0}, &s->users));
+    CHECK_OK(rdg_service_new(&(rdg_service_options_t){.clock = clock}, &s->users));
     CHECK_OK(rdg_service_allow(s->users, "admin", "secret-token"));
     s->access = access;
     if (access) CHECK_OK(rdg_access_routes(access, s->users));
@@ -36,6 +37,10 @@ static void open_shop_with(shop_t *s, const char *quotas, rdg_access_t *access, 
     CHECK_OK(rdg_service_new(&(rdg_service_options_t){.host = s->socket}, &s->devices));
     CHECK_OK(rdg_images_serve_devices(s->images, s->devices));
     CHECK_OK(rdg_service_start(s->devices));
+}
+
+static void open_shop_with(shop_t *s, const char *quotas, rdg_access_t *access, rdg_platform_t *platform) {
+    open_shop_at(s, quotas, access, platform, NULL);
 }
 
 static void open_shop(shop_t *s, const char *quotas) {
@@ -220,4 +225,40 @@ TEST(quotas_that_are_none_are_refused) {
         CHECK(rdg_images_open(&o, &images) != RDG_OK);
     }
     CHECK_EQ(rdg_alloc_live(), 0);
+}
+
+static const char *basic_line(const char *user_and_password) {
+    static char line[300];
+    rdg_buf_t text;
+    rdg_buf_init(&text, 256);
+    CHECK_OK(rdg_base64_append(&text, user_and_password, strlen(user_and_password)));
+    snprintf(line, sizeof line, "Authorization: Basic %s", rdg_buf_cstr(&text));
+    rdg_buf_fini(&text);
+    return line;
+}
+
+TEST(images_who_guesses_passwords_and_tokens_is_barred_in_the_registry_and_the_interface_alike) {
+    shop_t s;
+    const char forged[] = "Authorization: Bearer 7b7d."
+                          "0000000000000000000000000000000000000000000000000000000000000000";
+    rdg_clock_manual_t clock; /* so that nothing is forgiven however long this takes */
+    rdg_clock_manual_init(&clock, 1000000);
+    open_shop_at(&s, NULL, NULL, NULL, &clock.clock);
+    CHECK_EQ(as_user(&s, basic_line("admin:secret-token"), "GET", "/v2/"), 200);
+    for (int i = 0; i < 5; ++i) {
+        CHECK_EQ(as_user(&s, basic_line("admin:guess"), "GET", "/v2/"), 401);
+        CHECK_EQ(as_user(&s, basic_line("admin:guess"), "GET", "/v2/token"), 401);
+        CHECK_EQ(as_user(&s, "Authorization: Bearer guess", "GET", "/v2/"), 401);
+        CHECK_EQ(as_user(&s, forged, "GET", "/v2/"), 401);
+    }
+    CHECK_EQ(as_user(&s, basic_line("admin:guess"), "GET", "/v2/token"), 429);
+    CHECK_EQ(as_user(&s, basic_line("admin:guess"), "GET", "/v2/"), 429);
+    CHECK_EQ(as_user(&s, "Authorization: Bearer guess", "GET", "/v2/"), 429);
+    CHECK_EQ(as_user(&s, forged, "GET", "/v2/"), 429);
+    CHECK_EQ(as_user(&s, "Authorization: Bearer guess", "GET", "/api/v1/images"), 429);
+    /* Who was let in before stays in; who presents nothing is told to log in; devices present nothing. */
+    CHECK_EQ(as_user(&s, basic_line("admin:secret-token"), "GET", "/v2/"), 200);
+    CHECK_EQ(as_user(&s, "Authorization: Bearer secret-token", "GET", "/api/v1/images"), 200);
+    CHECK_EQ(as_user(&s, NULL, "GET", "/v2/"), 401);
+    close_shop(&s);
 }

@@ -159,12 +159,10 @@ static rdg_err_t open_token(const rdg_registry_t *r, const char *text, token_t *
     if (err == RDG_OK) err = rdg_json_parse(rdg_buf_view(&payload), &v);
     if (err == RDG_OK) err = rdg_json_get_str(v, "n", &name);
     if (err == RDG_OK) err = rdg_json_get_u64(v, "e", &until);
+    if (err == RDG_OK) snprintf(out->caller.name, sizeof out->caller.name, "%s", name);
     if (err == RDG_OK && until * 1000 < store_now(&r->store))
         err = rdg_fail(RDG_E_UNAUTHENTICATED, "the token has expired: ask for another");
-    if (err == RDG_OK) {
-        snprintf(out->caller.name, sizeof out->caller.name, "%s", name);
-        out->access = json_incref(json_object_get(v, "a"));
-    }
+    if (err == RDG_OK) out->access = json_incref(json_object_get(v, "a"));
     json_decref(v);
     rdg_buf_fini(&payload);
     return err;
@@ -229,6 +227,20 @@ static rdg_err_t identify(visit_t *v, token_t *token) {
     return r->guard.login(r->guard.ctx, NULL, header + 7, &token->caller);
 }
 
+/* err: what the credentials are worth, if there are any. */
+static rdg_err_t judge(const visit_t *v, const rdg_registry_caller_t *caller, rdg_err_t err) {
+    const rdg_registry_guard_t *g = &v->registry->guard;
+    if (!g->judge || caller->device || !rdg_http_header(v->req, "Authorization")) return err;
+    if (err != RDG_OK && caller->name[0]) return err;
+    rdg_err_t barred = g->judge(g->ctx, v->req, err == RDG_OK ? caller->name : NULL);
+    return barred == RDG_OK ? err : barred;
+}
+
+static void refuse_guesser(visit_t *v) {
+    rdg_metric_add(v->registry->m_refused, 1);
+    answer_error(v->res, 429, "TOOMANYREQUESTS", rdg_err_message(RDG_E_BUSY));
+}
+
 bool auth_admit(visit_t *v) {
     token_t token = {0};
     unsigned wanted = wanted_of(v);
@@ -237,9 +249,13 @@ bool auth_admit(visit_t *v) {
         v->granted = RDG_REGISTRY_PULL | RDG_REGISTRY_PUSH | RDG_REGISTRY_DELETE;
         return true;
     }
-    rdg_err_t err = identify(v, &token);
+    rdg_err_t err = judge(v, &token.caller, identify(v, &token));
     if (err != RDG_OK) {
-        challenge(v, wanted, "", rdg_err_message(err));
+        json_decref(token.access);
+        if (err == RDG_E_BUSY)
+            refuse_guesser(v);
+        else
+            challenge(v, wanted, "", rdg_err_message(err));
         return false;
     }
     v->caller = token.caller;
@@ -271,12 +287,20 @@ bool auth_may_pull(visit_t *v, const char *repo) {
 void auth_serve_token(visit_t *v) {
     rdg_registry_t *r = v->registry;
     const char *header = rdg_http_header(v->req, "Authorization");
-    rdg_registry_caller_t caller = {.name = "anybody"};
+    rdg_registry_caller_t caller = {.name = ""};
     rdg_err_t err = RDG_OK;
     char issued[25];
     uint64_t now = store_now(&r->store);
-    if (r->guarded)
-        err = header && strncasecmp(header, "Basic ", 6) == 0 ? basic(r, header + 6, &caller) : no_login();
+    if (!r->guarded)
+        snprintf(caller.name, sizeof caller.name, "anybody");
+    else if (header && strncasecmp(header, "Basic ", 6) == 0)
+        err = judge(v, &caller, basic(r, header + 6, &caller));
+    else
+        err = no_login();
+    if (err == RDG_E_BUSY) {
+        refuse_guesser(v);
+        return;
+    }
     if (err != RDG_OK) {
         (void)rdg_http_set_header(v->res, "WWW-Authenticate", "Basic realm=\"ridge\"");
         rdg_metric_add(r->m_refused, 1);

@@ -20,7 +20,7 @@ static unsigned rights(void *ctx, const rdg_registry_caller_t *caller, const cha
     return strncmp(repo, "public/", 7) == 0 ? RDG_REGISTRY_PULL : 0;
 }
 
-static const rdg_registry_guard_t guard = {login, NULL, rights, NULL};
+static const rdg_registry_guard_t guard = {login, NULL, rights, NULL, NULL};
 
 static void start_guarded(kit_t *k) {
     kit_init(k);

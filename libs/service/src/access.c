@@ -116,6 +116,14 @@ static void tell(const access_token_t *t, rdg_caller_t *out) {
     snprintf(out->name, sizeof out->name, "%s%s%s", t->tenant, t->tenant[0] ? "/" : "", t->name);
     memcpy(out->tenant, t->tenant, sizeof out->tenant);
     out->role = t->role;
+    out->ends = true;
+}
+
+static bool is_named(const access_token_t *t, const char *caller) {
+    size_t len = strlen(t->tenant);
+    if (len == 0) return strcmp(caller, t->name) == 0;
+    return strncmp(caller, t->tenant, len) == 0 && caller[len] == '/' &&
+           strcmp(caller + len + 1, t->name) == 0;
 }
 
 static rdg_err_t refuse(const access_token_t *t) {
@@ -147,7 +155,11 @@ rdg_err_t rdg_access_check(rdg_access_t *a, const char *token, rdg_caller_t *out
         return rdg_fail(RDG_E_UNAUTHENTICATED,
                         "this access token is not known here: 'ridge token new' makes one, and the "
                         "administrator's is in admin.token in the cloud's data directory");
-    if (!good) return refuse(&copy);
+    if (!good) {
+        tell(&copy, out);
+        out->role = RDG_ROLE_NONE;
+        return refuse(&copy);
+    }
     if (save)
         (void)rdg_sql_exec(a->db, "UPDATE access_tokens SET used_ms = ? WHERE id = ?",
                            RDG_SQL_PARAMS(rdg_sql_int(now), rdg_sql_text(copy.id)), NULL);
@@ -160,9 +172,8 @@ bool rdg_access_named(rdg_access_t *a, const char *caller, rdg_caller_t *out) {
     bool found = false;
     pthread_mutex_lock(&a->lock);
     for (size_t i = 0; !found && i < a->count; ++i) {
-        if (!access_in_force(&a->list[i], now)) continue;
-        tell(&a->list[i], out);
-        found = strcmp(out->name, caller) == 0;
+        found = is_named(&a->list[i], caller) && access_in_force(&a->list[i], now);
+        if (found) tell(&a->list[i], out);
     }
     pthread_mutex_unlock(&a->lock);
     return found;

@@ -23,13 +23,17 @@ rdg_err_t rdg_guard_identify_token(const rdg_guard_t *g, const char *token, bool
     return rdg_fail(RDG_E_UNAUTHENTICATED, "this access token is for GET " ROOT "metrics alone");
 }
 
+const char *rdg_guard_token(const char *authorization) {
+    static const char scheme[] = "Bearer ";
+    if (!authorization || strncasecmp(authorization, scheme, sizeof scheme - 1) != 0) return NULL;
+    return authorization[sizeof scheme - 1] ? authorization + sizeof scheme - 1 : NULL;
+}
+
 rdg_err_t rdg_guard_identify(const rdg_guard_t *g, const char *authorization, bool metrics,
                              rdg_caller_t *out) {
-    static const char scheme[] = "Bearer ";
-    const char *token = authorization && strncasecmp(authorization, scheme, sizeof scheme - 1) == 0
-                            ? authorization + sizeof scheme - 1
-                            : "";
-    if (*token) return rdg_guard_identify_token(g, token, metrics, out);
+    const char *token = rdg_guard_token(authorization);
+    memset(out, 0, sizeof *out);
+    if (token) return rdg_guard_identify_token(g, token, metrics, out);
     return rdg_fail(
         RDG_E_UNAUTHENTICATED,
         "no access token: send 'Authorization: Bearer <token>'; 'ridge token new' makes one, and the "

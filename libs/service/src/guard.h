@@ -18,6 +18,8 @@ typedef struct rdg_guard {
 rdg_err_t rdg_guard_identify(const rdg_guard_t *g, const char *authorization, bool metrics,
                              rdg_caller_t *out);
 rdg_err_t rdg_guard_identify_token(const rdg_guard_t *g, const char *token, bool metrics, rdg_caller_t *out);
+/* The token of a header, which may be NULL; NULL: there is none. */
+const char *rdg_guard_token(const char *authorization);
 /* call: with caller, tenant, role and parameters. FORBIDDEN names who may; NOT_FOUND: another tenant's. */
 rdg_err_t rdg_guard_admit(const rdg_guard_t *g, const rdg_service_route_t *route,
                           const rdg_service_call_t *call);

@@ -15,9 +15,9 @@ void rdg_rate_fini(rdg_rate_t *r) {
 
 /* FNV-1a over a secret start and a final mix: a caller cannot aim at another's place. 0 marks a free place.
  */
-static uint64_t key_of(const rdg_rate_t *r, const char *caller) {
-    uint64_t h = r->seed ^ 14695981039346656037ull;
-    for (; *caller; ++caller) h = (h ^ (uint8_t)*caller) * 1099511628211ull;
+uint64_t rdg_rate_key(uint64_t seed, const char *text) {
+    uint64_t h = seed ^ 14695981039346656037ull;
+    for (; *text; ++text) h = (h ^ (uint8_t)*text) * 1099511628211ull;
     h ^= h >> 33;
     h *= 0xff51afd7ed558ccdull;
     h ^= h >> 33;
@@ -25,7 +25,7 @@ static uint64_t key_of(const rdg_rate_t *r, const char *caller) {
 }
 
 bool rdg_rate_take(rdg_rate_t *r, const char *caller, uint64_t now_ms) {
-    uint64_t key = key_of(r, caller);
+    uint64_t key = rdg_rate_key(r->seed, caller);
     size_t set = key % RDG_RATE_SETS, at = 0;
     pthread_mutex_lock(&r->lock);
     for (size_t i = 0; i < RDG_RATE_WAYS; ++i) {
@@ -33,7 +33,8 @@ bool rdg_rate_take(rdg_rate_t *r, const char *caller, uint64_t now_ms) {
             at = i;
             break;
         }
-        if (r->slots[set][i].at_ms < r->slots[set][at].at_ms) at = i;
+        bool free = r->slots[set][i].key == 0;
+        if (r->slots[set][at].key && (free || r->slots[set][i].at_ms < r->slots[set][at].at_ms)) at = i;
     }
     uint64_t full = r->burst * 1000;
     if (r->slots[set][at].key != key) {

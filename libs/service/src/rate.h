@@ -19,6 +19,7 @@ typedef struct rdg_rate {
 
 void rdg_rate_init(rdg_rate_t *r, uint64_t per_s, uint64_t burst, uint64_t seed);
 void rdg_rate_fini(rdg_rate_t *r);
+uint64_t rdg_rate_key(uint64_t seed, const char *text);                 /* never 0 */
 bool rdg_rate_take(rdg_rate_t *r, const char *caller, uint64_t now_ms); /* false: over the rate */
 
 #endif

@@ -3,8 +3,10 @@
 #include <string.h>
 #include <unistd.h>
 #include "guard.h"
+#include "guess.h"
 #include "rate.h"
 #include "route.h"
+#include "share.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/log.h"
 #include "ridge/base/trace.h"
@@ -20,8 +22,10 @@ struct rdg_service {
     rdg_http_server_t *server;
     const rdg_clock_t *clock;
     rdg_guard_t guard;
-    rdg_rate_t rate;
-    rdg_metric_t *by_class[6], *refused, *latency;
+    rdg_rate_t rate, tenant_rate;
+    rdg_shares_t shares;
+    rdg_guesses_t guesses;
+    rdg_metric_t *by_class[6], *refused, *latency, *guessed, *barred;
     size_t route_count, mount_count;
     struct {
         const rdg_service_route_t *route;
@@ -36,6 +40,10 @@ struct rdg_service {
     void *intake_ctx;
     const char *intake_prefix;
 };
+
+static unsigned threads_of(const rdg_service_t *s) {
+    return s->options.threads ? s->options.threads : 32;
+}
 
 static rdg_err_t serve_health(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     (void)ctx, (void)call;
@@ -67,8 +75,22 @@ static void register_metrics(rdg_service_t *s) {
         s->by_class[i] = rdg_metrics_counter(m, "ridge_http_requests_total", "requests answered", labels[i]);
     s->refused =
         rdg_metrics_counter(m, "ridge_http_rate_refused_total", "requests over their caller's rate", NULL);
+    s->guessed =
+        rdg_metrics_counter(m, "ridge_http_wrong_tokens_total",
+                            "access tokens that nobody has, in the interface and the registry", NULL);
+    s->barred = rdg_metrics_counter(m, "ridge_http_wrong_tokens_barred_total",
+                                    "requests refused because their address has tried too many tokens", NULL);
     s->latency = rdg_metrics_histogram(m, "ridge_http_request_ms", "time to answer", NULL, bounds,
                                        sizeof bounds / sizeof bounds[0]);
+}
+
+static void init_limits(rdg_service_t *s) {
+    const rdg_service_options_t *o = &s->options;
+    uint64_t per_s = o->rate_per_s ? o->rate_per_s : 500, burst = o->rate_burst ? o->rate_burst : 1000;
+    rdg_rate_init(&s->rate, per_s, burst, rdg_random_u64(rdg_random_system()));
+    rdg_rate_init(&s->tenant_rate, 2 * per_s, 2 * burst, rdg_random_u64(rdg_random_system()));
+    rdg_shares_init(&s->shares, (threads_of(s) + 1) / 2);
+    rdg_guesses_init(&s->guesses, rdg_random_u64(rdg_random_system()));
 }
 
 rdg_err_t rdg_service_new(const rdg_service_options_t *options, rdg_service_t **out) {
@@ -78,8 +100,7 @@ rdg_err_t rdg_service_new(const rdg_service_options_t *options, rdg_service_t **
     snprintf(s->host, sizeof s->host, "%s", options->host ? options->host : "127.0.0.1");
     s->options.host = s->host;
     s->clock = options->clock ? options->clock : rdg_clock_system();
-    rdg_rate_init(&s->rate, options->rate_per_s ? options->rate_per_s : 500,
-                  options->rate_burst ? options->rate_burst : 1000, rdg_random_u64(rdg_random_system()));
+    init_limits(s);
     register_metrics(s);
     rdg_err_t err = rdg_service_add(s, health_route, 1, s);
     if (err == RDG_OK && options->metrics) err = rdg_service_mount(s, "/metrics", serve_metrics, s);
@@ -95,6 +116,9 @@ void rdg_service_free(rdg_service_t *s) {
     if (!s) return;
     rdg_service_stop(s);
     rdg_rate_fini(&s->rate);
+    rdg_rate_fini(&s->tenant_rate);
+    rdg_shares_fini(&s->shares);
+    rdg_guesses_fini(&s->guesses);
     rdg_secure_zero(&s->guard, sizeof s->guard);
     rdg_free(s);
 }
@@ -171,6 +195,25 @@ bool rdg_service_caller_named(const rdg_service_t *s, const char *name, rdg_call
     return s->guard.access && rdg_access_named(s->guard.access, name, out);
 }
 
+rdg_err_t rdg_service_judge(rdg_service_t *s, const char *remote, const char *who) {
+    bool burst, pass = rdg_guesses_judge(&s->guesses, remote, who, rdg_mono_ms(s->clock), &burst);
+    if (pass && !who) rdg_metric_add(s->guessed, 1);
+    if (burst) rdg_log(RDG_LOG_WARN, "access.guessing", RDG_STR("remote", remote));
+    if (pass) return RDG_OK;
+    rdg_metric_add(s->barred, 1);
+    return rdg_fail(
+        RDG_E_BUSY,
+        "too many access tokens that nobody has came from %s: until that ends, whoever was not let "
+        "in from there before is refused; try again in a minute, or from another address",
+        remote);
+}
+
+bool rdg_service_ended(const rdg_service_call_t *call) {
+    rdg_caller_t who;
+    return call->who.ends && call->caller && call->access &&
+           !rdg_access_named(call->access, call->caller, &who);
+}
+
 rdg_err_t rdg_service_new_tenant(const rdg_service_call_t *call, char out[RDG_TENANT_MAX + 1]) {
     const char *wanted = NULL;
     if (call->body) RDG_TRY(rdg_json_opt_str(call->body, "tenant", &wanted));
@@ -227,9 +270,38 @@ static rdg_err_t parse_body(const rdg_http_request_t *req, json_t **out) {
 
 static rdg_err_t check_rate(rdg_service_t *s, const rdg_service_call_t *call) {
     const char *who = call->caller ? call->caller : call->remote;
-    if (rdg_rate_take(&s->rate, who, rdg_mono_ms(s->clock))) return RDG_OK;
+    bool alone = rdg_rate_take(&s->rate, who, rdg_mono_ms(s->clock));
+    if (alone && (!call->tenant || rdg_rate_take(&s->tenant_rate, call->tenant, rdg_mono_ms(s->clock))))
+        return RDG_OK;
     rdg_metric_add(s->refused, 1);
-    return rdg_fail(RDG_E_BUSY, "more requests a second than one caller may send: try again in a second");
+    return rdg_fail(RDG_E_BUSY, "more requests a second than one %s may send: try again in a second",
+                    alone ? "tenant" : "caller");
+}
+
+/* err: what the credentials are worth. */
+static rdg_err_t judge(rdg_service_t *s, rdg_service_call_t *call, rdg_err_t err) {
+    if (err != RDG_OK &&
+        (call->who.name[0] || !rdg_guard_token(rdg_http_header(call->http, "authorization"))))
+        return err;
+    rdg_err_t barred = rdg_service_judge(s, call->remote, err == RDG_OK ? call->who.name : NULL);
+    call->quiet = barred != RDG_OK;
+    return barred == RDG_OK ? err : barred;
+}
+
+static rdg_err_t handle_route(rdg_service_t *s, size_t i, rdg_service_call_t *call,
+                              rdg_service_answer_t *answer) {
+    const rdg_service_route_t *route = s->routes[i].route;
+    json_t *body = NULL;
+    RDG_TRY(parse_body(call->http, &body));
+    call->body = body;
+    rdg_err_t err = route->handler(s->routes[i].ctx, call, answer);
+    call->body = NULL;
+    json_decref(body);
+    /* What has changed something tells so. */
+    if (err == RDG_OK && strcmp(route->method, "GET") == 0 && rdg_service_ended(call))
+        err = rdg_fail(RDG_E_UNAUTHENTICATED, "the access token of '%s' has ended while this was waited for",
+                       call->caller);
+    return err;
 }
 
 static rdg_err_t run(rdg_service_t *s, const rdg_http_request_t *req, rdg_service_call_t *call,
@@ -255,15 +327,12 @@ static rdg_err_t run(rdg_service_t *s, const rdg_http_request_t *req, rdg_servic
         return rdg_fail(RDG_E_NOT_FOUND, "there is no %.200s: the interface is described in docs/rest-api.md",
                         path);
     if (!(s->routes[i].route->flags & RDG_ROUTE_PUBLIC)) {
-        RDG_TRY(unknown);
+        RDG_TRY(judge(s, call, unknown));
         RDG_TRY(rdg_guard_admit(&s->guard, s->routes[i].route, call));
     }
-    json_t *body = NULL;
-    RDG_TRY(parse_body(req, &body));
-    call->body = body;
-    rdg_err_t err = s->routes[i].route->handler(s->routes[i].ctx, call, answer);
-    call->body = NULL;
-    json_decref(body);
+    RDG_TRY(rdg_shares_enter(&s->shares, call->tenant));
+    rdg_err_t err = handle_route(s, i, call, answer);
+    rdg_shares_leave(&s->shares, call->tenant);
     return err;
 }
 
@@ -293,9 +362,9 @@ static void write_answer(rdg_http_response_t *res, unsigned status, json_t *body
 static void log_access(const rdg_http_request_t *req, const rdg_service_call_t *call, unsigned status,
                        rdg_err_t err, uint64_t us) {
     bool reading = strcmp(rdg_http_method(req), "GET") == 0;
-    rdg_log_level_t level = status >= 500             ? RDG_LOG_WARN
-                            : reading && status < 400 ? RDG_LOG_DEBUG
-                                                      : RDG_LOG_INFO;
+    rdg_log_level_t level = status >= 500                              ? RDG_LOG_WARN
+                            : call->quiet || (reading && status < 400) ? RDG_LOG_DEBUG
+                                                                       : RDG_LOG_INFO;
     rdg_log(level, "http.request", RDG_STR("method", rdg_http_method(req)),
             RDG_STR("path", rdg_http_path(req)), RDG_U64("status", status),
             RDG_STR("code", rdg_err_name(err)), RDG_F64("ms", (double)us / 1000),
@@ -380,7 +449,7 @@ rdg_err_t rdg_service_start(rdg_service_t *s) {
     rdg_http_server_options_t o = {.host = s->host,
                                    .port = s->options.port,
                                    .max_body = s->options.max_body,
-                                   .threads = s->options.threads ? s->options.threads : 32,
+                                   .threads = threads_of(s),
                                    .io_threads = s->options.io_threads,
                                    .max_connections = s->options.max_connections,
                                    .intake = s->intake ? &mounted_intake : NULL};

@@ -39,10 +39,12 @@ typedef struct desk {
     kit_t k;
     rdg_access_t *access;
     rdg_clock_manual_t clock;
+    unsigned rate; /* a second, and at once; 0: any */
 } desk_t;
 
 static void desk_start(desk_t *d) {
-    const rdg_service_options_t o = {.rate_per_s = 100000, .rate_burst = 100000};
+    const unsigned rate = d->rate ? d->rate : 100000;
+    const rdg_service_options_t o = {.rate_per_s = rate, .rate_burst = rate, .clock = &d->clock.clock};
     memset(&d->k, 0, sizeof d->k);
     CHECK_OK(rdg_access_open(rdg_test_dir(), &d->clock.clock, &d->access));
     CHECK_OK(rdg_service_new(&o, &d->k.service));
@@ -61,6 +63,7 @@ static void desk_stop(desk_t *d) {
 
 static void desk_open(desk_t *d) {
     rdg_log_set_level(RDG_LOG_ERROR);
+    d->rate = 0;
     rdg_clock_manual_init(&d->clock, 1000000000);
     desk_start(d);
 }
@@ -301,4 +304,31 @@ TEST(access_tells_when_a_token_was_last_used_and_keeps_no_secret) {
     CHECK_OK(rdg_file_read(path, &file));
     CHECK(memmem(file.data, file.len, token + 4, strlen(token) - 4) == NULL);
     rdg_buf_fini(&file);
+}
+
+TEST(access_a_tenant_has_its_share_of_requests_however_many_tokens_it_has) {
+    desk_t d;
+    char a[80], b[80], c[80], o[80], text[400];
+    desk_open(&d);
+    make_tenants(&d);
+    make(&d, "secret", "{\"name\":\"a\",\"tenant\":\"acme\"}", a, NULL);
+    make(&d, "secret", "{\"name\":\"b\",\"tenant\":\"acme\"}", b, NULL);
+    make(&d, "secret", "{\"name\":\"c\",\"tenant\":\"acme\"}", c, NULL);
+    make(&d, "secret", "{\"name\":\"o\",\"tenant\":\"other\"}", o, NULL);
+    desk_stop(&d);
+    d.rate = 5;
+    desk_start(&d);
+    for (int i = 0; i < 5; ++i) {
+        CHECK_EQ(ask(&d, a, "GET", "/api/v1/things", NULL, NULL), 200);
+        CHECK_EQ(ask(&d, b, "GET", "/api/v1/things", NULL, NULL), 200);
+    }
+    CHECK_EQ(ask(&d, a, "GET", "/api/v1/things", NULL, text), 429);
+    CHECK(strstr(text, "than one caller may send"));
+    CHECK_EQ(ask(&d, c, "GET", "/api/v1/things", NULL, text), 429);
+    CHECK(strstr(text, "than one tenant may send"));
+    CHECK_EQ(ask(&d, o, "GET", "/api/v1/things", NULL, NULL), 200);
+    CHECK_EQ(ask(&d, "secret", "GET", "/api/v1/things", NULL, NULL), 200);
+    rdg_clock_manual_advance(&d.clock, 1000);
+    CHECK_EQ(ask(&d, c, "GET", "/api/v1/things", NULL, NULL), 200);
+    desk_stop(&d);
 }

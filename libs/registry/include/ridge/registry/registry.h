@@ -19,7 +19,7 @@
  * 3. Content has the digest under which it is kept; nothing is served under a name that does not hold it.
  * 4. What is collected is named by no manifest and was not asked for within grace_ms; collecting can not take what an
  *    upload, a mount or a push is just putting (src/store.h, src/collect.c).
- * 5. Who may do what is the guard's word, asked for every request. Errors have the specification's form and codes.
+ * 5. Who may do what is the guard's word, asked for every request; how often somebody may guess is, too. Errors have the specification's form and codes.
  *
  * Limits: manifests of RDG_REGISTRY_MANIFEST_MAX; names of 255 bytes; 1,000 tags or 100 referrers an answer; uploads_max
  * open uploads, each with one request at a time; quotas, 403 DENIED beyond them. A blob is not in memory: 256 KiB of it
@@ -56,12 +56,16 @@ enum { RDG_REGISTRY_PULL = 1, RDG_REGISTRY_PUSH = 2, RDG_REGISTRY_DELETE = 4 };
 
 /* Who may do what; called on the threads of handlers. */
 typedef struct rdg_registry_guard {
-    /* By user name and password; user NULL: by a bearer token that the registry did not make. UNAUTHENTICATED. */
+    /* By user name and password; user NULL: by a bearer token that the registry did not make. UNAUTHENTICATED; out->name is
+     * then "", or whose it was that has ended, which is no guess. */
     rdg_err_t (*login)(void *ctx, const char *user, const char *password, rdg_registry_caller_t *out);
     /* By the connection itself; false: it says nothing. NULL: never does. */
     bool (*peer)(void *ctx, const rdg_http_request_t *req, rdg_registry_caller_t *out);
     /* What this caller may do in a repository, of RDG_REGISTRY_…; rdg_registry_visible helps with devices. */
     unsigned (*rights)(void *ctx, const rdg_registry_caller_t *caller, const char *repository);
+    /* After each password and token was looked at; who NULL: it is nobody's. BUSY (429): from there nothing is believed
+     * for now. NULL: any number of guesses. */
+    rdg_err_t (*judge)(void *ctx, const rdg_http_request_t *req, const char *who);
     void *ctx;
 } rdg_registry_guard_t;
 

@@ -46,7 +46,8 @@ rdg_err_t rdg_access_routes(rdg_access_t *a, rdg_service_t *service);
 /* Asked before a tenant is removed: CONFLICT names what it still has. At most 4; ctx is borrowed. */
 rdg_err_t rdg_access_in_use(rdg_access_t *a, rdg_err_t (*fn)(void *ctx, const char *tenant), void *ctx);
 
-/* UNAUTHENTICATED tells whether the token is unknown, has expired, or was revoked. */
+/* UNAUTHENTICATED tells whether the token is unknown (*out stays), has expired, or was revoked: then out->name says whose
+ * it was, of role NONE. */
 rdg_err_t rdg_access_check(rdg_access_t *a, const char *token, rdg_caller_t *out);
 /* By the name of a token in force, as rdg_caller_t has it. */
 bool rdg_access_named(rdg_access_t *a, const char *caller, rdg_caller_t *out);

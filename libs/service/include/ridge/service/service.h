@@ -14,10 +14,15 @@
  * 3. Every request has a trace: the caller's traceparent continued, or a new one. It is the thread's current
  *    trace while the handler runs and goes back in the `traceparent` header.
  * 4. The served text of a failure is that thread's error text (base/error.h), so it holds no secret.
+ * 5. Who tries tokens that nobody has is let try slowly (20, then one in 3 s), by address: beyond it everything from
+ *    there is 429, but for callers who were let in from there before.
+ * 6. A handler that waits gives up when its caller's token ends (rdg_service_ended), and what a GET has found by then is
+ *    not told (401).
  *
  * Limits: body max_body (TOO_LARGE), RDG_SERVICE_PARAMS_MAX parameters of at most 255 bytes,
  * RDG_SERVICE_TOKENS_MAX tokens, RDG_SERVICE_ROUTES_MAX routes; a caller (token, or address on a public
- * route) beyond its rate gets BUSY (429). The table of rates has a fixed size.
+ * route) beyond its rate gets BUSY (429), and so does a tenant whose callers together are beyond twice that rate, or
+ * have half of all handlers already. The tables of rates and guesses have a fixed size.
  *
  * Threads: routes, mounts and tokens before start; handlers run on several threads at once and may block for
  * a bounded time. */
@@ -38,6 +43,7 @@ extern "C" {
 #define RDG_SERVICE_TOKENS_MAX 16
 #define RDG_SERVICE_ROUTES_MAX 256
 #define RDG_SERVICE_OWNERS_MAX 24
+#define RDG_SERVICE_LOOK_MS 1000u
 #define RDG_CALLER_MAX 63 /* bytes of a caller's name: "admin", or "TENANT/NAME" of a tenant's token */
 #define RDG_TENANT_MAX 32
 /* Whose everything is that nobody has given to another tenant. */
@@ -59,6 +65,7 @@ typedef struct rdg_caller {
     char name[RDG_CALLER_MAX + 1];
     char tenant[RDG_TENANT_MAX + 1]; /* "": the cloud's own, which sees all */
     rdg_role_t role;
+    bool ends; /* by a token that expires and can be revoked */
 } rdg_caller_t;
 
 typedef struct rdg_service_options {
@@ -86,6 +93,7 @@ typedef struct rdg_service_call {
     rdg_role_t role;
     rdg_caller_t who;     /* what these point into */
     rdg_access_t *access; /* borrowed; NULL: there are no tenants here */
+    bool quiet;           /* a refusal that the log tells of once, and not each time */
     const char *remote;   /* address of the client */
     const json_t *body;   /* the parsed object; NULL when there was no body */
     const rdg_http_request_t *http;
@@ -150,10 +158,16 @@ typedef rdg_err_t (*rdg_service_owner_t)(void *ctx, const char *tenant, const ch
 /* Who tells the owners of things, for routes with RDG_ROUTE_OWNED whose pattern begins "/api/v1/<things>/{". Without one
  * they are closed to tenants. things and ctx are borrowed. FULL. */
 rdg_err_t rdg_service_owner(rdg_service_t *s, const char *things, rdg_service_owner_t own, void *ctx);
-/* Whose token it is that came by another way than the Authorization header: for mounts. UNAUTHENTICATED tells why not. */
+/* Whose token it is that came by another way than the Authorization header: for mounts. UNAUTHENTICATED tells why not;
+ * out->name is then "", or whose it was that has ended. */
 rdg_err_t rdg_service_caller_of(const rdg_service_t *s, const char *token, rdg_caller_t *out);
 /* The same by a name that was let in before: whether it still may, and what. */
 bool rdg_service_caller_named(const rdg_service_t *s, const char *name, rdg_caller_t *out);
+/* For mounts, after each credential from `remote` was looked at. who: whose it is; NULL: nobody's (not for one that has
+ * ended). BUSY: that address has guessed too much, and is told nothing else. */
+rdg_err_t rdg_service_judge(rdg_service_t *s, const char *remote, const char *who);
+/* Whether the caller's token has ended since the request came: handlers that wait ask every RDG_SERVICE_LOOK_MS. */
+bool rdg_service_ended(const rdg_service_call_t *call);
 /* Whose a new thing is: the caller's tenant; for the cloud's callers that of the body's field "tenant", or else
  * RDG_TENANT_DEFAULT. FORBIDDEN: another tenant's; NOT_FOUND: there is none of this name. */
 rdg_err_t rdg_service_new_tenant(const rdg_service_call_t *call, char out[RDG_TENANT_MAX + 1]);
