@@ -90,8 +90,10 @@ typedef struct node_job {
     const char *method, *step; /* step: of the command's progress */
     const json_t *params;      /* an array, without the token; borrowed */
 } node_job_t;
-/* Asks the chain's running node until it answers {"state": "done", …}; *done is owned. UNAVAILABLE: the node ended, or is
- * of an older version; TIMEOUT, CANCELLED; the node's own refusals. */
+/* Asks the chain's node until it answers {"state": "done", …}; *done is owned. A node that should run and does not yet is
+ * waited for (half a minute), and one that ends meanwhile is asked again when it runs, three times in all: what is asked
+ * for can be carried out again. UNAVAILABLE: it was not up in time, ended each time, or is of an older version; CONFLICT:
+ * it is not to run, or is damaged and does not; TIMEOUT, CANCELLED; the node's own refusals. */
 rdg_err_t node_job(const rdg_agent_t *a, const command_t *c, executor_run_t *at, const node_job_t *job,
                    json_t **done);
 void agent_release_ports(rdg_agent_t *a, const char *chain); /* NULL: all */

@@ -600,6 +600,54 @@ TEST(an_archived_ledger_goes_only_when_its_node_has_said_how_far_it_is) {
     cloud_stop(&c);
 }
 
+static pid_t next_node(pid_t before) {
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + 20000;
+    while (node_pid() == before || node_pid() == 0) {
+        (void)poll(NULL, 0, 5);
+        CHECK(rdg_mono_ms(rdg_clock_system()) < end);
+    }
+    return node_pid();
+}
+
+static json_t *prune(cloud_t *c, const char *id) {
+    return command(c, id, "chain.prune", "{\"chain\":\"c1\",\"receipts\":[],\"certificate\":\"\"}");
+}
+
+/* After a power cut, orders are here before the node is. */
+TEST(work_of_a_node_waits_until_it_runs_and_goes_on_when_it_ended) {
+    cloud_t c;
+    char path[PATH_MAX];
+    cloud_start(&c);
+    rdg_agent_t *a = agent_start(&c, c.token);
+    AWAIT(&c, c.online);
+    json_t *r = command(&c, "p1", "chain.prepare", "{\"chain\":\"c1\"}");
+    CHECK_STR(state_of(command(&c, "s1", "chain.start", start_params(&c, r))), "done");
+    CHECK_STR(state_of(prune(&c, "w1")), "done");
+    pid_t pid = node_pid();
+    snprintf(path, sizeof path, "%s/agent/chains/c1/node/end-once", rdg_test_dir());
+    CHECK_OK(rdg_file_replace(path, rdg_bytes_str("1"), 0600));
+    CHECK_STR(state_of(prune(&c, "w2")), "done");
+    CHECK(!rdg_file_exists(path));
+    pid = next_node(pid);
+    CHECK_EQ(kill(pid, SIGKILL), 0); /* it has ended for the second time: it is away for a second */
+    CHECK_STR(state_of(prune(&c, "w3")), "done");
+    CHECK(node_pid() != pid);
+    /* Nobody waits for one that has found itself damaged and cannot start. */
+    snprintf(path, sizeof path, "%s/agent/chains/c1/node/damaged", rdg_test_dir());
+    CHECK_OK(rdg_file_replace(path, rdg_bytes_str("{}"), 0600));
+    setenv("FAKE_NODE", "broken", 1);
+    CHECK_EQ(kill(node_pid(), SIGKILL), 0);
+    r = prune(&c, "w4");
+    CHECK_STR(state_of(r), "failed");
+    CHECK_STR(text_of(json_object_get(r, "error"), "code"), "CONFLICT");
+    CHECK(strstr(text_of(json_object_get(r, "error"), "message"), "recover it first"));
+    CHECK_STR(state_of(command(&c, "s2", "chain.stop", "{\"chain\":\"c1\"}")), "done");
+    r = prune(&c, "w5");
+    CHECK(strstr(text_of(json_object_get(r, "error"), "message"), "start the chain first"));
+    rdg_agent_stop(a);
+    cloud_stop(&c);
+}
+
 TEST(a_node_that_cannot_start_fails_the_command_with_its_last_words) {
     cloud_t c;
     setenv("FAKE_NODE", "broken", 1);

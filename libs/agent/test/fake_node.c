@@ -2,6 +2,7 @@
 #include "ridge/base/alloc.h"
 #include "ridge/base/buf.h"
 #include "ridge/base/file.h"
+#include "ridge/base/random.h"
 #include "ridge/codec/hex.h"
 #include "ridge/codec/json.h"
 #include "ridge/ledger/tx.h"
@@ -34,6 +35,8 @@ struct fake_node {
     bool hold, full;
     uint64_t height, count, reverts, sends;
     int64_t sum;
+    char token[65]; /* of its agent */
+    unsigned asked; /* for long work */
     fake_tx_t txs[TXS_MAX];
     size_t tx_count, meter_count;
     fake_meter_t meters[METERS_MAX];
@@ -119,6 +122,16 @@ static json_t *revert_data(void) {
     return rdg_json_hex(data, sizeof data);
 }
 
+/* Done when it is asked for the second time; with a file "end-once" beside it, the node ends instead. */
+static rdg_err_t work(fake_node_t *n, const char *token, json_t **result) {
+    if (!n->token[0] || !token || strcmp(token, n->token) != 0)
+        return rdg_fail(RDG_E_FORBIDDEN, "not the agent's token");
+    if (unlink("end-once") == 0) _exit(9);
+    *result = json_pack("{s:s, s:i, s:i}", "state", n->asked++ ? "done" : "running", "pruned_height", 3,
+                        "freed_bytes", 4);
+    return RDG_OK;
+}
+
 static rdg_err_t call(fake_node_t *n, const char *method, const json_t *params, json_t **result) {
     const char *first = json_string_value(json_array_get(params, 0));
     rdg_hash_t id;
@@ -136,6 +149,7 @@ static rdg_err_t call(fake_node_t *n, const char *method, const json_t *params, 
         if (t && t->included && !t->success) json_object_set_new(*result, "output", revert_data());
         return RDG_OK;
     }
+    if (strcmp(method, "node_prune") == 0) return work(n, first, result);
     return rdg_fail(RDG_E_UNSUPPORTED, "no method %s", method);
 }
 
@@ -272,8 +286,12 @@ void fake_node_main(int argc, char **argv) {
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigprocmask(SIG_BLOCK, &signals, NULL);
+    char token[65];
+    rdg_random_hex(rdg_random_system(), token, 32);
+    if (rdg_file_replace("agent.token", rdg_bytes_str(token), 0600) != RDG_OK) _exit(1);
     fake_node_t *n = fake_node_start((uint16_t)port);
     if (!n) _exit(4);
+    LOCKED(n, memcpy(n->token, token, sizeof token));
     (void)rdg_dir_make("data", 0700);
     sigwait(&signals, &signal_number);
     fake_node_stop(n);
