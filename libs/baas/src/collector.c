@@ -87,6 +87,7 @@ static void *run(void *arg) {
 }
 
 rdg_err_t collector_start(rdg_baas_t *b) {
+    RDG_TRY(prunes_begin(b));
     if (pthread_create(&b->collector->thread, NULL, run, b) != 0)
         return rdg_fail(RDG_E_NO_MEMORY, "no thread for the collector");
     b->collector->running = true;

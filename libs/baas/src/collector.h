@@ -59,7 +59,9 @@ rdg_err_t archives_check(void *baas, const char *tenant, const char *number); /*
 json_t *archive_row_json(const archive_row_t *r);
 bool archive_ended(const archive_row_t *r);
 
-/* collector_steps.c: one step of a row; *after_ms: when to look again */
+/* collector_steps.c: trouble of the way, of a disk or of a moment; what is tried again may succeed */
+bool collector_passes(rdg_err_t err);
+/* One step of a row; *after_ms: when to look again. */
 rdg_err_t collector_advance(rdg_baas_t *b, archive_row_t *r, uint64_t *after_ms);
 /* collector_prove.c: fetches the file from the platform and proves it, with the key of r->key_id, NULL without one. The
  * claim of r becomes what was proven. What the file is guilty of comes back as an error that names it with *guilty set;

@@ -17,8 +17,9 @@
 
 #define RECEIPTS_MAX 64 /* a command */
 #define DEADLINE_MS (29ull * 86400000)
-#define AGAIN_MS 60000u     /* asks for what was sent, should the news of it have been lost */
-#define SOON_MS 5000u       /* after what may be over by then */
+#define AGAIN_MS 60000u /* asks for what was sent, should the news of it have been lost */
+#define SOON_MS 5000u   /* after what may be over by then; twice as late each time that it was not */
+#define PASSED_MAX 16
 #define RETRY_MS 300000u    /* after a refusal */
 #define REVISIT_MS 3600000u /* for what had to stay last time */
 #define COLUMNS                                                                                              \
@@ -49,7 +50,7 @@ static rdg_err_t read_row(void *ctx, const rdg_sql_row_t *r) {
     p->keep_blocks = number(r, 11);
     p->keep_ms = number(r, 12);
     p->updated_ms = number(r, 13);
-    p->passing = rdg_sql_row_int(r, 14) != 0;
+    p->passing = (unsigned)rdg_sql_row_int(r, 14);
     return RDG_OK;
 }
 
@@ -121,17 +122,13 @@ static rdg_err_t settle(rdg_baas_t *b, prune_row_t *p, const char *state, const 
     return RDG_OK;
 }
 
-static bool passes(rdg_err_t err) {
-    return err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT || err == RDG_E_BUSY || err == RDG_E_NO_MEMORY ||
-           err == RDG_E_CLOSED;
-}
-
 static rdg_err_t take(rdg_baas_t *b, prune_row_t *p, const json_t *command) {
     const char *state = "", *message = "it was not done", *code = "";
     char why[RDG_ERROR_TEXT_MAX];
     (void)rdg_json_opt_str(command, "state", &state);
     if (strcmp(p->state, "sent") != 0) return RDG_OK; /* it has been heard */
-    p->passing = false;
+    unsigned passed = p->passing;
+    p->passing = 0;
     if (strcmp(state, "done") == 0) {
         rdg_err_t err = take_done(p, command);
         if (err == RDG_OK) return settle(b, p, "pruned", NULL);
@@ -145,10 +142,12 @@ static rdg_err_t take(rdg_baas_t *b, prune_row_t *p, const json_t *command) {
         (void)rdg_json_opt_str(error, "message", &message);
         (void)rdg_json_opt_str(error, "code", &code);
     }
-    /* Its ledger may have been made anew, with no mark: the next time it gets every receipt. */
+    /* Its ledger may have been made anew, with no mark: soon it gets every receipt. */
     rdg_err_t reason = rdg_err_from_name(code);
-    if (reason == RDG_E_FORBIDDEN) p->height = 0;
-    p->passing = passes(reason) || reason == RDG_E_CANCELLED;
+    bool anew = reason == RDG_E_FORBIDDEN && p->height > 0;
+    if (anew) p->height = 0;
+    if (anew || collector_passes(reason) || reason == RDG_E_CANCELLED)
+        p->passing = passed < PASSED_MAX ? passed + 1 : passed;
     snprintf(why, sizeof why, "%s", message);
     return settle(b, p, "failed", why);
 }
@@ -238,7 +237,7 @@ static rdg_err_t post(rdg_baas_t *b, const chain_t *c, prune_row_t *p, const cha
         json_decref(command);
         return err;
     }
-    if (passes(err)) return err;
+    if (collector_passes(err)) return err;
     snprintf(why, sizeof why, "%s", rdg_err_message(err));
     return settle(b, p, "failed", why);
 }
@@ -250,6 +249,17 @@ typedef struct turn {
     uint64_t reach; /* of receipts, from block 1 on */
     char *certificate;
 } turn_t;
+
+static rdg_err_t note_asked(rdg_baas_t *b, const prune_row_t *p) {
+    return rdg_sql_exec(
+        b->db, "UPDATE archive_prunes SET updated_ms = ? WHERE chain = ? AND device = ? AND state = 'sent'",
+        RDG_SQL_PARAMS(u64(baas_now()), rdg_sql_int(p->chain), rdg_sql_text(p->device)), NULL);
+}
+
+rdg_err_t prunes_begin(rdg_baas_t *b) {
+    return rdg_sql_exec(b->db, "UPDATE archive_prunes SET updated_ms = 0 WHERE state = 'sent'", NULL, 0,
+                        NULL);
+}
 
 static rdg_err_t send(turn_t *t, prune_row_t *p) {
     found_t f;
@@ -265,11 +275,18 @@ static rdg_err_t send(turn_t *t, prune_row_t *p) {
         p->keep_ms = t->policy.keep_ms;
         snprintf(p->state, sizeof p->state, "sent");
         RDG_TRY(save(t->b, p, NULL));
+    } else {
+        RDG_TRY(note_asked(t->b, p));
     }
     return post(t->b, t->c, p, t->certificate, &f);
 }
 
 /* --- what is due -------------------------------------------------------------------------------------- */
+
+static uint64_t soon(const prune_row_t *p) {
+    uint64_t wait = p->passing ? (uint64_t)SOON_MS << (p->passing - 1) : RETRY_MS;
+    return wait < RETRY_MS ? wait : RETRY_MS;
+}
 
 /* In so many milliseconds; UINT64_MAX: not before something happens. */
 static uint64_t due_in(const turn_t *t, const prune_row_t *p) {
@@ -280,7 +297,7 @@ static uint64_t due_in(const turn_t *t, const prune_row_t *p) {
     if (strcmp(p->state, "sent") == 0)
         wait = AGAIN_MS;
     else if (strcmp(p->state, "failed") == 0)
-        wait = p->passing ? SOON_MS : RETRY_MS;
+        wait = soon(p);
     else
         wait = p->wanted < t->reach || other ? 0 : REVISIT_MS;
     return waited >= wait ? 0 : wait - waited;

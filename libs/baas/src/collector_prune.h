@@ -66,9 +66,12 @@ typedef struct prune_row {
     uint64_t freed_bytes, compacted_bytes, ledger_bytes; /* all in all; left */
     uint64_t keep_blocks, keep_ms;                       /* as they were sent */
     uint64_t updated_ms;
-    bool passing; /* failed by what may be over soon: a node that is starting, an agent that stopped */
+    unsigned
+        passing; /* how often in a row by what may be over soon: a node that is starting, an agent that stopped */
 } prune_row_t;
 
+/* Before the next, at each start: what was sent is asked for at once, since news of it may have come meanwhile. */
+rdg_err_t prunes_begin(rdg_baas_t *b);
 /* Sends what is due; *after_ms becomes less if something is due before. */
 rdg_err_t prunes_advance(rdg_baas_t *b, uint64_t *after_ms);
 /* The platform says something of a command that is no step's. Any thread. */

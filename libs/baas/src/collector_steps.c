@@ -16,7 +16,7 @@
 #define KEY_AGAIN_MS 5000 /* at a key that somebody has to put back */
 #define UPLOAD_MAX_MS (30ull * 86400000)
 
-static bool passes(rdg_err_t err) {
+bool collector_passes(rdg_err_t err) {
     return err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT || err == RDG_E_BUSY || err == RDG_E_FULL ||
            err == RDG_E_NO_MEMORY || err == RDG_E_CLOSED || err == RDG_E_IO || err == RDG_E_DISK_FULL;
 }
@@ -154,9 +154,9 @@ static rdg_err_t ordered(rdg_baas_t *b, archive_row_t *r, const chain_t *c, uint
     *after_ms = LOOK_MS;
     rdg_err_t err = wrap_key(b, r, c);
     if (err == RDG_E_CONFLICT) return next_device(b, r, c, rdg_err_message(err), "failed");
-    if (err != RDG_OK) return passes(err) ? err : await_key(b, r, err, after_ms);
+    if (err != RDG_OK) return collector_passes(err) ? err : await_key(b, r, err, after_ms);
     err = send_order(b, r, c, &command);
-    if (err != RDG_OK && passes(err)) return err;
+    if (err != RDG_OK && collector_passes(err)) return err;
     if (err != RDG_OK) return next_device(b, r, c, rdg_err_message(err), "failed");
     (void)rdg_json_opt_str(command, "state", &state);
     if (strcmp(state, "done") == 0) {
@@ -258,7 +258,7 @@ static rdg_err_t exported(rdg_baas_t *b, archive_row_t *r, const chain_t *c, uin
                    rdg_fail(RDG_E_TIMEOUT, "device '%s' has not uploaded it within 30 days", r->device));
     }
     rdg_err_t err = r->key_id[0] ? archive_keys_load(b, r->name, r->key_id, &key) : RDG_OK;
-    if (err != RDG_OK) return passes(err) ? err : await_key(b, r, err, after_ms);
+    if (err != RDG_OK) return collector_passes(err) ? err : await_key(b, r, err, after_ms);
     err = collector_prove(b, r, c, r->key_id[0] ? &key : NULL, &guilty);
     rdg_secure_zero(&key, sizeof key);
     *after_ms = 1;
@@ -278,8 +278,8 @@ static rdg_err_t verified(rdg_baas_t *b, archive_row_t *r, uint64_t *after_ms) {
     if (!a->anchor) return RDG_OK;
     if (r->receipt.len == 0) {
         rdg_err_t err = a->anchor(a->ctx, &r->claim, &r->anchored);
-        *after_ms = passes(err) ? 1000 : REFUSED_AGAIN_MS;
-        if (err != RDG_OK && passes(err)) return RDG_OK;
+        *after_ms = collector_passes(err) ? 1000 : REFUSED_AGAIN_MS;
+        if (err != RDG_OK && collector_passes(err)) return RDG_OK;
         if (err != RDG_OK) {
             if (r->error && strcmp(r->error, rdg_err_message(err)) == 0) return RDG_OK;
             return archives_move(b, r, "verified", rdg_err_message(err));

@@ -1,6 +1,6 @@
 /* From a proven archive to a signed receipt, with anchorers of every mood. The way of a file to `verified` is tested on a
  * whole system (suite archiving). */
-#include "collector.h"
+#include "collector_prune.h"
 #include "ridge/base/log.h"
 #include "ridge/ledger/archive.h"
 #include "ridge/test.h"
@@ -153,6 +153,76 @@ TEST(collector_without_an_anchorer_leaves_what_is_verified_as_it_is) {
     bool used = false;
     CHECK_OK(archives_file_used(b, 5, &used));
     CHECK(used);
+    rdg_baas_close(b);
+}
+
+/* --- what devices say of receipts ----------------------------------------------------------------------- */
+
+typedef struct prune_seen {
+    char state[16];
+    int64_t height, passing, updated_ms;
+} prune_seen_t;
+
+static rdg_err_t prune_seen_row(void *ctx, const rdg_sql_row_t *r) {
+    prune_seen_t *s = ctx;
+    snprintf(s->state, sizeof s->state, "%s", rdg_sql_row_text(r, 0));
+    s->height = rdg_sql_row_int(r, 1);
+    s->passing = rdg_sql_row_int(r, 2);
+    s->updated_ms = rdg_sql_row_int(r, 3);
+    return RDG_OK;
+}
+
+static prune_seen_t prune_seen(rdg_baas_t *b) {
+    prune_seen_t s = {.height = -1};
+    CHECK_OK(rdg_sql_query(b->db, "SELECT state, height, passing, updated_ms FROM archive_prunes", NULL, 0,
+                           prune_seen_row, &s));
+    return s;
+}
+
+/* The device was sent receipts, and answers with that error; NULL: it is done, up to block 40. */
+static prune_seen_t device_says(rdg_baas_t *b, const char *code) {
+    CHECK_OK(rdg_sql_exec(b->db, "UPDATE archive_prunes SET state = 'sent'", NULL, 0, NULL));
+    json_t *said =
+        code ? json_pack("{s:s, s:s, s:{s:s, s:s}}", "id", "k", "state", "failed", "error", "code", code,
+                         "message", "no")
+             : json_pack("{s:s, s:s, s:{s:i, s:i, s:i, s:i}}", "id", "k", "state", "done", "result",
+                         "pruned_height", 40, "mark_ms", 1, "freed_total_bytes", 1, "ledger_bytes", 1);
+    CHECK_OK(prunes_apply(b, said));
+    json_decref(said);
+    return prune_seen(b);
+}
+
+TEST(collector_tells_trouble_that_may_pass_from_what_stays) {
+    rdg_baas_t *b = open_with(NULL);
+    CHECK_OK(
+        rdg_sql_exec(b->db,
+                     "INSERT INTO archive_prunes (chain, device, attempt, command, state, wanted, height,"
+                     " mark_ms, freed_bytes, compacted_bytes, ledger_bytes, keep_blocks, keep_ms, updated_ms)"
+                     " VALUES (1, 'dev-1', 1, 'k', 'sent', 50, 0, 0, 0, 0, 0, 2, 0, 7)",
+                     NULL, 0, NULL));
+    static const char *const passing[] = {"UNAVAILABLE", "TIMEOUT",   "CLOSED",   "BUSY",
+                                          "FULL",        "DISK_FULL", "CANCELLED"};
+    for (size_t i = 0; i < sizeof passing / sizeof passing[0]; ++i) {
+        prune_seen_t s = device_says(b, passing[i]);
+        CHECK_STR(s.state, "failed");
+        CHECK_EQ(s.passing, (int64_t)i + 1); /* asked again later each time */
+    }
+    CHECK_EQ(device_says(b, "WRONG_CHAIN").passing, 0);
+    CHECK_EQ(device_says(b, "TIMEOUT").passing, 1);
+    prune_seen_t done = device_says(b, NULL);
+    CHECK_STR(done.state, "pruned");
+    CHECK_EQ(done.height, 40);
+    CHECK_EQ(done.passing, 0);
+    /* A ledger that was made anew refuses receipts above its mark: once more, with all of them, and then no more soon. */
+    prune_seen_t refused = device_says(b, "FORBIDDEN");
+    CHECK_EQ(refused.height, 0);
+    CHECK_EQ(refused.passing, 1);
+    CHECK_EQ(device_says(b, "FORBIDDEN").passing, 0);
+    /* Of what was sent before a restart the news may be lost: it is asked for at once. */
+    CHECK_OK(rdg_sql_exec(b->db, "UPDATE archive_prunes SET state = 'sent'", NULL, 0, NULL));
+    CHECK(prune_seen(b).updated_ms > 0);
+    CHECK_OK(prunes_begin(b));
+    CHECK_EQ(prune_seen(b).updated_ms, 0);
     rdg_baas_close(b);
 }
 
