@@ -86,6 +86,7 @@ static rdg_err_t open_platform(cloud_t *c, const cloud_options_t *o) {
                                 .collect_bytes = o->collect_bytes,
                                 .collect_store = o->collect_store,
                                 .collect_store_credentials = o->collect_store_credentials,
+                                .collect_store_ca = o->collect_store_ca,
                                 .collect_device_bytes = o->collect_device_bytes,
                                 .command_keep_ms = o->command_keep_ms,
                                 .command_keep = o->command_keep,

@@ -14,11 +14,12 @@ typedef struct cloud_options {
     const char *broker_url, *broker_program, *broker_password; /* may be NULL */
     const char *ca_chain, *ca_key, *link_names;                /* as in platform.h; may be NULL */
     uint64_t certificate_life_ms;                              /* 0: a year */
-    const char *collect_store, *collect_store_credentials;     /* as rdg_platform_options_t; may be NULL */
-    uint64_t collect_bytes, collect_device_bytes;              /* as rdg_platform_options_t */
-    uint64_t command_keep_ms, command_keep;                    /* the same */
-    const char *link_host;                                     /* where devices come in; NULL: everywhere */
-    uint16_t link_port;                                        /* 0: the system chooses once */
+    const char *collect_store, *collect_store_credentials,
+        *collect_store_ca;                        /* as rdg_platform_options_t; may be NULL */
+    uint64_t collect_bytes, collect_device_bytes; /* as rdg_platform_options_t */
+    uint64_t command_keep_ms, command_keep;       /* the same */
+    const char *link_host;                        /* where devices come in; NULL: everywhere */
+    uint16_t link_port;                           /* 0: the system chooses once */
     const char *image_dir;                  /* an OCI image layout, taken into the registry; NULL: none */
     uint64_t images_max;                    /* bytes of the registry; 0: no limit */
     const char *images_quotas, *public_url; /* as in images.h; may be NULL */

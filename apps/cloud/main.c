@@ -67,6 +67,8 @@ static const rdg_option_t options[] = {
      "file with its keys as the AWS command line has it, mode 0600; default: systemd's credential "
      "object-store",
      false, 0, 0},
+    {"collect-store-ca", RDG_OPT_STRING, NULL,
+     "PEM file: who must have certified it, in place of the system's roots", false, 0, 0},
     {"command-keep", RDG_OPT_MS, "30d", "how long ended commands stay in the history", false, 60000,
      315360000000},
     {"command-keep-count", RDG_OPT_U64, "100000", "how many of them at most", false, 100, 100000000},
@@ -126,6 +128,7 @@ static rdg_err_t run(const rdg_config_t *config) {
                          .collect_bytes = rdg_config_u64(config, "collect-bytes"),
                          .collect_store = rdg_config_str(config, "collect-store"),
                          .collect_store_credentials = rdg_config_str(config, "collect-store-credentials"),
+                         .collect_store_ca = rdg_config_str(config, "collect-store-ca"),
                          .collect_device_bytes = rdg_config_u64(config, "collect-device-bytes"),
                          .webhook_link_local = rdg_config_bool(config, "webhook-link-local"),
                          .command_keep_ms = rdg_config_u64(config, "command-keep"),

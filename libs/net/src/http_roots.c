@@ -1,4 +1,5 @@
 #include "ridge/net/http_client.h"
+#include "ridge/base/file.h"
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -28,4 +29,10 @@ rdg_err_t rdg_http_roots_check(rdg_bytes_t pem) {
     if (whole && count > 0) return RDG_OK;
     return whole ? rdg_fail(RDG_E_INVALID, "certificates of CAs: there is none in PEM form")
                  : rdg_fail(RDG_E_INVALID, "certificates of CAs: number %u is damaged", count + 1);
+}
+
+rdg_err_t rdg_http_roots_read(const char *path, rdg_buf_t *out) {
+    rdg_err_t err = rdg_file_read(path, out);
+    if (err == RDG_OK) err = rdg_http_roots_check(rdg_buf_view(out));
+    return rdg_fail_in(err, "%s", path);
 }

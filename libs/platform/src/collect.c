@@ -84,7 +84,7 @@ static rdg_err_t start(collect_t *c, const collect_options_t *o) {
     c->parts_dir = rdg_strdup(path);
     if (!c->parts_dir) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the collection of files");
     RDG_TRY(rdg_path_join(path, sizeof path, dir, "objects"));
-    RDG_TRY(o->store_url ? collect_store_s3(o->store_url, o->store_credentials, path, &c->store)
+    RDG_TRY(o->store_url ? collect_store_s3(o->store_url, o->store_credentials, o->store_ca, path, &c->store)
                          : collect_store_files(path, &c->store));
     RDG_TRY(remove_stray_parts(c));
     RDG_TRY(c->store->each(c->store->ctx, remove_stray_object, c));

@@ -52,10 +52,10 @@
 typedef struct collect_options {
     rdg_sql_t *db; /* borrowed; tables of store.c */
     const char *data_dir;
-    const char *store_url, *store_credentials;   /* as collect_store_s3; url NULL: files */
-    uint64_t max_bytes, device_bytes, expiry_ms; /* 0: 256 GiB, max_bytes, 7 days */
-    int64_t records_bytes;                       /* 0: COLLECT_RECORDS_BYTES */
-    rdg_metrics_t *metrics;                      /* may be NULL */
+    const char *store_url, *store_credentials, *store_ca; /* as collect_store_s3; url NULL: files */
+    uint64_t max_bytes, device_bytes, expiry_ms;          /* 0: 256 GiB, max_bytes, 7 days */
+    int64_t records_bytes;                                /* 0: COLLECT_RECORDS_BYTES */
+    rdg_metrics_t *metrics;                               /* may be NULL */
 } collect_options_t;
 
 typedef struct collect {

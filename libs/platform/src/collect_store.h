@@ -33,9 +33,11 @@ typedef struct collect_store {
 
 /* Files below dir: <first two digits>/<digest>, made read-only. */
 rdg_err_t collect_store_files(const char *dir, collect_store_t **out);
-/* Objects below an address as s3.h has it; credentials NULL: a systemd credential. What dir has in files is read still,
- * and what is read is passed on through unlinked files there. */
-rdg_err_t collect_store_s3(const char *url, const char *credentials, const char *dir, collect_store_t **out);
+/* Objects below an address as s3.h has it; credentials NULL: a systemd credential; ca: a PEM file, read once, with the CAs
+ * by which the store is believed, NULL: the system's. What dir has in files is read still, and what is read is passed on
+ * through unlinked files there. */
+rdg_err_t collect_store_s3(const char *url, const char *credentials, const char *ca, const char *dir,
+                           collect_store_t **out);
 /* Of an object of out->size bytes, what was asked for. INVALID. */
 rdg_err_t collect_piece_cut(collect_piece_t *out, uint64_t offset, uint64_t most);
 void collect_store_close(collect_store_t *s); /* NULL is fine */

@@ -20,6 +20,7 @@ typedef struct objects {
     collect_store_t *files; /* owned */
     char dir[PATH_MAX - 100];
     s3_t s3;
+    rdg_buf_t roots; /* empty: the system's */
 } objects_t;
 
 static void key_of(const rdg_hash_t *digest, char out[80]) {
@@ -36,6 +37,12 @@ static rdg_err_t trouble(rdg_err_t err, const rdg_hash_t *digest) {
     bool theirs = err == RDG_E_FORBIDDEN || err == RDG_E_PROTOCOL || err == RDG_E_CORRUPT ||
                   err == RDG_E_CLOSED || err == RDG_E_TIMEOUT;
     return theirs ? rdg_fail(RDG_E_UNAVAILABLE, "%s", rdg_err_message(err)) : err;
+}
+
+static rdg_err_t client(const objects_t *o, rdg_http_client_t **out) {
+    RDG_TRY(rdg_http_client_new(out));
+    rdg_http_client_roots(*out, rdg_buf_view(&o->roots));
+    return RDG_OK;
 }
 
 /* --- putting, and reading back ----------------------------------------------------------------------------------- */
@@ -84,7 +91,7 @@ static rdg_err_t objects_offer(void *ctx, const char *path, const rdg_hash_t *di
     rdg_http_client_t *http = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return rdg_fail_errno(errno, "cannot open %s", path);
-    rdg_err_t err = rdg_http_client_new(&http);
+    rdg_err_t err = client(o, &http);
     if (err == RDG_OK) err = offer_open(o, http, fd, digest);
     rdg_http_client_free(http);
     close(fd);
@@ -98,7 +105,7 @@ static rdg_err_t objects_put(void *ctx, const char *path, const rdg_hash_t *dige
     char key[80];
     uint64_t size;
     key_of(digest, key);
-    RDG_TRY(rdg_http_client_new(&http));
+    RDG_TRY(client(o, &http));
     rdg_err_t err = s3_size(&o->s3, http, key, &size);
     rdg_http_client_free(http);
     err = err == RDG_E_NOT_FOUND ? objects_offer(ctx, path, digest) : trouble(err, digest);
@@ -146,7 +153,7 @@ static rdg_err_t objects_open(void *ctx, const rdg_hash_t *digest, uint64_t offs
     rdg_http_client_t *http = NULL;
     rdg_err_t err = o->files->open(o->files->ctx, digest, offset, most, out);
     if (err != RDG_E_NOT_FOUND) return err;
-    RDG_TRY(rdg_http_client_new(&http));
+    RDG_TRY(client(o, &http));
     err = fetch(o, http, digest, offset, most, out);
     rdg_http_client_free(http);
     return trouble(err, digest);
@@ -159,7 +166,7 @@ static rdg_err_t objects_remove(void *ctx, const rdg_hash_t *digest) {
     rdg_http_client_t *http = NULL;
     char key[80];
     RDG_TRY(o->files->remove(o->files->ctx, digest));
-    RDG_TRY(rdg_http_client_new(&http));
+    RDG_TRY(client(o, &http));
     key_of(digest, key);
     rdg_err_t err = s3_delete(&o->s3, http, key);
     rdg_http_client_free(http);
@@ -180,10 +187,26 @@ static rdg_err_t objects_free_bytes(void *ctx, uint64_t *out) {
 static void objects_close(void *ctx) {
     objects_t *o = ctx;
     collect_store_close(o->files);
+    rdg_buf_fini(&o->roots);
     rdg_free(o);
 }
 
-rdg_err_t collect_store_s3(const char *url, const char *credentials, const char *dir, collect_store_t **out) {
+static rdg_err_t open_store(objects_t *o, const char *url, const char *credentials, const char *ca,
+                            const char *dir) {
+    s3_keys_t keys;
+    if (snprintf(o->dir, sizeof o->dir, "%s", dir) >= (int)sizeof o->dir)
+        return rdg_fail(RDG_E_TOO_LARGE, "%s is too long a path", dir);
+    RDG_TRY(s3_init(&o->s3, url, credentials, rdg_clock_system()));
+    if (ca && strncmp(o->s3.base, "https://", 8) != 0)
+        return rdg_fail(RDG_E_INVALID, "%s: nobody is believed by a CA without TLS: want s3+https://", url);
+    if (ca) RDG_TRY(rdg_fail_in(rdg_http_roots_read(ca, &o->roots), "by whom the object store is believed"));
+    rdg_err_t err = s3_keys(o->s3.credentials, &keys);
+    rdg_secure_zero(&keys, sizeof keys);
+    return err == RDG_OK ? collect_store_files(dir, &o->files) : err;
+}
+
+rdg_err_t collect_store_s3(const char *url, const char *credentials, const char *ca, const char *dir,
+                           collect_store_t **out) {
     objects_t *o = rdg_calloc(1, sizeof *o);
     if (!o) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the object store");
     o->store = (collect_store_t){.put = objects_put,
@@ -194,14 +217,10 @@ rdg_err_t collect_store_s3(const char *url, const char *credentials, const char 
                                  .free_bytes = objects_free_bytes,
                                  .close = objects_close,
                                  .ctx = o};
-    rdg_err_t err = snprintf(o->dir, sizeof o->dir, "%s", dir) < (int)sizeof o->dir
-                        ? s3_init(&o->s3, url, credentials, rdg_clock_system())
-                        : rdg_fail(RDG_E_TOO_LARGE, "%s is too long a path", dir);
-    s3_keys_t keys;
-    if (err == RDG_OK) err = s3_keys(o->s3.credentials, &keys);
-    rdg_secure_zero(&keys, sizeof keys);
-    if (err == RDG_OK) err = collect_store_files(dir, &o->files);
+    rdg_buf_init(&o->roots, RDG_HTTP_ROOTS_MAX);
+    rdg_err_t err = open_store(o, url, credentials, ca, dir);
     if (err != RDG_OK) {
+        rdg_buf_fini(&o->roots);
         rdg_free(o);
         return err;
     }

@@ -124,6 +124,7 @@ static rdg_err_t open_collection(rdg_platform_t *p, const rdg_platform_options_t
                            .data_dir = o->data_dir,
                            .store_url = o->collect_store,
                            .store_credentials = o->collect_store_credentials,
+                           .store_ca = o->collect_store_ca,
                            .max_bytes = o->collect_bytes,
                            .device_bytes = o->collect_device_bytes,
                            .metrics = o->metrics};

@@ -1,6 +1,5 @@
 #include "proxy.h"
 #include "ridge/base/alloc.h"
-#include "ridge/base/file.h"
 #include "ridge/base/log.h"
 #include <stdio.h>
 #include <string.h>
@@ -12,12 +11,6 @@
 
 /* --- life ------------------------------------------------------------------------------------------------------ */
 
-static rdg_err_t read_roots(proxy_t *p, const char *path) {
-    rdg_err_t err = rdg_file_read(path, &p->roots);
-    if (err == RDG_OK) err = rdg_http_roots_check(rdg_buf_view(&p->roots));
-    return rdg_fail_in(err, "%s, by which other registries are believed", path);
-}
-
 static rdg_err_t init_upstreams(proxy_t *p, const rdg_registry_options_t *o) {
     p->upstreams = rdg_calloc(o->proxy_count, sizeof *p->upstreams);
     p->credentials = rdg_strdup(o->proxy_credentials);
@@ -26,7 +19,8 @@ static rdg_err_t init_upstreams(proxy_t *p, const rdg_registry_options_t *o) {
     for (; p->count < o->proxy_count; ++p->count)
         RDG_TRY(upstream_init(&p->upstreams[p->count], o->proxies[p->count].prefix, o->proxies[p->count].url,
                               p->credentials, p->registry->store.clock));
-    return o->proxy_ca ? read_roots(p, o->proxy_ca) : RDG_OK;
+    if (!o->proxy_ca) return RDG_OK;
+    return rdg_fail_in(rdg_http_roots_read(o->proxy_ca, &p->roots), "by whom other registries are believed");
 }
 
 rdg_err_t proxy_open(rdg_registry_t *r, const rdg_registry_options_t *o) {

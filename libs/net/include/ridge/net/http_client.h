@@ -64,6 +64,8 @@ void rdg_http_client_guard(rdg_http_client_t *c);
 void rdg_http_client_roots(rdg_http_client_t *c, rdg_bytes_t pem);
 /* INVALID: no certificate in it, a damaged one, or a private key beside; TOO_LARGE. */
 rdg_err_t rdg_http_roots_check(rdg_bytes_t pem);
+/* A PEM file, checked; out: empty, with room for RDG_HTTP_ROOTS_MAX. The error names the file. */
+rdg_err_t rdg_http_roots_read(const char *path, rdg_buf_t *out);
 /* RDG_OK for any HTTP status. INVALID (URL, header), UNAVAILABLE (cannot connect), TIMEOUT, TOO_LARGE,
  * PROTOCOL, CLOSED (the connection broke in the middle), FORBIDDEN (the server's certificate is not to be believed, the
  * text says why), UNSUPPORTED (https:// without libcurl); the text names the address. After a failure *out holds nothing to free; finishing it all the same does no harm. */

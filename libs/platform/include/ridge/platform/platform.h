@@ -51,9 +51,10 @@ typedef struct rdg_platform_options {
     uint64_t certificate_life_ms; /* of devices' and nodes' certificates; 0: a year */
     uint64_t collect_bytes,
         collect_device_bytes; /* of files from devices, and of one; 0: 256 GiB, the same */
-    /* "s3+https://host/bucket/prefix", where files from devices are kept, and a file of AWS's form with its credentials
-     * (NULL: the systemd credential "object-store"); NULL: files in data_dir. */
-    const char *collect_store, *collect_store_credentials;
+    /* "s3+https://host/bucket/prefix", where files from devices are kept, a file of AWS's form with its credentials
+     * (NULL: the systemd credential "object-store"), and a PEM file, read once, of the CAs by which it is believed (NULL:
+     * the system's); NULL: files in data_dir. */
+    const char *collect_store, *collect_store_credentials, *collect_store_ca;
     uint64_t command_keep_ms,
         command_keep;         /* age and number of ended commands that are kept; 0: 30 days, 100,000 */
     bool webhook_link_local;  /* subscriptions may name link-local and metadata addresses */
