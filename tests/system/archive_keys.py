@@ -1,25 +1,19 @@
 """Encrypted archives through the whole life of a chain: made, proven, anchored, read through, recovered from, and readable
 after it; what is refused; and where their keys are; see tests/suites.d/archive-keys."""
 
-import base64
 import contextlib
 import os
-import shutil
 import stat
 import sys
 
-from archives import await_end, files, object_path, order, read
+from archives import (archive_through_cuts, await_end, begin_encrypted, cut, cuts, destruction, files, genesis_kept, key_file, object_path,
+                      order, read, secrets)  # fmt: skip
 from cases import case, check, equal, main
-from support import Meter, ask_create, await_chain, check_nothing_of, check_same_blocks, cluster, deploy, height, labs, urls
+from support import Meter, await_chain, chain_state, check_nothing_of, cluster, deploy, height, labs, run_seed, urls
 
 CHAIN = "feeder"
 QUICK = ("--telemetry-interval", "200ms")
 NAMES = ("dev-1", "dev-2", "dev-3", "dev-4")
-
-
-def begin(lab, chain=CHAIN, names=NAMES, encrypt=True):
-    ask_create(lab, chain, names, params={"archive_state_blocks": 5}, encrypt_archives=encrypt)
-    await_chain(lab, chain, "running")
 
 
 def archive(lab, chain=CHAIN):
@@ -37,32 +31,7 @@ def keys(lab, chain=CHAIN):
     return lab.cli("archive", "keys", chain)
 
 
-def key_file(lab, name, chain=CHAIN, key=None):
-    """A copy for an auditor, beside everything that is looked through for secrets."""
-    path = os.path.join(lab.dir, "auditor", name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    said = lab.cli("archive", "key", chain, path, *(["--id", key] if key else []))
-    equal(stat.S_IMODE(os.stat(path).st_mode), 0o600, "mode of the key's file")
-    with open(path, encoding="utf-8") as file:
-        digits, name = file.read().split("\n")[:2]
-    equal((len(digits), name), (32, said["id"]), "the key's file")
-    return path
-
-
-def secrets(lab):
-    """Every key in custody, as it might stand somewhere."""
-    found = []
-    place = os.path.join(lab.cloud.dir, "keys")
-    for name in os.listdir(place):
-        if name.startswith("archive-"):
-            with open(os.path.join(place, name), encoding="utf-8") as file:
-                raw = bytes.fromhex(file.readline().strip())
-            digits = raw.hex().encode()
-            found += [raw, digits, digits.upper(), base64.b64encode(raw).rstrip(b"="), base64.b64encode(digits).rstrip(b"=")]
-    return found
-
-
-def check_no_secret(lab):
+def check_no_secret(lab, least=100):
     """In no file of the cloud or of a device but the cloud's keys: databases, logs, journals, ledgers, queues."""
     wanted, looked = secrets(lab), 0
     check(wanted, "there are keys")
@@ -77,7 +46,7 @@ def check_no_secret(lab):
                         data = file.read()
                     looked += 1
                     check(not any(s in data for s in wanted), f"{path} holds a key")
-    check(looked > 100, f"only {looked} files were there to look at")
+    check(looked > least, f"only {looked} files were there to look at")
 
 
 def verify(lab, path, genesis, *more, check=True):
@@ -109,7 +78,7 @@ def check_refusals(lab, got, genesis, key):
         file.write("00112233445566778899aabbccddeeff\n" + got["key_id"] + "\n")
     os.chmod(wrong, 0o600)
     refused(lab, ("does not open", got["key_id"]), "archive", "verify", path, "--genesis", genesis, "--key", wrong)
-    begin(lab, "other", ("dev-1",))
+    begin_encrypted(lab, "other", ("dev-1",))
     foreign = key_file(lab, "foreign", "other")
     refused(lab, (got["key_id"], "archive key"), "archive", "verify", path, "--genesis", genesis, "--key", foreign)
     with open(foreign, encoding="utf-8") as source, open(other, "w", encoding="utf-8") as file:
@@ -156,15 +125,14 @@ def check_lost_key(lab, got):
 @case
 def a_chain_lives_with_encrypted_archives_and_they_outlive_it():
     with cluster(agent=QUICK) as lab:
-        begin(lab)
+        begin_encrypted(lab, CHAIN, NAMES)
         deploy(lab, CHAIN, bind=True)
         meter = Meter(lab, "dev-1")
         equal([(k["current"], k["state"], k["archives"]) for k in keys(lab)], [(True, "here", 0)], "the key of a new chain")
         read(lab, CHAIN, meter)
         first = archive(lab)
-        key = key_file(lab, "first")
-        genesis = os.path.join(lab.dir, "auditor", "genesis.json")
-        shutil.copyfile(os.path.join(lab.node_dir("dev-1", CHAIN), "node", "genesis.json"), genesis)
+        key = key_file(lab, "first", CHAIN)
+        genesis = genesis_kept(lab, CHAIN)
         check_file_alone(lab, first, genesis, key)
         check_refusals(lab, first, genesis, key)
         # Another key from now on, then none: each archive keeps its own.
@@ -206,6 +174,54 @@ def a_chain_lives_with_encrypted_archives_and_they_outlive_it():
                 lab.cli("archive", "key", CHAIN, copy, "--id", got["key_id"])
                 check_file_alone(lab, got, genesis, copy)
         equal({k["disclosed_to"] for k in keys(lab)}, {left[first["key_id"]]["disclosed_to"]}, "who got them")
+
+
+def transactions(lab, genesis):
+    """What all archives of the chain prove, by their files and keys alone; they follow one another."""
+    key, reach, txs = {}, 0, 0
+    for got in sorted(lab.cloud.must("GET", f"/archives?chain={CHAIN}")["archives"], key=lambda a: a["from"]):
+        if got["state"] != "archived":
+            continue
+        equal(got["from"], reach + 1, "archives follow one another")
+        reach = got["to"]
+        check(got["key_id"], f"an archive in the clear: {got}")
+        if got["key_id"] not in key:
+            key[got["key_id"]] = key_file(lab, got["key_id"], CHAIN, got["key_id"])
+        txs += verify(lab, stored(lab, got), genesis, "--key", key[got["key_id"]], "--manifest", got["manifest"])["transactions"]
+    return txs
+
+
+def live_through_kills(names, **how):
+    """Archives under two keys, pruning, and a destruction, while cloud, agents and nodes are killed; RIDGE_CUTS=N for more."""
+    rng = run_seed()
+    with cluster(names, agent=QUICK) as lab:
+        begin_encrypted(lab, CHAIN, names, **how)
+        deploy(lab, CHAIN, bind=True)
+        meter, genesis = Meter(lab, "dev-1"), genesis_kept(lab, CHAIN)
+        made = archive_through_cuts(lab, CHAIN, meter, names, rng, cuts(2))
+        lab.cli("archive", "keys", CHAIN, "--rotate")
+        read(lab, CHAIN, meter)
+        txs = max(lab.rpc(url, "ridge_status")["tx_total"] for url in urls(lab, CHAIN, names).values())
+        chain = chain_state(lab, CHAIN)["chain_id"]
+        check_no_secret(lab, 50)
+        lab.cloud.must("DELETE", f"/chains/{CHAIN}")
+        cut(lab, CHAIN, names, rng)
+        await_chain(lab, CHAIN, "destroyed", 120)
+        check_nothing_of(lab, CHAIN, names)
+        equal(destruction(lab, chain)["discarded"], False, "discarded")
+        equal(transactions(lab, genesis), txs, "transactions in the archives")
+        check(keys(lab)[0]["id"] != made[0]["key_id"], "another key from its rotation on")
+        check_no_secret(lab, 20)
+
+
+@case
+def kills_lose_nothing_of_encrypted_archives_and_show_no_key():
+    live_through_kills(("dev-1",))
+
+
+@case
+def nor_do_they_of_a_chain_under_raft():
+    live_through_kills(("dev-1", "dev-2", "dev-3"), consensus="raft")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ too, and the ledgers compared every --compare-every rounds. What a round does de
 that was interrupted says where it can go on with --from."""
 
 import collections
+import concurrent.futures
 import contextlib
 import glob
 import os
@@ -17,7 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from cases import case, check, equal, main  # noqa: E402
 from archives import await_end, files, object_path, order  # noqa: E402
-from support import Meter, await_height, check_same_blocks, cluster, create, deploy, height, labs, urls  # noqa: E402
+from support import Meter, await_height, chain_state, check_same_blocks, cluster, create, deploy, height, labs, urls  # noqa: E402
 
 CHAIN = "feeder"
 # What of a node's directory can be brought back; the keys can not, and are in a case of their own.
@@ -116,8 +117,7 @@ def restart(lab, device):
 
 
 def entry(lab, device):
-    answer = lab.cli("chain", "status", CHAIN)
-    return next(d for d in answer["devices"] if d["device"] == device)
+    return next(d for d in chain_state(lab, CHAIN)["devices"] if d["device"] == device)
 
 
 def sound(lab, device, top, since=None):
@@ -135,13 +135,21 @@ def verdict(lab, device, top, since=None):
     """After the damage: what the node says is damaged, or "" when it is as sound as before."""
 
     def known():
-        text = entry(lab, device).get("damaged")
-        if text:
-            return text
-        return "sound" if sound(lab, device, top, since) else None
+        return "sound" if sound(lab, device, top, since) else entry(lab, device).get("damaged")
 
-    text = labs.wait_for(f"{device} to say what is damaged, or to be sound", 90, known, 0.1)
+    text = labs.wait_for(f"{device} to say what is damaged, or to be sound", 90, known, 0.05)
     return "" if text == "sound" else text
+
+
+def recover(lab, meter, device):
+    """By the documented command, while readings come: who begins anew votes when the others have decided without it."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(lab.cli, "node", "recover", CHAIN, device)
+        while not ended.done():
+            meter.post(1)
+            concurrent.futures.wait([ended], 0.2)
+        ended.result()
+    labs.wait_for(f"no damage of {device}", 60, lambda: not entry(lab, device).get("damaged"), 0.05)
 
 
 def state_roots(lab):
@@ -236,8 +244,7 @@ def node_harmed(lab, meter, kind, way, rng):
     what = verdict(lab, device, top, since)
     if what:
         check(kind not in BY_ITSELF, f"{way} {kind}: {what}")
-        lab.cli("node", "recover", CHAIN, device)
-        labs.wait_for(f"no damage of {device}", 60, lambda: not entry(lab, device).get("damaged"), 0.1)
+        recover(lab, meter, device)
     return f"{device}: {os.path.relpath(path, node_dir(lab, device))}", what
 
 
@@ -283,7 +290,7 @@ def compare(lab, meter, tally):
 def rounds(lab, meter, plan, tally):
     archives = Archives(lab, meter)
     for at in range(tally.first, tally.last + 1):
-        kind, way, rng = plan(at)
+        (kind, way, rng), since = plan(at), time.monotonic()
         if kind == ARCHIVE:
             if len(archives.known) < 3:
                 archives.take()
@@ -293,7 +300,7 @@ def rounds(lab, meter, plan, tally):
         tally.add(kind, way, what)
         tally.done = at
         if path:
-            print(f"     {at} of {tally.last}: {way} {path}: {what[:110] or 'no harm'}", flush=True)
+            print(f"     {at} of {tally.last}: {way} {path}: {what[:110] or 'no harm'} ({time.monotonic() - since:.1f} s)", flush=True)
         if at % COMPARE_EVERY == 0 and at < tally.last:
             compare(lab, meter, tally)
 

@@ -7,13 +7,9 @@ import signal
 import sqlite3
 import sys
 
-from archives import await_end, files, forge, head, object_path, order, read, rewrite
+from archives import archive_through_cuts, await_end, cuts, devices, files, forge, grow, head, keep, object_path, order, rewrite, without
 from cases import case, check, equal, main
-from support import Meter, cluster, create, deploy, labs, run_seed, wait_answer
-
-
-def devices(lab, chain):
-    return {d["device"]: d for d in lab.cloud.must("GET", f"/chains/{chain}/archives")["devices"]}
+from support import Meter, check_same_blocks, cluster, create, deploy, labs, run_seed
 
 
 def await_state(lab, chain, names, state="pruned", above=0):
@@ -30,20 +26,11 @@ def await_state(lab, chain, names, state="pruned", above=0):
     return labs.wait_for(f"{', '.join(names)} to be {state} above block {above}", 60, there, 0.05)
 
 
-def keep(lab, chain, blocks, time="0s"):
-    return lab.cli("chain", "archive-policy", chain, "--keep-blocks", str(blocks), "--keep", time)
-
-
 def refused(lab, url, method, *params):
     """The code of the node's error; None: it did what was asked."""
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
     answer = labs.request(url, "POST", "/", body)[1]
     return answer["error"]["data"]["code"] if "error" in answer else None
-
-
-def grow(lab, chain, meter, times):
-    for _ in range(times):
-        read(lab, chain, meter)
 
 
 @case
@@ -58,6 +45,8 @@ def devices_delete_what_is_archived_and_say_how_much():
         # With what is kept by default nothing of a young chain goes; the devices were asked all the same.
         got = await_state(lab, "c", ["dev-1", "dev-2", "dev-3", "dev-4"], above=-1)
         equal({d["pruned_height"] for d in got.values()}, {0}, "marks while everything has to stay")
+        # Who is behind while the others delete gets the state in place of blocks, and has no newest one to show.
+        check_same_blocks(lab, "c")
         lab.agents["dev-4"].stop()
         said = keep(lab, "c", 2)
         equal((said["keep_blocks"], said["keep_ms"]), (2, 0), "what stays")
@@ -265,10 +254,6 @@ def a_collector_that_lies_with_its_own_key_moves_nothing_and_is_named():
         meter.check_on("c")
 
 
-def without(o, *fields):
-    return {k: v for k, v in o.items() if k not in fields}
-
-
 @case
 def what_is_gone_is_read_from_the_archive():
     with cluster() as lab:
@@ -321,37 +306,7 @@ def no_cut_loses_a_block_or_moves_a_mark_ahead():
     with cluster(("dev-1",)) as lab:
         create(lab, "c", ("dev-1",))
         deploy(lab, "c", bind=True)
-        meter = Meter(lab, "dev-1")
-        keep(lab, "c", 1)
-        agent, known, mark = lab.agents["dev-1"], {}, 0
-        for _ in range(int(os.environ.get("RIDGE_CUTS", "5"))):
-            grow(lab, "c", meter, 2)
-            for height in range(1, head(lab, "c") + 1):
-                if height not in known:
-                    known[height] = lab.cloud.must("GET", f"/chains/c/blocks/{height}")
-            number = order(lab, "c")
-            labs.time.sleep(rng.random() * 0.8)  # the moment is the test
-            victims = rng.sample(["cloud", "agent", "node"], rng.randint(1, 2))
-            for victim in victims:
-                if victim == "node":
-                    for pid in lab.node_pids("c").values():
-                        os.kill(pid, 9)
-                else:
-                    (lab.cloud if victim == "cloud" else agent).kill()
-            for victim in victims:
-                if victim != "node":
-                    (lab.cloud if victim == "cloud" else agent).start()
-            wait_answer(lab, "dev-1")
-            got = await_end(lab, number)
-            if got["state"] == "failed":  # the node was killed while it exported
-                got = await_end(lab, order(lab, "c"))
-            equal(got["state"], "archived", f"after the cut of {victims}: {got['error']}")
-            row = await_state(lab, "c", ["dev-1"], above=mark)["dev-1"]
-            equal(row["pruned_height"] <= got["to"], True, f"the mark against the archive: {row}, {got['to']}")
-            mark = row["pruned_height"]
-        meter.check_on("c")
-        for height, block in known.items():
-            equal(without(lab.cloud.must("GET", f"/chains/c/blocks/{height}"), "archive"), without(block, "archive"), f"block {height}")
+        archive_through_cuts(lab, "c", Meter(lab, "dev-1"), ["dev-1"], rng, cuts(5))
 
 
 def policy(lab, chain, *options):

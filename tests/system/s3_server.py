@@ -29,7 +29,11 @@ class Server(http.server.ThreadingHTTPServer):
 
     @property
     def url(self):
-        return f"s3+http://127.0.0.1:{self.server_port}/bucket/ridge"
+        return self.url_at(f"http://127.0.0.1:{self.server_port}")
+
+    @staticmethod
+    def url_at(front):
+        return f"s3+{front}/bucket/ridge"
 
     def mood(self, pattern, what, times=1):
         with self.lock:
