@@ -40,17 +40,16 @@ static void check_state(rdg_bytes_t payload) {
     for (int round = 0; round < 2; ++round) {
         rdg_arena_t arena;
         rdg_reader_t r;
-        state_item_t *items = NULL;
-        size_t count = 0;
+        state_items_t s = {.count = 0};
         rdg_arena_init(&arena, 64u << 20);
         rdg_reader_init(&r, payload);
-        rdg_err_t err = state_items(&m, 0, &r, &arena, &items, &count);
-        for (size_t i = 1; err == RDG_OK && i < count; ++i)
-            if (memcmp(items[i - 1].path.b, items[i].path.b, RDG_HASH_BYTES) >= 0) abort();
-        if (err == RDG_OK && round == 0 && count > 0) abort(); /* nobody finds entries of the zero digest */
-        if (err != RDG_OK && count == 1 && items) { /* with the digest of its one entry it must pass */
+        rdg_err_t err = state_items(&m, 0, &r, &arena, &s);
+        for (size_t i = 1; err == RDG_OK && i < s.count; ++i)
+            if (memcmp(s.items[i - 1].path.b, s.items[i].path.b, RDG_HASH_BYTES) >= 0) abort();
+        if (err == RDG_OK && round == 0 && s.count > 0) abort(); /* nobody finds entries of the zero digest */
+        if (err != RDG_OK && s.count == 1 && s.items) { /* with the digest of its one entry it must pass */
             part.kind = NODE_LEAF;
-            rdg_state_leaf(&items[0].path, items[0].value, &part.digest);
+            rdg_state_leaf(&s.items[0].path, s.items[0].value, &part.digest);
         }
         rdg_arena_fini(&arena);
     }

@@ -4,6 +4,7 @@
 #include "ridge/base/assert.h"
 #include "ridge/codec/rlp.h"
 #include "ridge/ledger/archive.h"
+#include "snapshot_internal.h"
 #include "workers.h"
 
 enum {
@@ -97,11 +98,17 @@ enum { CREW_MAX = 8, PAIRS_MAX = 2 * CREW_MAX };
 typedef struct archive_crew {
     unsigned threads; /* 1 to CREW_MAX */
     workers_t *workers;
+    workers_job_t job; /* between crew_begin and crew_end; else NULL */
+    void *ctx;
+    uint32_t numbers;
 } archive_crew_t;
 void crew_init(archive_crew_t *c, unsigned wanted); /* 0: as many as there are cores, at most 4 */
 void crew_fini(archive_crew_t *c);
 /* job(ctx, worker, number) for each number; on the caller's thread, which is worker 0, where there is one thread. */
 void crew_run(archive_crew_t *c, workers_job_t job, void *ctx, uint32_t numbers);
+/* The same in two steps, between which the caller does something else while the others work. One job at a time. */
+void crew_begin(archive_crew_t *c, workers_job_t job, void *ctx, uint32_t numbers);
+void crew_end(archive_crew_t *c); /* nothing if none was begun */
 /* One thread has no use for more than one pair. */
 static inline uint32_t crew_pairs(const archive_crew_t *c) {
     return c->threads == 1 ? 1 : 2 * c->threads;
@@ -209,6 +216,33 @@ rdg_err_t signature_batch_flush(signature_batch_t *b);
 void signature_batch_verify(signature_batch_t *b);
 rdg_err_t signature_batch_settle(signature_batch_t *b);
 void signature_batch_clear(signature_batch_t *b);
+
+/* archive_state_read.c: chunks of the state, read in order, then unpacked and proven several at once. The next ones are in
+ * work while the caller deals with those before. */
+enum { STATE_GROUP_MAX = 16 };
+#define STATE_GROUP_BYTES (1u << 20) /* raw; a larger one stands alone */
+typedef struct state_group {
+    uint32_t first, count; /* numbers of chunks */
+    rdg_buf_t stored[STATE_GROUP_MAX], raw[STATE_GROUP_MAX];
+    proven_chunk_t proven[STATE_GROUP_MAX];
+    rdg_err_t err[STATE_GROUP_MAX]; /* of unpacking or proving */
+} state_group_t;
+typedef struct state_reader {
+    rdg_archive_t *a;
+    const manifest_t *m; /* borrowed */
+    uint32_t next, end;  /* chunks that are still to be read */
+    archive_crew_t crew;
+    frame_unpacker_t unpackers[CREW_MAX];
+    state_group_t groups[2];
+    state_group_t *in_work;
+} state_reader_t;
+/* The chunks of kind CHUNK_STATE from `first` on. */
+rdg_err_t state_reader_init(state_reader_t *r, rdg_archive_t *a, const manifest_t *m, uint32_t first);
+void state_reader_fini(state_reader_t *r); /* also of one that is all zero */
+/* The next ones, valid until the next call; count 0: there are none. An error is that the first cannot be read. */
+rdg_err_t state_reader_next(state_reader_t *r, state_group_t **out);
+/* Why chunk `index` of the group is wrong, as an error of the caller's thread. OK: it is not, or not any more. */
+rdg_err_t state_reader_settle(state_reader_t *r, state_group_t *g, uint32_t index);
 
 /* archive_state.c */
 typedef rdg_err_t (*archive_put_fn)(void *ctx, uint64_t number, rdg_buf_t *raw);

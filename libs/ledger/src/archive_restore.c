@@ -194,7 +194,35 @@ static rdg_err_t import_headers(restore_t *r) {
 
 /* --- state ---------------------------------------------------------------------------------------- */
 
-/* The guard is what the import of the ids has stored. */
+static rdg_err_t import_group(restore_t *r, state_reader_t *reader, state_group_t *g,
+                              rdg_snapshot_import_t *import) {
+    for (uint32_t from = 0, to; from < g->count; from = to) {
+        for (to = from; to < g->count && g->err[to] == RDG_OK; ++to) r->progress.bytes += g->raw[to].len;
+        if (to > from) RDG_TRY(snapshot_import_proven(import, g->proven + from, to - from));
+        RDG_TRY(report(r));
+        if (to < g->count)
+            RDG_TRY(rdg_fail_in(state_reader_settle(reader, g, to), "chunk %" PRIu32, g->first + to));
+    }
+    return RDG_OK;
+}
+
+static rdg_err_t import_groups(restore_t *r, const manifest_t *m, rdg_snapshot_import_t *import) {
+    rdg_snapshot_info_t at;
+    rdg_snapshot_import_info(import, &at);
+    state_reader_t *reader = rdg_calloc(1, sizeof *reader);
+    if (!reader) return rdg_fail(RDG_E_NO_MEMORY, "no memory to import a state");
+    state_group_t *g = NULL;
+    rdg_err_t err = state_reader_init(reader, r->a, m, at.next);
+    do {
+        if (err == RDG_OK) err = state_reader_next(reader, &g);
+        if (err == RDG_OK && g->count > 0) err = import_group(r, reader, g, import);
+    } while (err == RDG_OK && g->count > 0);
+    state_reader_fini(reader);
+    rdg_free(reader);
+    return err;
+}
+
+/* Codes; and of the guard, what the import of the ids has stored. */
 static rdg_err_t import_chunk(restore_t *r, rdg_snapshot_import_t *import, uint32_t frame, bool guard,
                               rdg_buf_t *raw) {
     rdg_buf_clear(raw);
@@ -208,6 +236,7 @@ static rdg_err_t import_chunk(restore_t *r, rdg_snapshot_import_t *import, uint3
 static rdg_err_t import_chunks(restore_t *r, const manifest_t *m, rdg_snapshot_import_t *import,
                                rdg_buf_t *raw) {
     rdg_snapshot_info_t at;
+    RDG_TRY(import_groups(r, m, import));
     for (rdg_snapshot_import_info(import, &at); at.next < at.chunks; rdg_snapshot_import_info(import, &at)) {
         bool guard = m->chunks[at.next].kind == CHUNK_GUARD;
         RDG_TRY(import_chunk(r, import, r->a->first_state + 1 + at.next, guard, raw));

@@ -12,7 +12,7 @@
 #include "state.h"
 #include "word.h"
 
-enum { CHUNK_ARENA_MAX = 24 << 20, CODES_MAX = 4 << 20 };
+enum { CODES_MAX = 4 << 20 };
 
 /* --- writing ------------------------------------------------------------------------------------- */
 
@@ -54,11 +54,13 @@ rdg_err_t state_write(rdg_ledger_t *l, rdg_snapshot_pin_t *pin, archive_put_fn p
 /* --- verifying ----------------------------------------------------------------------------------- */
 
 typedef struct prover {
+    rdg_archive_t *a;
+    bool (*go_on)(void *ctx, uint64_t bytes);
+    void *ctx;
     manifest_t m;
     rdg_hash_t *codes; /* that accounts have; sorted and each once after codes_settle */
     size_t count, room;
     uint8_t *found; /* one of each code */
-    rdg_arena_t arena;
 } prover_t;
 
 static int by_hash(const void *a, const void *b) {
@@ -98,16 +100,6 @@ static rdg_err_t want_code(prover_t *p, const state_item_t *item) {
     return RDG_OK;
 }
 
-static rdg_err_t prove_state(prover_t *p, uint32_t number, rdg_reader_t *payload) {
-    state_item_t *items = NULL;
-    size_t count = 0;
-    rdg_arena_init(&p->arena, CHUNK_ARENA_MAX);
-    rdg_err_t err = state_items(&p->m, number, payload, &p->arena, &items, &count);
-    for (size_t i = 0; err == RDG_OK && i < count; ++i) err = want_code(p, &items[i]);
-    rdg_arena_fini(&p->arena);
-    return err;
-}
-
 static rdg_err_t prove_code(prover_t *p, uint32_t number, rdg_reader_t *payload) {
     if (!p->found) {
         codes_settle(p);
@@ -126,13 +118,6 @@ static rdg_err_t prove_code(prover_t *p, uint32_t number, rdg_reader_t *payload)
         p->found[at - p->codes] = 1;
     }
     return rdg_reader_done(payload) ? RDG_OK : rdg_fail(RDG_E_MALFORMED, "it has bytes behind its last code");
-}
-
-static rdg_err_t prove_chunk(prover_t *p, uint32_t number, rdg_bytes_t chunk) {
-    rdg_reader_t payload;
-    RDG_TRY(chunk_open(chunk, &p->m, number, &payload));
-    return p->m.chunks[number].kind == CHUNK_STATE ? prove_state(p, number, &payload)
-                                                   : prove_code(p, number, &payload);
 }
 
 static rdg_err_t prove_manifest(const rdg_archive_t *a, prover_t *p, const rdg_hash_t *root,
@@ -154,18 +139,63 @@ static rdg_err_t prove_manifest(const rdg_archive_t *a, prover_t *p, const rdg_h
     return RDG_OK;
 }
 
-static rdg_err_t prove(rdg_archive_t *a, prover_t *p, const rdg_hash_t *root,
-                       bool (*go_on)(void *ctx, uint64_t bytes), void *ctx, rdg_buf_t *raw) {
-    for (uint32_t i = a->first_state; i < a->frames.count; ++i) {
-        uint32_t number = i - a->first_state;
-        RDG_TRY(archive_load_frame(a, i, raw));
-        rdg_err_t err = number == 0 ? prove_manifest(a, p, root, rdg_buf_view(raw))
-                                    : prove_chunk(p, number - 1, rdg_buf_view(raw));
-        if (err != RDG_OK) return rdg_fail_in(err, "state, part %" PRIu32, number);
-        if (go_on && !go_on(ctx, a->frames.frames[i].stored_len))
-            return rdg_fail(RDG_E_CANCELLED, "the verification was stopped at part %" PRIu32 " of the state",
-                            number);
+static rdg_err_t go_on(const prover_t *p, uint32_t frame) {
+    const rdg_archive_t *a = p->a;
+    if (!p->go_on || p->go_on(p->ctx, a->frames.frames[frame].stored_len)) return RDG_OK;
+    return rdg_fail(RDG_E_CANCELLED, "the verification was stopped at part %" PRIu32 " of the state",
+                    frame - a->first_state);
+}
+
+static rdg_err_t in_part(rdg_err_t err, uint32_t number) {
+    return rdg_fail_in(err, "state, part %" PRIu32, number);
+}
+
+static rdg_err_t prove_group(prover_t *p, state_reader_t *r, state_group_t *g) {
+    for (uint32_t k = 0; k < g->count; ++k) {
+        const state_items_t *s = &g->proven[k].state;
+        uint32_t part = g->first + k + 1;
+        rdg_err_t err = state_reader_settle(r, g, k);
+        for (size_t i = 0; err == RDG_OK && i < s->count; ++i) err = want_code(p, &s->items[i]);
+        if (err != RDG_OK) return in_part(err, part);
+        RDG_TRY(go_on(p, p->a->first_state + part));
     }
+    return RDG_OK;
+}
+
+static rdg_err_t prove_states(prover_t *p) {
+    state_reader_t *r = rdg_calloc(1, sizeof *r);
+    if (!r) return rdg_fail(RDG_E_NO_MEMORY, "no memory to verify a state");
+    state_group_t *g = NULL;
+    rdg_err_t err = state_reader_init(r, p->a, &p->m, 0);
+    do {
+        if (err == RDG_OK) err = state_reader_next(r, &g);
+        if (err == RDG_OK) err = prove_group(p, r, g);
+    } while (err == RDG_OK && g->count > 0);
+    state_reader_fini(r);
+    rdg_free(r);
+    return err;
+}
+
+static rdg_err_t prove_codes(prover_t *p, rdg_buf_t *raw) {
+    for (uint32_t i = p->a->first_state + 1; i < p->a->frames.count; ++i) {
+        uint32_t number = i - p->a->first_state - 1;
+        rdg_reader_t payload;
+        if (p->m.chunks[number].kind == CHUNK_STATE) continue;
+        RDG_TRY(archive_load_frame(p->a, i, raw));
+        rdg_err_t err = chunk_open(rdg_buf_view(raw), &p->m, number, &payload);
+        if (err == RDG_OK) err = prove_code(p, number, &payload);
+        if (err != RDG_OK) return in_part(err, number + 1);
+        RDG_TRY(go_on(p, i));
+    }
+    return RDG_OK;
+}
+
+static rdg_err_t prove(prover_t *p, const rdg_hash_t *root, rdg_buf_t *raw) {
+    RDG_TRY(archive_load_frame(p->a, p->a->first_state, raw));
+    RDG_TRY(in_part(prove_manifest(p->a, p, root, rdg_buf_view(raw)), 0));
+    RDG_TRY(go_on(p, p->a->first_state));
+    RDG_TRY(prove_states(p));
+    RDG_TRY(prove_codes(p, raw));
     if (!p->found) codes_settle(p);
     for (size_t i = 0; i < p->count; ++i)
         if (!p->found || !p->found[i])
@@ -173,12 +203,12 @@ static rdg_err_t prove(rdg_archive_t *a, prover_t *p, const rdg_hash_t *root,
     return RDG_OK;
 }
 
-rdg_err_t state_verify(rdg_archive_t *a, const rdg_hash_t *root, bool (*go_on)(void *ctx, uint64_t bytes),
+rdg_err_t state_verify(rdg_archive_t *a, const rdg_hash_t *root, bool (*more)(void *ctx, uint64_t bytes),
                        void *ctx) {
-    prover_t p = {.count = 0};
+    prover_t p = {.a = a, .go_on = more, .ctx = ctx};
     rdg_buf_t raw;
     rdg_buf_init(&raw, RDG_SNAPSHOT_MANIFEST_MAX);
-    rdg_err_t err = prove(a, &p, root, go_on, ctx, &raw);
+    rdg_err_t err = prove(&p, root, &raw);
     rdg_buf_fini(&raw);
     snap_manifest_fini(&p.m);
     rdg_free(p.codes);

@@ -246,14 +246,19 @@ static rdg_err_t read_item(rdg_reader_t *r, state_item_t *item) {
     return RDG_OK;
 }
 
+/* How many there are, and that each is whole. */
+static rdg_err_t count_items(rdg_reader_t r, size_t *count) {
+    state_item_t item;
+    for (*count = 0; rdg_reader_left(&r) > 0; ++*count) RDG_TRY(read_item(&r, &item));
+    return RDG_OK;
+}
+
 static rdg_err_t read_items(rdg_reader_t *r, rdg_arena_t *arena, state_item_t **items, size_t *count) {
-    enum { ITEM_BYTES_MIN = 23 };
-    size_t room = rdg_reader_left(r) / ITEM_BYTES_MIN + 1;
-    *items = rdg_arena_calloc(arena, room, sizeof **items);
+    RDG_TRY(count_items(*r, count));
+    *items = rdg_arena_calloc(arena, *count + 1, sizeof **items);
     if (!*items) return RDG_E_NO_MEMORY;
-    for (*count = 0; rdg_reader_left(r) > 0 && *count < room; ++*count)
-        RDG_TRY(read_item(r, &(*items)[*count]));
-    return rdg_reader_done(r) ? RDG_OK : rdg_fail(RDG_E_MALFORMED, "an entry of the state is cut off");
+    for (size_t i = 0; i < *count; ++i) RDG_TRY(read_item(r, &(*items)[i]));
+    return RDG_OK;
 }
 
 static void hash_paths(state_item_t *items, size_t count) {
@@ -271,76 +276,12 @@ static void hash_paths(state_item_t *items, size_t count) {
     }
 }
 
-/* What count ascending items come to below `bits` bits of common path. One frame a bit: at most 256. */
-static void subtree(const state_item_t *items, const rdg_hash_t *leaves, size_t count, unsigned bits,
-                    tree_node_t *out) {
-    if (count <= 1) {
-        *out = (tree_node_t){.kind = count ? NODE_LEAF : NODE_EMPTY};
-        if (count) out->hash = leaves[0];
-        return;
-    }
-    size_t low = 0, high = count;
-    while (low < high) { /* the first item whose bit is set */
-        size_t middle = low + (high - low) / 2;
-        if (items[middle].path.b[bits / 8] >> (7 - bits % 8) & 1)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    tree_node_t left, right;
-    subtree(items, leaves, low, bits + 1, &left);
-    subtree(items + low, leaves + low, count - low, bits + 1, &right);
-    node_join(&left, &right, out);
-}
-
-static rdg_err_t hash_leaves(const state_item_t *items, size_t count, rdg_arena_t *arena, rdg_hash_t **out) {
-    rdg_sm3_input_t inputs[64];
-    rdg_hash_t *leaves = *out = rdg_arena_alloc(arena, (count + 1) * sizeof *leaves);
-    if (!leaves) return RDG_E_NO_MEMORY;
-    for (size_t from = 0; from < count; from += 64) {
-        size_t n = count - from < 64 ? count - from : 64;
-        for (size_t i = 0; i < n; ++i)
-            inputs[i] =
-                (rdg_sm3_input_t){rdg_bytes(items[from + i].path.b, RDG_HASH_BYTES), items[from + i].value};
-        rdg_sm3_tagged_many(RDG_DOMAIN_STATE_LEAF, inputs, n, leaves + from);
-    }
-    return RDG_OK;
-}
-
-static int compare(const rdg_hash_t *a, const rdg_hash_t *b) {
-    return memcmp(a->b, b->b, sizeof a->b);
-}
-
-/* Whether the items of each part come to its digest. */
-static rdg_err_t check_parts(const manifest_t *m, uint32_t number, const state_item_t *items,
-                             const rdg_hash_t *leaves, size_t count) {
-    const chunk_entry_t *c = &m->chunks[number];
-    size_t at = 0;
-    for (uint64_t i = c->first; i < c->first + c->count; ++i) {
-        const part_t *p = &m->parts[i];
-        rdg_hash_t end;
-        bool bounded = part_end(p, &end);
-        size_t to = at;
-        tree_node_t node;
-        while (to < count && compare(&items[to].path, &p->first) >= 0 &&
-               (!bounded || compare(&items[to].path, &end) < 0))
-            ++to;
-        subtree(items + at, leaves + at, to - at, 4u * p->depth, &node);
-        if (node.kind != (node_kind_t)p->kind || !rdg_hash_equal(&node.hash, &p->digest))
-            return rdg_fail(RDG_E_INVALID, "its entries do not come to the digest of part %" PRIu64, i);
-        at = to;
-    }
-    return at == count ? RDG_OK : rdg_fail(RDG_E_INVALID, "it has an entry that belongs into another chunk");
-}
-
 rdg_err_t state_items(const manifest_t *m, uint32_t number, rdg_reader_t *payload, rdg_arena_t *arena,
-                      state_item_t **items, size_t *count) {
-    rdg_hash_t *leaves;
-    RDG_TRY(read_items(payload, arena, items, count));
-    hash_paths(*items, *count);
-    for (size_t i = 1; i < *count; ++i)
-        if (compare(&(*items)[i - 1].path, &(*items)[i].path) >= 0)
+                      state_items_t *out) {
+    RDG_TRY(read_items(payload, arena, &out->items, &out->count));
+    hash_paths(out->items, out->count);
+    for (size_t i = 1; i < out->count; ++i)
+        if (memcmp(out->items[i - 1].path.b, out->items[i].path.b, RDG_HASH_BYTES) >= 0)
             return rdg_fail(RDG_E_INVALID, "its entries are not in ascending order");
-    RDG_TRY(hash_leaves(*items, *count, arena, &leaves));
-    return check_parts(m, number, *items, leaves, *count);
+    return parts_check(m, number, arena, out);
 }

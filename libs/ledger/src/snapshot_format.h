@@ -67,9 +67,16 @@ typedef struct state_item {
 
 void state_item_put(rdg_buf_t *out, const state_item_t *item);
 size_t state_item_size(const state_item_t *item);
-/* All items of a state chunk, with their paths, ascending and proved by the digests of its parts. items: in the
- * arena. */
+/* All items of a state chunk, with their paths, ascending and proved by the digests of its parts; and what each comes to
+ * as a leaf of the tree. In the arena. */
+typedef struct state_items {
+    state_item_t *items;
+    rdg_hash_t *leaves;
+    size_t count;
+} state_items_t;
 rdg_err_t state_items(const manifest_t *m, uint32_t number, rdg_reader_t *payload, rdg_arena_t *arena,
-                      state_item_t **items, size_t *count);
+                      state_items_t *out);
+/* snapshot_parts.c. The last step of it: makes the leaves and compares. INVALID, NO_MEMORY. */
+rdg_err_t parts_check(const manifest_t *m, uint32_t number, rdg_arena_t *arena, state_items_t *s);
 
 #endif

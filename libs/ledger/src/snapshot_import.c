@@ -11,7 +11,7 @@
 #include "snapshot_internal.h"
 #include "word.h"
 
-enum { SWEEP_KEYS = 4096, CHUNK_ARENA_MAX = 24 << 20 };
+enum { SWEEP_KEYS = 4096 };
 
 static const uint8_t MANIFEST_KEY[] = {KEY_IMPORT, 'm'}, PROGRESS_KEY[] = {KEY_IMPORT, 'p'},
                      WANTED_PREFIX[] = {KEY_IMPORT, 'w'};
@@ -214,30 +214,41 @@ static rdg_err_t put_account(rdg_snapshot_import_t *i, const state_item_t *item,
     return RDG_OK;
 }
 
-static rdg_err_t put_items(rdg_snapshot_import_t *i, const state_item_t *items, size_t count,
-                           rdg_arena_t *arena, rdg_kv_batch_t *batch) {
-    tree_update_t *updates = rdg_arena_alloc(arena, (count + 1) * sizeof *updates);
-    if (!updates) return RDG_E_NO_MEMORY;
-    for (size_t k = 0; k < count; ++k) {
-        updates[k] = (tree_update_t){items[k].path, items[k].value};
-        if (!items[k].is_slot) {
-            RDG_TRY(put_account(i, &items[k], batch));
+static rdg_err_t put_items(rdg_snapshot_import_t *i, const state_items_t *s, tree_update_t *updates,
+                           rdg_kv_batch_t *batch) {
+    for (size_t k = 0; k < s->count; ++k) {
+        const state_item_t *item = &s->items[k];
+        updates[k] = (tree_update_t){item->path, item->value, &s->leaves[k]};
+        if (!item->is_slot) {
+            RDG_TRY(put_account(i, item, batch));
             continue;
         }
-        ledger_key_t key = key_of_slot(i->bank, &items[k].address, &items[k].slot);
-        rdg_kv_batch_put(batch, key_view(&key), items[k].value);
+        ledger_key_t key = key_of_slot(i->bank, &item->address, &item->slot);
+        rdg_kv_batch_put(batch, key_view(&key), item->value);
     }
-    return tree_apply(i->tree, updates, count, batch);
+    return RDG_OK;
 }
 
-static rdg_err_t take_state(rdg_snapshot_import_t *i, rdg_reader_t *payload, rdg_kv_batch_t *batch) {
-    rdg_arena_t arena;
-    state_item_t *items = NULL;
-    size_t count = 0;
-    rdg_arena_init(&arena, CHUNK_ARENA_MAX);
-    rdg_err_t err = state_items(&i->m, i->next, payload, &arena, &items, &count);
-    if (err == RDG_OK) err = put_items(i, items, count, &arena, batch);
-    rdg_arena_fini(&arena);
+/* One update of the tree for all of them: neighbours may share a page. */
+static rdg_err_t put_chunks(rdg_snapshot_import_t *i, const proven_chunk_t *chunks, uint32_t count,
+                            rdg_kv_batch_t *batch) {
+    size_t total = 0, at = 0;
+    for (uint32_t k = 0; k < count; ++k) total += chunks[k].state.count;
+    tree_update_t *updates = rdg_calloc(total + 1, sizeof *updates);
+    rdg_err_t err = updates ? RDG_OK : RDG_E_NO_MEMORY;
+    for (uint32_t k = 0; err == RDG_OK && k < count; at += chunks[k++].state.count)
+        err = put_items(i, &chunks[k].state, updates + at, batch);
+    if (err == RDG_OK) err = tree_apply(i->tree, updates, total, batch);
+    rdg_free(updates);
+    return err;
+}
+
+static rdg_err_t take_state(rdg_snapshot_import_t *i, rdg_bytes_t chunk, rdg_kv_batch_t *batch) {
+    proven_chunk_t proven;
+    proven_chunk_init(&proven);
+    rdg_err_t err = snapshot_prove(&i->m, i->next, chunk, &proven);
+    if (err == RDG_OK) err = put_chunks(i, &proven, 1, batch);
+    proven_chunk_fini(&proven);
     return err;
 }
 
@@ -267,25 +278,30 @@ static rdg_err_t take_chunk(rdg_snapshot_import_t *i, rdg_bytes_t chunk, rdg_kv_
     rdg_reader_t payload;
     RDG_TRY(chunk_open(chunk, &i->m, i->next, &payload));
     switch (i->m.chunks[i->next].kind) {
-    case CHUNK_STATE: return take_state(i, &payload, batch);
+    case CHUNK_STATE: return take_state(i, chunk, batch);
     case CHUNK_CODE: return take_code(i, &payload, batch);
     case CHUNK_GUARD: return guard_take(i->l, &i->m.chunks[i->next], &payload, batch);
     }
     return RDG_E_INTERNAL;
 }
 
+/* `taken`: what has come of taking `count` chunks into the batch. */
+static rdg_err_t store(rdg_snapshot_import_t *i, rdg_kv_batch_t *batch, uint32_t count, rdg_err_t taken) {
+    put_progress(batch, i->next + count);
+    rdg_err_t err = taken;
+    if (err == RDG_OK) err = rdg_kv_write(i->l->kv, batch, true);
+    if (err == RDG_OK)
+        i->next += count;
+    else if (tree_reload(i->tree) != RDG_OK)
+        i->failed = err;
+    return err;
+}
+
 static rdg_err_t store_chunk(rdg_snapshot_import_t *i, rdg_bytes_t chunk) {
     rdg_kv_batch_t *batch = rdg_kv_batch_new();
     if (!batch) return RDG_E_NO_MEMORY;
-    rdg_err_t err = take_chunk(i, chunk, batch);
-    put_progress(batch, i->next + 1);
-    if (err == RDG_OK) err = rdg_kv_write(i->l->kv, batch, true);
+    rdg_err_t err = store(i, batch, 1, take_chunk(i, chunk, batch));
     rdg_kv_batch_free(batch);
-    if (err == RDG_OK) {
-        ++i->next;
-        return RDG_OK;
-    }
-    if (tree_reload(i->tree) != RDG_OK) i->failed = err;
     return err;
 }
 
@@ -299,6 +315,16 @@ static rdg_err_t check_more(const rdg_snapshot_import_t *i) {
 rdg_err_t rdg_snapshot_import_chunk(rdg_snapshot_import_t *i, rdg_bytes_t chunk) {
     RDG_TRY(check_more(i));
     return rdg_fail_in(store_chunk(i, chunk), "chunk %" PRIu32, i->next);
+}
+
+rdg_err_t snapshot_import_proven(rdg_snapshot_import_t *i, const proven_chunk_t *chunks, uint32_t count) {
+    RDG_TRY(check_more(i));
+    RDG_ASSERT(count <= i->m.chunk_count - i->next);
+    rdg_kv_batch_t *batch = rdg_kv_batch_new();
+    if (!batch) return RDG_E_NO_MEMORY;
+    rdg_err_t err = store(i, batch, count, put_chunks(i, chunks, count, batch));
+    rdg_kv_batch_free(batch);
+    return rdg_fail_in(err, "chunk %" PRIu32, i->next);
 }
 
 static rdg_err_t store_progress(rdg_snapshot_import_t *i) {

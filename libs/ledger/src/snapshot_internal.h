@@ -32,7 +32,19 @@ rdg_err_t guard_take(rdg_ledger_t *l, const chunk_entry_t *c, rdg_reader_t *payl
 /* Whether what the chunk would bring is stored already, each block's ids as they were proven: UNAVAILABLE. */
 rdg_err_t guard_is_here(rdg_ledger_t *l, const chunk_entry_t *c);
 
-/* snapshot_import.c: the next chunk, which is one of the guard, without its bytes: by guard_is_here. */
+/* A chunk of state that the manifest has proven, by any thread; a view of the chunk's bytes. */
+typedef struct proven_chunk {
+    rdg_arena_t arena;
+    state_items_t state;
+} proven_chunk_t;
+void proven_chunk_init(proven_chunk_t *p);
+void proven_chunk_fini(proven_chunk_t *p);
+/* Of kind CHUNK_STATE; what p held before is gone. */
+rdg_err_t snapshot_prove(const manifest_t *m, uint32_t number, rdg_bytes_t chunk, proven_chunk_t *p);
+
+/* snapshot_import.c: the next `count` chunks, which are proven chunks of state, in one write: all or none of them. */
+rdg_err_t snapshot_import_proven(rdg_snapshot_import_t *i, const proven_chunk_t *chunks, uint32_t count);
+/* The next chunk, which is one of the guard, without its bytes: by guard_is_here. */
 rdg_err_t snapshot_import_own_guard(rdg_snapshot_import_t *i);
 
 enum { CHUNK_HEAD_BYTES = 25 };

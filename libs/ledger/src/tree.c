@@ -6,7 +6,7 @@
 #include "tree_hash.h"
 
 enum { BUCKET_BITS = 4 * BUCKET_DEPTH, BUCKETS = 1 << BUCKET_BITS, WORK_BYTES_MAX = 256 << 20 };
-enum { WAVE_PAGES = 256, RAISE_BYTES = 1 << 20 };
+enum { WAVE_PAGES = 256, RELOAD_PAGES = 64, RAISE_BYTES = 1 << 20 };
 
 /* Pages that an update has changed and that are not hashed and stored yet; they live in the arena. */
 typedef struct wave {
@@ -36,19 +36,58 @@ static void top_set(tree_t *t, unsigned i, const tree_node_t *n) {
     t->top[i] = (joined_t){.hash = n->hash, .kind = (uint8_t)n->kind};
 }
 
+static bool wave_add(tree_t *t, dirty_page_t *page) {
+    wave_t *w = &t->wave;
+    if (w->count == w->capacity) {
+        size_t capacity = w->capacity ? 2 * w->capacity : 2 * WAVE_PAGES;
+        dirty_page_t **pages = rdg_realloc(w->pages, capacity * sizeof(dirty_page_t *));
+        if (!pages) return false;
+        w->pages = pages, w->capacity = capacity;
+    }
+    w->pages[w->count++] = page;
+    return true;
+}
+
+/* What the buckets of the wave come to is known now. */
+static void end_wave(tree_t *t) {
+    wave_t *w = &t->wave;
+    for (size_t i = 0; i < w->bucket_count; ++i) top_set(t, BUCKETS + w->buckets[i], &w->whole[i]);
+    w->count = w->bucket_count = 0;
+    rdg_arena_reset(&t->work);
+}
+
+static rdg_err_t load_bucket(tree_t *t, rdg_bytes_t key, rdg_bytes_t value) {
+    wave_t *w = &t->wave;
+    if (key.len != 4)
+        return rdg_fail(RDG_E_CORRUPT, "the state tree has a page with a key of %zu bytes", key.len);
+    const void *copy = rdg_arena_copy(&t->work, value.data, value.len);
+    tree_page_t *page = rdg_arena_alloc(&t->work, sizeof *page);
+    dirty_page_t *loaded = rdg_arena_alloc(&t->work, sizeof *loaded);
+    if (!copy || !page || !loaded) return RDG_E_NO_MEMORY;
+    RDG_TRY(page_decode(rdg_bytes(copy, value.len), page));
+    tree_node_t *whole = &w->whole[w->bucket_count];
+    w->buckets[w->bucket_count++] = (unsigned)key.data[2] << 8 | key.data[3];
+    *whole = page_whole(page);
+    loaded->page = page, loaded->out = whole, loaded->depth = BUCKET_DEPTH;
+    return wave_add(t, loaded) ? RDG_OK : RDG_E_NO_MEMORY;
+}
+
+static void hash_buckets(tree_t *t) {
+    dirty_pages_hash(t->wave.pages, t->wave.count);
+    end_wave(t);
+}
+
 static rdg_err_t load_buckets(tree_t *t, rdg_kv_iter_t *it) {
     rdg_bytes_t key, value;
-    tree_page_t page;
-    while (rdg_kv_iter_next(it, &key, &value)) {
-        if (key.len != 4)
-            return rdg_fail(RDG_E_CORRUPT, "the state tree has a page with a key of %zu bytes", key.len);
-        RDG_TRY(page_decode(value, &page));
-        page_hash_leaves(&page);
-        tree_node_t whole;
-        page_node(&page, 1, &whole);
-        top_set(t, BUCKETS + ((unsigned)key.data[2] << 8 | key.data[3]), &whole);
+    rdg_err_t err = RDG_OK;
+    t->wave.count = t->wave.bucket_count = 0;
+    while (err == RDG_OK && rdg_kv_iter_next(it, &key, &value)) {
+        err = load_bucket(t, key, value);
+        if (err == RDG_OK && t->wave.count == RELOAD_PAGES) hash_buckets(t);
     }
-    return rdg_kv_iter_err(it);
+    if (err == RDG_OK) hash_buckets(t);
+    rdg_arena_reset(&t->work);
+    return err == RDG_OK ? rdg_kv_iter_err(it) : err;
 }
 
 rdg_err_t tree_reload(tree_t *t) {
@@ -156,13 +195,14 @@ static const tree_update_t *with_leaf(tree_t *t, const tree_node_t *leaf, const 
     size_t at = 0;
     while (at < count && memcmp(updates[at].path.b, leaf->path.b, sizeof leaf->path.b) < 0) ++at;
     memcpy(merged, updates, at * sizeof *merged);
-    merged[at] = (tree_update_t){leaf->path, leaf->value};
+    merged[at] = (tree_update_t){.path = leaf->path, .value = leaf->value};
     memcpy(merged + at + 1, updates + at, (count - at) * sizeof *merged);
     return merged;
 }
 
-static void set_leaf(tree_node_t *slot, const rdg_hash_t *path, rdg_bytes_t value) {
-    *slot = (tree_node_t){.kind = NODE_LEAF, .path = *path, .value = value};
+static void set_leaf(tree_node_t *slot, const tree_update_t *u) {
+    *slot = (tree_node_t){.kind = NODE_LEAF, .path = u->path, .value = u->value};
+    if (u->leaf) slot->hash = *u->leaf;
 }
 
 /* depth: of the page that the slot would open. */
@@ -184,7 +224,7 @@ static rdg_err_t update_slot(tree_t *t, unsigned depth, tree_node_t *slot, const
         return RDG_OK;
     }
     if (alive_count == 1 && !keeps_leaf) {
-        set_leaf(slot, &alive->path, alive->value);
+        set_leaf(slot, alive);
         return RDG_OK;
     }
     if (keeps_leaf) {
@@ -194,36 +234,16 @@ static rdg_err_t update_slot(tree_t *t, unsigned depth, tree_node_t *slot, const
     return update_page(t, depth, false, updates, count, slot);
 }
 
-static bool wave_add(tree_t *t, dirty_page_t *page) {
-    wave_t *w = &t->wave;
-    if (w->count == w->capacity) {
-        size_t capacity = w->capacity ? 2 * w->capacity : 2 * WAVE_PAGES;
-        dirty_page_t **pages = rdg_realloc(w->pages, capacity * sizeof(dirty_page_t *));
-        if (!pages) return false;
-        w->pages = pages, w->capacity = capacity;
-    }
-    w->pages[w->count++] = page;
-    return true;
-}
-
 /* The page's form is known now; digests come with all others of the wave. */
 static rdg_err_t keep_page(tree_t *t, unsigned depth, bool existed, tree_page_t *page, const rdg_hash_t *path,
                            tree_node_t *out) {
-    unsigned used = 0;
-    const tree_node_t *last = NULL;
-    for (unsigned i = 0; i < PAGE_SLOTS; ++i)
-        if (page->slots[i].kind != NODE_EMPTY) {
-            last = &page->slots[i];
-            ++used;
-        }
     ledger_key_t key = page_key(t->bank, path, depth);
-    bool collapses = used == 0 || (used == 1 && last->kind == NODE_LEAF && depth > BUCKET_DEPTH);
-    *out = used == 0 ? (tree_node_t){.kind = NODE_EMPTY} : *last;
+    *out = page_whole(page);
+    bool collapses = out->kind == NODE_EMPTY || (out->kind == NODE_LEAF && depth > BUCKET_DEPTH);
     if (collapses) {
         if (existed) rdg_kv_batch_delete(t->batch, key_view(&key));
         return RDG_OK;
     }
-    if (used > 1) *out = (tree_node_t){.kind = NODE_INNER};
     dirty_page_t *dirty = rdg_arena_alloc(&t->work, sizeof *dirty);
     if (!dirty) return RDG_E_NO_MEMORY;
     dirty->page = page, dirty->out = out, dirty->depth = depth, dirty->key = key;
@@ -250,9 +270,7 @@ static void finish_wave(tree_t *t) {
         }
         from = to;
     }
-    for (size_t i = 0; i < w->bucket_count; ++i) top_set(t, BUCKETS + w->buckets[i], &w->whole[i]);
-    w->count = w->bucket_count = 0;
-    rdg_arena_reset(&t->work);
+    end_wave(t);
 }
 
 /* Recursion goes one page down at a time: at most 61 deep, whatever the paths. */
@@ -261,10 +279,6 @@ static rdg_err_t update_page(tree_t *t, unsigned depth, bool exists, const tree_
     tree_page_t *page = rdg_arena_calloc(&t->work, 1, sizeof *page);
     if (!page) return RDG_E_NO_MEMORY;
     rdg_err_t err = exists ? load_page(t, &updates[0].path, depth, page) : RDG_OK;
-    if (err == RDG_E_NOT_FOUND && depth == BUCKET_DEPTH) {
-        err = RDG_OK;
-        exists = false;
-    }
     if (err == RDG_E_NOT_FOUND)
         return rdg_fail(RDG_E_CORRUPT,
                         "a page of the state tree is missing: restore this node from its peers");
@@ -312,7 +326,8 @@ rdg_err_t tree_apply(tree_t *t, tree_update_t *updates, size_t count, rdg_kv_bat
         size_t to = from + 1;
         while (to < count && bucket_of(&updates[to].path) == bucket) ++to;
         w->buckets[w->bucket_count] = bucket;
-        err = update_page(t, BUCKET_DEPTH, true, updates + from, to - from, &w->whole[w->bucket_count++]);
+        bool exists = t->top[BUCKETS + bucket].kind != NODE_EMPTY;
+        err = update_page(t, BUCKET_DEPTH, exists, updates + from, to - from, &w->whole[w->bucket_count++]);
         dirty[dirty_count++] = BUCKETS + bucket;
         from = to;
         if (err == RDG_OK && (w->count >= WAVE_PAGES || w->bucket_count == WAVE_PAGES)) finish_wave(t);

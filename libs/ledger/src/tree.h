@@ -23,7 +23,8 @@ typedef struct tree tree_t;
 
 typedef struct tree_update {
     rdg_hash_t path;
-    rdg_bytes_t value; /* at most RDG_PROOF_VALUE_MAX; empty: remove. Borrowed during the update */
+    rdg_bytes_t value;      /* at most RDG_PROOF_VALUE_MAX; empty: remove. Borrowed during the update */
+    const rdg_hash_t *leaf; /* its digest, if the caller has computed it; borrowed likewise */
 } tree_update_t;
 
 rdg_err_t tree_open(rdg_kv_t *kv, unsigned bank, tree_t **out); /* bank: keys.h */

@@ -36,8 +36,8 @@ void dirty_pages_hash(dirty_page_t *const *pages, size_t count) {
             const tree_node_t *slot = &pages[i]->page->slots[k];
             joined_t *node = &pages[i]->nodes[PAGE_SLOTS + k];
             *node = (joined_t){.kind = (uint8_t)slot->kind};
-            if (slot->kind == NODE_INNER) node->hash = slot->hash;
-            if (slot->kind == NODE_LEAF)
+            node->hash = slot->hash;
+            if (slot->kind == NODE_LEAF && rdg_hash_is_zero(&slot->hash))
                 hash_queue_add(&leaves, rdg_bytes(slot->path.b, sizeof slot->path.b), slot->value,
                                &node->hash);
         }

@@ -64,6 +64,18 @@ size_t page_encode(const tree_page_t *p, uint8_t out[PAGE_BYTES_MAX]) {
     return rdg_writer_len(&w);
 }
 
+tree_node_t page_whole(const tree_page_t *p) {
+    unsigned used = 0;
+    const tree_node_t *last = NULL;
+    for (unsigned i = 0; i < PAGE_SLOTS; ++i)
+        if (p->slots[i].kind != NODE_EMPTY) {
+            last = &p->slots[i];
+            ++used;
+        }
+    if (used == 1) return *last;
+    return (tree_node_t){.kind = used ? NODE_INNER : NODE_EMPTY};
+}
+
 void node_join(const tree_node_t *left, const tree_node_t *right, tree_node_t *out) {
     if (left->kind == NODE_EMPTY && right->kind != NODE_INNER) {
         *out = *right;

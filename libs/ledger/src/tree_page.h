@@ -13,7 +13,7 @@ typedef enum node_kind { NODE_EMPTY = 0, NODE_LEAF = 1, NODE_INNER = 2 } node_ki
 /* What a subtree comes to. */
 typedef struct tree_node {
     node_kind_t kind;
-    rdg_hash_t hash;   /* zero when empty; a leaf's may be left for later, see page_decode */
+    rdg_hash_t hash;   /* zero when empty; a leaf's may be left for later (zero), see page_decode */
     rdg_hash_t path;   /* of a leaf */
     rdg_bytes_t value; /* of a leaf */
 } tree_node_t;
@@ -30,6 +30,8 @@ size_t page_encode(const tree_page_t *p, uint8_t out[PAGE_BYTES_MAX]);
 /* Of a page whose leaves are hashed: what the subtree `node` comes to: 1 is the whole page, 2n and 2n+1 are the halves of n, 16 to 31 the
  * slots. */
 void page_node(const tree_page_t *p, unsigned node, tree_node_t *out);
+/* What the page comes to, but for the digest if it is an inner node. */
+tree_node_t page_whole(const tree_page_t *p);
 /* What two siblings come to: collapse as the tree's rule says. */
 void node_join(const tree_node_t *left, const tree_node_t *right, tree_node_t *out);
 

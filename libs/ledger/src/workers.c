@@ -74,7 +74,7 @@ void workers_free(workers_t *w) {
     rdg_free(w);
 }
 
-void workers_run(workers_t *w, workers_job_t job, void *ctx, uint32_t numbers) {
+void workers_begin(workers_t *w, workers_job_t job, void *ctx, uint32_t numbers) {
     pthread_mutex_lock(&w->lock);
     w->job = job;
     w->ctx = ctx;
@@ -84,8 +84,16 @@ void workers_run(workers_t *w, workers_job_t job, void *ctx, uint32_t numbers) {
     w->job_number++;
     pthread_cond_broadcast(&w->begin);
     pthread_mutex_unlock(&w->lock);
+}
+
+void workers_end(workers_t *w) {
     work(w, 0);
     pthread_mutex_lock(&w->lock);
     while (w->busy > 0) pthread_cond_wait(&w->end, &w->lock);
     pthread_mutex_unlock(&w->lock);
+}
+
+void workers_run(workers_t *w, workers_job_t job, void *ctx, uint32_t numbers) {
+    workers_begin(w, job, ctx, numbers);
+    workers_end(w);
 }

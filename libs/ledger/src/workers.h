@@ -13,7 +13,10 @@ typedef void (*workers_job_t)(void *ctx, unsigned worker, uint32_t number);
  * memory. */
 workers_t *workers_new(unsigned count);
 void workers_free(workers_t *w);
-/* job(ctx, 0 <= worker < count, 0 <= number < numbers), each number once. */
+/* job(ctx, 0 <= worker < count, 0 <= number < numbers), each number once. The caller is worker 0. */
 void workers_run(workers_t *w, workers_job_t job, void *ctx, uint32_t numbers);
+/* The same in two steps, between which the caller does something else while the others work. */
+void workers_begin(workers_t *w, workers_job_t job, void *ctx, uint32_t numbers);
+void workers_end(workers_t *w);
 
 #endif

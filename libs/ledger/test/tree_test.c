@@ -88,6 +88,7 @@ static void check_proofs(tree_t *t, const model_leaf_t *leaves, const rdg_hash_t
 
 static void run_against_model(unsigned shared) {
     static model_leaf_t leaves[LEAVES];
+    static rdg_hash_t digests[LEAVES];
     tree_update_t updates[LEAVES];
     const rdg_random_t *random = rdg_test_random();
     rdg_kv_t *kv = NULL;
@@ -104,8 +105,9 @@ static void run_against_model(unsigned shared) {
             bool removed = rdg_random_below(random, 100) < removal;
             leaves[i].present = !removed;
             rdg_random_fill(random, leaves[i].value, sizeof leaves[i].value);
-            updates[count].path = leaves[i].path;
-            updates[count++].value = rdg_bytes(leaves[i].value, removed ? 0 : sizeof leaves[i].value);
+            rdg_bytes_t value = rdg_bytes(leaves[i].value, removed ? 0 : sizeof leaves[i].value);
+            rdg_state_leaf(&leaves[i].path, value, &digests[i]); /* some are given, others computed */
+            updates[count++] = (tree_update_t){leaves[i].path, value, i % 2 ? &digests[i] : NULL};
         }
         apply(kv, t, updates, count);
         tree_root(t, &root);
@@ -119,7 +121,8 @@ static void run_against_model(unsigned shared) {
         CHECK(rdg_hash_equal(&root, &want));
     }
     /* Emptied, nothing is left in the store. */
-    for (size_t i = 0; i < LEAVES; ++i) updates[i] = (tree_update_t){leaves[i].path, rdg_bytes(NULL, 0)};
+    for (size_t i = 0; i < LEAVES; ++i)
+        updates[i] = (tree_update_t){leaves[i].path, rdg_bytes(NULL, 0), NULL};
     apply(kv, t, updates, LEAVES);
     tree_root(t, &root);
     CHECK(rdg_hash_is_zero(&root));
@@ -197,7 +200,8 @@ TEST(tree_of_an_earlier_build_is_taken_over) {
         rdg_random_fill(random, leaves[i].path.b, sizeof leaves[i].path.b);
         rdg_random_fill(random, leaves[i].value, sizeof leaves[i].value);
         if (i % 3 == 0) leaves[i].path.b[0] = 7; /* buckets with many, with one, and with none */
-        updates[i] = (tree_update_t){leaves[i].path, rdg_bytes(leaves[i].value, sizeof leaves[i].value)};
+        updates[i] =
+            (tree_update_t){leaves[i].path, rdg_bytes(leaves[i].value, sizeof leaves[i].value), NULL};
     }
     apply(kv, t, updates, MANY);
     tree_root(t, &root);
