@@ -113,8 +113,7 @@ static bool has_sound(certificates_t *c, const char *chain) {
     return err == RDG_OK;
 }
 
-/* The cloud's are of the keys that the chain began with; what this device has renewed since, with another key for
- * encryption, is newer. */
+/* The cloud's may be of keys that this device has replaced since. */
 static rdg_err_t install_or_keep(certificates_t *c, const char *chain, const json_t *certificates) {
     char why[RDG_ERROR_TEXT_MAX];
     rdg_err_t err = install(c, chain, certificates);

@@ -24,7 +24,30 @@ static rdg_err_t path_of(char out[PATH_MAX], const char *dir, const char *format
     return rdg_path_join(out, PATH_MAX, dir, name);
 }
 
+static rdg_err_t load_key(const char *dir, const char *format, const char *prefix, rdg_sm2_key_t **out) {
+    char path[PATH_MAX];
+    RDG_TRY(path_of(path, dir, format, prefix));
+    return rdg_sm2_key_load(path, out);
+}
+
 /* --- what was promised --------------------------------------------------------------------------- */
+
+static bool same_key(const rdg_sm2_key_t *a, const rdg_sm2_key_t *b) {
+    rdg_sm2_public_t one, other;
+    rdg_sm2_key_public(a, &one);
+    rdg_sm2_key_public(b, &other);
+    return memcmp(one.b, other.b, sizeof one.b) == 0;
+}
+
+/* The next encryption key is not the one that has just become the present one. */
+static bool awaits_certificate(const char *dir, const char *prefix) {
+    rdg_sm2_key_t *present = NULL, *next = NULL;
+    bool waits = load_key(dir, "%s-enc.key", prefix, &present) == RDG_OK &&
+                 load_key(dir, "%s-enc.key.new", prefix, &next) == RDG_OK && !same_key(present, next);
+    rdg_sm2_key_free(present);
+    rdg_sm2_key_free(next);
+    return waits;
+}
 
 /* Moves what is still in <prefix>.new. Two that do so at once do no harm: each file is moved once. */
 static rdg_err_t finish(const char *dir, const char *prefix) {
@@ -38,7 +61,7 @@ static rdg_err_t finish(const char *dir, const char *prefix) {
     }
     RDG_TRY(rdg_dir_sync(dir));
     RDG_TRY(path_of(next, dir, "%s-enc.key.new", prefix));
-    (void)unlink(next);
+    if (!awaits_certificate(dir, prefix)) (void)unlink(next);
     if (rmdir(from_dir) != 0 && errno != ENOENT)
         return rdg_fail_errno(errno, "cannot remove %s: remove what else it holds", from_dir);
     return RDG_OK;
@@ -68,12 +91,6 @@ static rdg_err_t load_cert(const char *dir, const char *format, const char *pref
     RDG_TRY(load_certs(dir, format, prefix, &one, 1, &count));
     *out = (rdg_cert_t *)(uintptr_t)one;
     return count == 1 ? RDG_OK : rdg_fail(RDG_E_CORRUPT, "%s in %s is empty", format, dir);
-}
-
-static rdg_err_t load_key(const char *dir, const char *format, const char *prefix, rdg_sm2_key_t **out) {
-    char path[PATH_MAX];
-    RDG_TRY(path_of(path, dir, format, prefix));
-    return rdg_sm2_key_load(path, out);
 }
 
 static rdg_err_t load_crl(const char *dir, rdg_crl_t **out) {
@@ -172,10 +189,26 @@ static rdg_err_t verify(const rdg_credentials_t *c, int64_t now_s) {
                            now_s);
 }
 
+static bool is_of(const rdg_cert_t *cert, const rdg_sm2_key_t *key) {
+    rdg_sm2_public_t pub;
+    rdg_sm2_key_public(key, &pub);
+    return memcmp(pub.b, rdg_cert_public(cert)->b, sizeof pub.b) == 0;
+}
+
+/* After the certificates: of the two encryption keys the one that the certificate is of. */
 static rdg_err_t load_keys(const char *dir, const char *prefix, rdg_credentials_t *c) {
+    rdg_sm2_key_t *present = NULL;
     RDG_TRY(load_key(dir, "%s.key", prefix, &c->sign_key));
     rdg_err_t err = load_key(dir, "%s-enc.key.new", prefix, &c->enc_key);
-    return err == RDG_E_NOT_FOUND ? load_key(dir, "%s-enc.key", prefix, &c->enc_key) : err;
+    if (err == RDG_E_NOT_FOUND) return load_key(dir, "%s-enc.key", prefix, &c->enc_key);
+    if (err != RDG_OK || is_of(c->enc_cert, c->enc_key)) return err;
+    if (load_key(dir, "%s-enc.key", prefix, &present) != RDG_OK || !is_of(c->enc_cert, present)) {
+        rdg_sm2_key_free(present);
+        return RDG_OK; /* the check names what does not fit */
+    }
+    rdg_sm2_key_free(c->enc_key);
+    c->enc_key = present;
+    return RDG_OK;
 }
 
 /* Makes <prefix>.tmp whole and durable, then gives it the name that counts. */
@@ -201,8 +234,8 @@ rdg_err_t rdg_credentials_install(const char *dir, const char *prefix, const rdg
     rdg_credentials_t *c;
     RDG_TRY(finish(dir, prefix));
     RDG_TRY(rdg_credentials_new(&c));
-    rdg_err_t err = load_keys(dir, prefix, c);
-    if (err == RDG_OK) err = parse_texts(texts, c);
+    rdg_err_t err = parse_texts(texts, c);
+    if (err == RDG_OK) err = load_keys(dir, prefix, c);
     if (err == RDG_OK) err = verify(c, now_s);
     if (err == RDG_OK) err = promise(dir, prefix, c, texts);
     rdg_credentials_free(c);

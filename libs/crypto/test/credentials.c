@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
 #include "ridge/test.h"
 #include "ridge/test_ca.h"
@@ -70,6 +71,41 @@ TEST(credentials_next_key_is_the_same_until_it_is_used) {
     rdg_sm2_key_public(b, &y);
     CHECK(memcmp(x.b, y.b, sizeof x.b) != 0);
     rdg_sm2_key_free(a), rdg_sm2_key_free(b);
+    rdg_test_ca_fini(&ca);
+}
+
+static char *text_of(const char *name) {
+    rdg_buf_t text;
+    size_t len;
+    rdg_buf_init(&text, RDG_CREDENTIALS_TEXT_MAX);
+    CHECK_OK(rdg_file_read(at(name), &text));
+    char *out = (char *)rdg_buf_take(&text, &len);
+    rdg_buf_fini(&text);
+    return out;
+}
+
+/* A renewal is on its way when the cloud brings back certificates that were lost. */
+TEST(credentials_of_the_present_key_leave_the_next_one_waiting) {
+    rdg_test_ca_t ca;
+    rdg_sm2_key_t *before, *after;
+    rdg_sm2_public_t x, y;
+    rdg_credentials_t *c;
+    rdg_test_ca_init(&ca, NOW);
+    rdg_test_ca_write(&ca, rdg_test_dir(), "node", "n");
+    char *sign = text_of("node-sign.crt"), *enc = text_of("node-enc.crt"), *chain = text_of("ca-chain.crt"),
+         *roots = text_of("roots.crt");
+    CHECK_OK(rdg_credentials_next_key(rdg_test_dir(), "node", &before));
+    CHECK_EQ(unlink(at("node-sign.crt")), 0);
+    const rdg_credentials_texts_t texts = {sign, enc, chain, roots};
+    CHECK_OK(rdg_credentials_install(rdg_test_dir(), "node", &texts, NOW));
+    CHECK_OK(rdg_credentials_load(rdg_test_dir(), "node", &c));
+    CHECK_OK(rdg_credentials_next_key(rdg_test_dir(), "node", &after));
+    rdg_sm2_key_public(before, &x), rdg_sm2_key_public(after, &y);
+    CHECK_MEM(x.b, y.b, sizeof x.b);
+    CHECK(memcmp(x.b, rdg_cert_public(c->enc_cert)->b, sizeof x.b) != 0);
+    rdg_credentials_free(c);
+    rdg_sm2_key_free(before), rdg_sm2_key_free(after);
+    rdg_free(sign), rdg_free(enc), rdg_free(chain), rdg_free(roots);
     rdg_test_ca_fini(&ca);
 }
 

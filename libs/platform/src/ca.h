@@ -59,6 +59,10 @@ typedef struct ca_subject {
  * FORBIDDEN: another key, or one that was revoked as compromised. CONFLICT: ca_name_check. FULL. */
 rdg_err_t ca_issue_pair(ca_t *ca, const ca_subject_t *subject, const char *sign_request,
                         const char *enc_request, json_t **out);
+/* As the former, for a node whose requests are those that it began with: should it have renewed its encryption key since,
+ * the certificate is of the newer one. */
+rdg_err_t ca_issue_node(ca_t *ca, const ca_subject_t *subject, const char *sign_request,
+                        const char *enc_request, json_t **out);
 /* CONFLICT: another subject holds certificates of the name that this one's would have. */
 rdg_err_t ca_name_check(ca_t *ca, const char *device, const char *chain);
 /* The part of ca_issue_pair that needs nothing but the requests. */

@@ -212,14 +212,12 @@ rdg_err_t ca_check_pair(const ca_subject_t *subject, const char *sign_request, c
     return check_pair(subject, sign_request, enc_request, &sign_req, &enc_req);
 }
 
-rdg_err_t ca_issue_pair(ca_t *ca, const ca_subject_t *subject, const char *sign_request,
-                        const char *enc_request, json_t **out) {
-    rdg_cert_request_t sign_req, enc_req;
+static rdg_err_t issue_pair(ca_t *ca, const ca_subject_t *subject, const rdg_sm2_public_t *sign_key,
+                            const rdg_sm2_public_t *enc_key, json_t **out) {
     order_t sign_order, enc_order;
     char *sign_pem = NULL, *enc_pem = NULL;
-    RDG_TRY(check_pair(subject, sign_request, enc_request, &sign_req, &enc_req));
-    order_init(&sign_order, ca, subject->device, subject->chain, RDG_CERT_SIGN, &sign_req.public_key);
-    order_init(&enc_order, ca, subject->device, subject->chain, RDG_CERT_ENCRYPT, &enc_req.public_key);
+    order_init(&sign_order, ca, subject->device, subject->chain, RDG_CERT_SIGN, sign_key);
+    order_init(&enc_order, ca, subject->device, subject->chain, RDG_CERT_ENCRYPT, enc_key);
     RDG_TRY(rdg_sql_begin(ca->db));
     rdg_err_t err = issue(&sign_order, &sign_pem);
     if (err == RDG_OK) err = issue(&enc_order, &enc_pem);
@@ -233,6 +231,42 @@ rdg_err_t ca_issue_pair(ca_t *ca, const ca_subject_t *subject, const char *sign_
     rdg_free(sign_pem);
     rdg_free(enc_pem);
     return err;
+}
+
+rdg_err_t ca_issue_pair(ca_t *ca, const ca_subject_t *subject, const char *sign_request,
+                        const char *enc_request, json_t **out) {
+    rdg_cert_request_t sign_req, enc_req;
+    RDG_TRY(check_pair(subject, sign_request, enc_request, &sign_req, &enc_req));
+    return issue_pair(ca, subject, &sign_req.public_key, &enc_req.public_key, out);
+}
+
+static rdg_err_t key_row(void *ctx, const rdg_sql_row_t *r) {
+    rdg_sm2_public_t *key = ctx;
+    const char *hex = rdg_sql_row_text(r, 0);
+    return rdg_hex_decode(hex, strlen(hex), key->b, sizeof key->b);
+}
+
+/* Of the encryption keys that were certified for the node after this one, the last: it has no other any more. */
+static rdg_err_t newest_key(ca_t *ca, const ca_subject_t *s, rdg_sm2_public_t *key) {
+    char hex[129];
+    rdg_hex_encode(key->b, sizeof key->b, hex);
+    return rdg_sql_query(
+        ca->db,
+        "SELECT public_key FROM certificates WHERE device = ? AND chain = ? AND use = 'encrypt'"
+        " AND state = 'valid' AND public_key <> ? AND number > (SELECT MIN(number) FROM"
+        " certificates WHERE device = ? AND chain = ? AND use = 'encrypt' AND public_key = ?)"
+        " ORDER BY number DESC LIMIT 1",
+        RDG_SQL_PARAMS(rdg_sql_text(s->device), rdg_sql_text(s->chain), rdg_sql_text(hex),
+                       rdg_sql_text(s->device), rdg_sql_text(s->chain), rdg_sql_text(hex)),
+        key_row, key);
+}
+
+rdg_err_t ca_issue_node(ca_t *ca, const ca_subject_t *subject, const char *sign_request,
+                        const char *enc_request, json_t **out) {
+    rdg_cert_request_t sign_req, enc_req;
+    RDG_TRY(check_pair(subject, sign_request, enc_request, &sign_req, &enc_req));
+    RDG_TRY(newest_key(ca, subject, &enc_req.public_key));
+    return issue_pair(ca, subject, &sign_req.public_key, &enc_req.public_key, out);
 }
 
 rdg_err_t ca_issue_collector(ca_t *ca, const char *request, json_t **out) {

@@ -88,7 +88,7 @@ static rdg_err_t issue_node(void *ctx, const rdg_service_call_t *call, rdg_servi
     if (!rdg_name_valid(chain)) return rdg_fail(RDG_E_INVALID, "'%.64s' is no chain's name", chain);
     const ca_subject_t subject = {device, chain, NULL};
     RDG_TRY(
-        rdg_fail_in(ca_issue_pair(p->ca, &subject, sign_request, enc_request, &pair), "device '%s'", device));
+        rdg_fail_in(ca_issue_node(p->ca, &subject, sign_request, enc_request, &pair), "device '%s'", device));
     return rdg_service_reply(answer, 201, pair);
 }
 

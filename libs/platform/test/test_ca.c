@@ -365,6 +365,19 @@ static const json_t *renew(fake_t *f, const char *chain, const rdg_sm2_key_t *si
     return got;
 }
 
+/* Asked with the requests that it began with, long after a renewal: of the key that it has now. */
+static void check_brought_back(kit_t *k, const rdg_sm2_key_t *sign, const rdg_sm2_key_t *first,
+                               const rdg_sm2_key_t *now) {
+    json_t *pair = NULL;
+    rdg_sm2_public_t pub;
+    CHECK_EQ(issue_node(k, "dev-1", "main", sign, first, "dev-1.main", &pair), 201);
+    rdg_cert_t *enc = cert_of(pair, "enc");
+    rdg_sm2_key_public(now, &pub);
+    CHECK_MEM(rdg_cert_public(enc)->b, pub.b, sizeof pub.b);
+    rdg_cert_free(enc);
+    json_decref(pair);
+}
+
 TEST(ca_renews_in_the_second_half_of_a_life_and_only_for_the_same_sign_key) {
     rdg_clock_manual_t clock;
     kit_t k;
@@ -412,6 +425,7 @@ TEST(ca_renews_in_the_second_half_of_a_life_and_only_for_the_same_sign_key) {
     serial_of(pair, "sign", serial);
     serial_of(node, "sign", first);
     CHECK(strcmp(serial, first) != 0);
+    check_brought_back(&k, node_key, node_enc, fresh);
     /* Refused: another sign key, a signature of another key, a chain it has no node of, an old message. */
     const json_t *e = renew(&f, "main", f.key, "dev-1.main", node_enc, fresh, real);
     CHECK_STR(kit_error(e, "code"), "FORBIDDEN");

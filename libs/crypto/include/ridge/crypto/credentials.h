@@ -72,8 +72,8 @@ rdg_err_t rdg_credentials_next_key(const char *dir, const char *prefix, rdg_sm2_
 typedef struct rdg_credentials_texts {
     const char *sign_cert, *enc_cert, *chain, *roots;
 } rdg_credentials_texts_t;
-/* Installs a set for <prefix>.key and the next encryption key (or, when there is none, the present one). The
- * directory is unchanged unless all of it fits and both certificates verify under `roots` at now_s; then it
+/* Installs a set for <prefix>.key and the next encryption key, or the present one when the certificate is of that; the
+ * next one then stays the next. The directory is unchanged unless all of it fits and both certificates verify under `roots` at now_s; then it
  * is durable. MALFORMED, CONFLICT, EXPIRED, FORBIDDEN, BAD_SIGNATURE, NOT_FOUND (no way to a root). */
 rdg_err_t rdg_credentials_install(const char *dir, const char *prefix, const rdg_credentials_texts_t *texts,
                                   int64_t now_s);
