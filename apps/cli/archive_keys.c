@@ -95,6 +95,16 @@ static rdg_err_t give(cli_t *cli) {
     return err;
 }
 
+static rdg_err_t remove_key(cli_t *cli) {
+    const char *id = cli->args[0], *typed = cli_flag(cli, "discard", NULL);
+    RDG_TRY(cli_component("key", id));
+    if (typed) RDG_TRY(cli_component("key", typed));
+    RDG_TRY(cli_call(cli, "DELETE", NULL, NULL, "/archive-keys/%s%s%s", id, typed ? "?discard=" : "",
+                     typed ? typed : ""));
+    if (!cli->json) printf("key %s is destroyed: what was encrypted under it can be read nowhere\n", id);
+    return RDG_OK;
+}
+
 const command_t archive_key_commands[] = {
     {"archive",
      "key",
@@ -105,6 +115,14 @@ const command_t archive_key_commands[] = {
      give,
      {{"id", "KEY", "this one, as an archive names it (default: the one that archives are made with now)"},
       {0}}},
+    {"archive",
+     "key-rm",
+     "KEY",
+     "destroy a key that no archive needs any more; refused, with the archives, while one does",
+     1,
+     1,
+     remove_key,
+     {{"discard", "KEY", "the key's name again: what was encrypted under it can then be read nowhere"}, {0}}},
     {"archive",
      "keys",
      "CHAIN",

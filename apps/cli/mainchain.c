@@ -25,7 +25,7 @@ static rdg_err_t show_all(cli_t *cli) {
                    COLUMNS("state=state", "problem=problem", "chain id=chain_id", "validators=validators",
                            "height=height", "genesis=genesis", "registry=registry", "writer=writer",
                            "waiting entries=pending", "refused entries=refused"));
-        printf("\n");
+        if (json_object_get(answer, "nodes")) printf("\n");
         out_table(json_object_get(answer, "nodes"), COLUMNS("NODE=url", "STATE=state"));
         printf("\n");
         out_table(json_object_get(answer, "chains"),

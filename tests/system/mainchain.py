@@ -60,6 +60,26 @@ def offline(lab, *args):
     return done.returncode, json.loads(done.stdout) if done.returncode == 0 else done.stderr.decode()
 
 
+def tenants_see_their_own(lab, index):
+    """The chain is of tenant default: its callers get its entries and proofs, another's nothing of it."""
+    lab.cloud.must("POST", "/tenants", {"name": "other"})
+    own, other = (
+        lab.cloud.must("POST", "/tokens", {"name": "looks", "role": "reader", "tenant": tenant})["token"]
+        for tenant in ("default", "other")
+    )
+
+    def ask(token, path):
+        return labs.request(lab.cloud.url, "GET", "/api/v1/mainchain" + path, None, token)
+
+    for token, names in ((own, ["feeder"]), (other, [])):
+        code, answer = ask(token, "")
+        equal((code, [c["chain"] for c in answer["chains"]]), (200, names), "the chains of a tenant")
+        check(not {"nodes", "pending", "refused"} & set(answer), f"a tenant is told what is the cloud's: {answer}")
+        equal(ask(token, "/genesis")[0], 200, "the main chain's genesis")
+    for path in ("/chains/feeder", f"/chains/feeder/entries/{index}/proof"):
+        equal((ask(own, path)[0], ask(other, path)[0]), (200, 404), path)
+
+
 @case
 def what_is_written_is_proven_without_a_server():
     with cluster(cloud=FAST) as lab:
@@ -73,6 +93,7 @@ def what_is_written_is_proven_without_a_server():
         for entry in found[:2]:
             proofs[entry["kind"]] = path = os.path.join(lab.dir, f"{entry['kind']}.proof")
             lab.cli("mainchain", "prove", "feeder", str(entry["index"]), path)
+        tenants_see_their_own(lab, found[0]["index"])
         destroy(lab, "feeder")
         last = entries(lab, "feeder", "destruction")[-1]
         equal((last["kind"], last["values"]["discarded"]), ("destruction", True), "the last entry")

@@ -302,12 +302,13 @@ static rdg_err_t list_row(void *ctx, const rdg_sql_row_t *r) {
 
 static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     listing_t l = {.b = ctx, .list = json_array()};
-    rdg_sql_value_t chain = rdg_sql_text(rdg_http_query(call->http, "chain"));
-    rdg_err_t err =
-        rdg_sql_query(l.b->db,
-                      COLUMNS " WHERE ? IS NULL OR k.name = ? ORDER BY k.chain DESC, k.number DESC"
-                              " LIMIT 1000",
-                      RDG_SQL_PARAMS(chain, chain), list_row, &l);
+    rdg_sql_value_t chain = rdg_sql_text(rdg_http_query(call->http, "chain")),
+                    tenant = rdg_sql_text(call->tenant);
+    rdg_err_t err = rdg_sql_query(
+        l.b->db,
+        COLUMNS " WHERE (? IS NULL OR k.name = ?) AND (? IS NULL OR k.name IN (SELECT name FROM chain_tenants"
+                " WHERE tenant = ?)) ORDER BY k.chain DESC, k.number DESC LIMIT 1000",
+        RDG_SQL_PARAMS(chain, chain, tenant, tenant), list_row, &l);
     if (err == RDG_OK) return rdg_service_reply(answer, 200, json_pack("{s:o}", "keys", l.list));
     json_decref(l.list);
     return err;
@@ -343,13 +344,34 @@ static rdg_err_t rotate(void *ctx, const rdg_service_call_t *call, rdg_service_a
 typedef struct owner {
     int64_t chain;
     char name[BAAS_NAME_MAX + 1];
+    bool current; /* the next archive is made with it */
 } owner_t;
 
 static rdg_err_t owner_row(void *ctx, const rdg_sql_row_t *r) {
     owner_t *o = ctx;
     o->chain = rdg_sql_row_int(r, 0);
     snprintf(o->name, sizeof o->name, "%s", rdg_sql_row_text(r, 1));
+    o->current = rdg_sql_row_int(r, 2) != 0;
     return RDG_OK;
+}
+
+static rdg_err_t absent(const char *id) {
+    return rdg_fail(RDG_E_NOT_FOUND, "there is no key '%.64s': see ridge archive keys", id);
+}
+
+static rdg_err_t find_owner(rdg_baas_t *b, const char *id, owner_t *out) {
+    memset(out, 0, sizeof *out);
+    RDG_TRY(rdg_sql_query(b->db,
+                          "SELECT k.chain, k.name, k.number = (SELECT MAX(m.number) FROM archive_keys m"
+                          " WHERE m.chain = k.chain) FROM archive_keys k WHERE k.id = ?",
+                          RDG_SQL_PARAMS(rdg_sql_text(id)), owner_row, out));
+    return out->chain ? RDG_OK : absent(id);
+}
+
+rdg_err_t archive_keys_own(void *baas, const char *tenant, const char *id) {
+    owner_t o;
+    RDG_TRY(find_owner(baas, id, &o));
+    return chain_check(baas, tenant, o.name) == RDG_OK ? RDG_OK : absent(id);
 }
 
 /* Who got it is stored before he does. */
@@ -372,10 +394,8 @@ static rdg_err_t disclose(void *ctx, const rdg_service_call_t *call, rdg_service
     const char *id = rdg_service_arg(call, "id");
     char digits[2 * RDG_SM4_KEY_BYTES + 1];
     rdg_archive_key_t key;
-    owner_t o = {.chain = 0};
-    RDG_TRY(rdg_sql_query(b->db, "SELECT chain, name FROM archive_keys WHERE id = ?",
-                          RDG_SQL_PARAMS(rdg_sql_text(id)), owner_row, &o));
-    if (!o.chain) return rdg_fail(RDG_E_NOT_FOUND, "there is no key '%.64s': see ridge archive keys", id);
+    owner_t o;
+    RDG_TRY(find_owner(b, id, &o));
     RDG_TRY(archive_keys_load(b, o.name, id, &key));
     rdg_err_t err = record(b, call, id, &o);
     json_t *json = NULL;
@@ -388,9 +408,89 @@ static rdg_err_t disclose(void *ctx, const rdg_service_call_t *call, rdg_service
     return err == RDG_OK ? rdg_service_reply(answer, 200, json) : err;
 }
 
+/* --- destroying one --------------------------------------------------------------------------------- */
+
+#define NEEDING_NAMED 8 /* of the archives that need a key, in its refusal */
+
+typedef struct needing {
+    char text[NEEDING_NAMED * 64];
+    size_t count, len;
+} needing_t;
+
+static rdg_err_t needing_row(void *ctx, const rdg_sql_row_t *r) {
+    needing_t *n = ctx;
+    if (n->count++ >= NEEDING_NAMED) return RDG_OK;
+    n->len += (size_t)snprintf(n->text + n->len, sizeof n->text - n->len, "%s%" PRId64 " (%s",
+                               n->len ? ", " : "", rdg_sql_row_int(r, 0), rdg_sql_row_text(r, 1));
+    if (rdg_sql_row_int(r, 3) > 0)
+        n->len += (size_t)snprintf(n->text + n->len, sizeof n->text - n->len, " %" PRId64 " to %" PRId64,
+                                   rdg_sql_row_int(r, 2), rdg_sql_row_int(r, 3));
+    n->len += (size_t)snprintf(n->text + n->len, sizeof n->text - n->len, ")");
+    return RDG_OK;
+}
+
+static rdg_err_t check_unneeded(rdg_baas_t *b, const char *id, const owner_t *o) {
+    needing_t n = {.text = ""};
+    chain_t c;
+    RDG_TRY(rdg_sql_query(b->db,
+                          "SELECT number, state, first, last FROM archives WHERE key_id = ? AND"
+                          " (state NOT IN ('failed', 'refused', 'duplicate') OR file > 0) ORDER BY number",
+                          RDG_SQL_PARAMS(rdg_sql_text(id)), needing_row, &n));
+    if (n.count > 0)
+        return rdg_fail(RDG_E_CONFLICT, "key '%s' is needed by %zu archives of chain '%s': %s%s", id, n.count,
+                        o->name, n.text, n.count > NEEDING_NAMED ? ", …" : "");
+    RDG_TRY(chain_load(b, o->name, &c));
+    bool next = o->current && c.number == o->chain && !chain_gone(&c);
+    chain_fini(&c);
+    if (!next) return RDG_OK;
+    return rdg_fail(RDG_E_CONFLICT,
+                    "key '%s' is the one that archives of chain '%s' are made with: make another first, with "
+                    "ridge archive keys %s --rotate",
+                    id, o->name, o->name);
+}
+
+/* In a transaction. The file first: a key that is said to be destroyed is in no file. */
+static rdg_err_t destroy_key(rdg_baas_t *b, const char *id, const owner_t *o, const char *caller) {
+    char path[PATH_BYTES], message[RDG_ARCHIVE_KEY_ID_MAX + 64];
+    RDG_TRY(check_unneeded(b, id, o));
+    RDG_TRY(path_of(b, id, path));
+    if (unlink(path) != 0 && errno != ENOENT) return rdg_fail_errno(errno, "cannot remove %s", path);
+    RDG_TRY(rdg_dir_sync(b->keys_dir));
+    snprintf(message, sizeof message, "%s, ordered by %.40s", id, caller);
+    RDG_TRY(event_add(b, o->chain, NULL, "archive-key", "removed", message));
+    return rdg_sql_exec(b->db, "DELETE FROM archive_keys WHERE id = ?", RDG_SQL_PARAMS(rdg_sql_text(id)),
+                        NULL);
+}
+
+static rdg_err_t drop(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    rdg_baas_t *b = ctx;
+    const char *id = rdg_service_arg(call, "id"), *typed = rdg_http_query(call->http, "discard"),
+               *caller = call->caller ? call->caller : "-";
+    owner_t o;
+    (void)answer;
+    RDG_TRY(find_owner(b, id, &o));
+    if (!typed || strcmp(typed, id) != 0)
+        return rdg_fail(
+            RDG_E_INVALID,
+            "what was encrypted under key '%s' can then be read nowhere, copies elsewhere included: "
+            "repeat the key's name as 'discard' (ridge archive key-rm %s --discard %s)",
+            id, id, id);
+    RDG_TRY(rdg_sql_begin(b->db));
+    rdg_err_t err = find_owner(b, id, &o);
+    if (err == RDG_OK) err = destroy_key(b, id, &o, caller);
+    if (err == RDG_OK) err = rdg_sql_commit(b->db);
+    if (err != RDG_OK) rdg_sql_rollback(b->db);
+    if (err == RDG_OK)
+        rdg_log(RDG_LOG_WARN, "archive.key_removed", RDG_STR("chain", o.name), RDG_STR("key", id),
+                RDG_STR("caller", caller));
+    event_wake(b);
+    return err;
+}
+
 const rdg_service_route_t archive_key_routes[] = {
-    {"GET", "/api/v1/archive-keys", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, list},
-    {"POST", "/api/v1/archive-keys/{id}/disclose", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, disclose},
+    {"GET", "/api/v1/archive-keys", RDG_ROUTE_TENANT | RDG_ROUTE_ADMIN, list},
+    {"DELETE", "/api/v1/archive-keys/{id}", RDG_ROUTE_OWNED | RDG_ROUTE_ADMIN, drop},
+    {"POST", "/api/v1/archive-keys/{id}/disclose", RDG_ROUTE_OWNED | RDG_ROUTE_ADMIN, disclose},
     {"POST", "/api/v1/chains/{name}/archive-keys", RDG_ROUTE_OWNED, rotate},
 };
 const size_t archive_key_route_count = sizeof archive_key_routes / sizeof archive_key_routes[0];

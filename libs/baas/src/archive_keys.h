@@ -2,7 +2,7 @@
  *
  * A chain has none until its archives are to be encrypted, then one after the other: what is archived next is under the
  * newest. A key is on disk before anything is encrypted under it, and stays as long as an archive under it does, also when
- * its chain is destroyed. Devices get it wrapped for their nodes (ridge/ledger/archive_key.h) and no other way; people by an
+ * its chain is destroyed. An administrator may destroy one that no archive needs and the next is not made with. Devices get it wrapped for their nodes (ridge/ledger/archive_key.h) and no other way; people by an
  * order of their own, which is recorded before it is answered.
  *
  * Errors about a key name chain, key and remedy. NOT_FOUND: its file is gone; CORRUPT: the file holds another key. */
@@ -27,6 +27,9 @@ rdg_err_t archive_keys_wrap_all(rdg_baas_t *b, const chain_t *c, const char *dev
 rdg_err_t archive_keys_check(rdg_baas_t *b, const chain_t *c, const archive_piece_t *pieces, size_t count);
 /* A chain is gone: of its keys those go under which there is no archive. */
 void archive_keys_forget(rdg_baas_t *b, const chain_t *c);
+
+/* As rdg_service_owner_t wants it: a key is of its chain's tenant. */
+rdg_err_t archive_keys_own(void *baas, const char *tenant, const char *id);
 
 extern const rdg_service_route_t archive_key_routes[];
 extern const size_t archive_key_route_count;

@@ -56,6 +56,8 @@ rdg_err_t rdg_baas_open(const char *data_dir, rdg_baas_t **out) {
 rdg_err_t rdg_baas_routes(rdg_baas_t *b, rdg_service_t *service) {
     RDG_TRY(rdg_service_owner(service, "chains", chain_check, b));
     RDG_TRY(rdg_service_owner(service, "archives", archives_check, b));
+    RDG_TRY(rdg_service_owner(service, "mainchain", intent_own, b));
+    RDG_TRY(rdg_service_owner(service, "archive-keys", archive_keys_own, b));
     RDG_TRY(rdg_service_add(service, chain_routes, chain_route_count, b));
     RDG_TRY(rdg_service_add(service, member_routes, member_route_count, b));
     RDG_TRY(rdg_service_add(service, event_routes, event_route_count, b));

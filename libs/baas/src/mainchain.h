@@ -52,7 +52,10 @@ rdg_err_t intent_refused(rdg_baas_t *b, const intent_t *i, const char *why);
 /* The chain that a name or a number in decimal stands for. NOT_FOUND. */
 rdg_err_t intent_chain(rdg_baas_t *b, const char *text, uint64_t *chain);
 rdg_err_t intent_list(rdg_baas_t *b, uint64_t chain, json_t **out);
-rdg_err_t intent_chains(rdg_baas_t *b, json_t **out); /* one object a chain */
+/* One object a chain, of a tenant's (NULL: of all). */
+rdg_err_t intent_chains(rdg_baas_t *b, const char *tenant, json_t **out);
+/* As rdg_service_owner_t wants it. */
+rdg_err_t intent_own(void *baas, const char *tenant, const char *chain);
 rdg_err_t intent_counts(rdg_baas_t *b, uint64_t *pending, uint64_t *refused);
 /* The highest value of this kind's field with that place; 0: none. */
 rdg_err_t intent_highest(rdg_baas_t *b, uint64_t chain, rdg_anchor_kind_t kind, size_t place, uint64_t *out);

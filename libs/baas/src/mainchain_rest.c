@@ -18,10 +18,9 @@ static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     uint8_t code[32];
     char problem[RDG_ERROR_TEXT_MAX];
     json_t *chains;
-    (void)call;
     RDG_TRY(mainchain_needed(b));
     RDG_TRY(intent_counts(b, &pending, &refused));
-    RDG_TRY(intent_chains(b, &chains));
+    RDG_TRY(intent_chains(b, call->tenant, &chains));
     pthread_mutex_lock(&b->lock);
     bool ready = m->ready;
     uint64_t height = m->height;
@@ -37,6 +36,10 @@ static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_ans
         "registry_code", rdg_json_hex(code, sizeof code), "writer",
         rdg_json_hex(m->writer.b, sizeof m->writer.b), "nodes", nodes_json(m), "pending", (json_int_t)pending,
         "refused", (json_int_t)refused, "chains", chains);
+    /* Where its nodes are, and how much others write, is the cloud's. */
+    static const char *const of_the_cloud[] = {"problem", "nodes", "pending", "refused"};
+    for (size_t i = 0; call->tenant && i < sizeof of_the_cloud / sizeof of_the_cloud[0]; ++i)
+        json_object_del(o, of_the_cloud[i]);
     return rdg_service_reply(answer, 200, o);
 }
 
@@ -85,9 +88,9 @@ static rdg_err_t prove(void *ctx, const rdg_service_call_t *call, rdg_service_an
 }
 
 const rdg_service_route_t mainchain_routes[] = {
-    {"GET", "/api/v1/mainchain", RDG_ROUTE_CLOUD, show},
-    {"GET", "/api/v1/mainchain/genesis", RDG_ROUTE_CLOUD, show_genesis},
-    {"GET", "/api/v1/mainchain/chains/{chain}", RDG_ROUTE_CLOUD, show_chain},
-    {"GET", "/api/v1/mainchain/chains/{chain}/entries/{index}/proof", RDG_ROUTE_CLOUD, prove},
+    {"GET", "/api/v1/mainchain", RDG_ROUTE_TENANT, show},
+    {"GET", "/api/v1/mainchain/genesis", RDG_ROUTE_TENANT, show_genesis},
+    {"GET", "/api/v1/mainchain/chains/{chain}", RDG_ROUTE_OWNED, show_chain},
+    {"GET", "/api/v1/mainchain/chains/{chain}/entries/{index}/proof", RDG_ROUTE_OWNED, prove},
 };
 const size_t mainchain_route_count = sizeof mainchain_routes / sizeof mainchain_routes[0];

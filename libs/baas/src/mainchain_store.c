@@ -117,6 +117,11 @@ rdg_err_t intent_refused(rdg_baas_t *b, const intent_t *i, const char *why) {
 
 /* --- looking up ---------------------------------------------------------------------------------------------------- */
 
+static rdg_err_t absent(const char *chain) {
+    return rdg_fail(RDG_E_NOT_FOUND,
+                    "the main chain has nothing of a chain '%.64s': see ridge mainchain show", chain);
+}
+
 rdg_err_t intent_chain(rdg_baas_t *b, const char *text, uint64_t *chain) {
     int64_t found = 0;
     uint64_t number;
@@ -126,9 +131,20 @@ rdg_err_t intent_chain(rdg_baas_t *b, const char *text, uint64_t *chain) {
         RDG_TRY(rdg_sql_query(b->db, "SELECT chain FROM main_intents WHERE chain = ? LIMIT 1",
                               RDG_SQL_PARAMS(rdg_sql_int((int64_t)number)), baas_int_row, &found));
     *chain = (uint64_t)found;
-    return found ? RDG_OK
-                 : rdg_fail(RDG_E_NOT_FOUND,
-                            "the main chain has nothing of a chain '%.64s': see ridge mainchain show", text);
+    return found ? RDG_OK : absent(text);
+}
+
+rdg_err_t intent_own(void *baas, const char *tenant, const char *text) {
+    rdg_baas_t *b = baas;
+    uint64_t chain;
+    int64_t found = 0;
+    RDG_TRY(intent_chain(b, text, &chain));
+    RDG_TRY(rdg_sql_query(b->db,
+                          "SELECT COUNT(*) FROM main_intents i JOIN chain_tenants t ON t.name = i.name"
+                          " WHERE i.chain = ? AND t.tenant = ?",
+                          RDG_SQL_PARAMS(rdg_sql_int((int64_t)chain), rdg_sql_text(tenant)), baas_int_row,
+                          &found));
+    return found ? RDG_OK : absent(text);
 }
 
 static const char *state_name(int state) {
@@ -186,15 +202,17 @@ static rdg_err_t chain_row(void *ctx, const rdg_sql_row_t *r) {
     return o && json_array_append_new(ctx, o) == 0 ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory");
 }
 
-rdg_err_t intent_chains(rdg_baas_t *b, json_t **out) {
+rdg_err_t intent_chains(rdg_baas_t *b, const char *tenant, json_t **out) {
     json_t *list = json_array();
-    rdg_err_t err = rdg_sql_query(
-        b->db,
-        "SELECT MAX(name), chain, SUM(CASE state WHEN 1 THEN 1 ELSE 0 END),"
-        " SUM(CASE state WHEN 0 THEN 1 ELSE 0 END), SUM(CASE state WHEN 2 THEN 1 ELSE 0 END),"
-        " MAX(CASE WHEN kind = 7 AND state = 1 THEN 1 ELSE 0 END) FROM main_intents GROUP BY chain"
-        " ORDER BY MAX(number) DESC LIMIT 1000",
-        NULL, 0, chain_row, list);
+    const rdg_sql_value_t t = rdg_sql_text(tenant);
+    rdg_err_t err =
+        rdg_sql_query(b->db,
+                      "SELECT MAX(name), chain, SUM(CASE state WHEN 1 THEN 1 ELSE 0 END),"
+                      " SUM(CASE state WHEN 0 THEN 1 ELSE 0 END), SUM(CASE state WHEN 2 THEN 1 ELSE 0 END),"
+                      " MAX(CASE WHEN kind = 7 AND state = 1 THEN 1 ELSE 0 END) FROM main_intents"
+                      " WHERE ? IS NULL OR name IN (SELECT name FROM chain_tenants WHERE tenant = ?)"
+                      " GROUP BY chain ORDER BY MAX(number) DESC LIMIT 1000",
+                      RDG_SQL_PARAMS(t, t), chain_row, list);
     if (err == RDG_OK)
         *out = list;
     else

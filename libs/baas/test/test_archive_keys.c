@@ -301,3 +301,111 @@ TEST(archive_keys_outlive_the_chain_as_long_as_an_archive_needs_them) {
     json_decref(keys);
     kit_close(&k);
 }
+
+static void put_archive(kit_t *k, const char *state, unsigned file, const char *key) {
+    rdg_hash_t h = {{7}};
+    rdg_sql_value_t v = rdg_sql_blob(rdg_bytes(h.b, sizeof h.b));
+    CHECK_OK(rdg_sql_exec(
+        k->baas->db,
+        "INSERT INTO archives (chain, name, chain_id, genesis, device, given, attempt, state, command,"
+        " wanted_from, wanted_to, first, last, mark_ms, manifest, content, file, created_ms,"
+        " updated_ms, key_id) VALUES (1, 'c', 99, ?, 'dev-1', 0, 1, ?, 'x', 0, 0, 1, 50, 1234,"
+        " ?, ?, ?, 1, 1, ?)",
+        RDG_SQL_PARAMS(v, rdg_sql_text(state), v, v, rdg_sql_int(file), rdg_sql_text(key)), NULL));
+}
+
+static unsigned destroy(kit_t *k, const char *token, const char *id, const char *typed, char message[400]) {
+    char url[200];
+    json_t *answer = NULL;
+    snprintf(url, sizeof url, "/archive-keys/%s%s%s", id, typed ? "?discard=" : "", typed ? typed : "");
+    unsigned status = kit_call_as(k, token, "DELETE", url, NULL, &answer);
+    snprintf(message, 400, "%s", kit_error(answer, "message"));
+    json_decref(answer);
+    return status;
+}
+
+TEST(archive_keys_are_destroyed_by_name_and_only_when_no_archive_needs_them) {
+    kit_t k;
+    char old[RDG_ARCHIVE_KEY_ID_MAX + 1], now[RDG_ARCHIVE_KEY_ID_MAX + 1], path[512], text[400];
+    start(&k, true);
+    current_id(&k, old);
+    CHECK_EQ(destroy(&k, "secret", old, old, text), 409);
+    CHECK(strstr(text, "is the one that archives of chain 'c' are made with") && strstr(text, "--rotate"));
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/archive-keys", "{}", NULL), 201);
+    current_id(&k, now);
+    put_archive(&k, "archived", 5, old);
+    put_archive(&k, "refused", 6, old); /* its file is still there */
+    put_archive(&k, "failed", 0, old);
+    put_archive(&k, "archived", 7, now);
+    CHECK_EQ(destroy(&k, "secret", old, old, text), 409);
+    CHECK(strstr(text, "needed by 2 archives of chain 'c': 1 (archived 1 to 50), 2 (refused 1 to 50)"));
+    path_of(old, path);
+    CHECK(rdg_file_exists(path));
+    CHECK_OK(rdg_sql_exec(k.baas->db, "UPDATE archives SET state = 'failed', file = 0 WHERE key_id = ?",
+                          RDG_SQL_PARAMS(rdg_sql_text(old)), NULL));
+    CHECK_EQ(destroy(&k, "secret", old, NULL, text), 400);
+    CHECK(strstr(text, "can then be read nowhere"));
+    CHECK_EQ(destroy(&k, "secret", old, now, text), 400);
+    CHECK(rdg_file_exists(path));
+    CHECK_EQ(destroy(&k, "secret", old, old, text), 204);
+    CHECK(!rdg_file_exists(path));
+    CHECK_EQ(destroy(&k, "secret", old, old, text), 404);
+    CHECK_EQ(destroy(&k, "secret", "collector", "collector", text), 404);
+    json_t *keys = keys_of(&k), *answer;
+    CHECK_EQ(json_array_size(keys), 1);
+    CHECK_STR(kit_text(json_array_get(keys, 0), "id"), now);
+    json_decref(keys);
+    CHECK_EQ(kit_call(&k, "GET", "/chains/c/events?after=0", NULL, &answer), 200);
+    char *events = rdg_json_text(answer);
+    CHECK(strstr(events, "\"removed\"") && strstr(events, "ordered by admin"));
+    rdg_free(events);
+    json_decref(answer);
+    kit_close(&k);
+}
+
+static void make_boss(kit_t *k, const char *tenant, const char *role, char token[100]) {
+    char body[120];
+    json_t *a;
+    snprintf(body, sizeof body, "{\"name\":\"%s\",\"role\":\"%s\",\"tenant\":\"%s\"}", role, role, tenant);
+    CHECK_EQ(kit_call(k, "POST", "/tokens", body, &a), 201);
+    snprintf(token, 100, "%s", kit_text(a, "token"));
+    json_decref(a);
+}
+
+TEST(archive_keys_are_their_tenants_administrators_and_nobody_elses) {
+    kit_t k;
+    char acme[100], clerk[100], other[100], id[RDG_ARCHIVE_KEY_ID_MAX + 1], url[160], text[400];
+    json_t *a;
+    start(&k, true); /* of tenant default */
+    current_id(&k, id);
+    CHECK_EQ(kit_call(&k, "POST", "/tenants", "{\"name\":\"other\"}", NULL), 201);
+    make_boss(&k, RDG_TENANT_DEFAULT, "admin", acme);
+    make_boss(&k, RDG_TENANT_DEFAULT, "operator", clerk);
+    make_boss(&k, "other", "admin", other);
+    CHECK_EQ(kit_call_as(&k, acme, "GET", "/archive-keys", NULL, &a), 200);
+    CHECK_EQ(json_array_size(json_object_get(a, "keys")), 1);
+    json_decref(a);
+    CHECK_EQ(kit_call_as(&k, other, "GET", "/archive-keys?chain=c", NULL, &a), 200);
+    CHECK_EQ(json_array_size(json_object_get(a, "keys")), 0);
+    json_decref(a);
+    snprintf(url, sizeof url, "/archive-keys/%s/disclose", id);
+    CHECK_EQ(kit_call_as(&k, clerk, "POST", url, "{}", NULL), 403);
+    CHECK_EQ(kit_call_as(&k, other, "POST", url, "{}", &a), 404);
+    snprintf(text, sizeof text, "there is no key '%s': see ridge archive keys", id);
+    CHECK_STR(kit_error(a, "message"), text);
+    json_decref(a);
+    CHECK_EQ(kit_call_as(&k, other, "POST", "/archive-keys/archive-1-9/disclose", "{}", &a), 404);
+    CHECK_STR(kit_error(a, "message"), "there is no key 'archive-1-9': see ridge archive keys");
+    json_decref(a);
+    CHECK_EQ(kit_call_as(&k, acme, "POST", url, "{}", &a), 200);
+    CHECK_EQ(strlen(kit_text(a, "key")), 2 * RDG_SM4_KEY_BYTES);
+    json_decref(a);
+    json_t *keys = keys_of(&k);
+    CHECK_STR(kit_text(json_array_get(keys, 0), "disclosed_to"), "default/admin");
+    json_decref(keys);
+    CHECK_EQ(kit_call_as(&k, acme, "POST", "/chains/c/archive-keys", "{}", NULL), 201);
+    CHECK_EQ(destroy(&k, other, id, id, text), 404);
+    CHECK_EQ(destroy(&k, clerk, id, id, text), 403);
+    CHECK_EQ(destroy(&k, acme, id, id, text), 204);
+    kit_close(&k);
+}

@@ -1,5 +1,6 @@
 /* Whose chains are, and that another tenant is told of them as of what is not there. */
 #include "kit.h"
+#include "mainchain.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -101,7 +102,6 @@ TEST(chain_of_another_tenant_is_as_if_it_were_not_there_on_every_route) {
     }
     CHECK(count > 30);
     CHECK_EQ(kit_call_as(&k, other, "GET", "/archives/1", NULL, NULL), 404);
-    CHECK_EQ(kit_call_as(&k, other, "GET", "/mainchain", NULL, NULL), 403);
     static const char *const lists[][2] = {{"/chains?all=1", "chains"}, {"/archives", "archives"}};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; ++i) {
         CHECK_EQ(kit_call_as(&k, other, "GET", lists[i][0], NULL, &a), 200);
@@ -136,5 +136,55 @@ TEST(chain_events_are_not_waited_for_longer_than_the_token_lives) {
     uint64_t start = baas_mono();
     CHECK_EQ(kit_call_as(&k, late, "GET", "/chains/c/events?after=1000000&wait_ms=25000", NULL, NULL), 401);
     CHECK(baas_mono() - start < 20000); /* 25 s if it is waited for */
+    kit_close(&k);
+}
+
+static void write_intent(kit_t *k, int chain, const char *name, const char *tenant) {
+    CHECK_OK(rdg_sql_exec(k->baas->db,
+                          "INSERT INTO main_intents (chain, name, kind, idem, args, state, created_ms)"
+                          " VALUES (?, ?, 1, 'genesis', '[]', 1, 1)",
+                          RDG_SQL_PARAMS(rdg_sql_int(chain), rdg_sql_text(name)), NULL));
+    CHECK_OK(rdg_sql_exec(k->baas->db, "INSERT INTO chain_tenants (name, tenant) VALUES (?, ?)",
+                          RDG_SQL_PARAMS(rdg_sql_text(name), rdg_sql_text(tenant)), NULL));
+}
+
+/* With a main chain: tests/system/mainchain.py. A name may look like another chain's number. */
+TEST(mainchain_entries_are_their_chains_tenants) {
+    static const char *const paths[] = {"/mainchain/chains/%s", "/mainchain/chains/%s/entries/0/proof"};
+    kit_t k;
+    char acme[100], other[100], path[200], text[200];
+    json_t *a, *list;
+    open_for_two(&k, acme, other);
+    write_intent(&k, 71, "feeder", "acme");
+    write_intent(&k, 72, "71", "other");
+    CHECK_OK(intent_own(k.baas, "acme", "feeder"));
+    CHECK_ERR(intent_own(k.baas, "other", "feeder"), RDG_E_NOT_FOUND);
+    CHECK_ERR(intent_own(k.baas, "acme", "71"),
+              RDG_E_NOT_FOUND); /* the name goes first, as it does for all */
+    CHECK_OK(intent_own(k.baas, "other", "71"));
+    CHECK_OK(intent_own(k.baas, "other", "72"));
+    CHECK_ERR(intent_own(k.baas, "acme", "72"), RDG_E_NOT_FOUND);
+    CHECK_OK(intent_chains(k.baas, "acme", &list));
+    CHECK_EQ(json_array_size(list), 1);
+    CHECK_STR(kit_text(json_array_get(list, 0), "chain"), "feeder");
+    json_decref(list);
+    CHECK_OK(intent_chains(k.baas, NULL, &list));
+    CHECK_EQ(json_array_size(list), 2);
+    json_decref(list);
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; ++i) {
+        for (int there = 0; there < 2; ++there) {
+            const char *name = there ? "feeder" : "nosuch";
+            size_t len = strcspn(paths[i], "%");
+            snprintf(path, sizeof path, "%.*s%s%s", (int)len, paths[i], name, paths[i] + len + 2);
+            CHECK_EQ(kit_call_as(&k, other, "GET", path, NULL, &a), 404);
+            snprintf(text, sizeof text,
+                     "the main chain has nothing of a chain '%s': see ridge mainchain show", name);
+            CHECK_STR(kit_error(a, "message"), text);
+            json_decref(a);
+        }
+        snprintf(path, sizeof path, "%.*s%s%s", (int)strcspn(paths[i], "%"), paths[i], "feeder",
+                 paths[i] + strcspn(paths[i], "%") + 2);
+        CHECK_EQ(kit_call_as(&k, acme, "GET", path, NULL, NULL), 501); /* its own, and no main chain here */
+    }
     kit_close(&k);
 }

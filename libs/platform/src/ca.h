@@ -88,10 +88,12 @@ rdg_err_t ca_revoke_device(ca_t *ca, const char *device, rdg_crl_reason_t reason
 rdg_err_t ca_end_node(ca_t *ca, const char *device, const char *chain);
 /* NULL: all. use: "sign" or "encrypt". */
 typedef struct ca_filter {
-    const char *device, *chain, *use, *state;
+    const char *device, *chain, *use, *state, *tenant;
 } ca_filter_t;
 /* Objects without PEM, newest first. */
 rdg_err_t ca_list(ca_t *ca, const ca_filter_t *filter, uint64_t limit, json_t **out);
+/* RDG_OK: the certificate is of this tenant's device, or a node of it. Else NOT_FOUND, as of one that is not there. */
+rdg_err_t ca_own(ca_t *ca, const char *tenant, const char *serial);
 /* Whether certificates that verified are valid ones of one device (not of a node); its name. enc may be NULL. */
 rdg_err_t ca_accept_device(ca_t *ca, const rdg_cert_t *sign, const rdg_cert_t *enc, char device[65]);
 

@@ -50,7 +50,8 @@ static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     json_t *found = NULL;
     RDG_TRY(rdg_service_query_u64(call, "limit", 1, LIST_MAX, &limit));
     const ca_filter_t filter = {rdg_http_query(call->http, "device"), rdg_http_query(call->http, "chain"),
-                                rdg_http_query(call->http, "use"), rdg_http_query(call->http, "state")};
+                                rdg_http_query(call->http, "use"), rdg_http_query(call->http, "state"),
+                                call->tenant};
     RDG_TRY(ca_list(p->ca, &filter, limit, &found));
     return rdg_service_reply(answer, 200, json_pack("{s:o}", "certificates", found));
 }
@@ -107,8 +108,8 @@ static rdg_err_t issue_collector(void *ctx, const rdg_service_call_t *call, rdg_
 const rdg_service_route_t ca_routes[] = {
     {"GET", "/api/v1/ca", RDG_ROUTE_PUBLIC, show_ca},
     {"GET", "/api/v1/ca/crl", RDG_ROUTE_PUBLIC, show_crl},
-    {"GET", "/api/v1/certificates", RDG_ROUTE_CLOUD, list},
-    {"POST", "/api/v1/certificates/{serial}/revoke", RDG_ROUTE_CLOUD, revoke},
+    {"GET", "/api/v1/certificates", RDG_ROUTE_TENANT, list},
+    {"POST", "/api/v1/certificates/{serial}/revoke", RDG_ROUTE_OWNED, revoke},
     {"POST", "/api/v1/devices/{name}/certificates", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, issue_node},
     {"POST", "/api/v1/ca/collector", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, issue_collector},
 };

@@ -29,14 +29,30 @@ static rdg_err_t newest_row(void *ctx, const rdg_sql_row_t *r) {
     return RDG_OK;
 }
 
+static rdg_err_t absent(const char *serial) {
+    return rdg_fail(RDG_E_NOT_FOUND, "certificate '%.64s' was not issued here: see ridge cert list", serial);
+}
+
+static rdg_err_t count_row(void *ctx, const rdg_sql_row_t *r) {
+    *(int64_t *)ctx = rdg_sql_row_int(r, 0);
+    return RDG_OK;
+}
+
+rdg_err_t ca_own(ca_t *ca, const char *tenant, const char *serial) {
+    int64_t found = 0;
+    RDG_TRY(rdg_sql_query(ca->db,
+                          "SELECT COUNT(*) FROM certificates c JOIN device_tenants t ON t.device = c.device"
+                          " WHERE c.serial = ? AND t.tenant = ?",
+                          RDG_SQL_PARAMS(rdg_sql_text(serial), rdg_sql_text(tenant)), count_row, &found));
+    return found ? RDG_OK : absent(serial);
+}
+
 static rdg_err_t find(ca_t *ca, const char *serial, found_t *f) {
     memset(f, 0, sizeof *f);
     RDG_TRY(rdg_sql_query(ca->db,
                           "SELECT device, chain, use, number, state FROM certificates WHERE serial = ?",
                           RDG_SQL_PARAMS(rdg_sql_text(serial)), found_row, f));
-    if (!f->there)
-        return rdg_fail(RDG_E_NOT_FOUND, "certificate '%.64s' was not issued here: see ridge cert list",
-                        serial);
+    if (!f->there) return absent(serial);
     if (!f->valid)
         return rdg_fail(RDG_E_CONFLICT, "certificate '%.64s' is revoked already, or its node is gone",
                         serial);
@@ -134,7 +150,8 @@ static rdg_err_t list_row(void *ctx, const rdg_sql_row_t *r) {
 rdg_err_t ca_list(ca_t *ca, const ca_filter_t *f, uint64_t limit, json_t **out) {
     json_t *list = json_array();
     rdg_sql_value_t d = rdg_sql_text(f->device ? f->device : ""), s = rdg_sql_text(f->state ? f->state : ""),
-                    c = rdg_sql_text(f->chain ? f->chain : ""), u = rdg_sql_text(f->use ? f->use : "");
+                    c = rdg_sql_text(f->chain ? f->chain : ""), u = rdg_sql_text(f->use ? f->use : ""),
+                    t = rdg_sql_text(f->tenant);
     rdg_err_t err = rdg_sql_query(
         ca->db,
         "SELECT serial, subject, device, chain, use, not_before_ms, not_after_ms, CASE WHEN state = 'valid' "
@@ -143,8 +160,9 @@ rdg_err_t ca_list(ca_t *ca, const ca_filter_t *f, uint64_t limit, json_t **out) 
         "certificates WHERE "
         "(? = '' OR device = ?) AND (? = '' OR CASE WHEN state = 'valid' AND not_after_ms <= ? THEN "
         "'expired' "
-        "ELSE state END = ?) AND (? = '' OR chain = ?) AND (? = '' OR use = ?) ORDER BY number DESC LIMIT ?",
-        RDG_SQL_PARAMS(rdg_sql_int(ca_now_ms(ca)), d, d, s, rdg_sql_int(ca_now_ms(ca)), s, c, c, u, u,
+        "ELSE state END = ?) AND (? = '' OR chain = ?) AND (? = '' OR use = ?) AND (? IS NULL OR device IN"
+        " (SELECT device FROM device_tenants WHERE tenant = ?)) ORDER BY number DESC LIMIT ?",
+        RDG_SQL_PARAMS(rdg_sql_int(ca_now_ms(ca)), d, d, s, rdg_sql_int(ca_now_ms(ca)), s, c, c, u, u, t, t,
                        rdg_sql_int((int64_t)limit)),
         list_row, list);
     if (err == RDG_OK)

@@ -1,5 +1,7 @@
 /* GET /api/v1/metrics: what devices told last, in Prometheus' text format 0.0.4, for up to EXPOSED_MAX devices a page.
  *
+ * A tenant's caller gets those of its devices.
+ *
  * Samples of one metric have to stand together, and one decoded record is large: so each metric has a buffer of its own that
  * grows device by device. Names, labels and units are an interface: they do not change (docs/rest-api.md). */
 #include <inttypes.h>
@@ -124,9 +126,10 @@ static rdg_err_t copy(shown_t *out, const device_t *d) {
     return rdg_buf_append(&out->record, d->record.data, d->record.len);
 }
 
-static bool meant(const device_t *d, const char *after, const char *group, const char *site) {
+static bool meant(const device_t *d, const char *tenant, const char *after, const char *group,
+                  const char *site) {
     char text[65];
-    if (strcmp(d->name, after) <= 0) return false;
+    if (strcmp(d->name, after) <= 0 || (tenant && strcmp(d->tenant, tenant) != 0)) return false;
     text_of(text, d->about, "group");
     if (group && strcmp(text, group) != 0) return false;
     text_of(text, d->about, "site");
@@ -144,7 +147,7 @@ static rdg_err_t choose(rdg_platform_t *p, page_t *page, const rdg_service_call_
     page->devices = rdg_calloc(limit, sizeof *page->devices);
     if (!all || !page->devices) err = rdg_fail(RDG_E_NO_MEMORY, "no memory for the devices");
     while (err == RDG_OK && n < count && rdg_map_next(p->devices, &pos, NULL, &d))
-        if (meant(d, after ? after : "", group, site)) all[n++] = d;
+        if (meant(d, call->tenant, after ? after : "", group, site)) all[n++] = d;
     if (err == RDG_OK) qsort(all, n, sizeof *all, by_name);
     for (; err == RDG_OK && page->count < n && page->count < limit; ++page->count)
         err = copy(&page->devices[page->count], all[page->count]);
@@ -285,5 +288,6 @@ static rdg_err_t metrics(void *ctx, const rdg_service_call_t *call, rdg_service_
     return err;
 }
 
-const rdg_service_route_t exposition_routes[] = {{"GET", "/api/v1/metrics", RDG_ROUTE_METRICS, metrics}};
+const rdg_service_route_t exposition_routes[] = {
+    {"GET", "/api/v1/metrics", RDG_ROUTE_METRICS | RDG_ROUTE_TENANT, metrics}};
 const size_t exposition_route_count = sizeof exposition_routes / sizeof exposition_routes[0];

@@ -181,9 +181,15 @@ rdg_err_t rdg_platform_enrol_routes(rdg_platform_t *p, rdg_service_t *service) {
     return rdg_service_add(service, enrol_routes, enrol_route_count, p);
 }
 
+static rdg_err_t certificates_own(void *platform, const char *tenant, const char *serial) {
+    const rdg_platform_t *p = platform;
+    return ca_own(p->ca, tenant, serial);
+}
+
 /* Whose each thing is that a path names. */
 static rdg_err_t tell_owners(rdg_platform_t *p, rdg_service_t *service) {
     RDG_TRY(rdg_service_owner(service, "devices", devices_check, p));
+    RDG_TRY(rdg_service_owner(service, "certificates", certificates_own, p));
     RDG_TRY(rdg_service_owner(service, "device-tokens", token_check, p));
     RDG_TRY(rdg_service_owner(service, "device-requests", pending_check, p));
     RDG_TRY(rdg_service_owner(service, "commands", command_check, p));

@@ -189,3 +189,39 @@ TEST(metrics_token_is_for_metrics_alone) {
     CHECK(!rdg_service_caller_named(k.service, RDG_SERVICE_METRICS, &nobody));
     kit_close(&k);
 }
+
+static void enrol_for(kit_t *k, const char *tenant, const char *device, char access[100]) {
+    char body[120], token[128];
+    fake_t f;
+    json_t *a;
+    snprintf(body, sizeof body, "{\"name\":\"%s\"}", tenant);
+    CHECK_EQ(kit_call(k, "POST", "/tenants", body, NULL), 201);
+    snprintf(body, sizeof body, "{\"name\":\"looks\",\"role\":\"reader\",\"tenant\":\"%s\"}", tenant);
+    CHECK_EQ(kit_call(k, "POST", "/tokens", body, &a), 201);
+    snprintf(access, 100, "%s", kit_text(a, "token"));
+    json_decref(a);
+    snprintf(body, sizeof body, "{\"tenant\":\"%s\"}", tenant);
+    CHECK_EQ(kit_call(k, "POST", "/device-tokens", body, &a), 201);
+    snprintf(token, sizeof token, "%s", kit_text(json_array_get(json_object_get(a, "tokens"), 0), "token"));
+    json_decref(a);
+    fake_init(&f, device);
+    CHECK_EQ(fake_enrol(k, &f, token, NULL), 201);
+    fake_fini(&f);
+}
+
+TEST(exposition_for_a_tenant_has_its_devices_alone) {
+    kit_t k;
+    char acme[100], other[100];
+    kit_open(&k);
+    enrol_for(&k, "acme", "a-1", acme);
+    enrol_for(&k, "other", "o-1", other);
+    CHECK_EQ(fetch(&k, acme, ""), 200);
+    CHECK(strstr(rdg_buf_cstr(&text), "device=\"a-1\"") && !strstr(rdg_buf_cstr(&text), "o-1"));
+    CHECK_EQ(fetch(&k, other, "?limit=1"), 200); /* nor is anybody told that there are more */
+    CHECK(strstr(rdg_buf_cstr(&text), "device=\"o-1\"") && !strstr(rdg_buf_cstr(&text), "a-1"));
+    CHECK(strstr(rdg_buf_cstr(&text), "ridge_devices_left_out 0"));
+    CHECK_EQ(fetch(&k, "secret", ""), 200);
+    CHECK(strstr(rdg_buf_cstr(&text), "a-1") && strstr(rdg_buf_cstr(&text), "o-1"));
+    rdg_buf_fini(&text);
+    kit_close(&k);
+}
