@@ -220,7 +220,7 @@ void signature_batch_clear(signature_batch_t *b);
 /* archive_state_read.c: chunks of the state, read in order, then unpacked and proven several at once. The next ones are in
  * work while the caller deals with those before. */
 enum { STATE_GROUP_MAX = 16 };
-#define STATE_GROUP_BYTES (1u << 20) /* raw; a larger one stands alone */
+#define STATE_GROUP_BYTES (512u << 10) /* raw; and a chunk more */
 typedef struct state_group {
     uint32_t first, count; /* numbers of chunks */
     rdg_buf_t stored[STATE_GROUP_MAX], raw[STATE_GROUP_MAX];

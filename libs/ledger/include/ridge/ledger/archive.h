@@ -31,7 +31,7 @@
  *
  * Memory: for each thread two pairs of frames, raw and packed (256 KiB each and a block more), some 4 MiB in all or one
  * pair that is larger; with one thread one pair. 12 bytes for a transaction and 32 for a block of the segment while it is
- * exported or verified; with the state two groups of its chunks (1 MiB each, or a chunk that is larger) with some three
+ * exported or verified; with the state two groups of its chunks (512 KiB each and a chunk more) with some three
  * times their bytes, what the tree needs for one of them, and 32 for a code: together below 32 MiB.
  * Errors: MALFORMED, TOO_LARGE, UNSUPPORTED (a newer version), CORRUPT (a digest does not match; names frame and offset),
  * BAD_SIGNATURE, WRONG_CHAIN, INVALID (names the height), UNAUTHENTICATED (the key is missing or not the one), UNAVAILABLE
@@ -189,7 +189,7 @@ rdg_err_t rdg_archive_import(rdg_archive_t *a, rdg_ledger_t *l, rdg_archive_prog
 rdg_err_t rdg_archive_import_headers(rdg_archive_t *a, rdg_ledger_t *l, rdg_archive_progress_fn progress,
                                      void *ctx);
 /* The same, then the state at the end becomes the ledger's (snapshot.h): its head is block to. Goes on with the chunk that
- * was next after an interruption: chunks of state are stored together by the megabyte, each time with the number of the next
+ * was next after an interruption: chunks of state are stored together by half a megabyte, each time with the number of the next
  * in one synced write. NOT_FOUND: the segment has no state; UNAVAILABLE: headers or ids of the blocks before
  * are missing: their archives come first. A ledger that is there already is left as it is. */
 rdg_err_t rdg_archive_import_state(rdg_archive_t *a, rdg_ledger_t *l, rdg_archive_progress_fn progress,
