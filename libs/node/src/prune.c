@@ -128,13 +128,21 @@ static rdg_err_t prune_one(rdg_node_t *n, const prune_order_t *o, rdg_bytes_t re
                            const rdg_sm2_public_t *collector, pruned_t *out) {
     rdg_archive_receipt_t r;
     rdg_prune_result_t result;
+    rdg_ledger_head_t head;
     uint64_t first;
     RDG_TRY(rdg_archive_receipt_verify(receipt, collector, 1, &r));
     RDG_TRY(rdg_ledger_retained(n->ledger, &o->keep, r.to, rdg_wall_ms(rdg_clock_system()), &first));
-    /* A receipt that came before, or of which all has to stay as yet, moves nothing; but it must be one of this chain's. */
+    /* A receipt that came before, or of which all has to stay as yet, moves nothing; but it must be one of this chain's,
+     * and who is behind can not tell yet what may go. */
     if (r.chain_id != n->genesis.validators.chain_id || !rdg_hash_equal(&r.genesis, &n->genesis.hash))
         return rdg_fail(RDG_E_WRONG_CHAIN, "the archive receipt is of another chain (id %" PRIu64 ")",
                         r.chain_id);
+    rdg_ledger_head(n->ledger, &head);
+    if (r.to > head.height)
+        return rdg_fail(RDG_E_UNAVAILABLE,
+                        "blocks %" PRIu64 " to %" PRIu64 " are not all here yet: this ledger ends at %" PRIu64
+                        ", ask again when it has caught up",
+                        r.from, r.to, head.height);
     if (first <= rdg_ledger_pruned(n->ledger) + 1) return RDG_OK;
     rdg_err_t err = rdg_ledger_prune(n->ledger, first, receipt, collector, 1, &result);
     out->freed_bytes += result.bytes_freed;
