@@ -28,7 +28,7 @@ void rdg_test_fail(const char *file, int line, const char *fmt, ...) {
     exit(1);
 }
 
-static rdg_sm2_key_t *key_of(const char *path) {
+static rdg_sm2_key_t *load_key(const char *path) {
     rdg_sm2_key_t *key = NULL;
     CHECK_OK(rdg_sm2_key_load(path, &key));
     return key;
@@ -82,7 +82,7 @@ static int forge_archive(char **argv) {
     uint64_t height = 0;
     memory_init(&truth), memory_init(&lied);
     CHECK_OK(rdg_file_read(argv[0], &truth.bytes));
-    rdg_sm2_key_t *key = key_of(argv[2]);
+    rdg_sm2_key_t *key = load_key(argv[2]);
     archive_forge_by(&truth, &(lie_t){.frame = change_one, .ctx = &height}, key, &lied);
     CHECK(height > 0);
     CHECK_OK(rdg_file_replace(argv[1], rdg_buf_view(&lied.bytes), 0600));
@@ -139,7 +139,7 @@ static int forge_receipt(char **argv) {
     rdg_buf_init(&bytes, RECEIPT_MAX);
     CHECK_OK(rdg_hex_decode_buf(argv[0], strlen(argv[0]), &bytes));
     CHECK_OK(rdg_archive_receipt_decode(rdg_buf_view(&bytes), &r));
-    rdg_sm2_key_t *key = key_of(argv[1]);
+    rdg_sm2_key_t *key = load_key(argv[1]);
     for (char **at = argv + 2; *at; ++at) {
         char *value = strchr(*at, '=');
         CHECK(value != NULL);
