@@ -198,7 +198,8 @@ static rdg_err_t check_signers(const act_parts_t *p, const governance_t *g, rdg_
 
 static rdg_err_t check_place(const act_parts_t *p, const rdg_genesis_t *genesis, rdg_executed_t *x) {
     rdg_hash_t digest;
-    if (p->chain_id != genesis->validators.chain_id || !rdg_hash_equal(&p->genesis, &genesis->hash))
+    if (genesis &&
+        (p->chain_id != genesis->validators.chain_id || !rdg_hash_equal(&p->genesis, &genesis->hash)))
         return rdg_fail(RDG_E_WRONG_CHAIN, "it is of chain %" PRIu64 " and not of chain %" PRIu64 " ('%s')",
                         p->chain_id, genesis->validators.chain_id, genesis->name);
     RDG_TRY(rdg_executed_decode(p->executed, x));
@@ -216,6 +217,8 @@ static rdg_err_t check(rdg_bytes_t act, const rdg_genesis_t *genesis, governance
     rdg_succession_t *s = &out->succession;
     RDG_TRY(succession_decode(act, &p));
     RDG_TRY(check_place(&p, genesis, &x));
+    out->chain_id = p.chain_id;
+    out->genesis = p.genesis;
     s->height = p.height;
     s->block = p.block;
     s->executed = p.executed_digest;

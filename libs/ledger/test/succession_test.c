@@ -394,6 +394,39 @@ TEST(succession_takes_as_many_administrators_as_the_state_says) {
     teardown(&w);
 }
 
+/* What is signed is read out of the act alone; of which chain it is, is then the reader's question. */
+TEST(succession_says_what_is_to_be_signed) {
+    world_t w;
+    rdg_buf_t act;
+    rdg_hash_t digest, told;
+    rdg_address_t stranger = support_address(1), signer = support_address(9);
+    rdg_succession_report_t *r = rdg_calloc(1, sizeof *r);
+    setup(&w, 2);
+    CHECK_OK(request(w.lost.l, NEW, 3, &act));
+    sign(&act, 9);
+    CHECK_OK(rdg_succession_check(rdg_buf_view(&act), NULL, r));
+    CHECK_EQ(r->chain_id, SUPPORT_CHAIN_ID);
+    CHECK(rdg_hash_equal(&r->genesis, &w.lost.genesis.hash));
+    CHECK_OK(rdg_succession_digest(rdg_buf_view(&act), &digest));
+    CHECK(rdg_succession_is_admin(r, &signer) && rdg_succession_has_signed(r, &signer));
+    CHECK(!rdg_succession_is_admin(r, &stranger) && !rdg_succession_has_signed(r, &stranger));
+    json_t *o = rdg_succession_json(r);
+    CHECK_OK(rdg_json_get_hex(o, "digest", told.b, sizeof told.b));
+    CHECK(rdg_hash_equal(&told, &digest));
+    CHECK_EQ(json_integer_value(json_object_get(o, "height")), LAST);
+    CHECK_EQ(json_integer_value(json_object_get(o, "first_height")), LAST + 1);
+    CHECK_EQ(json_integer_value(json_object_get(o, "threshold")), 2);
+    CHECK_EQ(json_array_size(json_object_get(o, "administrators")), 3);
+    CHECK_EQ(json_array_size(json_object_get(o, "signed")), 1);
+    const json_t *first = json_array_get(json_object_get(o, "validators"), 0);
+    CHECK_STR(json_string_value(json_object_get(first, "name")), "new-4");
+    CHECK_EQ(json_integer_value(json_object_get(first, "weight")), 1);
+    json_decref(o);
+    rdg_buf_fini(&act);
+    rdg_free(r);
+    teardown(&w);
+}
+
 TEST(succession_is_refused_when_any_byte_of_it_is_another) {
     world_t w;
     rdg_buf_t act;

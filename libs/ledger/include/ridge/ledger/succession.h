@@ -27,6 +27,7 @@
  * FORBIDDEN (a signer is no administrator; too few of them), BAD_SIGNATURE, NO_MEMORY. Pure functions, any thread. */
 #ifndef RIDGE_LEDGER_SUCCESSION_H
 #define RIDGE_LEDGER_SUCCESSION_H
+#include "ridge/codec/json.h"
 #include "ridge/ledger/ledger.h"
 
 #ifdef __cplusplus
@@ -47,13 +48,21 @@ rdg_err_t rdg_succession_request(rdg_ledger_t *l, const rdg_succession_member_t 
                                  rdg_buf_t *out);
 
 typedef struct rdg_succession_report {
+    uint64_t chain_id;
+    rdg_hash_t genesis;
     rdg_succession_t succession;
     uint32_t threshold, admin_count, signer_count;
     rdg_address_t admins[RDG_GENESIS_ADMINS_MAX], signers[RDG_GENESIS_ADMINS_MAX];
 } rdg_succession_report_t;
 
-/* All of it but the number of signatures. */
+/* All of it but the number of signatures. genesis NULL: an act of any chain; the caller compares which. */
 rdg_err_t rdg_succession_check(rdg_bytes_t act, const rdg_genesis_t *genesis, rdg_succession_report_t *out);
+bool rdg_succession_is_admin(const rdg_succession_report_t *r, const rdg_address_t *account);
+bool rdg_succession_has_signed(const rdg_succession_report_t *r, const rdg_address_t *account);
+/* What it says, for who is to sign it: {"chain_id", "genesis", "height", "block", "executed", "epoch", "first_height",
+ * "epoch_digest", "view_timeout_ms", "rotate_every", "validators": [{"name", "key", "weight"}], "digest" (which is signed),
+ * "threshold", "administrators": [address], "signed": [address]}. Returns owned; NULL: no memory. */
+json_t *rdg_succession_json(const rdg_succession_report_t *r);
 /* All of it. */
 rdg_err_t rdg_succession_verify(rdg_bytes_t act, const rdg_genesis_t *genesis, rdg_succession_t *out);
 
