@@ -104,6 +104,8 @@ static void print_chain(const json_t *chain) {
     if (rebuild)
         out_fields(rebuild,
                    COLUMNS("Rebuild=step", "Rebuild is=state", "From block=height", "Rebuild error=error"));
+    if (json_integer_value(json_object_get(rebuild, "threshold")) > 0)
+        out_fields(rebuild, COLUMNS("Act signed by=signed", "Must sign=threshold"));
     printf("\n");
     out_table(json_object_get(chain, "devices"),
               COLUMNS("DEVICE=device", "STEP=step", "STATE=state", "HEIGHT=height", "NODE KIB=rss_kib",

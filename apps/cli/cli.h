@@ -48,9 +48,9 @@ extern const command_t device_commands[], device_enrol_commands[], monitor_comma
     subscription_commands[], event_commands[], file_commands[], chain_commands[], contract_commands[],
     contract_dev_commands[], contract_life_commands[], contract_govern_commands[], block_commands[],
     key_commands[], key_sign_commands[], cert_commands[], ca_commands[], archive_commands[],
-    mainchain_commands[], node_commands[], command_commands[], rollout_commands[], image_commands[],
-    image_trust_commands[], image_push_commands[], archive_cloud_commands[], archive_key_commands[],
-    access_commands[], tool_commands[];
+    mainchain_commands[], node_commands[], succession_commands[], command_commands[], rollout_commands[],
+    image_commands[], image_trust_commands[], image_push_commands[], archive_cloud_commands[],
+    archive_key_commands[], access_commands[], tool_commands[];
 
 /* args.c */
 bool cli_has(const cli_t *cli, const char *flag);

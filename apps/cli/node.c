@@ -104,7 +104,12 @@ static rdg_err_t take_rebuild_event(const json_t *event, const char *any, bool *
     (void)any;
     bool own = strncmp(step, "rebuild.", 8) == 0;
     fprintf(stderr, "%-32s %-10s %s\n", step, state, own ? out_raw(event, "message") : device ? device : "");
-    *over = own && strcmp(state, "done") == 0;
+    bool waits = own && strcmp(state, "waiting") == 0;
+    *over = own && (waits || strcmp(state, "done") == 0);
+    if (waits)
+        fprintf(stderr, "the rebuild waits for administrators, and goes on by itself when enough signed\n");
+    if (own && strcmp(state, "cancelled") == 0)
+        return rdg_fail(RDG_E_CONFLICT, "the rebuild was given up at step %s", step + 8);
     if (!own || strcmp(state, "failed") != 0) return RDG_OK;
     return rdg_fail(RDG_E_CONFLICT,
                     "the rebuild stands at step %s: %s; give the same command again when the cause is gone",
@@ -156,11 +161,25 @@ static rdg_err_t follow_all(cli_t *cli, const char *chain, uint64_t after, const
     return RDG_OK;
 }
 
+static rdg_err_t cancel_rebuild(cli_t *cli, const char *chain) {
+    json_t *answer = NULL;
+    if (cli_has(cli, "devices") || cli_has(cli, "discard") || cli_has(cli, "allow-no-fault-tolerance"))
+        return rdg_fail(RDG_E_INVALID, "--cancel gives a rebuild up: it goes with no devices");
+    RDG_TRY(cli_call(cli, "DELETE", NULL, &answer, "/chains/%s/rebuild", chain));
+    if (cli->json)
+        out_json(answer);
+    else
+        printf("given up; its devices are being cleared\n");
+    json_decref(answer);
+    return RDG_OK;
+}
+
 static rdg_err_t rebuild(cli_t *cli) {
     const char *chain = cli->args[0];
     uint64_t after;
     json_t *answer = NULL, *body = NULL;
     RDG_TRY(cli_component("chain", chain));
+    if (cli_has(cli, "cancel")) return cancel_rebuild(cli, chain);
     RDG_TRY(last_event(cli, chain, &after));
     RDG_TRY(rebuild_body(cli, &body));
     RDG_TRY(cli_call(cli, "POST", body, &answer, "/chains/%s/rebuild", chain));
@@ -186,6 +205,7 @@ const command_t node_commands[] = {
       {"discard", "CHAIN", "the chain's name again: although some of it lives, or is in no archive"},
       {"allow-no-fault-tolerance", NULL,
        "accept fewer than 4 devices (raft: 3), where no fault is tolerated"},
+      {"cancel", NULL, "give a rebuild on other devices up, before the main chain has it"},
       {"no-wait", NULL, "return at once; see ridge chain status"},
       {0}}},
     {"node",

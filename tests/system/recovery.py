@@ -1,7 +1,9 @@
 """Nodes that come back from archives: by the state in one, by executing all blocks, after kills, and what is refused; see
 tests/suites.d/recovery."""
 
+import json
 import os
+import shutil
 import signal
 import sys
 
@@ -286,10 +288,7 @@ def a_chain_whose_devices_are_lost_goes_on_on_others():
         last = archive(lab)
         rebuild_fails(lab, "--devices", "dev-2,dev-3", weak, why=("a quorum", "--discard"))
         rebuild_fails(lab, "--devices", "dev-2,dev-3", weak, "--discard", "other", why=("discard",), code=1)
-        # The device goes, and its node with it.
-        lab.agents["dev-1"].stop()
-        kill_node(lab, "dev-1")
-        labs.wait_for("dev-1 to be offline", 30, lambda: lab.cloud.must("GET", "/devices/dev-1")["state"] != "online", 0.05)
+        lose(lab, "dev-1")
         lab.cli("chain", "rebuild", CHAIN, "--devices", "dev-2,dev-3", weak, "--no-wait")
         labs.wait_for("some step to be over", 30, lambda: chain_state(lab, CHAIN)["rebuild"]["step"] != "prepare", 0.01)
         lab.cloud.kill()
@@ -321,6 +320,101 @@ def a_chain_whose_devices_are_lost_goes_on_on_others():
         labs.wait_for("the old node to be removed", 60, lambda: not os.path.exists(os.path.dirname(place)), 0.05)
         labs.wait_for("it to be forgotten", 30, lambda: {d["device"] for d in chain_state(lab, CHAIN)["devices"]} == {"dev-2", "dev-3"}, 0.05)
         lab.cli("chain", "destroy", CHAIN)
+
+
+WEAK = "--allow-no-fault-tolerance"
+
+
+def add_administrator(lab, name):
+    """A person's key, sealed, whose account is made an administrator beside the cloud's own; options that open it."""
+    path, words = os.path.join(lab.dir, f"{name}.key"), os.path.join(lab.dir, f"{name}.words")
+    with open(words, "w", encoding="utf-8") as file:
+        file.write(f"the words of {name}\n")
+    os.chmod(words, 0o600)
+    about = lab.cli("key", "new", path, "--passphrase-file", words)
+    lab.cli("contract", "policy", "set", CHAIN, "--add-administrator", about["address"])
+    return about["address"], ("--key", path, "--passphrase-file", words)
+
+
+def lose(lab, device):
+    """The device goes, and its node with it."""
+    lab.agents[device].stop()
+    kill_node(lab, device)
+    labs.wait_for(f"{device} to be offline", 30, lambda: lab.cloud.must("GET", f"/devices/{device}")["state"] != "online", 0.05)
+
+
+def refused(lab, code, words, *command):
+    got, why = lab.cli(*command, check=False)
+    check(got == code and all(w in why for w in words), f"{command}: {got}, not {code}: {why}")
+
+
+def check_refused_signatures(lab, act, saved, genesis, mine):
+    """A stranger's, the same one twice, one for another act, and files that are none."""
+    stranger, digest, theirs, again = (os.path.join(lab.dir, n) for n in ("stranger.key", "digest", "theirs.json", "again.json"))
+    lab.cli("key", "new", stranger, "--plain")
+    refused(lab, 4, ("no administrator", stranger), "chain", "approve", CHAIN, "--key", stranger)
+    with open(digest, "wb") as file:
+        file.write(bytes.fromhex(act["digest"][2:]))
+    said = lab.cli("key", "sign", stranger, digest)  # by other means than this command
+    with open(theirs, "w", encoding="utf-8") as file:
+        json.dump({"digest": act["digest"], "public_key": said["public_key"], "signature": said["signature"]}, file)
+    refused(lab, 4, ("no administrator", "ridge chain act"), "chain", "approve", CHAIN, "--signature", theirs)
+    own = os.path.join(lab.cloud.dir, "keys", "chain-1.pem")
+    lab.cli("chain", "approve", "--act", saved, "--key", own, "--genesis", genesis, "--out", again)
+    refused(lab, 6, ("has signed already", "1 of 2"), "chain", "approve", CHAIN, "--signature", again)
+    with open(again, encoding="utf-8") as file:
+        other = dict(json.load(file), digest="0x" + "11" * 32)
+    with open(theirs, "w", encoding="utf-8") as file:
+        json.dump(other, file)
+    refused(lab, 6, ("another act",), "chain", "approve", CHAIN, "--signature", theirs)
+    refused(lab, 6, ("another digest",), "chain", "approve", CHAIN, *mine, "--digest", other["digest"])
+    refused(lab, 6, ("there already",), "chain", "act", CHAIN, saved)
+    refused(lab, 1, ("--act FILE",), "chain", "approve", CHAIN)
+
+
+@case
+def a_rebuild_waits_until_enough_administrators_have_signed():
+    """Two of three: the cloud's own key signs by itself, a person's completes it; one attempt is given up before."""
+    with cluster(("dev-1", "dev-2", "dev-3"), agent=QUICK) as lab:
+        ask_create(lab, CHAIN, ("dev-1",), params={"archive_state_blocks": 3})
+        await_chain(lab, CHAIN, "running")
+        (account, mine), (other, _) = add_administrator(lab, "anna"), add_administrator(lab, "ben")
+        lab.cli("contract", "policy", "set", CHAIN, "--approvals", "2")
+        own = lab.cli("contract", "policy", "show", CHAIN)["account"]
+        last = archive(lab)
+        genesis, saved = os.path.join(lab.dir, "genesis.json"), os.path.join(lab.dir, "act")
+        shutil.copyfile(os.path.join(lab.node_dir("dev-1", CHAIN), "node", "genesis.json"), genesis)
+        refused(lab, 3, ("never rebuilt",), "chain", "act", CHAIN)
+        lose(lab, "dev-1")
+        got = lab.cli("chain", "rebuild", CHAIN, "--devices", "dev-2", WEAK)["rebuild"]
+        equal([got[k] for k in ("step", "state", "signed", "threshold")], ["act", "waiting", 1, 2], "one signature does not suffice")
+        rebuild_fails(lab, "--devices", "dev-3", WEAK, why=("step act, waiting", "--cancel"))
+        lab.cli("chain", "rebuild", CHAIN, "--cancel")
+        equal(chain_state(lab, CHAIN)["rebuild"]["state"], "cancelled", "the rebuild that was given up")
+        # Its device is cleared of that, and may stand in the next one at once.
+        lab.cli("chain", "rebuild", CHAIN, "--devices", "dev-2,dev-3", WEAK)
+        lab.cloud.kill()
+        lab.cloud.start()
+        act = lab.cli("chain", "act", CHAIN, saved, "--genesis", genesis)
+        equal([act[k] for k in ("height", "first_height", "epoch", "threshold", "state")], [last["to"], last["to"] + 1, 1, 2, "waiting"], "what is to be signed")
+        equal((sorted(act["administrators"]), act["signed"]), (sorted([own, account, other]), [own]), "who may sign, and who did")
+        equal([v["name"] for v in act["validators"]], ["dev-2", "dev-3"], "who follows")
+        check_refused_signatures(lab, act, saved, genesis, mine)
+        equal(chain_state(lab, CHAIN)["rebuild"]["signed"], 1, "signatures after all that")
+        signature = os.path.join(lab.dir, "anna.json")
+        lab.cli("chain", "approve", "--act", saved, *mine, "--genesis", genesis, "--digest", act["digest"], "--out", signature)
+        got = lab.cli("chain", "approve", CHAIN, "--signature", signature)
+        equal([got[k] for k in ("state", "signed", "threshold")], ["running", 2, 2], "the second signature")
+        got = lab.cli("chain", "rebuild", CHAIN, "--devices", "dev-2,dev-3", WEAK)["rebuild"]
+        equal((got["state"], got["height"], got["epoch"]), ("done", last["to"], 1), "the rebuild")
+        refused(lab, 6, ("no act of chain",), "chain", "approve", CHAIN, "--signature", signature)
+        for url in urls(lab, CHAIN, ["dev-2", "dev-3"]).values():
+            labs.wait_for("a block of the new validators", 30, lambda u=url: height(lab, u) > last["to"], 0.05)
+        entries = lab.cloud.must("GET", f"/mainchain/chains/{CHAIN}")["entries"]
+        (change,) = [e["values"] for e in entries if e["kind"] == "validators"]
+        equal((change["first_height"], change["digest"]), (act["first_height"], act["epoch_digest"]), "the change on the main chain")
+        check(any(e["step"] == "rebuild.signature" and account in e["message"] for e in lab.cloud.must("GET", f"/chains/{CHAIN}/events?after=0")["events"]),
+              "who signed stands in the events")  # fmt: skip
 
 
 if __name__ == "__main__":

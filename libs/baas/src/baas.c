@@ -2,6 +2,7 @@
 #include "archive_keys.h"
 #include "internal.h"
 #include "collector_prune.h"
+#include "succession.h"
 #include <string.h>
 #include <time.h>
 #include "ridge/base/alloc.h"
@@ -68,6 +69,7 @@ rdg_err_t rdg_baas_routes(rdg_baas_t *b, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, read_routes, read_route_count, b));
     RDG_TRY(rdg_service_add(service, recover_routes, recover_route_count, b));
     RDG_TRY(rdg_service_add(service, rebuild_routes, rebuild_route_count, b));
+    RDG_TRY(rdg_service_add(service, succession_routes, succession_route_count, b));
     RDG_TRY(rdg_service_add(service, mainchain_routes, mainchain_route_count, b));
     RDG_TRY(rdg_service_add(service, collector_routes, collector_route_count, b));
     RDG_TRY(rdg_service_add(service, policy_routes, policy_route_count, b));

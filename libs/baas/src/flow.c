@@ -51,7 +51,7 @@ static json_t *prepare_params(const chain_t *c) {
 rdg_err_t flow_send_prepare(rdg_baas_t *b, const chain_t *c, const steps_t *steps) {
     for (size_t i = 0; i < steps->count; ++i) {
         const step_t *s = &steps->list[i];
-        if (s->kind == STEP_PREPARE && s->rank == RANK_PENDING)
+        if (s->kind == STEP_PREPARE && s->rank == RANK_PENDING && !steps_find(steps, s->device, STEP_REMOVE))
             RDG_TRY(flow_send(b, c, s, "chain.prepare", prepare_params(c), PREPARE_DEADLINE_MS));
     }
     return RDG_OK;

@@ -4,7 +4,6 @@
 #include <string.h>
 #include "ridge/base/alloc.h"
 #include "ridge/base/log.h"
-#include "ridge/ledger/succession.h"
 
 const char succession_migration[] =
     "CREATE TABLE chain_successions (number INTEGER PRIMARY KEY AUTOINCREMENT, chain INTEGER NOT NULL, step "
@@ -63,13 +62,36 @@ void succession_fini(succession_t *s) {
     s->error = NULL;
 }
 
+typedef struct signers {
+    uint32_t given, wanted; /* 0, 0: there is no act yet */
+} signers_t;
+
+static signers_t count_signers(const succession_t *s) {
+    signers_t n = {0};
+    rdg_succession_report_t *r = s->act.len > 0 ? rdg_alloc(sizeof *r) : NULL;
+    if (r && rdg_succession_check(rdg_buf_view(&s->act), NULL, r) == RDG_OK)
+        n = (signers_t){r->signer_count, r->threshold};
+    rdg_free(r);
+    return n;
+}
+
 json_t *succession_describe(const succession_t *s) {
     if (s->number == 0) return json_null();
-    return json_pack("{s:s, s:s, s:O, s:I, s:I, s:I, s:I, s:I, s:I, s:s?}", "step", s->step, "state",
-                     s->state, "devices", s->devices, "height", (json_int_t)s->height, "epoch",
+    signers_t n = count_signers(s);
+    return json_pack("{s:s, s:s, s:O, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s?}", "step", s->step,
+                     "state", s->state, "devices", s->devices, "height", (json_int_t)s->height, "epoch",
                      (json_int_t)s->epoch, "archives_verified", (json_int_t)s->done, "archives",
-                     (json_int_t)s->archives, "created_ms", (json_int_t)s->created_ms, "updated_ms",
+                     (json_int_t)s->archives, "signed", (json_int_t)n.given, "threshold",
+                     (json_int_t)n.wanted, "created_ms", (json_int_t)s->created_ms, "updated_ms",
                      (json_int_t)s->updated_ms, "error", s->error);
+}
+
+bool succession_is(const succession_t *s, const char *state) {
+    return strcmp(s->state, state) == 0;
+}
+
+bool succession_revocable(const succession_t *s) {
+    return strcmp(s->step, "prepare") == 0 || strcmp(s->step, "verify") == 0 || strcmp(s->step, "act") == 0;
 }
 
 bool succession_names(const succession_t *s, const char *device) {
@@ -79,9 +101,22 @@ bool succession_names(const succession_t *s, const char *device) {
     return false;
 }
 
+/* What a person wants to know of a step that has not failed. */
+static void progress(const chain_t *c, const succession_t *s, char out[RDG_ERROR_TEXT_MAX]) {
+    signers_t n = strcmp(s->step, "act") == 0 ? count_signers(s) : (signers_t){0};
+    *out = '\0';
+    if (strcmp(s->step, "verify") == 0)
+        snprintf(out, RDG_ERROR_TEXT_MAX, "archive %" PRIu64 " of %" PRIu64, s->done, s->archives);
+    if (n.wanted > 0)
+        snprintf(out, RDG_ERROR_TEXT_MAX,
+                 "signatures: %" PRIu32 " of %" PRIu32
+                 "; see ridge chain act %s, then ridge chain approve %s",
+                 n.given, n.wanted, c->name, c->name);
+}
+
 rdg_err_t succession_set(rdg_baas_t *b, const chain_t *c, succession_t *s, const char *step,
                          const char *state, const char *error) {
-    char why[RDG_ERROR_TEXT_MAX], name[40], text[64];
+    char why[RDG_ERROR_TEXT_MAX], name[40];
     snprintf(why, sizeof why, "%s", error ? error : "");
     if (step != s->step) snprintf(s->step, sizeof s->step, "%s", step);
     snprintf(s->state, sizeof s->state, "%s", state);
@@ -94,13 +129,12 @@ rdg_err_t succession_set(rdg_baas_t *b, const chain_t *c, succession_t *s, const
                        rdg_sql_blob(rdg_buf_view(&s->act)), rdg_sql_int((int64_t)baas_now()),
                        rdg_sql_int(s->number)),
         NULL));
-    snprintf(name, sizeof name, "rebuild.%s", step);
-    snprintf(text, sizeof text, "archive %" PRIu64 " of %" PRIu64, s->done, s->archives);
-    bool counts = strcmp(step, "verify") == 0 && !error;
+    snprintf(name, sizeof name, "rebuild.%s", s->step);
+    if (!error) progress(c, s, why);
     rdg_log(error ? RDG_LOG_WARN : RDG_LOG_INFO, "chain.succession", RDG_STR("chain", c->name),
-            RDG_STR("step", step), RDG_STR("state", state), RDG_U64("height", s->height),
+            RDG_STR("step", s->step), RDG_STR("state", s->state), RDG_U64("height", s->height),
             RDG_STR("why", why));
-    rdg_err_t err = event_add(b, c->number, NULL, name, state, counts ? text : why);
+    rdg_err_t err = event_add(b, c->number, NULL, name, s->state, why);
     event_wake(b);
     return err;
 }
@@ -114,10 +148,22 @@ static int64_t next_position(const steps_t *steps) {
     return position;
 }
 
+/* Rows of devices that have one are of an earlier attempt: they are cleared first (advance_prepare). */
+rdg_err_t succession_add_prepare(rdg_baas_t *b, const chain_t *c, const steps_t *steps,
+                                 const succession_t *s) {
+    int64_t position = next_position(steps);
+    for (size_t i = 0; i < json_array_size(s->devices); ++i) {
+        const char *device = json_string_value(json_array_get(s->devices, i));
+        if (!steps_find(steps, device, STEP_PREPARE))
+            RDG_TRY(step_insert_attempt(b, c, device, position + (int64_t)i, STEP_PREPARE,
+                                        succession_attempt(s)));
+    }
+    return RDG_OK;
+}
+
 static rdg_err_t insert(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const json_t *devices,
                         uint64_t reach, uint64_t archives) {
     succession_t s = {0};
-    int64_t position = next_position(steps);
     char *text = rdg_json_text(devices);
     if (!text) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the devices of a chain");
     rdg_err_t err =
@@ -131,9 +177,7 @@ static rdg_err_t insert(rdg_baas_t *b, const chain_t *c, const steps_t *steps, c
                      NULL);
     rdg_free(text);
     if (err == RDG_OK) err = succession_load(b, c, &s);
-    for (size_t i = 0; err == RDG_OK && i < json_array_size(devices); ++i)
-        err = step_insert_attempt(b, c, json_string_value(json_array_get(devices, i)), position + (int64_t)i,
-                                  STEP_PREPARE, succession_attempt(&s));
+    if (err == RDG_OK) err = succession_add_prepare(b, c, steps, &s);
     if (err == RDG_OK) err = succession_set(b, c, &s, "prepare", "running", NULL);
     succession_fini(&s);
     return err;
@@ -141,56 +185,111 @@ static rdg_err_t insert(rdg_baas_t *b, const chain_t *c, const steps_t *steps, c
 
 /* The same order once more: what has failed is tried again. */
 static rdg_err_t go_on(rdg_baas_t *b, const chain_t *c, const steps_t *steps, succession_t *s) {
-    for (size_t i = 0; i < steps->count; ++i) {
+    bool clears = strcmp(s->step, "prepare") == 0;
+    if (succession_is(s, "running")) return RDG_OK;
+    RDG_TRY(rdg_sql_begin(b->db));
+    rdg_err_t err = RDG_OK;
+    for (size_t i = 0; err == RDG_OK && i < steps->count; ++i) {
         const step_t *step = &steps->list[i];
-        if (step->kind != STEP_REMOVE && step_failed(step) && succession_names(s, step->device))
-            RDG_TRY(step_again(b, c, step));
+        if ((step->kind != STEP_REMOVE || clears) && step_failed(step) && succession_names(s, step->device))
+            err = step_again(b, c, step);
     }
-    return succession_set(b, c, s, s->step, "running", NULL);
+    if (err == RDG_OK) err = succession_set(b, c, s, s->step, "running", NULL);
+    if (err == RDG_OK) err = rdg_sql_commit(b->db);
+    if (err != RDG_OK) rdg_sql_rollback(b->db);
+    return err;
 }
 
-/* Before the main chain has it, nothing of the chain has changed: other devices may be named. */
+/* Within a transaction. What it had prepared is removed again, also of a device that the next attempt names. */
 static rdg_err_t give_up(rdg_baas_t *b, const chain_t *c, const steps_t *steps, succession_t *s) {
-    bool begun = s->act.len > 0;
-    if (begun || strcmp(s->state, "running") == 0)
-        return rdg_fail(
-            RDG_E_CONFLICT,
-            "chain '%s' is being rebuilt on other devices (step %s)%s: give the same ones to go on", c->name,
-            s->step, begun ? ", for which the administrators' act is made" : "");
     for (size_t i = 0; i < steps->count; ++i) {
         const step_t *p = &steps->list[i];
         if (p->kind == STEP_PREPARE && succession_names(s, p->device) &&
             !steps_find(steps, p->device, STEP_REMOVE))
             RDG_TRY(step_insert_attempt(b, c, p->device, p->position, STEP_REMOVE, succession_attempt(s)));
     }
+    rdg_buf_clear(&s->act);
     return succession_set(b, c, s, s->step, "cancelled", NULL);
 }
 
-static rdg_err_t repeat(rdg_baas_t *b, const chain_t *c, const steps_t *steps, succession_t *s, bool same) {
-    if (same && strcmp(s->state, "running") == 0) return RDG_OK;
+static bool is_open(const succession_t *s) {
+    return s->number != 0 &&
+           (succession_is(s, "running") || succession_is(s, "waiting") || succession_is(s, "failed"));
+}
+
+/* Before the main chain has it, nothing of the chain has changed: what has failed makes room for other devices. */
+static rdg_err_t check_replaced(const chain_t *c, const succession_t *s) {
+    if (!is_open(s) || (succession_revocable(s) && succession_is(s, "failed"))) return RDG_OK;
+    if (succession_revocable(s))
+        return rdg_fail(
+            RDG_E_CONFLICT,
+            "chain '%s' is being rebuilt on other devices (step %s, %s): give the same ones to go "
+            "on, or give it up first: ridge chain rebuild %s --cancel",
+            c->name, s->step, s->state, c->name);
+    return rdg_fail(
+        RDG_E_CONFLICT,
+        "chain '%s' is being rebuilt on other devices (step %s), for which the administrators' act "
+        "is made: give the same ones to go on",
+        c->name, s->step);
+}
+
+rdg_err_t succession_cancel(rdg_baas_t *b, const chain_t *c) {
+    succession_t s;
+    steps_t steps;
+    RDG_TRY(succession_load(b, c, &s));
+    rdg_err_t err = steps_load(b, c, &steps);
+    if (err == RDG_OK && !is_open(&s))
+        err = rdg_fail(RDG_E_CONFLICT, "chain '%s' is not being rebuilt on other devices", c->name);
+    else if (err == RDG_OK && !succession_revocable(&s))
+        err = rdg_fail(
+            RDG_E_CONFLICT,
+            "the rebuild of chain '%s' is at step %s: the main chain has the change of validators, or "
+            "is being told of it, and there is one for each number; give the same order again to go on",
+            c->name, s.step);
+    if (err == RDG_OK) {
+        err = rdg_sql_begin(b->db);
+        if (err == RDG_OK) err = give_up(b, c, &steps, &s);
+        if (err == RDG_OK) err = rdg_sql_commit(b->db);
+        if (err != RDG_OK) rdg_sql_rollback(b->db);
+        if (err == RDG_OK) succession_clear(b, c);
+    }
+    steps_fini(&steps);
+    succession_fini(&s);
+    event_wake(b);
+    return err;
+}
+
+/* One that is being cleared, or will be with the attempt that this one replaces, is prepared behind that. */
+static rdg_err_t check_new(const chain_t *c, const steps_t *steps, const succession_t *replaced,
+                           const json_t *devices) {
+    size_t i;
+    json_t *name;
+    json_array_foreach(devices, i, name) {
+        const char *device = json_string_value(name);
+        bool goes = steps_find(steps, device, STEP_REMOVE) ||
+                    (is_open(replaced) && succession_names(replaced, device));
+        if (goes || !steps_find(steps, device, STEP_PREPARE)) continue;
+        return rdg_fail(
+            RDG_E_CONFLICT,
+            "device '%s' has a node of chain '%s': a rebuild on devices is for others; if it is there "
+            "with its keys, see ridge chain rebuild %s without --devices, and ridge node recover",
+            device, c->name, c->name);
+    }
+    return RDG_OK;
+}
+
+static rdg_err_t replace(rdg_baas_t *b, const chain_t *c, const steps_t *steps, succession_t *old,
+                         const json_t *devices, uint64_t reach, uint64_t archives) {
     RDG_TRY(rdg_sql_begin(b->db));
-    rdg_err_t err = same ? go_on(b, c, steps, s) : give_up(b, c, steps, s);
+    rdg_err_t err = is_open(old) ? give_up(b, c, steps, old) : RDG_OK;
+    if (err == RDG_OK) err = insert(b, c, steps, devices, reach, archives);
     if (err == RDG_OK) err = rdg_sql_commit(b->db);
     if (err != RDG_OK) rdg_sql_rollback(b->db);
     return err;
 }
 
-static rdg_err_t check_new(const chain_t *c, const steps_t *steps, const json_t *devices) {
-    size_t i;
-    json_t *name;
-    json_array_foreach(devices, i, name) {
-        if (!steps_find(steps, json_string_value(name), STEP_PREPARE)) continue;
-        return rdg_fail(
-            RDG_E_CONFLICT,
-            "device '%s' has a node of chain '%s': a rebuild on devices is for others; if it is there "
-            "with its keys, see ridge chain rebuild %s without --devices, and ridge node recover",
-            json_string_value(name), c->name, c->name);
-    }
-    return RDG_OK;
-}
-
-static rdg_err_t begin(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const json_t *devices,
-                       const json_t *body) {
+static rdg_err_t begin(rdg_baas_t *b, const chain_t *c, const steps_t *steps, succession_t *old,
+                       const json_t *devices, const json_t *body) {
     const char *discard = NULL;
     char tenant[RDG_TENANT_MAX + 1];
     bool weak = false;
@@ -200,16 +299,13 @@ static rdg_err_t begin(rdg_baas_t *b, const chain_t *c, const steps_t *steps, co
     if (discard && strcmp(discard, c->name) != 0)
         return rdg_fail(RDG_E_INVALID, "discard: want the chain's name, '%s'", c->name);
     RDG_TRY(mainchain_needed(b));
+    RDG_TRY(check_replaced(c, old));
     RDG_TRY(chain_check_devices(devices, c->consensus, weak));
-    RDG_TRY(check_new(c, steps, devices));
+    RDG_TRY(check_new(c, steps, old, devices));
     RDG_TRY(chain_devices_online(b, devices, c->tenant, tenant));
     RDG_TRY(succession_reach(b, c, &reach, &archives));
     if (!discard) RDG_TRY(succession_check_lost(b, c, reach));
-    RDG_TRY(rdg_sql_begin(b->db));
-    rdg_err_t err = insert(b, c, steps, devices, reach, archives);
-    if (err == RDG_OK) err = rdg_sql_commit(b->db);
-    if (err != RDG_OK) rdg_sql_rollback(b->db);
-    return err;
+    return replace(b, c, steps, old, devices, reach, archives);
 }
 
 rdg_err_t succession_order(rdg_baas_t *b, chain_t *c, const json_t *body) {
@@ -220,10 +316,11 @@ rdg_err_t succession_order(rdg_baas_t *b, chain_t *c, const json_t *body) {
     RDG_TRY(succession_load(b, c, &s));
     rdg_err_t err = steps_load(b, c, &steps);
     if (err == RDG_OK) {
-        bool open = s.number != 0 && (strcmp(s.state, "running") == 0 || strcmp(s.state, "failed") == 0);
-        bool same = s.number != 0 && strcmp(s.state, "cancelled") != 0 && json_equal(s.devices, devices);
-        if (open) err = repeat(b, c, &steps, &s, same);
-        if (err == RDG_OK && !same) err = begin(b, c, &steps, devices, body);
+        bool same = s.number != 0 && !succession_is(&s, "cancelled") && json_equal(s.devices, devices);
+        if (!same)
+            err = begin(b, c, &steps, &s, devices, body);
+        else if (is_open(&s))
+            err = go_on(b, c, &steps, &s);
         steps_fini(&steps);
     }
     succession_fini(&s);

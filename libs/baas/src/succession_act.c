@@ -7,9 +7,9 @@
 #include <unistd.h>
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
+#include "ridge/base/log.h"
 #include "ridge/codec/hex.h"
 #include "ridge/ledger/archive.h"
-#include "ridge/ledger/succession.h"
 
 #define PATH_BYTES 4200
 #define LEDGER_MEMORY (32u << 20)
@@ -143,10 +143,43 @@ static rdg_err_t request(rdg_ledger_t *l, const steps_t *steps, const succession
     return err;
 }
 
-static rdg_err_t sign(rdg_baas_t *b, const chain_t *c, rdg_bytes_t asked, rdg_buf_t *out) {
+static rdg_err_t put_act(succession_t *s, const rdg_buf_t *act) {
+    rdg_buf_clear(&s->act);
+    return rdg_buf_append(&s->act, act->data, act->len);
+}
+
+/* The request as this ledger has it; signatures over the very same stay. */
+static rdg_err_t renew(rdg_ledger_t *l, const steps_t *steps, succession_t *s) {
+    rdg_buf_t asked;
+    rdg_hash_t before, now;
+    rdg_buf_init(&asked, RDG_SUCCESSION_BYTES_MAX);
+    rdg_err_t err = request(l, steps, s, &asked);
+    if (err == RDG_OK) err = rdg_succession_digest(rdg_buf_view(&asked), &now);
+    bool same = err == RDG_OK && s->act.len > 0 &&
+                rdg_succession_digest(rdg_buf_view(&s->act), &before) == RDG_OK &&
+                rdg_hash_equal(&before, &now);
+    if (err == RDG_OK && !same) err = put_act(s, &asked);
+    rdg_buf_fini(&asked);
+    return err;
+}
+
+/* With the key that this cloud has, if it is an administrator's who has not signed. */
+static rdg_err_t sign_own(rdg_baas_t *b, const chain_t *c, const rdg_succession_report_t *r,
+                          succession_t *s) {
     rdg_sm2_key_t *key = NULL;
+    rdg_sm2_public_t public;
+    rdg_address_t self;
+    rdg_buf_t more;
     RDG_TRY(chain_key_load(b, c, &key));
-    rdg_err_t err = rdg_succession_sign(asked, key, out);
+    rdg_sm2_key_public(key, &public);
+    rdg_sm2_address(&public, &self);
+    rdg_buf_init(&more, RDG_SUCCESSION_BYTES_MAX);
+    rdg_err_t err = RDG_OK;
+    if (rdg_succession_is_admin(r, &self) && !rdg_succession_has_signed(r, &self)) {
+        err = rdg_succession_sign(rdg_buf_view(&s->act), key, &more);
+        if (err == RDG_OK) err = put_act(s, &more);
+    }
+    rdg_buf_fini(&more);
     rdg_sm2_key_free(key);
     return err;
 }
@@ -198,28 +231,26 @@ static rdg_err_t store(rdg_baas_t *b, const chain_t *c, rdg_ledger_t *l, success
     return err;
 }
 
+/* Enough have signed, or it waits for the others. */
+static rdg_err_t judge(rdg_baas_t *b, const chain_t *c, rdg_ledger_t *l, succession_t *s,
+                       rdg_succession_report_t *r) {
+    RDG_TRY(rdg_succession_check(rdg_buf_view(&s->act), rdg_ledger_genesis(l), r));
+    RDG_TRY(check_noted(b, c, &r->succession));
+    s->epoch = r->succession.epoch.validators.epoch;
+    if (r->signer_count < r->threshold) return succession_set(b, c, s, "act", "waiting", NULL);
+    RDG_TRY(rdg_succession_verify(rdg_buf_view(&s->act), rdg_ledger_genesis(l), &r->succession));
+    return store(b, c, l, s, &r->succession);
+}
+
 static rdg_err_t make(rdg_baas_t *b, const chain_t *c, const steps_t *steps, rdg_ledger_t *l,
                       succession_t *s) {
-    rdg_buf_t asked;
-    rdg_succession_t *act = rdg_alloc(sizeof *act);
-    if (!act) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a succession");
-    rdg_buf_clear(&s->act);
-    rdg_buf_init(&asked, RDG_SUCCESSION_BYTES_MAX);
-    rdg_err_t err = request(l, steps, s, &asked);
-    if (err == RDG_OK) err = sign(b, c, rdg_buf_view(&asked), &s->act);
-    if (err == RDG_OK) {
-        err = rdg_succession_verify(rdg_buf_view(&s->act), rdg_ledger_genesis(l), act);
-        if (err == RDG_E_FORBIDDEN)
-            err = rdg_fail_in(err, "this cloud holds one administrator's key of chain '%s'", c->name);
-    }
-    if (err == RDG_OK) err = check_noted(b, c, act);
-    if (err == RDG_OK) {
-        s->epoch = act->epoch.validators.epoch;
-        err = store(b, c, l, s, act);
-    }
-    if (err != RDG_OK) rdg_buf_clear(&s->act), s->epoch = 0;
-    rdg_buf_fini(&asked);
-    rdg_free(act);
+    rdg_succession_report_t *r = rdg_alloc(sizeof *r);
+    if (!r) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a succession");
+    rdg_err_t err = renew(l, steps, s);
+    if (err == RDG_OK) err = rdg_succession_check(rdg_buf_view(&s->act), rdg_ledger_genesis(l), r);
+    if (err == RDG_OK) err = sign_own(b, c, r, s);
+    if (err == RDG_OK) err = judge(b, c, l, s, r);
+    rdg_free(r);
     return err;
 }
 
@@ -230,6 +261,103 @@ rdg_err_t succession_act(rdg_baas_t *b, const chain_t *c, const steps_t *steps, 
     rdg_ledger_close(l);
     return err;
 }
+
+/* --- signatures of others ------------------------------------------------------------------------------------- */
+
+typedef struct handed {
+    rdg_sm2_public_t key;
+    rdg_sm2_signature_t signature;
+    rdg_hash_t digest;
+    rdg_address_t account;
+} handed_t;
+
+static rdg_err_t read_handed(const json_t *body, handed_t *out) {
+    uint8_t raw[64];
+    RDG_TRY(rdg_json_get_hex(body, "public_key", raw, sizeof raw));
+    RDG_TRY(rdg_json_get_hex(body, "signature", out->signature.b, sizeof out->signature.b));
+    RDG_TRY(rdg_json_get_hex(body, "digest", out->digest.b, sizeof out->digest.b));
+    RDG_TRY(rdg_fail_in(rdg_sm2_public_decode(rdg_bytes(raw, sizeof raw), &out->key), "public_key"));
+    rdg_sm2_address(&out->key, &out->account);
+    return RDG_OK;
+}
+
+/* account: "0x…" of who is said to have signed. */
+static rdg_err_t check_handed(const chain_t *c, const rdg_succession_report_t *r, const handed_t *h,
+                              const char *account) {
+    const rdg_hash_t *digest = &r->succession.act;
+    if (!rdg_hash_equal(&h->digest, digest))
+        return rdg_fail(
+            RDG_E_CONFLICT,
+            "it is a signature over another act than the one that waits: fetch that one with ridge "
+            "chain act %s, and sign it",
+            c->name);
+    if (!rdg_succession_is_admin(r, &h->account))
+        return rdg_fail(RDG_E_FORBIDDEN,
+                        "account %s is no administrator of chain '%s' at block %" PRIu64
+                        ": ridge chain act %s names those who are",
+                        account, c->name, r->succession.height, c->name);
+    if (rdg_sm2_verify(&h->key, digest->b, sizeof digest->b, &h->signature) != RDG_OK)
+        return rdg_fail(
+            RDG_E_BAD_SIGNATURE,
+            "the signature is not %s's over this act: sign its digest of 32 bytes with SM2 and SM3, "
+            "or let ridge chain approve do so",
+            account);
+    if (rdg_succession_has_signed(r, &h->account))
+        return rdg_fail(RDG_E_EXISTS,
+                        "administrator %s has signed already: %" PRIu32 " of %" PRIu32
+                        " signatures are there, and the others must be other administrators'",
+                        account, r->signer_count, r->threshold);
+    return RDG_OK;
+}
+
+static rdg_err_t take_signature(rdg_baas_t *b, const chain_t *c, succession_t *s, const char *account,
+                                const char *by, uint32_t count, uint32_t threshold) {
+    char text[200];
+    snprintf(text, sizeof text, "%s signed, handed in by %s: %" PRIu32 " of %" PRIu32, account,
+             by ? by : "somebody", count, threshold);
+    RDG_TRY(rdg_sql_begin(b->db));
+    rdg_err_t err = event_add(b, c->number, NULL, "rebuild.signature", "signed", text);
+    if (err == RDG_OK) err = succession_set(b, c, s, "act", count < threshold ? "waiting" : "running", NULL);
+    if (err == RDG_OK) err = rdg_sql_commit(b->db);
+    if (err != RDG_OK) rdg_sql_rollback(b->db);
+    if (err == RDG_OK)
+        rdg_log(RDG_LOG_INFO, "chain.act_signed", RDG_STR("chain", c->name), RDG_STR("account", account),
+                RDG_STR("by", by ? by : ""), RDG_U64("signed", count), RDG_U64("threshold", threshold));
+    event_wake(b);
+    return err;
+}
+
+static rdg_err_t add_handed(rdg_baas_t *b, const chain_t *c, succession_t *s, const handed_t *h,
+                            rdg_succession_report_t *r, const char *by) {
+    char account[3 + 2 * sizeof h->account.b] = "0x";
+    rdg_buf_t more;
+    rdg_hex_encode(h->account.b, sizeof h->account.b, account + 2);
+    RDG_TRY(rdg_succession_check(rdg_buf_view(&s->act), NULL, r));
+    RDG_TRY(check_handed(c, r, h, account));
+    rdg_buf_init(&more, RDG_SUCCESSION_BYTES_MAX);
+    rdg_err_t err = rdg_succession_add(rdg_buf_view(&s->act), &h->key, &h->signature, &more);
+    if (err == RDG_OK) err = put_act(s, &more);
+    rdg_buf_fini(&more);
+    return err == RDG_OK ? take_signature(b, c, s, account, by, r->signer_count + 1, r->threshold) : err;
+}
+
+rdg_err_t succession_sign(rdg_baas_t *b, const chain_t *c, succession_t *s, const json_t *body,
+                          const char *by) {
+    handed_t h;
+    RDG_TRY(read_handed(body, &h));
+    if (s->number == 0 || strcmp(s->step, "act") != 0 || !succession_is(s, "waiting") || s->act.len == 0)
+        return rdg_fail(
+            RDG_E_CONFLICT,
+            "no act of chain '%s' waits for signatures (rebuild: %s, %s): see ridge chain status %s", c->name,
+            s->number ? s->step : "none", s->number ? s->state : "none", c->name);
+    rdg_succession_report_t *r = rdg_alloc(sizeof *r);
+    if (!r) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a succession");
+    rdg_err_t err = add_handed(b, c, s, &h, r, by);
+    rdg_free(r);
+    return err;
+}
+
+/* --- beside the genesis --------------------------------------------------------------------------------------- */
 
 rdg_err_t succession_genesis(const chain_t *c, const succession_t *s, json_t **out) {
     rdg_buf_t text;

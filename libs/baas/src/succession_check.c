@@ -1,6 +1,7 @@
 /* Whether a chain is lost, as far as anybody can tell from here: no quorum of its nodes answers, none holds a block that no
  * archive has, and nobody has recorded one. A device that does not answer is taken for lost; whoever orders the rebuild
  * says so, and what such a device has sealed meanwhile is given up. */
+#include "archive_keys.h"
 #include "succession.h"
 #include <inttypes.h>
 #include <string.h>
@@ -80,10 +81,13 @@ rdg_err_t succession_reach(rdg_baas_t *b, const chain_t *c, uint64_t *reach, uin
     archive_piece_t *pieces = NULL;
     size_t count = 0;
     int64_t last = 0;
+    uint64_t anchored = 0;
     RDG_TRY(archive_pieces(b, c, &pieces, &count));
     *reach = count ? pieces[count - 1].to : 0;
     *archives = count;
+    rdg_err_t err = archive_keys_check(b, c, pieces, count);
     rdg_free(pieces);
+    RDG_TRY(err);
     RDG_TRY(rdg_sql_query(
         b->db,
         "SELECT COALESCE(MAX(last), 0) FROM archives WHERE chain = ? AND state = 'archived' AND file > 0",
@@ -98,5 +102,14 @@ rdg_err_t succession_reach(rdg_baas_t *b, const chain_t *c, uint64_t *reach, uin
             "the archives of chain '%s' reach to block %" PRIu64
             " without a gap, and there is one up to %lld behind it: see ridge archive list --chain %s",
             c->name, *reach, (long long)last, c->name);
+    RDG_TRY(intent_highest(b, c->chain_id, RDG_ANCHOR_ARCHIVE, 1, &anchored));
+    if (anchored > *reach)
+        return rdg_fail(
+            RDG_E_UNAVAILABLE,
+            "the main chain has, or is being told of, archives of chain '%s' up to block %" PRIu64
+            ", and those that can be used reach to %" PRIu64
+            ": what went on below could never be archived; wait for them, or bring them back from a backup "
+            "(ridge archive list --chain %s)",
+            c->name, anchored, *reach, c->name);
     return RDG_OK;
 }

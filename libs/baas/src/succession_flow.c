@@ -61,9 +61,32 @@ static rdg_err_t fail_step(rdg_baas_t *b, const chain_t *c, succession_t *s, con
     return fail(b, c, s, why);
 }
 
+static rdg_err_t add_prepares(rdg_baas_t *b, chain_t *c, const steps_t *steps, succession_t *s) {
+    return succession_add_prepare(b, c, steps, s);
+}
+
+/* A device that was prepared for an attempt before this one is cleared first; its rows go with that (member.c). */
+static size_t count_clearing(const steps_t *steps, const succession_t *s, const step_t **failed) {
+    size_t clearing = 0;
+    for (size_t i = 0; i < json_array_size(s->devices); ++i) {
+        const step_t *p = steps_find(steps, json_string_value(json_array_get(s->devices, i)), STEP_REMOVE);
+        clearing += p != NULL;
+        if (p && step_failed(p) && strcmp(p->state, "failed") == 0) *failed = p;
+    }
+    return clearing;
+}
+
 static rdg_err_t advance_prepare(rdg_baas_t *b, chain_t *c, const steps_t *steps, succession_t *s,
                                  uint64_t *after_ms) {
+    const step_t *stuck = NULL;
+    size_t clearing = count_clearing(steps, s, &stuck);
+    if (stuck) return fail_step(b, c, s, stuck);
+    if (clearing > 0) return RDG_OK;
     tally_t t = count(steps, s, STEP_PREPARE);
+    if (t.rows < json_array_size(s->devices)) {
+        *after_ms = 1;
+        return in_transaction(b, c, steps, s, add_prepares);
+    }
     if (t.failed) return fail_step(b, c, s, t.failed);
     if (t.pending > 0) return flow_send_prepare(b, c, steps);
     if (t.done < json_array_size(s->devices)) return RDG_OK;
@@ -89,7 +112,10 @@ static rdg_err_t advance_verify(rdg_baas_t *b, chain_t *c, const steps_t *steps,
 static rdg_err_t advance_act(rdg_baas_t *b, chain_t *c, const steps_t *steps, succession_t *s,
                              uint64_t *after_ms) {
     *after_ms = 1;
-    if (!succession_has_ledger(b, c)) return succession_set(b, c, s, "verify", "running", NULL);
+    if (!succession_has_ledger(b, c)) { /* what is signed stays, and must be what the next one says */
+        s->done = 0;
+        return succession_set(b, c, s, "verify", "running", NULL);
+    }
     rdg_err_t err = succession_act(b, c, steps, s);
     if (err == RDG_OK || passes(err)) return err;
     char why[RDG_ERROR_TEXT_MAX];

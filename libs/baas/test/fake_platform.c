@@ -136,6 +136,15 @@ static rdg_err_t devices(void *ctx, const rdg_service_call_t *call, rdg_service_
     return rdg_service_reply(answer, 200, json_pack("{s:o}", "devices", list));
 }
 
+static rdg_err_t device(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    const fake_platform_t *p = ctx;
+    const char *name = rdg_service_arg(call, "name");
+    size_t i = device_index(name);
+    return rdg_service_reply(answer, 200,
+                             json_pack("{s:s, s:s, s:s?}", "name", name, "state",
+                                       p->offline[i] ? "offline" : "online", "tenant", p->tenants[i]));
+}
+
 static rdg_err_t request(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     fake_platform_t *p = ctx;
     json_t *params, *result = NULL, *error = NULL;
@@ -196,6 +205,7 @@ static const rdg_service_route_t routes[] = {
     {"GET", "/api/v1/commands/{id}", 0, get_command},
     {"POST", "/api/v1/commands/{id}/cancel", 0, cancel_command},
     {"GET", "/api/v1/devices", 0, devices},
+    {"GET", "/api/v1/devices/{name}", 0, device},
     {"POST", "/api/v1/devices/{name}/requests", 0, request},
 };
 

@@ -10,6 +10,7 @@ void kit_start_baas(kit_t *k) {
     rdg_service_options_t o = {0};
     char url[64];
     CHECK_OK(rdg_baas_open(rdg_test_dir(), &k->baas));
+    if (k->before_start) k->before_start(k->baas);
     CHECK_OK(rdg_access_open(rdg_test_dir(), NULL, &k->access));
     CHECK_OK(rdg_service_new(&o, &k->service));
     CHECK_OK(rdg_access_routes(k->access, k->service));
@@ -36,7 +37,12 @@ void kit_stop_baas(kit_t *k) {
 }
 
 void kit_open(kit_t *k) {
+    kit_open_with(k, NULL);
+}
+
+void kit_open_with(kit_t *k, void (*before_start)(rdg_baas_t *b)) {
     memset(k, 0, sizeof *k);
+    k->before_start = before_start;
     rdg_log_set_level(RDG_LOG_ERROR);
     fake_open(&k->p);
     kit_start_baas(k);

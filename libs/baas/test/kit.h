@@ -51,9 +51,11 @@ typedef struct kit {
     rdg_service_t *service;
     rdg_http_client_t *http;
     rdg_access_t *access;
+    void (*before_start)(rdg_baas_t *b); /* at each start of the chain service; NULL: nothing */
 } kit_t;
 
 void kit_open(kit_t *k); /* the fake platform and the chain service */
+void kit_open_with(kit_t *k, void (*before_start)(rdg_baas_t *b));
 void kit_close(kit_t *k);
 void kit_stop_baas(kit_t *k); /* the platform stays */
 void kit_start_baas(kit_t *k);
