@@ -131,6 +131,12 @@ static rdg_err_t verify(cli_t *cli) {
         json_object_set_new(json, "bytes", json_integer((json_int_t)report.bytes));
         json_t *acts = successions_json(&o.genesis);
         if (acts) json_object_set_new(json, "successions", acts);
+        if (acts)
+            fprintf(stderr,
+                    "this rests on %" PRIu32
+                    " act(s) of administrators in the genesis: prove with ridge mainchain "
+                    "verify --extended that the main chain has the same\n",
+                    o.genesis.succession_count);
         print(cli, json);
     }
     shut(&o);

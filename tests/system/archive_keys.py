@@ -3,6 +3,7 @@ after it; what is refused; and where their keys are; see tests/suites.d/archive-
 
 import contextlib
 import os
+import signal
 import stat
 import sys
 
@@ -222,6 +223,48 @@ def kills_lose_nothing_of_encrypted_archives_and_show_no_key():
 @case
 def nor_do_they_of_a_chain_under_raft():
     live_through_kills(("dev-1", "dev-2", "dev-3"), consensus="raft")
+
+
+@case
+def a_chain_with_encrypted_archives_goes_on_on_another_device():
+    """All its devices are lost, and two of two administrators must sign; its archives are under two keys."""
+    with cluster(("dev-1", "dev-2"), agent=QUICK) as lab:
+        begin_encrypted(lab, CHAIN, ("dev-1",))
+        anna = os.path.join(lab.dir, "anna.key")
+        lab.cli("contract", "policy", "set", CHAIN, "--add-administrator", lab.cli("key", "new", anna, "--plain")["address"])
+        first = archive(lab)
+        lab.cli("archive", "keys", CHAIN, "--rotate")
+        lab.cli("contract", "policy", "set", CHAIN, "--approvals", "2")
+        second = archive(lab)
+        check(first["key_id"] != second["key_id"], "two keys")
+        lab.agents["dev-1"].stop()
+        for _, pid in lab.nodes(CHAIN):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        labs.wait_for("dev-1 to be offline", 30, lambda: lab.cloud.must("GET", "/devices/dev-1")["state"] != "online", 0.05)
+        rebuild = ("chain", "rebuild", CHAIN, "--devices", "dev-2", "--allow-no-fault-tolerance")
+        key = os.path.join(lab.cloud.dir, "keys", first["key_id"] + ".key")
+        os.rename(key, key + ".aside")
+        refused(lab, (first["key_id"], "backup", f"blocks {first['from']} to {first['to']}"), *rebuild)
+        os.rename(key + ".aside", key)
+        equal(lab.cli(*rebuild)["rebuild"]["state"], "waiting", "one signature does not suffice")
+        main_chain, proof = os.path.join(lab.dir, "auditor", "main.json"), os.path.join(lab.dir, "auditor", "change.proof")
+        os.makedirs(os.path.dirname(main_chain), exist_ok=True)
+        lab.cli("mainchain", "genesis", main_chain)
+        equal(lab.cli("chain", "approve", CHAIN, "--key", anna, "--mainchain", main_chain)["signed"], 2, "signatures")
+        got = lab.cli(*rebuild)["rebuild"]
+        equal((got["state"], got["height"]), ("done", second["to"]), "the rebuild")
+        # What follows is archived under the newest key, and proven with the act.
+        third = archive(lab)
+        equal((third["from"], third["key_id"]), (second["to"] + 1, second["key_id"]), "the archive of what follows")
+        genesis = os.path.join(lab.node_dir("dev-2", CHAIN), "node", "genesis.json")
+        said = verify(lab, stored(lab, third), genesis, "--key", key_file(lab, "newest", CHAIN), "--manifest", third["manifest"])
+        equal(said["successions"][0]["first_height"], third["from"], "the act in the genesis")
+        entries = lab.cloud.must("GET", f"/mainchain/chains/{CHAIN}")["entries"]
+        (change,) = [e for e in entries if e["kind"] == "validators"]
+        lab.cli("mainchain", "prove", CHAIN, str(change["index"]), proof)
+        lab.cli("mainchain", "verify", proof, "--genesis", main_chain, "--extended", genesis)
+        check_no_secret(lab, 50)
 
 
 if __name__ == "__main__":
