@@ -69,6 +69,8 @@ const char *alarm_kind_unit(alarm_kind_t k);
 bool alarm_kind_find(const char *name, alarm_kind_t *out);
 void alarm_rule_default(alarm_kind_t k, alarm_rule_t *out);
 rdg_err_t alarm_store_open(rdg_sql_t *db);
+extern const char *const alarm_migrations[]; /* as platform_migrations */
+extern const size_t alarm_migration_count;
 /* tenant: the device's. */
 rdg_err_t alarm_store_raise(rdg_sql_t *db, const alarm_row_t *row, const char *tenant, int64_t *number);
 rdg_err_t alarm_store_clear(rdg_sql_t *db, int64_t number, uint64_t at_ms, const char *why);

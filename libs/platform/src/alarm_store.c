@@ -22,7 +22,7 @@ static const struct {
     [ALARM_QUEUE] = {"queue", "%", {80, 60, 60000, true, false}},
 };
 
-static const char *const migrations[] = {
+const char *const alarm_migrations[] = {
     "CREATE TABLE alarms (number INTEGER PRIMARY KEY AUTOINCREMENT, device TEXT NOT NULL, kind TEXT NOT NULL,"
     " subject TEXT NOT NULL, critical INTEGER NOT NULL, value BIGINT NOT NULL, threshold BIGINT NOT NULL,"
     " raised_ms BIGINT NOT NULL, cleared_ms BIGINT, cleared_why TEXT, acked_ms BIGINT, acked_by TEXT, note "
@@ -37,6 +37,7 @@ static const char *const migrations[] = {
     ("ALTER TABLE alarms ADD COLUMN tenant TEXT NOT NULL DEFAULT 'default';"
      "CREATE INDEX alarms_tenant ON alarms (tenant, number);"),
 };
+const size_t alarm_migration_count = sizeof alarm_migrations / sizeof alarm_migrations[0];
 
 const char *alarm_kind_name(alarm_kind_t k) {
     return kinds[k].name;
@@ -60,7 +61,7 @@ void alarm_rule_default(alarm_kind_t k, alarm_rule_t *out) {
 }
 
 rdg_err_t alarm_store_open(rdg_sql_t *db) {
-    return rdg_sql_migrate(db, "alarms", migrations, sizeof migrations / sizeof migrations[0]);
+    return rdg_sql_migrate(db, "alarms", alarm_migrations, alarm_migration_count);
 }
 
 static rdg_err_t int_row(void *ctx, const rdg_sql_row_t *r) {

@@ -116,6 +116,8 @@ void platform_kick(rdg_platform_t *p); /* the dispatcher should look */
 
 /* store.c */
 rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir);
+extern const char *const platform_migrations[]; /* what was released stays: tests make old databases of it */
+extern const size_t platform_migration_count;
 
 /* devices.c */
 rdg_err_t devices_load(rdg_platform_t *p);

@@ -5,7 +5,7 @@
 
 /* Times are Unix milliseconds. `change` numbers every change of a command, so that a reader can follow them.
  */
-static const char *const migrations[] = {
+const char *const platform_migrations[] = {
     "CREATE TABLE device_tokens (digest BLOB PRIMARY KEY, created_ms INTEGER NOT NULL, expires_ms INTEGER "
     "NOT NULL,"
     " used_ms INTEGER, device TEXT, public_key TEXT);"
@@ -125,6 +125,7 @@ static const char *const migrations[] = {
     "CREATE INDEX files_tenant ON files (tenant, number);"
     "CREATE INDEX rollouts_tenant ON rollouts (tenant, number);",
 };
+const size_t platform_migration_count = sizeof platform_migrations / sizeof platform_migrations[0];
 
 rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir) {
     char url[4200];
@@ -132,5 +133,5 @@ rdg_err_t platform_store_open(rdg_platform_t *p, const char *data_dir) {
     if (snprintf(url, sizeof url, "sqlite:%s/platform.db", data_dir) >= (int)sizeof url)
         return rdg_fail(RDG_E_TOO_LARGE, "the data directory's path is too long");
     RDG_TRY(rdg_sql_open(url, &p->db));
-    return rdg_sql_migrate(p->db, "platform", migrations, sizeof migrations / sizeof migrations[0]);
+    return rdg_sql_migrate(p->db, "platform", platform_migrations, platform_migration_count);
 }
