@@ -67,6 +67,7 @@ static rdg_err_t add_rest(const cli_t *cli, json_t *body) {
         RDG_TRY(rdg_fail_in(rdg_parse_ms(cli_flag(cli, "give-up", ""), &give_up), "--give-up"));
         json_object_set_new(body, "give_up_ms", json_integer((json_int_t)give_up));
     }
+    if (cli_has(cli, "tenant")) json_object_set_new(body, "tenant", json_string(cli_flag(cli, "tenant", "")));
     RDG_TRY(add_filter(cli, body));
     RDG_TRY(add_ca(cli, body));
     return add_secret(cli, body);
@@ -86,10 +87,11 @@ static void print_one(const cli_t *cli, const json_t *answer) {
         return;
     }
     out_fields(answer,
-               COLUMNS("NAME=name", "TARGET=target", "URL=url", "ROOTS=roots", "TOPIC=topic", "STATE=state",
-                       "ERROR=error", "KIND=filter.kind", "DEVICE=filter.device", "GROUP=filter.group",
-                       "SITE=filter.site", "DELIVERED=delivered", "DEAD=dead", "TRIES=tries", "LAST=last_ms",
-                       "RECORDS AFTER=records_after", "ALARMS AFTER=alarms_after", "CREATED=created_ms"));
+               COLUMNS("NAME=name", "TENANT=tenant", "TARGET=target", "URL=url", "ROOTS=roots", "TOPIC=topic",
+                       "STATE=state", "ERROR=error", "KIND=filter.kind", "DEVICE=filter.device",
+                       "GROUP=filter.group", "SITE=filter.site", "DELIVERED=delivered", "DEAD=dead",
+                       "TRIES=tries", "LAST=last_ms", "RECORDS AFTER=records_after",
+                       "ALARMS AFTER=alarms_after", "CREATED=created_ms"));
     say_secrets(answer);
     const json_t *dead = json_object_get(answer, "dead_letters");
     if (json_array_size(dead) == 0) return;
@@ -119,8 +121,8 @@ static rdg_err_t list(cli_t *cli) {
         out_json(answer);
     else
         out_table(json_object_get(answer, "subscriptions"),
-                  COLUMNS("NAME=name", "TARGET=target", "URL=url", "STATE=state", "DELIVERED=delivered",
-                          "DEAD=dead", "TRIES=tries", "LAST=last_ms", "ERROR=error"));
+                  COLUMNS("NAME=name", "TENANT=tenant", "TARGET=target", "URL=url", "STATE=state",
+                          "DELIVERED=delivered", "DEAD=dead", "TRIES=tries", "LAST=last_ms", "ERROR=error"));
     json_decref(answer);
     return RDG_OK;
 }
@@ -198,6 +200,7 @@ const command_t subscription_commands[] = {
       {"site", "SITE", "of devices of this site only"},
       {"secret-file", "FILE", "with the secret of its signatures (default: a new one, shown once)"},
       {"give-up", "DURATION", "how long a delivery is tried (default 3d)"},
+      {"tenant", "TENANT", "of this tenant's devices only, and its own (default: of all, the cloud's own)"},
       {"from-start", NULL, "also what the cloud has already"},
       {0}}},
     {"subscription", "list", "", "subscriptions and how they are", 0, 0, list, {{0}}},

@@ -6,6 +6,11 @@
 
 /* Link-local (RFC 3927, 4291), those of clouds' metadata services, multicast and unspecified ones; also inside an IPv6
  * address that carries an IPv4 one (mapped, 64:ff9b::/96). Other families than IP: true. */
-bool address_guarded(const struct sockaddr *address);
+typedef enum address_guard {
+    GUARD_NONE,
+    GUARD_LINK,
+    GUARD_LOOPBACK
+} address_guard_t; /* the last: loopback, too */
+bool address_guarded(const struct sockaddr *address, address_guard_t guard);
 
 #endif

@@ -1,6 +1,7 @@
 /* The two engines behind rdg_http_call. */
 #ifndef RIDGE_NET_HTTP_ENGINE_H
 #define RIDGE_NET_HTTP_ENGINE_H
+#include "address_guard.h"
 #include "http_parse.h"
 #include "http_url.h"
 #include "ridge/net/stream.h"
@@ -9,7 +10,7 @@ typedef struct http_plain {
     int fd; /* -1: none */
     char host[256];
     uint16_t port;
-    bool guarded;                     /* rdg_http_client_guard */
+    address_guard_t guard;            /* rdg_http_client_guard */
     char via[RDG_LOCAL_PATH_MAX + 1]; /* a local socket in place of host and port; empty: none */
 } http_plain_t;
 
@@ -19,7 +20,7 @@ rdg_err_t http_plain_call(http_plain_t *c, const rdg_http_call_t *call, const ht
 
 typedef struct http_tls {
     void *curl; /* libcurl's handle, made at the first call */
-    bool guarded;
+    address_guard_t guard;
     rdg_bytes_t roots; /* rdg_http_client_roots; empty: the system's */
 } http_tls_t;
 

@@ -76,7 +76,7 @@ rdg_err_t http_plain_call(http_plain_t *c, const rdg_http_call_t *call, const ht
     bool kept = c->fd >= 0, silent;
     for (;;) {
         if (c->fd < 0) {
-            RDG_TRY(socket_connect_guarded(c->via[0] ? c->via : url->host, url->port, c->guarded, deadline_ms,
+            RDG_TRY(socket_connect_guarded(c->via[0] ? c->via : url->host, url->port, c->guard, deadline_ms,
                                            &c->fd));
             c->port = url->port;
             memcpy(c->host, url->host, sizeof c->host);

@@ -97,7 +97,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx) {
 static curl_socket_t on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *a) {
     transfer_t *t = ctx;
     (void)purpose;
-    t->refused = address_guarded(&a->addr);
+    t->refused = address_guarded(&a->addr, t->how->guard);
     return t->refused ? CURL_SOCKET_BAD : socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
 
@@ -116,7 +116,7 @@ static void set_body(CURL *curl, const rdg_http_call_t *call) {
 /* For a guarded client, and for one that has roots of its own. */
 static void set_trust(transfer_t *t) {
     CURL *curl = t->curl;
-    if (t->how->guarded) {
+    if (t->how->guard != GUARD_NONE) {
         lib.easy_setopt(curl, CURLOPT_PROXY, "");
         lib.easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_socket);
         lib.easy_setopt(curl, CURLOPT_OPENSOCKETDATA, t);
@@ -132,9 +132,10 @@ static void set_trust(transfer_t *t) {
 static rdg_err_t failure(transfer_t *t, CURLcode code) {
     const char *why = t->why[0] ? t->why : lib.easy_strerror(code);
     if (t->refused)
-        return rdg_fail(RDG_E_FORBIDDEN,
-                        "%s leads to a link-local, metadata or multicast address, which is not connected to",
-                        t->call->url);
+        return rdg_fail(
+            RDG_E_FORBIDDEN,
+            "%s leads to a %slink-local, metadata or multicast address, which is not connected to",
+            t->call->url, t->how->guard == GUARD_LOOPBACK ? "loopback, " : "");
     if (code == CURLE_PEER_FAILED_VERIFICATION)
         return rdg_fail(RDG_E_FORBIDDEN, "%s: its certificate is not believed: %s", t->call->url, why);
     rdg_err_t err = code == CURLE_OPERATION_TIMEDOUT                                ? RDG_E_TIMEOUT

@@ -133,10 +133,10 @@ static rdg_err_t connect_local(const char *path, uint64_t deadline_ms, int *fd) 
 }
 
 rdg_err_t socket_connect(const char *host, uint16_t port, uint64_t deadline_ms, int *fd) {
-    return socket_connect_guarded(host, port, false, deadline_ms, fd);
+    return socket_connect_guarded(host, port, GUARD_NONE, deadline_ms, fd);
 }
 
-rdg_err_t socket_connect_guarded(const char *host, uint16_t port, bool guarded, uint64_t deadline_ms,
+rdg_err_t socket_connect_guarded(const char *host, uint16_t port, address_guard_t guard, uint64_t deadline_ms,
                                  int *fd) {
     struct addrinfo *all;
     if (host[0] == '/') return connect_local(host, deadline_ms, fd);
@@ -145,16 +145,16 @@ rdg_err_t socket_connect_guarded(const char *host, uint16_t port, bool guarded, 
     for (const struct addrinfo *a = all; a && why != 0; a = a->ai_next) {
         /* One silent address must not use up the time of the next. */
         uint64_t now = rdg_mono_ms(rdg_clock_system()), left = deadline_ms > now ? deadline_ms - now : 0;
-        why = guarded && address_guarded(a->ai_addr)
+        why = address_guarded(a->ai_addr, guard)
                   ? EPERM
                   : connect_one(a, a->ai_next ? now + left / 2 : deadline_ms, fd);
     }
     freeaddrinfo(all);
     if (why == 0) return RDG_OK;
-    if (why == EPERM && guarded)
+    if (why == EPERM && guard != GUARD_NONE)
         return rdg_fail(RDG_E_FORBIDDEN,
-                        "%s:%u is a link-local, metadata or multicast address, which is not connected to",
-                        host, port);
+                        "%s:%u is a %slink-local, metadata or multicast address, which is not connected to",
+                        host, port, guard == GUARD_LOOPBACK ? "loopback, " : "");
     if (why == ETIMEDOUT)
         return rdg_fail(RDG_E_TIMEOUT, "cannot connect to %s:%u: no answer in time", host, port);
     return rdg_fail(RDG_E_UNAVAILABLE, "cannot connect to %s:%u: %s", host, port, strerror(why));

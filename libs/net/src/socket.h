@@ -2,6 +2,7 @@
  * the broker's readiness check. A host that begins with '/' is the path of a local socket, without a port. */
 #ifndef RIDGE_NET_SOCKET_H
 #define RIDGE_NET_SOCKET_H
+#include "address_guard.h"
 #include <sys/types.h>
 #include "ridge/base/bytes.h"
 
@@ -12,7 +13,7 @@ rdg_err_t socket_listen(const char *host, uint16_t port, int *fd, uint16_t *boun
  * resolv.conf. */
 rdg_err_t socket_connect(const char *host, uint16_t port, uint64_t deadline_ms, int *fd);
 /* The same to none of the addresses of address_guard.h when guarded: FORBIDDEN. */
-rdg_err_t socket_connect_guarded(const char *host, uint16_t port, bool guarded, uint64_t deadline_ms,
+rdg_err_t socket_connect_guarded(const char *host, uint16_t port, address_guard_t guard, uint64_t deadline_ms,
                                  int *fd);
 rdg_err_t socket_send(int fd, rdg_bytes_t bytes, uint64_t deadline_ms); /* CLOSED, TIMEOUT */
 /* At least one byte, or *got 0 at the peer's end. CLOSED (reset), TIMEOUT. */

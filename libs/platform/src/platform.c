@@ -189,6 +189,7 @@ static rdg_err_t certificates_own(void *platform, const char *tenant, const char
 /* Whose each thing is that a path names. */
 static rdg_err_t tell_owners(rdg_platform_t *p, rdg_service_t *service) {
     RDG_TRY(rdg_service_owner(service, "devices", devices_check, p));
+    RDG_TRY(rdg_service_owner(service, "subscriptions", subscriptions_own, p->subscriptions));
     RDG_TRY(rdg_service_owner(service, "certificates", certificates_own, p));
     RDG_TRY(rdg_service_owner(service, "device-tokens", token_check, p));
     RDG_TRY(rdg_service_owner(service, "device-requests", pending_check, p));
@@ -199,7 +200,9 @@ static rdg_err_t tell_owners(rdg_platform_t *p, rdg_service_t *service) {
 }
 
 rdg_err_t rdg_platform_in_use(void *platform, const char *tenant) {
-    return devices_in_use(platform, tenant);
+    const rdg_platform_t *p = platform;
+    RDG_TRY(devices_in_use(platform, tenant));
+    return subscriptions_in_use(p->subscriptions, tenant);
 }
 
 rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service) {

@@ -61,6 +61,7 @@ static void tell_needed(subscriptions_t *h) {
     for (size_t i = 0; i < SUBSCRIPTIONS_MAX; ++i) {
         const subscription_t *s = &h->of[i];
         if (!s->used || s->removed || s->spec.paused || !s->spec.wants[SUBSCRIPTION_RECORDS]) continue;
+        if (s->spec.tenant[0]) continue;
         if (s->state.marks[SUBSCRIPTION_RECORDS] < needed) needed = s->state.marks[SUBSCRIPTION_RECORDS] + 1;
     }
     __atomic_store_n(&h->p->collect->records_needed, needed, __ATOMIC_RELEASE);
@@ -371,6 +372,32 @@ static rdg_err_t begin(subscriptions_t *h, subscription_t *s, const subscription
     return rdg_fail(RDG_E_NO_MEMORY, "cannot start the thread of subscription '%s'", spec->name);
 }
 
+/* Call with the lock held. */
+static size_t count_of(const subscriptions_t *h, const char *tenant) {
+    size_t n = 0;
+    for (size_t i = 0; i < SUBSCRIPTIONS_MAX; ++i)
+        n += h->of[i].used && !h->of[i].removed && strcmp(h->of[i].spec.tenant, tenant) == 0;
+    return n;
+}
+
+rdg_err_t subscriptions_own(void *subscriptions, const char *tenant, const char *name) {
+    subscriptions_t *h = subscriptions;
+    pthread_mutex_lock(&h->lock);
+    const subscription_t *s = find(h, name);
+    bool own = s && strcmp(s->spec.tenant, tenant) == 0;
+    pthread_mutex_unlock(&h->lock);
+    return own ? RDG_OK : absent(name);
+}
+
+rdg_err_t subscriptions_in_use(subscriptions_t *h, const char *tenant) {
+    pthread_mutex_lock(&h->lock);
+    size_t n = count_of(h, tenant);
+    pthread_mutex_unlock(&h->lock);
+    return n == 0
+               ? RDG_OK
+               : rdg_fail(RDG_E_CONFLICT, "tenant '%s' has %zu subscriptions: remove them first", tenant, n);
+}
+
 rdg_err_t subscriptions_add(subscriptions_t *h, subscription_spec_t *spec, bool from_start) {
     subscription_state_t state = {0};
     RDG_TRY(subscription_batch_marks(h->p, from_start, state.marks));
@@ -379,6 +406,9 @@ rdg_err_t subscriptions_add(subscriptions_t *h, subscription_spec_t *spec, bool 
     subscription_t *s = place(h);
     rdg_err_t err =
         s ? RDG_OK : rdg_fail(RDG_E_FULL, "%d subscriptions at most: remove one", SUBSCRIPTIONS_MAX);
+    if (err == RDG_OK && spec->tenant[0] && count_of(h, spec->tenant) >= SUBSCRIPTIONS_TENANT_MAX)
+        err = rdg_fail(RDG_E_FULL, "%d subscriptions of tenant %s at most: remove one",
+                       SUBSCRIPTIONS_TENANT_MAX, spec->tenant);
     if (err == RDG_OK) err = subscription_store_add(h->db, spec, &state);
     if (err == RDG_OK) err = begin(h, s, spec, &state);
     if (err != RDG_OK && spec->number > 0) (void)subscription_store_remove(h->db, spec->number);
@@ -437,11 +467,12 @@ static int by_name(const void *a, const void *b) {
     return strcmp(a, b);
 }
 
-size_t subscriptions_names(subscriptions_t *h, char names[SUBSCRIPTIONS_MAX][65]) {
+size_t subscriptions_names(subscriptions_t *h, const char *tenant, char names[SUBSCRIPTIONS_MAX][65]) {
     size_t n = 0;
     pthread_mutex_lock(&h->lock);
     for (size_t i = 0; i < SUBSCRIPTIONS_MAX; ++i)
-        if (h->of[i].used && !h->of[i].removed) memcpy(names[n++], h->of[i].spec.name, 65);
+        if (h->of[i].used && !h->of[i].removed && (!tenant || strcmp(tenant, h->of[i].spec.tenant) == 0))
+            memcpy(names[n++], h->of[i].spec.name, 65);
     pthread_mutex_unlock(&h->lock);
     qsort(names, n, 65, by_name);
     return n;

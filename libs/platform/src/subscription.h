@@ -14,10 +14,12 @@
  * 2. Order: one delivery at a time a subscription, oldest first, alarms and records each in theirs; so that of a device is
  *    kept.
  * 3. Each subscription has a thread: one that is slow or dead holds up nobody else.
- * 4. Records that an active subscription waits for are not given up for new ones (collect.h). What is given up is a row of
+ * 4. Records that an active subscription of the cloud's own waits for are not given up for new ones (collect.h); for a
+ *    tenant's this is not promised: its dead subscriber would take the room of all. What is given up is a row of
  *    dead_letters: its numbers, how often it was tried and why it failed; the events themselves stay readable.
  * 5. A webhook is asked for at no link-local, metadata or multicast address unless options allow it, whatever its name
  *    resolves to; redirects are not followed; SUBSCRIPTION_TIMEOUT_MS and SUBSCRIPTION_ANSWER_MAX bound its answer.
+ *    Nor at a loopback one, for a tenant: what listens there trusts the cloud's own.
  * 6. An https:// webhook is sent nothing before its certificate was verified: by the CA of the subscription alone, where it
  *    has one, else by the system's roots.
  * 7. By MQTT the broker keeps what is published for a subscriber that has been there and is away (its session). Its answer
@@ -30,7 +32,7 @@
  * to a third party has the ledger for that.
  *
  * Bodies, headers and topics: docs/rest-api.md. Secrets are in records.db (mode 0600) and are shown once.
- * Limits: SUBSCRIPTIONS_MAX, SUBSCRIPTION_BATCH events and SUBSCRIPTION_BATCH_BYTES of data a delivery (one event at least),
+ * Limits: SUBSCRIPTIONS_MAX, SUBSCRIPTIONS_TENANT_MAX of a tenant, SUBSCRIPTION_BATCH events and SUBSCRIPTION_BATCH_BYTES of data a delivery (one event at least),
  * SUBSCRIPTION_DEAD_MAX dead letters each, the oldest go. Thread-safe. */
 #ifndef RIDGE_PLATFORM_SUBSCRIPTION_H
 #define RIDGE_PLATFORM_SUBSCRIPTION_H
@@ -38,6 +40,7 @@
 #include "ridge/net/http_client.h"
 
 #define SUBSCRIPTIONS_MAX 32
+#define SUBSCRIPTIONS_TENANT_MAX 8
 #define SUBSCRIPTION_BATCH 100
 #define SUBSCRIPTION_BATCH_BYTES (256u << 10)
 #define SUBSCRIPTION_BODY_MAX (1u << 20)
@@ -66,6 +69,7 @@ typedef struct subscription_spec {
             1]; /* PEM: who may have certified an https:// webhook; "": the system's roots */
     bool wants[SUBSCRIPTION_SOURCES], paused;
     char kind[65], device[65], group[65], site[65];
+    char tenant[RDG_TENANT_MAX + 1]; /* of whose devices alone; "": of all, the cloud's own */
     uint64_t give_up_ms;
     int64_t number; /* of its row */
     int64_t created_ms;
@@ -98,7 +102,11 @@ rdg_err_t subscriptions_remove(subscriptions_t *s, const char *name);
 rdg_err_t subscriptions_pause(subscriptions_t *s, const char *name, bool pause, const int64_t *marks);
 rdg_err_t subscriptions_get(subscriptions_t *s, const char *name, subscription_spec_t *spec,
                             subscription_state_t *state);
-size_t subscriptions_names(subscriptions_t *s, char names[SUBSCRIPTIONS_MAX][65]); /* sorted */
+/* Of a tenant (NULL: all), sorted. */
+size_t subscriptions_names(subscriptions_t *s, const char *tenant, char names[SUBSCRIPTIONS_MAX][65]);
+/* As rdg_service_owner_t wants it. */
+rdg_err_t subscriptions_own(void *subscriptions, const char *tenant, const char *name);
+rdg_err_t subscriptions_in_use(subscriptions_t *s, const char *tenant); /* CONFLICT: it has some */
 /* Sends one event of type test, now. *status: of the webhook; 0 by MQTT, where it is published and not waited for. */
 rdg_err_t subscriptions_test(subscriptions_t *s, const char *name, unsigned *status);
 /* The broker's user of a subscription by MQTT gets this password; false: a foreign broker, which knows its users. */

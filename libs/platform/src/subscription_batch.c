@@ -67,10 +67,25 @@ static rdg_err_t read_records(reading_t *r, int64_t *mark) {
                           collect_int_row, &newest));
     if (newest <= *mark) return RDG_OK;
     r->seen = *mark;
-    const record_filter_t f = {NULL, any(r->spec->device), any(r->spec->kind)};
+    const record_filter_t f = {any(r->spec->tenant), any(r->spec->device), any(r->spec->kind)};
     RDG_TRY(collect_records_each(c, &f, *mark, SCAN_ROWS, record_row, r));
     if (json_array_size(r->batch->events) == 0) *mark = r->seen > *mark ? r->seen : newest;
     return RDG_OK;
+}
+
+static rdg_err_t found_row(void *ctx, const rdg_sql_row_t *row) {
+    *(bool *)ctx = rdg_sql_row_int(row, 0) > 0;
+    return RDG_OK;
+}
+
+/* Also of a device that is gone. */
+static bool of_tenant(const reading_t *r, const char *device) {
+    bool found = false;
+    if (!r->spec->tenant[0]) return true;
+    return rdg_sql_query(r->p->db, "SELECT COUNT(*) FROM device_tenants WHERE device = ? AND tenant = ?",
+                         RDG_SQL_PARAMS(rdg_sql_text(device), rdg_sql_text(r->spec->tenant)), found_row,
+                         &found) == RDG_OK &&
+           found;
 }
 
 static bool alarm_fits(const reading_t *r, const json_t *alarm) {
@@ -79,7 +94,7 @@ static bool alarm_fits(const reading_t *r, const json_t *alarm) {
     if (!device || !kind) return false;
     if (r->spec->device[0] && strcmp(device, r->spec->device) != 0) return false;
     if (r->spec->kind[0] && strcmp(kind, r->spec->kind) != 0) return false;
-    return fits(r, device);
+    return fits(r, device) && of_tenant(r, device);
 }
 
 static rdg_err_t add_alarm(reading_t *r, const json_t *change) {

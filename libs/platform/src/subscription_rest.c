@@ -38,6 +38,7 @@ static json_t *spec_json(const subscription_spec_t *s, const subscription_state_
     if (o) json_object_set_new(o, s->url[0] ? "url" : "topic", json_string(s->url[0] ? s->url : topic));
     if (o && strncmp(s->url, "https://", 8) == 0)
         json_object_set_new(o, "roots", json_string(s->ca[0] ? "own" : "system"));
+    if (o && s->tenant[0]) json_object_set_new(o, "tenant", json_string(s->tenant));
     if (o && s->ca[0]) json_object_set_new(o, "ca", json_string(s->ca));
     if (o && state->last_ms > 0) json_object_set_new(o, "last_ms", json_integer(state->last_ms));
     if (o && state->error[0]) json_object_set_new(o, "error", json_string(state->error));
@@ -172,6 +173,8 @@ static rdg_err_t create(void *ctx, const rdg_service_call_t *call, rdg_service_a
     const json_t *body;
     bool from_start, own = false;
     RDG_TRY(rdg_service_body(call, &body));
+    /* Without a tenant it is of the cloud, if its maker is. */
+    if (call->tenant || json_object_get(body, "tenant")) RDG_TRY(rdg_service_new_tenant(call, s.tenant));
     rdg_err_t err = read_spec(body, &s, &from_start);
     if (err == RDG_OK) err = subscriptions_add(h, &s, from_start);
     /* After it exists: a name that is taken must not change the password of who has it. */
@@ -196,9 +199,8 @@ static rdg_err_t create(void *ctx, const rdg_service_call_t *call, rdg_service_a
 
 static rdg_err_t list(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     char names[SUBSCRIPTIONS_MAX][65];
-    size_t n = subscriptions_names(ctx, names);
+    size_t n = subscriptions_names(ctx, call->tenant, names);
     json_t *all = json_array(), *one;
-    (void)call;
     for (size_t i = 0; i < n; ++i)
         if (describe(ctx, names[i], &one) == RDG_OK) json_array_append_new(all, one);
     return rdg_service_reply(answer, 200, json_pack("{s:o}", "subscriptions", all));
@@ -266,12 +268,12 @@ static rdg_err_t resume(void *ctx, const rdg_service_call_t *call, rdg_service_a
 }
 
 const rdg_service_route_t subscription_routes[] = {
-    {"POST", "/api/v1/subscriptions", RDG_ROUTE_CLOUD, create},
-    {"GET", "/api/v1/subscriptions", RDG_ROUTE_CLOUD, list},
-    {"GET", "/api/v1/subscriptions/{name}", RDG_ROUTE_CLOUD, show},
-    {"DELETE", "/api/v1/subscriptions/{name}", RDG_ROUTE_CLOUD, drop},
-    {"POST", "/api/v1/subscriptions/{name}/test", RDG_ROUTE_CLOUD, test},
-    {"POST", "/api/v1/subscriptions/{name}/pause", RDG_ROUTE_CLOUD, pause},
-    {"POST", "/api/v1/subscriptions/{name}/resume", RDG_ROUTE_CLOUD, resume},
+    {"POST", "/api/v1/subscriptions", RDG_ROUTE_TENANT, create},
+    {"GET", "/api/v1/subscriptions", RDG_ROUTE_TENANT, list},
+    {"GET", "/api/v1/subscriptions/{name}", RDG_ROUTE_OWNED, show},
+    {"DELETE", "/api/v1/subscriptions/{name}", RDG_ROUTE_OWNED, drop},
+    {"POST", "/api/v1/subscriptions/{name}/test", RDG_ROUTE_OWNED, test},
+    {"POST", "/api/v1/subscriptions/{name}/pause", RDG_ROUTE_OWNED, pause},
+    {"POST", "/api/v1/subscriptions/{name}/resume", RDG_ROUTE_OWNED, resume},
 };
 const size_t subscription_route_count = sizeof subscription_routes / sizeof subscription_routes[0];

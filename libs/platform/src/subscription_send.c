@@ -27,7 +27,10 @@ static bool for_good(unsigned status) {
 
 rdg_err_t subscription_http(const subscription_spec_t *spec, bool link_local, rdg_http_client_t **out) {
     RDG_TRY(rdg_http_client_new(out));
-    if (!link_local) rdg_http_client_guard(*out);
+    if (!link_local && spec->tenant[0])
+        rdg_http_client_guard_loopback(*out);
+    else if (!link_local)
+        rdg_http_client_guard(*out);
     rdg_http_client_roots(*out, rdg_bytes_str(spec->ca));
     return RDG_OK;
 }

@@ -17,6 +17,7 @@ static const char *const migrations[] = {
     " tries INTEGER NOT NULL, at_ms BIGINT NOT NULL, error TEXT NOT NULL);"
     "CREATE INDEX dead_letters_subscription ON dead_letters (subscription, number);",
     "ALTER TABLE subscriptions ADD COLUMN ca TEXT NOT NULL DEFAULT '';",
+    "ALTER TABLE subscriptions ADD COLUMN tenant TEXT NOT NULL DEFAULT '';", /* '': the cloud's own */
 };
 
 rdg_err_t subscription_store_open(rdg_sql_t *db) {
@@ -34,15 +35,16 @@ rdg_err_t subscription_store_add(rdg_sql_t *db, subscription_spec_t *s, const su
         db,
         "INSERT INTO subscriptions (name, url, secret, wants, kind, device, group_name, site, give_up_ms, "
         "paused,"
-        " created_ms, alarms_mark, records_mark, ca) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        " created_ms, alarms_mark, records_mark, ca, tenant) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+        "?, ?) "
         "RETURNING "
         "number",
-        RDG_SQL_PARAMS(rdg_sql_text(s->name), rdg_sql_text(s->url), rdg_sql_text(s->secret),
-                       rdg_sql_int(wants), rdg_sql_text(s->kind), rdg_sql_text(s->device),
-                       rdg_sql_text(s->group), rdg_sql_text(s->site), rdg_sql_int((int64_t)s->give_up_ms),
-                       rdg_sql_int(s->paused), rdg_sql_int(s->created_ms),
-                       rdg_sql_int(state->marks[SUBSCRIPTION_ALARMS]),
-                       rdg_sql_int(state->marks[SUBSCRIPTION_RECORDS]), rdg_sql_text(s->ca)),
+        RDG_SQL_PARAMS(
+            rdg_sql_text(s->name), rdg_sql_text(s->url), rdg_sql_text(s->secret), rdg_sql_int(wants),
+            rdg_sql_text(s->kind), rdg_sql_text(s->device), rdg_sql_text(s->group), rdg_sql_text(s->site),
+            rdg_sql_int((int64_t)s->give_up_ms), rdg_sql_int(s->paused), rdg_sql_int(s->created_ms),
+            rdg_sql_int(state->marks[SUBSCRIPTION_ALARMS]), rdg_sql_int(state->marks[SUBSCRIPTION_RECORDS]),
+            rdg_sql_text(s->ca), rdg_sql_text(s->tenant)),
         int_row, &s->number);
     return err == RDG_E_EXISTS ? rdg_fail(err, "subscription '%s' exists already", s->name) : err;
 }
@@ -113,6 +115,7 @@ static rdg_err_t each_row(void *ctx, const rdg_sql_row_t *r) {
     text_of(state.error, sizeof state.error, r, 17);
     s.created_ms = rdg_sql_row_int(r, 18);
     text_of(s.ca, sizeof s.ca, r, 19);
+    text_of(s.tenant, sizeof s.tenant, r, 20);
     rdg_err_t err = e->fn(e->ctx, &s, &state);
     rdg_secure_zero(s.secret, sizeof s.secret);
     return err;
@@ -126,7 +129,7 @@ rdg_err_t subscription_store_each(rdg_sql_t *db,
     return rdg_sql_query(
         db,
         "SELECT number, name, url, secret, wants, kind, device, group_name, site, give_up_ms, paused,"
-        " alarms_mark, records_mark, delivered, dead, last_ms, tries, error, created_ms, ca"
+        " alarms_mark, records_mark, delivered, dead, last_ms, tries, error, created_ms, ca, tenant"
         " FROM subscriptions ORDER BY number",
         NULL, 0, each_row, &e);
 }

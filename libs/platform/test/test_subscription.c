@@ -4,6 +4,7 @@
 #include "alarm.h"
 #include "collect.h"
 #include "kit.h"
+#include "monitor.h"
 #include "subscription.h"
 #include "ridge/base/alloc.h"
 #include "ridge/codec/hex.h"
@@ -468,5 +469,118 @@ TEST(subscription_by_mqtt_gets_what_it_missed_when_it_returns) {
     check_came(&clean);
     rdg_mqtt_stop(clean.mqtt);
     rdg_mqtt_stop(kept.mqtt);
+    kit_close(&k);
+}
+
+static void make_boss(kit_t *k, const char *tenant, const char *device, char token[100]) {
+    char body[120];
+    json_t *a;
+    snprintf(body, sizeof body, "{\"name\":\"%s\"}", tenant);
+    CHECK_EQ(kit_call(k, "POST", "/tenants", body, NULL), 201);
+    snprintf(body, sizeof body, "{\"name\":\"boss\",\"role\":\"admin\",\"tenant\":\"%s\"}", tenant);
+    CHECK_EQ(kit_call(k, "POST", "/tokens", body, &a), 201);
+    snprintf(token, 100, "%s", kit_text(a, "token"));
+    json_decref(a);
+    CHECK_OK(rdg_sql_exec(k->platform->db, "INSERT INTO device_tenants (device, tenant) VALUES (?, ?)",
+                          RDG_SQL_PARAMS(rdg_sql_text(device), rdg_sql_text(tenant)), NULL));
+}
+
+static void record_of(kit_t *k, const char *tenant, const char *device, const char *id) {
+    CHECK_OK(rdg_sql_exec(k->platform->collect->records,
+                          "INSERT INTO records (device, id, kind, time_ms, received_ms, bytes, data, tenant)"
+                          " VALUES (?, ?, 'trip', 1, ?, 1, '1', ?)",
+                          RDG_SQL_PARAMS(rdg_sql_text(device), rdg_sql_text(id),
+                                         rdg_sql_int((int64_t)platform_now()), rdg_sql_text(tenant)),
+                          NULL));
+    subscriptions_kick(k->platform->subscriptions);
+}
+
+static void alarm_of(kit_t *k, const char *tenant, const char *device) {
+    const alarm_row_t row = {device, "", ALARM_DISK, true, 95, 90, platform_now()};
+    int64_t number;
+    CHECK_OK(alarm_store_raise(monitor_db(k->platform->monitor), &row, tenant, &number));
+    subscriptions_kick(k->platform->subscriptions);
+}
+
+static unsigned subscribe_as(kit_t *k, const char *token, const char *name, const char *where) {
+    char body[300];
+    snprintf(body, sizeof body, "{\"name\":\"%s\",\"secret\":\"" SECRET "\",%s}", name, where);
+    return kit_call_as(k, token, "POST", "/subscriptions", body, NULL);
+}
+
+TEST(subscription_of_a_tenant_gets_what_is_of_its_devices_alone) {
+    kit_t k;
+    hook_t h, all;
+    char acme[100], other[100], where[100];
+    json_t *a;
+    const rdg_platform_options_t o = {.data_dir = rdg_test_dir(), .webhook_link_local = true};
+    kit_open_with(&k, &o);
+    make_boss(&k, "acme", "a-1", acme);
+    make_boss(&k, "other", "o-1", other);
+    snprintf(where, sizeof where, "\"webhook\":\"http://127.0.0.1:%u/hook\"", hook_open(&h));
+    CHECK_EQ(subscribe_as(&k, acme, "acme-ops", where), 201);
+    subscribe(&k, "all", hook_open(&all), "");
+    record_of(&k, "other", "o-1", "r-1");
+    record_of(&k, "acme", "a-1", "r-2");
+    record_of(&k, "default", "d-1", "r-3");
+    hook_wait(&h, "record-2 ");
+    hook_wait(&all, "record-1 record-2 record-3 ");
+    alarm_of(&k, "other", "o-1");
+    alarm_of(&k, "acme", "a-1");
+    hook_wait(&all, "record-1 record-2 record-3 alarm-1 alarm-2 ");
+    record_of(&k, "other", "o-1", "r-4");
+    hook_wait(&h, "record-2 alarm-2 ");
+    /* Its own alone: what is another's is not there, and the cloud's own is no tenant's. */
+    CHECK_EQ(kit_call_as(&k, acme, "GET", "/subscriptions", NULL, &a), 200);
+    CHECK_EQ(json_array_size(json_object_get(a, "subscriptions")), 1);
+    CHECK_STR(kit_text(json_array_get(json_object_get(a, "subscriptions"), 0), "tenant"), "acme");
+    json_decref(a);
+    CHECK_EQ(kit_call_as(&k, acme, "GET", "/subscriptions/all", NULL, NULL), 404);
+    CHECK_EQ(kit_call_as(&k, other, "DELETE", "/subscriptions/acme-ops", NULL, NULL), 404);
+    CHECK_EQ(kit_call_as(&k, acme, "POST", "/subscriptions",
+                         "{\"name\":\"x\",\"mqtt\":true,\"tenant\":\"other\"}", NULL),
+             403);
+    kit_close(&k); /* and whose it is outlives the process */
+    kit_open_with(&k, &o);
+    record_of(&k, "other", "o-1", "r-5");
+    record_of(&k, "acme", "a-1", "r-6");
+    hook_wait(&h, "record-2 alarm-2 record-6 ");
+    CHECK_EQ(kit_call(&k, "DELETE", "/tenants/acme", NULL, &a), 409);
+    CHECK(strstr(kit_error(a, "message"), "has 1 subscriptions"));
+    json_decref(a);
+    CHECK_EQ(kit_call_as(&k, acme, "DELETE", "/subscriptions/acme-ops", NULL, NULL), 204);
+    CHECK_EQ(kit_call(&k, "DELETE", "/tenants/acme", NULL, NULL), 204);
+    kit_close(&k);
+    rdg_http_server_stop(h.http);
+    rdg_http_server_stop(all.http);
+}
+
+TEST(subscription_of_a_tenant_has_its_share_and_reaches_nothing_on_the_clouds_machine) {
+    static const char *const ours[] = {"http://127.0.0.1:1/", "http://[::1]:1/",
+                                       "http://[::ffff:127.0.0.1]:1/", "http://localhost:1/"};
+    kit_t k;
+    char acme[100], other[100], name[40], where[100];
+    json_t *a;
+    kit_open(&k);
+    make_boss(&k, "acme", "a-1", acme);
+    make_boss(&k, "other", "o-1", other);
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; ++i) {
+        snprintf(name, sizeof name, "acme-%zu", i);
+        snprintf(where, sizeof where, "\"webhook\":\"%s\"", ours[i]);
+        CHECK_EQ(subscribe_as(&k, acme, name, where), 201);
+        snprintf(where, sizeof where, "/subscriptions/%s/test", name);
+        CHECK_EQ(kit_call_as(&k, acme, "POST", where, NULL, &a), 503);
+        CHECK(strstr(kit_error(a, "message"), "loopback"));
+        json_decref(a);
+    }
+    /* A dead subscriber of a tenant's keeps no records that others need the room of. */
+    record_of(&k, "acme", "a-1", "r-1");
+    CHECK_EQ(__atomic_load_n(&k.platform->collect->records_needed, __ATOMIC_ACQUIRE), INT64_MAX);
+    for (size_t i = sizeof ours / sizeof ours[0]; i < SUBSCRIPTIONS_TENANT_MAX; ++i) {
+        snprintf(name, sizeof name, "acme-%zu", i);
+        CHECK_EQ(subscribe_as(&k, acme, name, "\"mqtt\":true"), 201);
+    }
+    CHECK_EQ(subscribe_as(&k, acme, "acme-more", "\"mqtt\":true"), 503);
+    CHECK_EQ(subscribe_as(&k, other, "other-1", "\"mqtt\":true"), 201);
     kit_close(&k);
 }

@@ -134,6 +134,8 @@ static void settle(kit_t *k, estate_t *e) {
     const json_t *certificate = json_array_get(json_object_get(a, "certificates"), 0);
     snprintf(e->serial, sizeof e->serial, "%s", kit_text(certificate, "serial"));
     json_decref(a);
+    CHECK_EQ(kit_call_as(k, e->acme, "POST", "/subscriptions", "{\"name\":\"hook\",\"mqtt\":true}", NULL),
+             201);
     send_record(k, "a-1", "record-of-a");
     send_file(k, "a-1", e->file);
     raise_alarm(k, "a-1", e->alarm);
@@ -145,7 +147,8 @@ static const char *thing_of(const estate_t *e, const char *pattern) {
         const char *things, *id;
     } known[] = {{"devices", "a-1"},       {"tokens", e->access},    {"device-tokens", e->enrolment},
                  {"commands", e->command}, {"rollouts", e->rollout}, {"device-requests", e->request},
-                 {"files", e->file},       {"alarms", e->alarm},     {"certificates", e->serial}};
+                 {"files", e->file},       {"alarms", e->alarm},     {"certificates", e->serial},
+                 {"subscriptions", "hook"}};
     const char *things = pattern + strlen("/api/v1/");
     for (size_t i = 0; i < sizeof known / sizeof known[0]; ++i)
         if (strlen(known[i].things) == strcspn(things, "/") &&
