@@ -9,7 +9,7 @@ import urllib.parse
 import urllib.request
 
 import s3_server
-from archives import archive_through_cuts, await_end, begin_encrypted, cuts, genesis_kept, key_file, order, secrets
+from archives import archive_through_cuts, begin_encrypted, cuts, end_of, genesis_kept, grow, key_file, order, secrets
 from cases import case, check, equal, main
 from https_front import Authority, Front
 from support import Meter, cluster, deploy, labs, run_seed
@@ -152,10 +152,10 @@ def kills_lose_nothing_of_encrypted_archives_in_an_object_store():
             meter, genesis = Meter(lab, "dev-1"), genesis_kept(lab, "c")
             made = archive_through_cuts(lab, "c", meter, ["dev-1"], rng, cuts(2))
             # What the store loses a part of on its way is no archive until it is there as a whole.
-            meter.post(1)
+            grow(lab, "c", meter, 2)
             server.mood(r"^PUT ", "cut", 2)
             server.mood(r"^GET .*", "half", 2)
-            last = await_end(lab, order(lab, "c"), 120)
+            last = end_of(lab, "c", meter, order(lab, "c"))
             equal((last["state"], last["error"]), ("archived", None), "an archive through failures of the store")
             key = key_file(lab, "key", "c")
             for got in [*made, last]:
