@@ -62,10 +62,11 @@ static rdg_err_t events(void *ctx, const rdg_service_call_t *call, rdg_service_a
         pthread_mutex_unlock(&b->lock);
         RDG_TRY(read_events(b, number, after, &list));
         if (json_array_size(list) > 0) break;
+        const bool fair = rdg_service_wait_begin(call);
         pthread_mutex_lock(&b->lock);
         bool in_time = wait_ms > 0;
         uint64_t until = deadline, soon = baas_mono() + BAAS_IMPATIENT_MS;
-        if (b->patient >= BAAS_PATIENT && until > soon) until = soon;
+        if ((!fair || b->patient >= BAAS_PATIENT) && until > soon) until = soon;
         ++b->patient;
         while (b->event_generation == generation && !b->stopping && in_time && !rdg_service_ended(call)) {
             uint64_t look = baas_mono() + RDG_SERVICE_LOOK_MS;
@@ -74,6 +75,7 @@ static rdg_err_t events(void *ctx, const rdg_service_call_t *call, rdg_service_a
         --b->patient;
         bool more = b->event_generation != generation && !b->stopping;
         pthread_mutex_unlock(&b->lock);
+        rdg_service_wait_end(call, fair);
         if (!more) break;
         json_decref(list);
     }

@@ -62,17 +62,20 @@ static rdg_err_t query(collect_t *c, const rdg_service_call_t *call, uint64_t af
 }
 
 bool collect_await(collect_t *c, const rdg_service_call_t *call, uint64_t seen, uint64_t deadline_ms) {
+    const bool fair = rdg_service_wait_begin(call);
+    const uint64_t soon = rdg_mono_ms(rdg_clock_system()) + PLATFORM_IMPATIENT_MS;
     pthread_mutex_lock(&c->admission);
-    bool patient = c->patient < PLATFORM_PATIENT;
-    c->patient += patient;
-    while (patient && !c->stopping && c->generation == seen && !rdg_service_ended(call)) {
+    if ((!fair || c->patient >= PLATFORM_PATIENT) && deadline_ms > soon) deadline_ms = soon;
+    ++c->patient;
+    while (!c->stopping && c->generation == seen && !rdg_service_ended(call)) {
         uint64_t ms = platform_look(deadline_ms);
         struct timespec t = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
         if (pthread_cond_timedwait(&c->arrived, &c->admission, &t) != 0 && ms == deadline_ms) break;
     }
-    c->patient -= patient;
+    --c->patient;
     bool more = !c->stopping && c->generation != seen;
     pthread_mutex_unlock(&c->admission);
+    rdg_service_wait_end(call, fair);
     return more;
 }
 

@@ -34,10 +34,11 @@ uint64_t platform_look(uint64_t deadline_ms) {
 
 bool platform_wait_change(rdg_platform_t *p, const rdg_service_call_t *call, uint64_t *generation,
                           uint64_t deadline_ms) {
+    const bool fair = rdg_service_wait_begin(call);
     pthread_mutex_lock(&p->lock);
     bool in_time = true;
     uint64_t soon = rdg_mono_ms(rdg_clock_system()) + PLATFORM_IMPATIENT_MS;
-    if (p->patient >= PLATFORM_PATIENT && deadline_ms > soon) deadline_ms = soon;
+    if ((!fair || p->patient >= PLATFORM_PATIENT) && deadline_ms > soon) deadline_ms = soon;
     ++p->patient;
     while (p->generation == *generation && !p->stopping && in_time && !rdg_service_ended(call))
         in_time = platform_wait(p, &p->changed, platform_look(deadline_ms)) ||
@@ -46,6 +47,7 @@ bool platform_wait_change(rdg_platform_t *p, const rdg_service_call_t *call, uin
     bool more = p->generation != *generation && !p->stopping;
     *generation = p->generation;
     pthread_mutex_unlock(&p->lock);
+    rdg_service_wait_end(call, fair);
     return more;
 }
 

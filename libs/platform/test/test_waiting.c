@@ -64,35 +64,72 @@ static void order(kit_t *k, waiter_t w[WAITERS]) {
     snprintf(w[4].path, sizeof w[4].path, "/records?wait_ms=25000");
 }
 
-TEST(waiting_ends_with_the_token_of_who_waits) {
-    kit_t k;
-    waiter_t w[WAITERS] = {{.k = NULL}};
-    char token[100], path[100];
-    json_t *a;
-    kit_open(&k);
-    order(&k, w);
-    CHECK_EQ(kit_call(&k, "POST", "/tokens", "{\"name\":\"gone\",\"role\":\"reader\"}", &a), 201);
-    snprintf(token, sizeof token, "%s", kit_text(a, "token"));
-    snprintf(path, sizeof path, "/tokens/%s/revoke", kit_text(a, "id"));
-    json_decref(a);
-    for (size_t i = 0; i < WAITERS; ++i) {
-        w[i].k = &k;
+/* Until all of them wait, at some moment: each looks again now and then. */
+static void wait_all(kit_t *k, waiter_t *w, size_t count, const char *token) {
+    bool all = false;
+    for (size_t i = 0; i < count; ++i) {
+        w[i].k = k;
         w[i].token = token;
         CHECK_EQ(pthread_create(&w[i].thread, NULL, await, &w[i]), 0);
     }
     uint64_t start = rdg_mono_ms(rdg_clock_system());
-    bool all = false; /* at some moment: each looks again now and then */
     while (!all && rdg_mono_ms(rdg_clock_system()) - start < PATIENCE_MS) {
-        all = waiting(&k) == WAITERS;
+        all = waiting(k) == count;
         if (!all) kit_pause();
     }
     CHECK(all);
-    start = rdg_mono_ms(rdg_clock_system());
+}
+
+static void make_reader(kit_t *k, const char *tenant, char token[100], char revoke[100]) {
+    char body[120];
+    json_t *a;
+    snprintf(body, sizeof body, "{\"name\":\"gone\",\"role\":\"reader\"%s%s%s}",
+             tenant ? ",\"tenant\":\"" : "", tenant ? tenant : "", tenant ? "\"" : "");
+    CHECK_EQ(kit_call(k, "POST", "/tokens", body, &a), 201);
+    snprintf(token, 100, "%s", kit_text(a, "token"));
+    snprintf(revoke, 100, "/tokens/%s/revoke", kit_text(a, "id"));
+    json_decref(a);
+}
+
+TEST(waiting_ends_with_the_token_of_who_waits) {
+    kit_t k;
+    waiter_t w[WAITERS] = {{.k = NULL}};
+    char token[100], path[100];
+    kit_open(&k);
+    order(&k, w);
+    make_reader(&k, NULL, token, path);
+    wait_all(&k, w, WAITERS, token);
+    uint64_t start = rdg_mono_ms(rdg_clock_system());
     CHECK_EQ(kit_call(&k, "POST", path, NULL, NULL), 200);
     for (size_t i = 0; i < WAITERS; ++i) {
         pthread_join(w[i].thread, NULL);
         if (w[i].status != 401) rdg_test_fail(__FILE__, __LINE__, "%s: HTTP %u", w[i].path, w[i].status);
     }
     CHECK(rdg_mono_ms(rdg_clock_system()) - start < PATIENCE_MS);
+    kit_close(&k);
+}
+
+TEST(waiting_of_one_tenant_takes_no_more_than_its_share) {
+    kit_t k;
+    waiter_t w[RDG_SERVICE_TENANT_WAITS] = {{.k = NULL}};
+    char token[100], path[100];
+    json_t *a;
+    kit_open(&k);
+    make_reader(&k, RDG_TENANT_DEFAULT, token, path);
+    for (size_t i = 0; i < RDG_SERVICE_TENANT_WAITS; ++i)
+        snprintf(w[i].path, sizeof w[i].path, "%s?after=1000000&wait_ms=25000",
+                 i % 2 ? "/records" : "/files");
+    wait_all(&k, w, RDG_SERVICE_TENANT_WAITS, token);
+    /* One more is answered soon, with nothing. */
+    uint64_t start = rdg_mono_ms(rdg_clock_system());
+    CHECK_EQ(kit_call_as(&k, token, "GET", "/records?after=1000000&wait_ms=25000", NULL, &a), 200);
+    CHECK_EQ(json_array_size(json_object_get(a, "records")), 0);
+    json_decref(a);
+    CHECK(rdg_mono_ms(rdg_clock_system()) - start < PATIENCE_MS);
+    CHECK_EQ(kit_call(&k, "POST", path, NULL, NULL), 200);
+    for (size_t i = 0; i < RDG_SERVICE_TENANT_WAITS; ++i) {
+        pthread_join(w[i].thread, NULL);
+        CHECK_EQ(w[i].status, 401);
+    }
     kit_close(&k);
 }

@@ -125,12 +125,31 @@ static rdg_err_t make(uploads_t *u, upload_t *up) {
                         NULL);
 }
 
-static bool take_place(uploads_t *u) {
+/* Call with the lock held. Of the repositories whose names have this one's first part. */
+static size_t count_beside(const uploads_t *u, const char *repo) {
+    size_t n = 0, len = strcspn(repo, "/");
+    RDG_LIST_EACH(it, &u->list) {
+        const char *other = RDG_LIST_ENTRY(it, upload_t, node)->repo;
+        n += strcspn(other, "/") == len && memcmp(other, repo, len) == 0;
+    }
+    return n;
+}
+
+static rdg_err_t take_place(uploads_t *u, const char *repo) {
+    const size_t share = u->max < UPLOADS_SHARED_FROM ? u->max : u->max / 2;
     pthread_mutex_lock(&u->lock);
-    bool free = u->count < u->max;
-    u->count += free;
+    bool room = u->count < u->max, fair = count_beside(u, repo) < share;
+    u->count += room && fair;
     pthread_mutex_unlock(&u->lock);
-    return free;
+    if (room && fair) return RDG_OK;
+    if (room)
+        return rdg_fail(
+            RDG_E_FULL,
+            "%zu uploads to %.*s/… are open already, as many as one may have: finish or cancel some, "
+            "or try again later",
+            share, (int)strcspn(repo, "/"), repo);
+    return rdg_fail(RDG_E_FULL, "%zu uploads are open already: finish or cancel some, or try again later",
+                    u->max);
 }
 
 static void leave_place(uploads_t *u) {
@@ -141,9 +160,7 @@ static void leave_place(uploads_t *u) {
 
 rdg_err_t uploads_begin(uploads_t *u, const char *repo, const char *algorithm, bool passing, upload_t **out) {
     char path[STORE_PATH_MAX];
-    if (!take_place(u))
-        return rdg_fail(RDG_E_FULL, "%zu uploads are open already: finish or cancel some, or try again later",
-                        u->max);
+    RDG_TRY(take_place(u, repo));
     upload_t *up = rdg_calloc(1, sizeof *up);
     if (!up) {
         leave_place(u);

@@ -3,11 +3,13 @@
  * 1. One request at a time has an upload; another is told BUSY. Between requests it holds no descriptor.
  * 2. What was acknowledged is on the disk (fdatasync, then the row). A process that follows on the same boot goes on
  *    from the file's length; after a reboot from the row, the rest being cut off.
- * 3. At most `max` at a time; one that nobody has touched for life_ms is removed. Their bytes count as pending. */
+ * 3. At most `max` at a time, half of it to the repositories below one first part of a name, which may be a tenant's; one that nobody has touched for life_ms is removed. Their bytes count as pending. */
 #ifndef RIDGE_REGISTRY_UPLOAD_H
 #define RIDGE_REGISTRY_UPLOAD_H
 #include "ridge/base/list.h"
 #include "store.h"
+
+#define UPLOADS_SHARED_FROM 4 /* of fewer everybody may have all */
 
 typedef struct upload {
     rdg_list_t node;

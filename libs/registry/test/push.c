@@ -166,6 +166,21 @@ TEST(a_blob_is_mounted_from_where_it_may_be_read_and_else_uploaded) {
     kit_fini(&k);
 }
 
+TEST(uploads_of_one_tenant_leave_room_for_others) {
+    kit_t k;
+    kit_init(&k);
+    k.options.uploads_max = 8;
+    kit_start(&k);
+    for (int i = 0; i < 4; ++i) CHECK_EQ(askf(&k, "POST", NOTHING, "/v2/acme/app-%d/blobs/uploads/", i), 202);
+    CHECK_EQ(askf(&k, "POST", NOTHING, "/v2/acme/more/blobs/uploads/"), 429);
+    const char *path = begin_upload(&k, "acme-2/app"); /* another name, though it begins so */
+    CHECK_EQ(askf(&k, "DELETE", NOTHING, "%s", path), 204);
+    for (int i = 0; i < 4; ++i)
+        CHECK_EQ(askf(&k, "POST", NOTHING, "/v2/other/app-%d/blobs/uploads/", i), 202);
+    CHECK_EQ(askf(&k, "POST", NOTHING, "/v2/third/blobs/uploads/"), 429); /* now all are open */
+    kit_fini(&k);
+}
+
 TEST(uploads_are_cancelled_bounded_and_expire) {
     kit_t k;
     char path[512];

@@ -23,7 +23,7 @@ struct rdg_service {
     const rdg_clock_t *clock;
     rdg_guard_t guard;
     rdg_rate_t rate, tenant_rate;
-    rdg_shares_t shares;
+    rdg_shares_t shares, waits;
     rdg_guesses_t guesses;
     rdg_metric_t *by_class[6], *refused, *latency, *guessed, *barred;
     size_t route_count, mount_count;
@@ -90,6 +90,7 @@ static void init_limits(rdg_service_t *s) {
     rdg_rate_init(&s->rate, per_s, burst, rdg_random_u64(rdg_random_system()));
     rdg_rate_init(&s->tenant_rate, 2 * per_s, 2 * burst, rdg_random_u64(rdg_random_system()));
     rdg_shares_init(&s->shares, (threads_of(s) + 1) / 2);
+    rdg_shares_init(&s->waits, RDG_SERVICE_TENANT_WAITS);
     rdg_guesses_init(&s->guesses, rdg_random_u64(rdg_random_system()));
 }
 
@@ -118,6 +119,7 @@ void rdg_service_free(rdg_service_t *s) {
     rdg_rate_fini(&s->rate);
     rdg_rate_fini(&s->tenant_rate);
     rdg_shares_fini(&s->shares);
+    rdg_shares_fini(&s->waits);
     rdg_guesses_fini(&s->guesses);
     rdg_secure_zero(&s->guard, sizeof s->guard);
     rdg_free(s);
@@ -212,6 +214,14 @@ bool rdg_service_ended(const rdg_service_call_t *call) {
     rdg_caller_t who;
     return call->who.ends && call->caller && call->access &&
            !rdg_access_named(call->access, call->caller, &who);
+}
+
+bool rdg_service_wait_begin(const rdg_service_call_t *call) {
+    return !call->service || rdg_shares_enter(&call->service->waits, call->tenant) == RDG_OK;
+}
+
+void rdg_service_wait_end(const rdg_service_call_t *call, bool begun) {
+    if (call->service && begun) rdg_shares_leave(&call->service->waits, call->tenant);
 }
 
 rdg_err_t rdg_service_new_tenant(const rdg_service_call_t *call, char out[RDG_TENANT_MAX + 1]) {
@@ -413,7 +423,7 @@ static void handle(void *ctx, const rdg_http_request_t *req, rdg_http_response_t
     rdg_trace_format(&trace, parent);
     (void)rdg_http_set_header(res, "traceparent", parent);
     if (!serve_mount(s, req, res)) {
-        rdg_service_call_t call = {.http = req, .remote = rdg_http_remote(req)};
+        rdg_service_call_t call = {.service = s, .http = req, .remote = rdg_http_remote(req)};
         rdg_service_answer_t answer = {.status = 200};
         rdg_err_t err = run(s, req, &call, &answer);
         if (err != RDG_OK) {

@@ -44,6 +44,7 @@ extern "C" {
 #define RDG_SERVICE_ROUTES_MAX 256
 #define RDG_SERVICE_OWNERS_MAX 24
 #define RDG_SERVICE_LOOK_MS 1000u
+#define RDG_SERVICE_TENANT_WAITS 4
 #define RDG_CALLER_MAX 63 /* bytes of a caller's name: "admin", or "TENANT/NAME" of a tenant's token */
 #define RDG_TENANT_MAX 32
 /* Whose everything is that nobody has given to another tenant. */
@@ -91,11 +92,12 @@ typedef struct rdg_service_call {
     const char
         *tenant; /* what the caller may see is this tenant's; NULL: the cloud's own caller, who sees all */
     rdg_role_t role;
-    rdg_caller_t who;     /* what these point into */
-    rdg_access_t *access; /* borrowed; NULL: there are no tenants here */
-    bool quiet;           /* a refusal that the log tells of once, and not each time */
-    const char *remote;   /* address of the client */
-    const json_t *body;   /* the parsed object; NULL when there was no body */
+    rdg_caller_t who;       /* what these point into */
+    rdg_access_t *access;   /* borrowed; NULL: there are no tenants here */
+    rdg_service_t *service; /* borrowed; for rdg_service_wait_begin */
+    bool quiet;             /* a refusal that the log tells of once, and not each time */
+    const char *remote;     /* address of the client */
+    const json_t *body;     /* the parsed object; NULL when there was no body */
     const rdg_http_request_t *http;
     size_t param_count;
     rdg_service_param_t params[RDG_SERVICE_PARAMS_MAX];
@@ -168,6 +170,10 @@ bool rdg_service_caller_named(const rdg_service_t *s, const char *name, rdg_call
 rdg_err_t rdg_service_judge(rdg_service_t *s, const char *remote, const char *who);
 /* Whether the caller's token has ended since the request came: handlers that wait ask every RDG_SERVICE_LOOK_MS. */
 bool rdg_service_ended(const rdg_service_call_t *call);
+/* Around waiting for news. False: RDG_SERVICE_TENANT_WAITS requests of the caller's tenant wait already, so this one should
+ * not for long. */
+bool rdg_service_wait_begin(const rdg_service_call_t *call);
+void rdg_service_wait_end(const rdg_service_call_t *call, bool begun);
 /* Whose a new thing is: the caller's tenant; for the cloud's callers that of the body's field "tenant", or else
  * RDG_TENANT_DEFAULT. FORBIDDEN: another tenant's; NOT_FOUND: there is none of this name. */
 rdg_err_t rdg_service_new_tenant(const rdg_service_call_t *call, char out[RDG_TENANT_MAX + 1]);
