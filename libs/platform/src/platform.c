@@ -101,7 +101,10 @@ static rdg_err_t start_broker(rdg_platform_t *p, const rdg_platform_options_t *o
     char dir[4096];
     RDG_TRY(rdg_path_join(dir, sizeof dir, o->data_dir, "broker"));
     RDG_TRY(rdg_dir_make(dir, 0700));
-    rdg_broker_options_t b = {.dir = dir, .program = o->broker_program, .port = o->broker_port};
+    /* What a broker that was killed has forgotten is sent again: by devices until the database has it, by us until a command has
+     * its result. Saving at every change would cost the broker's only thread a synced file a packet. */
+    rdg_broker_options_t b = {
+        .dir = dir, .program = o->broker_program, .port = o->broker_port, .save_every_s = 1};
     RDG_TRY(rdg_fail_in(rdg_broker_start(&b, &p->broker), "the MQTT broker"));
     p->broker_url = rdg_strdup(rdg_broker_url(p->broker));
     return p->broker_url ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for the broker's URL");
