@@ -19,6 +19,7 @@
 #define TICK_MS 1000
 #define FAILURES_LOGGED 20 /* a second */
 #define COLLECTING_MAX 4
+#define ENROLMENT_MS 15000 /* as long as a device waits for an answer */
 
 /*  SECURING ──► STRANGER, who may enrol, or DEVICE ──► gone */
 typedef enum guest_state { SECURING, STRANGER, DEVICE } guest_state_t;
@@ -47,7 +48,8 @@ struct rdg_gateway {
     uint16_t mqtt_port;
     rdg_list_t guests; /* oldest first */
     rdg_list_t collecting;
-    size_t strangers, devices;
+    size_t strangers, enrolling, devices; /* strangers: SECURING, or enrolling */
+    size_t most;                          /* of each kind of stranger */
     uint64_t logged_since_ms;
     unsigned logged;
     rdg_metric_t *m_devices, *m_strangers, *m_refused, *m_streams, *m_links, *m_resumed;
@@ -77,6 +79,7 @@ static void guest_free(guest_t *guest) {
         --g->devices;
     else
         --g->strangers;
+    if (guest->state == STRANGER) --g->enrolling;
     count(g);
     rdg_list_remove(&guest->node);
     rdg_cert_free(guest->sign_cert);
@@ -195,12 +198,34 @@ static rdg_cert_t *share(const rdg_cert_t *cert) {
     return cert ? rdg_cert_ref((rdg_cert_t *)(uintptr_t)cert) : NULL;
 }
 
+/* Sends the oldest in this state away that has been here for so long; false: there is none. */
+static bool drop_oldest(rdg_gateway_t *g, guest_state_t state, uint64_t since_ms) {
+    RDG_LIST_EACH(it, &g->guests) {
+        guest_t *guest = RDG_LIST_ENTRY(it, guest_t, node);
+        if (guest->state != state || guest->leaving) continue;
+        if (now_ms() - guest->since_ms < since_ms) return false;
+        refused(g, guest->from, rdg_fail(RDG_E_FULL, "%zu connections are not a device's", g->strangers));
+        guest_leave(guest);
+        return true;
+    }
+    return false;
+}
+
+/* Who came first is served, or a crowd of new devices keeps each other from ever being. */
+static rdg_err_t let_enrol(guest_t *guest) {
+    rdg_gateway_t *g = guest->gateway;
+    if (g->enrolling >= g->most && !drop_oldest(g, STRANGER, ENROLMENT_MS))
+        return rdg_fail(RDG_E_FULL, "%zu devices enrol already", g->enrolling);
+    guest->state = STRANGER;
+    ++g->enrolling;
+    return RDG_OK;
+}
+
 static rdg_err_t recognise(guest_t *guest, const rdg_stream_t *s) {
     rdg_gateway_t *g = guest->gateway;
-    guest->state = STRANGER;
     const rdg_cert_t *sign = rdg_tlcp_stream_peer(s), *enc = rdg_tlcp_stream_peer_enc(s);
     bool resumed = rdg_tlcp_stream_resumed(s);
-    if (!sign) return RDG_OK;
+    if (!sign) return let_enrol(guest);
     RDG_TRY(rdg_platform_accept_peer(g->platform, sign, enc, guest->device));
     guest->sign_cert = share(sign);
     guest->enc_cert = share(enc);
@@ -233,16 +258,6 @@ static void on_secured(void *ctx, rdg_stream_t *s, rdg_err_t err) {
     guest_free(guest);
 }
 
-static void drop_oldest_stranger(rdg_gateway_t *g) {
-    RDG_LIST_EACH(it, &g->guests) {
-        guest_t *guest = RDG_LIST_ENTRY(it, guest_t, node);
-        if (guest->state == DEVICE || guest->leaving) continue;
-        refused(g, guest->from, rdg_fail(RDG_E_FULL, "%zu connections are not a device's", g->strangers));
-        guest_leave(guest);
-        return;
-    }
-}
-
 static rdg_err_t welcome(rdg_gateway_t *g, guest_t *guest, rdg_stream_t *s) {
     rdg_tlcp_end_t end = {
         .role = RDG_TLCP_SERVER, .client_auth = RDG_TLCP_CLIENT_OPTIONAL, .timeout_ms = HANDSHAKE_MS};
@@ -258,8 +273,8 @@ static rdg_err_t welcome(rdg_gateway_t *g, guest_t *guest, rdg_stream_t *s) {
 
 static void on_accept(void *ctx, rdg_stream_t *s) {
     rdg_gateway_t *g = ctx;
-    if (g->strangers >= RDG_GATEWAY_STRANGERS_MAX) drop_oldest_stranger(g);
-    guest_t *guest = g->strangers < 2 * RDG_GATEWAY_STRANGERS_MAX ? rdg_calloc(1, sizeof *guest) : NULL;
+    if (g->strangers - g->enrolling >= g->most) (void)drop_oldest(g, SECURING, 0);
+    guest_t *guest = g->strangers < 3 * g->most ? rdg_calloc(1, sizeof *guest) : NULL;
     if (!guest) {
         refused(g, "", rdg_fail(RDG_E_FULL, "no room for another connection"));
         rdg_stream_close(s);
@@ -339,6 +354,7 @@ static void register_metrics(rdg_gateway_t *g, rdg_metrics_t *m) {
 }
 
 static rdg_err_t start(rdg_gateway_t *g, const rdg_gateway_options_t *o) {
+    g->most = o->strangers ? o->strangers : RDG_GATEWAY_STRANGERS_MAX;
     g->enrol = rdg_strdup(o->enrol);
     g->images = rdg_strdup(o->images);
     if ((o->enrol && !g->enrol) || (o->images && !g->images)) return RDG_E_NO_MEMORY;

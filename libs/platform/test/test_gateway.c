@@ -30,7 +30,7 @@ static void service(void *ctx, const rdg_http_request_t *req, rdg_http_response_
     (void)rdg_http_write(res, "text/plain", rdg_bytes_str(text));
 }
 
-static void open_all(visitor_t *v) {
+static void open_for(visitor_t *v, unsigned strangers) {
     memset(v, 0, sizeof *v);
     kit_open(&v->kit);
     CHECK((v->metrics = rdg_metrics_new()) != NULL);
@@ -40,11 +40,16 @@ static void open_all(visitor_t *v) {
     rdg_gateway_options_t g = {.platform = v->kit.platform,
                                .metrics = v->metrics,
                                .host = "127.0.0.1",
+                               .strangers = strangers,
                                .enrol = v->socket,
                                .images = v->socket};
     CHECK_OK(rdg_gateway_start(&g, &v->gateway));
     CHECK_OK(rdg_loop_new(&v->loop));
     rdg_buf_init(&v->got, 65536);
+}
+
+static void open_all(visitor_t *v) {
+    open_for(v, 0);
 }
 
 static void close_all(visitor_t *v) {
@@ -166,24 +171,28 @@ static void enrol(visitor_t *v, fake_t *f) {
     CHECK_EQ(fake_enrol(&v->kit, f, token, NULL), 201);
 }
 
+/* Of nobody who has a certificate, by the fingerprint of a token. */
+static rdg_tlcp_identity_t *pinned_by(const char *token, uint8_t change) {
+    rdg_hash_t pin;
+    rdg_tlcp_identity_t *stranger = NULL;
+    CHECK_OK(rdg_hex_decode(strchr(token, '.') + 1, 64, pin.b, sizeof pin.b));
+    pin.b[3] ^= change;
+    CHECK_OK(rdg_tlcp_identity_pinned(&pin, &stranger));
+    return stranger;
+}
+
 TEST(gateway_lets_a_stranger_enrol_and_nothing_else) {
     visitor_t v;
     char token[128];
-    rdg_hash_t pin;
-    rdg_tlcp_identity_t *stranger = NULL;
     open_all(&v);
     kit_token(&v.kit, token);
-    CHECK_OK(rdg_hex_decode(strchr(token, '.') + 1, 64, pin.b, sizeof pin.b));
-    CHECK_OK(rdg_tlcp_identity_pinned(&pin, &stranger));
-    visit(&v, stranger);
+    visit(&v, pinned_by(token, 0));
     CHECK_OK(v.link_err);
     CHECK_ERR(ask(&v, "mqtt"), RDG_E_FORBIDDEN);
     CHECK(strstr(v.text, "enrol first") != NULL);
     CHECK_ERR(ask(&v, "images"), RDG_E_FORBIDDEN);
     check_served(&v, "enrol");
-    pin.b[3] ^= 1;
-    CHECK_OK(rdg_tlcp_identity_pinned(&pin, &stranger));
-    visit(&v, stranger);
+    visit(&v, pinned_by(token, 1));
     CHECK_ERR(v.link_err, RDG_E_UNAUTHENTICATED);
     close_all(&v);
 }
@@ -319,6 +328,48 @@ TEST(gateway_serves_devices_while_strangers_hold_connections_open) {
     CHECK_OK(v.link_err);
     check_served(&v, "images");
     until_at_least(&v, &left, STRANGERS - 2 * RDG_GATEWAY_STRANGERS_MAX);
+    fake_fini(&f);
+    close_all(&v);
+}
+
+enum { CROWD = 3 };
+
+typedef struct crowd {
+    rdg_stream_t *streams[CROWD];
+    int secured, left;
+} crowd_t;
+
+static void crowd_secured(void *ctx, rdg_stream_t *s, rdg_err_t err) {
+    crowd_t *c = ctx;
+    CHECK_OK(err);
+    rdg_stream_set_events(s, &silent_events, &c->left);
+    c->streams[c->secured++] = s;
+}
+
+TEST(gateway_serves_who_came_first_when_many_enrol_and_devices_all_the_same) {
+    visitor_t v;
+    fake_t f;
+    char token[128];
+    crowd_t crowd = {.secured = 0};
+    rdg_tlcp_end_t end = {.role = RDG_TLCP_CLIENT, .peer_name = "cloud"};
+    open_for(&v, CROWD);
+    fake_init(&f, "dev-1");
+    enrol(&v, &f);
+    kit_token(&v.kit, token);
+    end.identity = pinned_by(token, 0);
+    for (int i = 0; i < CROWD; ++i) {
+        CHECK_OK(rdg_tlcp_stream_connect(v.loop, "127.0.0.1", rdg_gateway_port(v.gateway), 60000, &end,
+                                         crowd_secured, &crowd));
+        until_at_least(&v, &crowd.secured, i + 1);
+    }
+    visit(&v, rdg_tlcp_identity_ref(end.identity)); /* sent away, at the end of its handshake or right after */
+    if (v.link_err == RDG_OK) until(&v, &v.tunnel_closed);
+    CHECK_EQ(crowd.left, 0);
+    visit(&v, identity_of(&f, f.certificates));
+    CHECK_OK(v.link_err);
+    check_served(&v, "images");
+    CHECK_EQ(crowd.left, 0);
+    rdg_tlcp_identity_unref(end.identity);
     fake_fini(&f);
     close_all(&v);
 }

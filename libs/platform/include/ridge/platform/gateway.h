@@ -11,8 +11,8 @@
  *    certificate gets an alert.
  * 2. A device whose certificate is revoked loses its connection at once. A device that connects again replaces its
  *    old connection, which may be dead without either end knowing.
- * 3. Not authenticated yet: RDG_GATEWAY_STRANGERS_MAX handshakes and enrolments at a time (then the oldest goes),
- *    each RDG_GATEWAY_STRANGER_MS long.
+ * 3. Not authenticated yet: RDG_GATEWAY_STRANGERS_MAX handshakes at a time (then the oldest goes), and as many
+ *    enrolments (then who comes is refused, but for one that has taken 15 s already), each RDG_GATEWAY_STRANGER_MS long.
  * A thread of its own; handshakes on the loop's workers. */
 #ifndef RIDGE_PLATFORM_GATEWAY_H
 #define RIDGE_PLATFORM_GATEWAY_H
@@ -32,6 +32,7 @@ typedef struct rdg_gateway_options {
     rdg_platform_t *platform;   /* borrowed; its on_revoked is taken */
     const char *host;           /* NULL: 0.0.0.0 */
     uint16_t port;              /* 0: the system chooses */
+    unsigned strangers;         /* 0: RDG_GATEWAY_STRANGERS_MAX */
     const char *enrol, *images; /* local sockets of HTTP services; NULL: not served */
     rdg_metrics_t *metrics;     /* may be NULL */
 } rdg_gateway_options_t;
