@@ -362,7 +362,8 @@ TEST(gateway_serves_who_came_first_when_many_enrol_and_devices_all_the_same) {
                                          crowd_secured, &crowd));
         until_at_least(&v, &crowd.secured, i + 1);
     }
-    visit(&v, rdg_tlcp_identity_ref(end.identity)); /* sent away, at the end of its handshake or right after */
+    /* Sent away at the end of its handshake, or right after. */
+    visit(&v, rdg_tlcp_identity_ref(end.identity));
     if (v.link_err == RDG_OK) until(&v, &v.tunnel_closed);
     CHECK_EQ(crowd.left, 0);
     visit(&v, identity_of(&f, f.certificates));
