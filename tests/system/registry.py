@@ -54,11 +54,11 @@ class Answer:
         return json.loads(self.body)
 
 
-def ask(method, path, body=None, headers=None, authorization=None, chunked=False, cloud=None):
-    """One request; authorization: None for the administrator, False for nobody, else the header."""
+def ask(method, path, body=None, headers=None, authorization=None, chunked=False, cloud=None, source=None):
+    """One request; authorization: None for the administrator, False for nobody, else the header; source: an address of ours."""
     cloud = cloud or lab().cloud
     parts = urllib.parse.urlsplit(cloud.url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30, source_address=source and (source, 0))
     headers = dict(headers or {})
     if authorization is None:
         authorization = basic("admin", cloud.token)
@@ -511,9 +511,12 @@ def tokens_name_their_scopes_and_strangers_get_nothing():
     paths = [("GET", f"/v2/private/app/blobs/{name}"), ("GET", "/v2/private/app/tags/list"), ("POST", "/v2/private/app/blobs/uploads/"),
              ("PUT", "/v2/private/app/manifests/x"), ("DELETE", f"/v2/private/app/blobs/{name}"),
              ("GET", f"/v2/private/app/referrers/{name}"), ("GET", "/v2/token")]  # fmt: skip
-    for authorization in (False, "Bearer x", "Bearer x.y", basic("admin", "wrong"), basic("baas", lab().cloud.token), "Basic ?"):
+    strangers = (False, "Bearer x", "Bearer x.y", basic("admin", "wrong"), basic("baas", lab().cloud.token), "Basic ?")
+    for number, authorization in enumerate(strangers, 2):
         for method, path in paths:
-            equal(error_code(must(401, method, path, authorization=authorization)), "UNAUTHORIZED", f"{method} {path}")
+            # From addresses of their own: who tries many is refused whatever it shows.
+            got = must(401, method, path, authorization=authorization, source=f"127.0.0.{number}")
+            equal(error_code(got), "UNAUTHORIZED", f"{method} {path}")
     pull = token_for("repository:private/app:pull")
     must(200, "GET", f"/v2/private/app/blobs/{name}", authorization=pull)
     got = must(401, "POST", "/v2/private/app/blobs/uploads/", authorization=pull)
