@@ -264,7 +264,7 @@ static rdg_err_t await_accepted(rdg_broker_t *b, const char *user, const char *p
             wait = wait * 2 < PROBE_RARELY_MS ? wait * 2 : PROBE_RARELY_MS;
         }
         pthread_mutex_lock(&b->mutex);
-        if (b->taken < change) wait_changed(b, wait);
+        wait_changed(b, b->taken < change ? wait : PROBE_EVERY_MS);
         pthread_mutex_unlock(&b->mutex);
     }
     return rdg_fail(RDG_E_TIMEOUT,
