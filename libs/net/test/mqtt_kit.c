@@ -37,7 +37,9 @@ static void on_published(void *ctx, int id) {
     peer_t *p = ctx;
     CHECK(id > 0);
     pthread_mutex_lock(&p->mutex);
-    ++p->published;
+    bool probe = id == p->probe;
+    ++*(probe ? &p->probed : &p->published);
+    if (probe) p->probe = 0; /* the next client counts its ids anew */
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->mutex);
 }
@@ -85,4 +87,14 @@ void peer_await_at(peer_t *p, const int *counter, int want, const char *what, co
     int got = *counter;
     pthread_mutex_unlock(&p->mutex);
     if (got < want) rdg_test_fail(file, line, "%s is %d after 15 s, want %d (%s)", what, got, want, p->why);
+}
+
+void peer_await_subscribed(peer_t *p, int want_ups) {
+    peer_await(p, ups, want_ups);
+    pthread_mutex_lock(&p->mutex);
+    int want = p->probed + 1;
+    /* Under the mutex: the acknowledgement may come before publish has returned the id. No "#" matches $. */
+    CHECK_OK(rdg_mqtt_publish(p->mqtt, "$probe", rdg_bytes_str(""), false, &p->probe));
+    pthread_mutex_unlock(&p->mutex);
+    peer_await(p, probed, want);
 }

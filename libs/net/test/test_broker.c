@@ -44,9 +44,9 @@ TEST(broker_acl_keeps_each_device_to_its_own_topics) {
     peer_open(&cloud, b, "cloud", "cloud", "c", "devices/#");
     peer_open(&one, b, "one", "one", "1", "devices/#");
     peer_open(&two, b, "two", "two", "2", "devices/two/#");
-    peer_await(&cloud, ups, 1);
-    peer_await(&one, ups, 1);
-    peer_await(&two, ups, 1);
+    peer_await_subscribed(&cloud, 1);
+    peer_await_subscribed(&one, 1);
+    peer_await_subscribed(&two, 1);
     /* one writes to two's topics, then to its own: only the second may arrive anywhere. */
     peer_send(&one, "devices/two/command", "forged");
     peer_send(&one, "elsewhere", "forged");
@@ -95,9 +95,9 @@ TEST(broker_keeps_a_device_from_every_topic_of_another) {
     peer_open(&cloud, b, "cloud", "cloud", "c", "#");
     peer_open(&one, b, "one", "one", "1", "#");
     peer_open(&two, b, "two", "two", "2", "devices/two/#");
-    peer_await(&cloud, ups, 1);
-    peer_await(&one, ups, 1);
-    peer_await(&two, ups, 1);
+    peer_await_subscribed(&cloud, 1);
+    peer_await_subscribed(&one, 1);
+    peer_await_subscribed(&two, 1);
     for (int i = 0; i < count; ++i) peer_send(&one, topics[i], "forged");
     peer_send(&one, "devices/one/result", "honest");
     peer_await(&cloud, messages, 1);
@@ -126,10 +126,10 @@ TEST(broker_names_a_session_by_its_user_so_that_nobody_takes_it_over) {
     CHECK_OK(rdg_broker_set_user(b, "two", "2"));
     peer_open(&cloud, b, "cloud", "cloud", "c", NULL);
     peer_open(&two, b, "two", "two", "2", "devices/two/#");
-    peer_await(&two, ups, 1);
+    peer_await_subscribed(&two, 1);
     peer_await(&cloud, ups, 1);
     peer_open(&one, b, "two", "one", "1", "devices/one/#"); /* with two's client id */
-    peer_await(&one, ups, 1);
+    peer_await_subscribed(&one, 1);
     peer_send(&cloud, "devices/two/command", "for two");
     peer_await(&two, messages, 1);
     CHECK_EQ(two.downs, 0);
@@ -187,7 +187,7 @@ TEST(broker_keeps_port_users_and_sessions_across_a_restart) {
     CHECK_OK(rdg_broker_set_user(b, "dev", "d"));
     snprintf(url, sizeof url, "%s", rdg_broker_url(b));
     peer_open(&in, b, "dev", "dev", "d", "devices/dev/command");
-    peer_await(&in, ups, 1);
+    peer_await_subscribed(&in, 1);
     peer_open(&cloud, b, "cloud", "cloud", "c", NULL);
     peer_await(&cloud, ups, 1);
     peer_send(&cloud, "devices/dev/command", "one");
@@ -305,7 +305,7 @@ TEST(broker_that_saves_seldom_still_saves_when_it_is_stopped) {
     if (err == RDG_E_NOT_FOUND) rdg_test_skip("mosquitto is not installed");
     CHECK_OK(err);
     peer_open(&in, b, "in", NULL, NULL, "a/#");
-    peer_await(&in, ups, 1);
+    peer_await_subscribed(&in, 1);
     peer_close(&in);
     peer_open(&out, b, "out", NULL, NULL, NULL);
     peer_await(&out, ups, 1);

@@ -9,7 +9,7 @@ TEST(mqtt_message_travels_and_is_reported_as_published) {
     rdg_broker_t *b = broker_open(1);
     peer_t in = {0}, out = {0};
     peer_open(&in, b, "in", NULL, NULL, "a/#");
-    peer_await(&in, ups, 1);
+    peer_await_subscribed(&in, 1);
     peer_open(&out, b, "out", NULL, NULL, NULL);
     peer_await(&out, ups, 1);
     CHECK(rdg_mqtt_connected(out.mqtt));
@@ -27,17 +27,17 @@ TEST(mqtt_refused_message_comes_again_until_it_is_taken) {
     rdg_broker_t *b = broker_open(1);
     peer_t in = {.refusals = 2}, out = {0};
     peer_open(&in, b, "in", NULL, NULL, "a/#");
-    peer_await(&in, ups, 1);
+    peer_await_subscribed(&in, 1);
     peer_open(&out, b, "out", NULL, NULL, NULL);
     peer_await(&out, ups, 1);
     peer_send(&out, "a/b", "again");
     peer_await(&in, messages, 3);
-    peer_await(&in, ups, 3);
+    peer_await_subscribed(&in, 3);
     CHECK(in.downs == 2);
     /* Taken now: a new connection brings the next message only. */
     peer_close(&in);
     peer_open(&in, b, "in", NULL, NULL, "a/#");
-    peer_await(&in, ups, 4);
+    peer_await_subscribed(&in, 4);
     peer_send(&out, "a/b", "next");
     peer_await(&in, messages, 4);
     CHECK_STR(in.last, "next");
@@ -50,7 +50,7 @@ TEST(mqtt_session_keeps_messages_for_a_client_that_is_away) {
     rdg_broker_t *b = broker_open(1);
     peer_t in = {0}, out = {0};
     peer_open(&in, b, "in", NULL, NULL, "a/#");
-    peer_await(&in, ups, 1);
+    peer_await_subscribed(&in, 1);
     peer_open(&out, b, "out", NULL, NULL, NULL);
     peer_await(&out, ups, 1);
     peer_send(&out, "a/b", "first");
@@ -69,7 +69,7 @@ TEST(mqtt_messages_and_sessions_survive_a_killed_broker) {
     rdg_broker_t *b = broker_open(1);
     peer_t in = {0}, out = {0};
     peer_open(&in, b, "in", NULL, NULL, "a/#");
-    peer_await(&in, ups, 1);
+    peer_await_subscribed(&in, 1);
     peer_open(&out, b, "out", NULL, NULL, NULL);
     peer_await(&out, ups, 1);
     peer_send(&out, "a/b", "first");
@@ -132,9 +132,7 @@ TEST(mqtt_payload_limit_and_bad_topics) {
     rdg_broker_t *b = broker_open(1);
     peer_t out = {0}, in = {0};
     peer_open(&in, b, "in", NULL, NULL, "a/#");
-    peer_await(&in, ups, 1);
-    peer_send(&in, "ready", "x"); /* follows the subscription: its acknowledgement says that this stands */
-    peer_await(&in, published, 1);
+    peer_await_subscribed(&in, 1);
     peer_open(&out, b, "out", NULL, NULL, NULL);
     peer_await(&out, ups, 1);
     uint8_t *big = rdg_calloc(1, RDG_MQTT_PAYLOAD_MAX + 1);
@@ -156,7 +154,7 @@ TEST(mqtt_will_is_left_by_a_lost_client_and_not_by_one_that_stops) {
     CHECK_OK(rdg_broker_set_user(b, "cloud", "secret-c"));
     CHECK_OK(rdg_broker_set_user(b, "dev1", "secret-1"));
     peer_open(&cloud, b, "cloud", "cloud", "secret-c", "devices/+/status");
-    peer_await(&cloud, ups, 1);
+    peer_await_subscribed(&cloud, 1);
     peer_open(&dev, b, "dev1", "dev1", "secret-1", NULL);
     peer_await(&dev, ups, 1);
     CHECK_OK(rdg_mqtt_publish(dev.mqtt, "devices/dev1/status", rdg_bytes_str("online"), true, NULL));
@@ -167,11 +165,7 @@ TEST(mqtt_will_is_left_by_a_lost_client_and_not_by_one_that_stops) {
     CHECK_STR(cloud.last, "bye");
     dev.refusals = 1; /* a refused message cuts the connection */
     peer_open(&dev, b, "dev1", "dev1", "secret-1", "devices/dev1/command");
-    peer_await(&dev, ups, 2);
-    int before = dev.published;
-    peer_send(&dev, "devices/dev1/ready",
-              "x"); /* follows the subscription: when it is acknowledged this stands */
-    peer_await(&dev, published, before + 1);
+    peer_await_subscribed(&dev, 2);
     peer_send(&cloud, "devices/dev1/command", "x");
     peer_await(&cloud, messages, 3);
     CHECK_STR(cloud.last, "gone");
