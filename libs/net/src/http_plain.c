@@ -34,7 +34,7 @@ static rdg_err_t send_request(int fd, const rdg_http_call_t *call, const http_ur
         rest.len = 0;
     }
     if (err == RDG_OK) err = socket_send(fd, rdg_buf_view(&head), deadline_ms);
-    if (err == RDG_OK) err = socket_send(fd, rest, deadline_ms);
+    if (err == RDG_OK) err = socket_send_until_answered(fd, rest, deadline_ms);
     rdg_buf_fini(&head);
     return err;
 }

@@ -82,17 +82,22 @@ rdg_err_t socket_listen(const char *host, uint16_t port, int *out, uint16_t *bou
     return rdg_fail_errno(why, "cannot listen on %s:%u", host, port);
 }
 
-/* 0 when ready, else ETIMEDOUT. */
-static int wait_for(int fd, short events, uint64_t deadline_ms) {
+/* 0 when ready for one of events (*is, may be NULL: for which), else ETIMEDOUT. */
+static int wait_for_any(int fd, short events, uint64_t deadline_ms, short *is) {
     for (;;) {
         uint64_t now = rdg_mono_ms(rdg_clock_system());
         if (now >= deadline_ms) return ETIMEDOUT;
         uint64_t left = deadline_ms - now;
         struct pollfd p = {fd, events, 0};
         int n = poll(&p, 1, left > 60000 ? 60000 : (int)left);
+        if (n > 0 && is) *is = p.revents;
         if (n > 0) return 0;
         if (n < 0 && errno != EINTR) return errno;
     }
+}
+
+static int wait_for(int fd, short events, uint64_t deadline_ms) {
+    return wait_for_any(fd, events, deadline_ms, NULL);
 }
 
 static int connect_one(const struct addrinfo *a, uint64_t deadline_ms, int *out) {
@@ -160,20 +165,41 @@ rdg_err_t socket_connect_guarded(const char *host, uint16_t port, address_guard_
     return rdg_fail(RDG_E_UNAVAILABLE, "cannot connect to %s:%u: %s", host, port, strerror(why));
 }
 
-rdg_err_t socket_send(int fd, rdg_bytes_t bytes, uint64_t deadline_ms) {
+/* Room, or (until_answered) the first byte of an answer, which is no interim one (RFC 9110, 15.2), or the end
+ * of the connection. */
+static rdg_err_t wait_for_room(int fd, bool until_answered, uint64_t deadline_ms) {
+    static const char interim[] = "HTTP/1.1 1";
+    char seen[sizeof interim - 1];
+    short is = 0;
+    if (wait_for_any(fd, until_answered ? POLLOUT | POLLIN : POLLOUT, deadline_ms, &is) != 0)
+        return rdg_fail(RDG_E_TIMEOUT, "the peer did not take the request in time");
+    if (!(is & POLLIN)) return RDG_OK;
+    if (recv(fd, seen, sizeof seen, MSG_PEEK) == (ssize_t)sizeof seen &&
+        memcmp(seen, interim, sizeof seen) == 0)
+        return wait_for_room(fd, false, deadline_ms);
+    return rdg_fail(RDG_E_CLOSED, "the peer answered, or closed, before it had taken the request");
+}
+
+static rdg_err_t send_all(int fd, rdg_bytes_t bytes, bool until_answered, uint64_t deadline_ms) {
     size_t sent = 0;
     while (sent < bytes.len) {
         ssize_t n = send(fd, bytes.data + sent, bytes.len - sent, MSG_NOSIGNAL);
-        if (n >= 0) {
+        if (n >= 0)
             sent += (size_t)n;
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            if (wait_for(fd, POLLOUT, deadline_ms) != 0)
-                return rdg_fail(RDG_E_TIMEOUT, "the peer did not take the request in time");
-        } else if (errno != EINTR) {
+        else if (errno == EAGAIN || errno == EWOULDBLOCK)
+            RDG_TRY(wait_for_room(fd, until_answered, deadline_ms));
+        else if (errno != EINTR)
             return rdg_fail(RDG_E_CLOSED, "the peer closed the connection: %s", strerror(errno));
-        }
     }
     return RDG_OK;
+}
+
+rdg_err_t socket_send(int fd, rdg_bytes_t bytes, uint64_t deadline_ms) {
+    return send_all(fd, bytes, false, deadline_ms);
+}
+
+rdg_err_t socket_send_until_answered(int fd, rdg_bytes_t bytes, uint64_t deadline_ms) {
+    return send_all(fd, bytes, true, deadline_ms);
 }
 
 rdg_err_t socket_recv(int fd, void *dst, size_t size, uint64_t deadline_ms, size_t *got) {

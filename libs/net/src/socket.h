@@ -16,6 +16,9 @@ rdg_err_t socket_connect(const char *host, uint16_t port, uint64_t deadline_ms, 
 rdg_err_t socket_connect_guarded(const char *host, uint16_t port, address_guard_t guard, uint64_t deadline_ms,
                                  int *fd);
 rdg_err_t socket_send(int fd, rdg_bytes_t bytes, uint64_t deadline_ms); /* CLOSED, TIMEOUT */
+/* The body of a request: CLOSED also when the peer takes no more and an answer of its, or its end, is there
+ * to be read. Who only wrote would wait for a peer that has gone without a reset until the deadline. */
+rdg_err_t socket_send_until_answered(int fd, rdg_bytes_t bytes, uint64_t deadline_ms);
 /* At least one byte, or *got 0 at the peer's end. CLOSED (reset), TIMEOUT. */
 rdg_err_t socket_recv(int fd, void *dst, size_t size, uint64_t deadline_ms, size_t *got);
 /* True if nothing has arrived and the peer has not closed: fit to be used again. */

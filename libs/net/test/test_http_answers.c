@@ -2,7 +2,11 @@
 #include "http_parse.h"
 #include "http_url.h"
 #include "socket.h"
+#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* Feeds text in pieces of every size: a parser must not care where the network cuts. */
 static rdg_err_t parse_in_pieces(const char *method, const char *text, size_t piece, bool end,
@@ -150,6 +154,65 @@ TEST(http_client_sends_again_when_a_kept_connection_was_closed) {
     }
     rdg_http_client_free(client);
     canned_stop(server);
+}
+
+/* Takes the beginning of a request, says its text, ends its side (or not), and reads no more. */
+typedef struct early {
+    int listener, fd;
+    const char *text;
+    bool ends;
+} early_t;
+
+static void *answer_early(void *arg) {
+    early_t *e = arg;
+    char some[256];
+    struct pollfd p = {e->listener, POLLIN, 0};
+    CHECK(poll(&p, 1, 10000) == 1);
+    e->fd = accept(e->listener, NULL, NULL);
+    CHECK(e->fd >= 0 && read(e->fd, some, sizeof some) > 0);
+    CHECK(write(e->fd, e->text, strlen(e->text)) == (ssize_t)strlen(e->text));
+    if (e->ends) CHECK_EQ(shutdown(e->fd, SHUT_WR), 0);
+    return NULL;
+}
+
+/* More than both sockets hold: who only writes would wait until its deadline. */
+TEST(http_client_hears_a_server_that_answers_or_ends_before_it_took_the_body) {
+    static const struct {
+        const char *text;
+        bool ends;
+        rdg_err_t err;
+    } cases[] = {
+        {"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n", false, RDG_OK},
+        {"HTTP/1.1 413 No\r\n\r\n", true, RDG_OK},
+        {"", true, RDG_E_CLOSED},
+        {"HTTP/1.1 100 Continue\r\n\r\n", false, RDG_E_TIMEOUT},
+    };
+    size_t len = 32u << 20;
+    uint8_t *body = rdg_calloc(1, len);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+        early_t e = {.text = cases[i].text, .ends = cases[i].ends};
+        uint16_t port;
+        char url[64];
+        pthread_t thread;
+        rdg_http_client_t *client;
+        rdg_http_answer_t a;
+        CHECK_OK(socket_listen(NULL, 0, &e.listener, &port));
+        snprintf(url, sizeof url, "http://127.0.0.1:%u/", port);
+        CHECK_OK(rdg_http_client_new(&client));
+        CHECK_EQ(pthread_create(&thread, NULL, answer_early, &e), 0);
+        bool waits = cases[i].err == RDG_E_TIMEOUT;
+        rdg_http_call_t call = {
+            .method = "PUT", .url = url, .body = rdg_bytes(body, len), .timeout_ms = waits ? 200 : 60000};
+        rdg_err_t err = rdg_http_call(client, &call, &a);
+        CHECK_ERR(err, cases[i].err);
+        if (err == RDG_OK) CHECK_EQ(a.status, 413);
+        rdg_http_answer_fini(&a);
+        pthread_join(thread, NULL);
+        close(e.fd);
+        close(e.listener);
+        rdg_http_client_free(client);
+    }
+    rdg_free(body);
 }
 
 TEST(http_client_times_out_on_a_silent_server) {
