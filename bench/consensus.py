@@ -94,7 +94,8 @@ class Bench:
         got = self.load(kind, rate, seconds)
         kept_up = got["seconds"] <= 1.05 * seconds + 0.3  # the last block comes after the last call
         good = got["included"] == got["sent"] and got["refused"] == 0 and kept_up and got["p99_ms"] <= 2000
-        say(f"    {rate}/s for {seconds} s: {got['tps']}/s, p50 {got['p50_ms']} ms, p99 {got['p99_ms']} ms{'' if good else ': not held'}")
+        why = "" if good else f": not held ({got['refused']} refused, {got['seconds']} s to the last block, sent up to {got['late_ms']} ms late)"
+        say(f"    {rate}/s for {seconds} s: {got['tps']}/s, p50 {got['p50_ms']} ms, p99 {got['p99_ms']} ms{why}")
         return got if good else None
 
     def highest(self, kind, first):

@@ -3,9 +3,9 @@
  * Phases: register the meters (waits for each receipt) → sign all transactions of the run in advance, so that
  * the measured time holds no signing → send in small JSON-RPC batches, every meter always over the same node
  * so that its readings stay in order → follow the blocks of the first node and note when each transaction is
- * in one. Prints one JSON object. Latency is from just before the batch that carries a transaction is posted
- * until the poll that saw its block (polls every 5 ms); it includes execution, because a block is visible
- * only when it is durable. */
+ * in one. Prints one JSON object. Latency is from when a transaction was due, even if a late answer to the one
+ * before it on its connection kept it from leaving then (late_ms: the worst), until the poll that saw its block
+ * (polls every 5 ms); it includes execution, because a block is visible only when it is durable. */
 #include "ridge/base/alloc.h"
 #include "ridge/base/clock.h"
 #include "ridge/base/config.h"
@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define NODES_MAX 16
+#define CONNECTIONS_MAX 8 /* to each node */
 #define BATCH_MAX 50
 #define GAS_LIMIT 400000
 #define FIRST_TIME 1000000
@@ -42,7 +43,7 @@ typedef struct sample {
 
 static struct {
     const char *urls[NODES_MAX];
-    size_t url_count, meter_count, tx_count;
+    size_t url_count, sender_count, meter_count, tx_count;
     uint64_t rate, seconds, chain_id, valid_until, payload;
     bool empty; /* calls of an address without code: agreement and signatures, no contract */
     bool erc20; /* transfers of a token, each meter's key being a holder */
@@ -52,6 +53,7 @@ static struct {
     sample_t *samples;
     rdg_map_t *by_id;
     size_t sent, seen, refused;
+    uint64_t late_us; /* the worst */
     pthread_mutex_t lock;
 } load;
 
@@ -201,11 +203,11 @@ static void sign_all(void) {
 /* --- measurement
  * ---------------------------------------------------------------------------------------------------- */
 
-/* Sender k carries the transactions of the meters that belong to node k. */
+/* Sender k carries the transactions of the meters that belong to it, to node k % url_count. */
 static void *run_sender(void *arg) {
     size_t k = (size_t)(uintptr_t)arg, next = k;
     rdg_rpc_t *rpc = NULL;
-    if (rdg_rpc_http_new(load.urls[k], 30000, &rpc) != RDG_OK) exit(1);
+    if (rdg_rpc_http_new(load.urls[k % load.url_count], 30000, &rpc) != RDG_OK) exit(1);
     uint64_t start = now_us();
     while (next < load.tx_count) {
         json_t *params[BATCH_MAX], *results[BATCH_MAX];
@@ -215,14 +217,14 @@ static void *run_sender(void *arg) {
         while (count < BATCH_MAX && next < load.tx_count && next * 1000000 / load.rate <= elapsed) {
             params[count++] =
                 json_pack("[o]", rdg_json_hex(load.txs[next]->raw.data, load.txs[next]->raw.len));
-            next += load.url_count;
+            load.samples[next].sent_us = start + next * 1000000 / load.rate;
+            next += load.sender_count;
         }
         if (count == 0) {
             pause_us(2000);
             continue;
         }
-        uint64_t sent = now_us();
-        for (size_t i = 0; i < count; ++i) load.samples[first + i * load.url_count].sent_us = sent;
+        uint64_t late = now_us() - load.samples[first].sent_us;
         rdg_err_t err = rpc->batch(rpc->ctx, "ridge_sendTransaction", params, count, results, errs);
         size_t refused = 0;
         for (size_t i = 0; i < count; ++i) {
@@ -235,6 +237,7 @@ static void *run_sender(void *arg) {
         pthread_mutex_lock(&load.lock);
         load.sent += count;
         load.refused += refused;
+        if (late > load.late_us) load.late_us = late;
         pthread_mutex_unlock(&load.lock);
     }
     rdg_rpc_http_free(rpc);
@@ -293,10 +296,11 @@ static void report(void) {
     double seconds = n ? (double)(last - first) / 1e6 : 0;
     printf("{\"offered_tps\": %llu, \"sent\": %zu, \"refused\": %zu, \"included\": %zu, \"seconds\": %.3f, "
            "\"tps\": %.1f, "
-           "\"p50_ms\": %.1f, \"p99_ms\": %.1f, \"max_ms\": %.1f}\n",
+           "\"p50_ms\": %.1f, \"p99_ms\": %.1f, \"max_ms\": %.1f, \"late_ms\": %.1f}\n",
            (unsigned long long)load.rate, load.sent, load.refused, n, seconds,
            seconds > 0 ? (double)n / seconds : 0, n ? (double)latency[p50] / 1e3 : 0,
-           n ? (double)latency[p99] / 1e3 : 0, n ? (double)latency[n - 1] / 1e3 : 0);
+           n ? (double)latency[p99] / 1e3 : 0, n ? (double)latency[n - 1] / 1e3 : 0,
+           (double)load.late_us / 1e3);
     free(latency);
 }
 
@@ -311,6 +315,8 @@ static const rdg_option_t options[] = {
     {"meters", RDG_OPT_U64, "200", "meters, each with a key of its own", false, 1, 100000},
     {"rate", RDG_OPT_U64, "500", "transactions a second", false, 1, 100000},
     {"seconds", RDG_OPT_U64, "10", "how long", false, 1, 3600},
+    {"connections", RDG_OPT_U64, "2", "to each node, each with one batch under way", false, 1,
+     CONNECTIONS_MAX},
 };
 
 static void split_urls(char *text) {
@@ -365,7 +371,7 @@ int main(int argc, char **argv) {
     rdg_config_t *c = NULL;
     rdg_rpc_t *rpc = NULL;
     rdg_rpc_head_t head;
-    pthread_t threads[NODES_MAX];
+    pthread_t threads[NODES_MAX * CONNECTIONS_MAX];
     rdg_err_t err =
         rdg_config_load("ridge-load", "Loads a chain with metering transactions and measures it.",
                         "RIDGE_LOAD", options, sizeof options / sizeof options[0], argc, argv, &c);
@@ -384,9 +390,10 @@ int main(int argc, char **argv) {
     if (err != RDG_OK) die("start", err);
     pthread_mutex_init(&load.lock, NULL);
     load.rate = rdg_config_u64(c, "rate"), load.seconds = rdg_config_u64(c, "seconds");
-    /* A multiple of the nodes and of the two signers keeps each meter with one node and one signer. */
-    load.meter_count =
-        (rdg_config_u64(c, "meters") + 2 * load.url_count - 1) / (2 * load.url_count) * 2 * load.url_count;
+    load.sender_count = load.url_count * rdg_config_u64(c, "connections");
+    /* A multiple of the senders and of the two signers keeps each meter with one sender and one signer. */
+    size_t unit = 2 * load.sender_count;
+    load.meter_count = (rdg_config_u64(c, "meters") + unit - 1) / unit * unit;
     load.chain_id = head.chain_id, load.valid_until = head.height + 90000;
     make_meters();
     if (load.empty)
@@ -396,10 +403,10 @@ int main(int argc, char **argv) {
     if (!load.empty) register_meters(rpc);
     sign_all();
     if ((err = rdg_rpc_head(rpc, &head)) != RDG_OK) die("head", err);
-    for (size_t k = 0; k < load.url_count; ++k)
+    for (size_t k = 0; k < load.sender_count; ++k)
         pthread_create(&threads[k], NULL, run_sender, (void *)(uintptr_t)k);
     follow(rpc, head.height, now_us() + (load.seconds + 60) * 1000000);
-    for (size_t k = 0; k < load.url_count; ++k) pthread_join(threads[k], NULL);
+    for (size_t k = 0; k < load.sender_count; ++k) pthread_join(threads[k], NULL);
     report();
     rdg_rpc_http_free(rpc);
     rdg_config_free(c);
