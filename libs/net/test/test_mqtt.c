@@ -5,13 +5,18 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* Who sends to a/# reaches in. */
+static void open_pair(peer_t *in, peer_t *out, const rdg_broker_t *b) {
+    peer_open(in, b, "in", NULL, NULL, "a/#");
+    peer_await_subscribed(in, 1);
+    peer_open(out, b, "out", NULL, NULL, NULL);
+    peer_await(out, ups, 1);
+}
+
 TEST(mqtt_message_travels_and_is_reported_as_published) {
     rdg_broker_t *b = broker_open(1);
     peer_t in = {0}, out = {0};
-    peer_open(&in, b, "in", NULL, NULL, "a/#");
-    peer_await_subscribed(&in, 1);
-    peer_open(&out, b, "out", NULL, NULL, NULL);
-    peer_await(&out, ups, 1);
+    open_pair(&in, &out, b);
     CHECK(rdg_mqtt_connected(out.mqtt));
     peer_send(&out, "a/b", "hello");
     peer_await(&out, published, 1);
@@ -26,10 +31,7 @@ TEST(mqtt_message_travels_and_is_reported_as_published) {
 TEST(mqtt_refused_message_comes_again_until_it_is_taken) {
     rdg_broker_t *b = broker_open(1);
     peer_t in = {.refusals = 2}, out = {0};
-    peer_open(&in, b, "in", NULL, NULL, "a/#");
-    peer_await_subscribed(&in, 1);
-    peer_open(&out, b, "out", NULL, NULL, NULL);
-    peer_await(&out, ups, 1);
+    open_pair(&in, &out, b);
     peer_send(&out, "a/b", "again");
     peer_await(&in, messages, 3);
     peer_await_subscribed(&in, 3);
@@ -49,10 +51,7 @@ TEST(mqtt_refused_message_comes_again_until_it_is_taken) {
 TEST(mqtt_session_keeps_messages_for_a_client_that_is_away) {
     rdg_broker_t *b = broker_open(1);
     peer_t in = {0}, out = {0};
-    peer_open(&in, b, "in", NULL, NULL, "a/#");
-    peer_await_subscribed(&in, 1);
-    peer_open(&out, b, "out", NULL, NULL, NULL);
-    peer_await(&out, ups, 1);
+    open_pair(&in, &out, b);
     peer_send(&out, "a/b", "first");
     peer_await(&in, messages, 1);
     peer_close(&in);
@@ -68,10 +67,7 @@ TEST(mqtt_session_keeps_messages_for_a_client_that_is_away) {
 TEST(mqtt_messages_and_sessions_survive_a_killed_broker) {
     rdg_broker_t *b = broker_open(1);
     peer_t in = {0}, out = {0};
-    peer_open(&in, b, "in", NULL, NULL, "a/#");
-    peer_await_subscribed(&in, 1);
-    peer_open(&out, b, "out", NULL, NULL, NULL);
-    peer_await(&out, ups, 1);
+    open_pair(&in, &out, b);
     peer_send(&out, "a/b", "first");
     peer_await(&in, messages, 1);
     peer_close(&in);
@@ -131,10 +127,7 @@ TEST(mqtt_outstanding_messages_are_bounded) {
 TEST(mqtt_payload_limit_and_bad_topics) {
     rdg_broker_t *b = broker_open(1);
     peer_t out = {0}, in = {0};
-    peer_open(&in, b, "in", NULL, NULL, "a/#");
-    peer_await_subscribed(&in, 1);
-    peer_open(&out, b, "out", NULL, NULL, NULL);
-    peer_await(&out, ups, 1);
+    open_pair(&in, &out, b);
     uint8_t *big = rdg_calloc(1, RDG_MQTT_PAYLOAD_MAX + 1);
     CHECK_ERR(rdg_mqtt_publish(out.mqtt, "a/b", rdg_bytes(big, RDG_MQTT_PAYLOAD_MAX + 1), false, NULL),
               RDG_E_TOO_LARGE);
