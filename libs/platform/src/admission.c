@@ -78,6 +78,21 @@ rdg_err_t admission_look(rdg_platform_t *p, enrolment_t *e) {
                          e);
 }
 
+static rdg_err_t in_force_row(void *ctx, const rdg_sql_row_t *r) {
+    *(admission_token_t *)ctx = rdg_sql_row_int(r, 0) ? ADMISSION_IN_FORCE : ADMISSION_ENDED;
+    return RDG_OK;
+}
+
+rdg_err_t admission_token(rdg_platform_t *p, const rdg_hash_t *digest, admission_token_t *out) {
+    *out = ADMISSION_UNKNOWN;
+    return rdg_sql_query(p->db,
+                         "SELECT CASE WHEN revoked_ms IS NULL AND used < uses AND expires_ms >= ? THEN 1 "
+                         "ELSE 0 END FROM device_tokens WHERE digest = ?",
+                         RDG_SQL_PARAMS(rdg_sql_int((int64_t)platform_now()),
+                                        rdg_sql_blob(rdg_bytes(digest->b, sizeof digest->b))),
+                         in_force_row, out);
+}
+
 void enrolment_fingerprint(const char *public_key, char out[17]) {
     rdg_hash_t digest;
     rdg_sm3(public_key, strlen(public_key), &digest);

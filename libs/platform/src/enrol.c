@@ -24,11 +24,9 @@ static void digest_hex(const char *text, char out[65]) {
 }
 
 /* The signature binds both requests to this token: neither can be taken from another enrolment. */
-static rdg_err_t check_signature(enrolment_t *e, const json_t *body) {
+static rdg_err_t check_signature(enrolment_t *e) {
     rdg_cert_request_t request;
-    rdg_sm2_signature_t signature;
     char sign_hex[65], enc_hex[65], text[1024];
-    RDG_TRY(rdg_json_get_hex(body, "signature", signature.b, sizeof signature.b));
     RDG_TRY(
         rdg_fail_in(rdg_cert_request_parse_pem(rdg_bytes_str(e->sign_request), &request), "sign_request"));
     e->key = request.public_key;
@@ -39,7 +37,7 @@ static rdg_err_t check_signature(enrolment_t *e, const json_t *body) {
     int n =
         snprintf(text, sizeof text, "ridge-enrol-v2\n%s\n%s\n%s\n%s", e->token, e->name, sign_hex, enc_hex);
     if (n >= (int)sizeof text) return rdg_fail(RDG_E_TOO_LARGE, "token and name are too long");
-    if (rdg_sm2_verify(&e->key, text, (size_t)n, &signature) != RDG_OK)
+    if (rdg_sm2_verify(&e->key, text, (size_t)n, &e->signature) != RDG_OK)
         return rdg_fail(
             RDG_E_UNAUTHENTICATED,
             "the enrolment's signature does not verify with the key of its sign_request: the request was "
@@ -78,9 +76,31 @@ static rdg_err_t read_enrolment(const rdg_service_call_t *call, enrolment_t *e) 
     if ((e->arch && strlen(e->arch) > 64) || (e->version && strlen(e->version) > 64))
         return rdg_fail(RDG_E_TOO_LARGE, "arch and agent_version have at most 64 bytes");
     token_digest(e->token, &e->digest);
-    RDG_TRY(check_signature(e, body));
+    return rdg_json_get_hex(body, "signature", e->signature.b, sizeof e->signature.b);
+}
+
+/* That the device has the keys that it asks certificates for. */
+static rdg_err_t check_proof(enrolment_t *e) {
+    RDG_TRY(check_signature(e));
     const ca_subject_t subject = {e->name, "", &e->key};
     return ca_check_pair(&subject, e->sign_request, e->enc_request);
+}
+
+/* Before anything is computed for the request. A token that has ended is no guess, and is told so: many devices behind one
+ * address may come with it. */
+static rdg_err_t judge_guess(rdg_platform_t *p, const rdg_service_call_t *call, const enrolment_t *e,
+                             rdg_service_answer_t *answer) {
+    admission_token_t token;
+    char who[32];
+    RDG_TRY(admission_token(p, &e->digest, &token));
+    if (token == ADMISSION_ENDED) return RDG_OK;
+    snprintf(who, sizeof who, "token ");
+    rdg_hex_encode(e->digest.b, 8, who + strlen(who));
+    rdg_err_t err = rdg_service_judge(call->service, e->remote, token == ADMISSION_IN_FORCE ? who : NULL);
+    answer->quiet = err != RDG_OK;
+    if (err != RDG_OK || token == ADMISSION_UNKNOWN)
+        rdg_metric_add(err == RDG_OK ? p->m_guessed : p->m_barred, 1);
+    return err;
 }
 
 /* --- the decision -------------------------------------------------------------------------------- */
@@ -200,9 +220,12 @@ static rdg_err_t finish(rdg_platform_t *p, const enrolment_t *e, rdg_service_ans
 
 static rdg_err_t enrol(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     rdg_platform_t *p = ctx;
-    enrolment_t e = {.remote = call->remote};
+    char from[PEER_ADDRESS_MAX];
+    enrolment_t e = {.remote = peer_address(call->http, from) ? from : call->remote};
     bool waits = false;
     rdg_err_t err = read_enrolment(call, &e);
+    if (err == RDG_OK) err = judge_guess(p, call, &e, answer);
+    if (err == RDG_OK) err = check_proof(&e);
     if (err == RDG_OK) err = admit(p, &e, &waits);
     if (err == RDG_OK) err = waits ? tell_to_wait(p, &e, answer) : finish(p, &e, answer);
     admission_fini(&e);

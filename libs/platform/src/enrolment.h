@@ -16,6 +16,8 @@
  * 5. A device is of its token's tenant, and its name is that tenant's for ever: whoever comes with a token of another is
  *    refused, also when the device was removed.
  * 4. A retired key (its device was replaced) is refused for ever, under any name and token.
+ * 6. Tokens that nobody has are tried slowly from one address, as access tokens are (rdg_service_judge); one that was there
+ *    is no guess, whatever has become of it, and who comes with one that is in force is let in as before.
  *
  * Limits: ENROLMENT_TOKENS_MAX tokens, ENROLMENT_USES_MAX uses of one, ENROLMENT_PENDING_MAX requests that wait: then FULL,
  * after those that have not asked for ENROLMENT_SILENT_MS were dropped. */
@@ -34,6 +36,7 @@ typedef struct enrolment {
     /* What the device says; of the request's body. */
     const char *token, *name, *sign_request, *enc_request, *arch, *version, *group, *remote;
     rdg_sm2_public_t key;
+    rdg_sm2_signature_t signature;
     char public_key[129], fingerprint[17]; /* in hex; the first 16 digits of the key's SM3, for people */
     char *drivers;                         /* owned text */
     rdg_hash_t digest;
@@ -73,6 +76,12 @@ extern const rdg_service_route_t token_routes[];
 extern const size_t token_route_count;
 
 /* admission.c: reads what the store knows, and judges. */
+typedef enum admission_token {
+    ADMISSION_UNKNOWN,
+    ADMISSION_ENDED, /* expired, revoked, or used by as many as it is for */
+    ADMISSION_IN_FORCE
+} admission_token_t;
+rdg_err_t admission_token(rdg_platform_t *p, const rdg_hash_t *digest, admission_token_t *out);
 rdg_err_t admission_look(rdg_platform_t *p, enrolment_t *e);
 rdg_err_t admission_judge(const enrolment_t *e);
 /* In the transaction that looked and judged: notes the request as done, or as one that waits. */

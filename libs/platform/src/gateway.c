@@ -158,13 +158,21 @@ static rdg_err_t forward_images(guest_t *guest, rdg_stream_t *s) {
     return rdg_forward_as(guest->gateway->loop, s, guest->gateway->images, 0, name, "the registry");
 }
 
+/* And enrolment, where from: who tries tokens is slowed down by address. */
+static rdg_err_t forward_enrol(guest_t *guest, rdg_stream_t *s) {
+    char name[PEER_NAME_MAX], unique[17];
+    rdg_random_hex(rdg_random_system(), unique, 8);
+    peer_name_from(guest->from, unique, name);
+    return rdg_forward_as(guest->gateway->loop, s, guest->gateway->enrol, 0, name, "enrol");
+}
+
 static rdg_err_t on_open(void *ctx, rdg_tunnel_t *t, const char *service, rdg_stream_t *s) {
     guest_t *guest = ctx;
     rdg_gateway_t *g = guest->gateway;
     (void)t;
     bool device = guest->state == DEVICE;
     if (g->m_streams) rdg_metric_add(g->m_streams, 1);
-    if (strcmp(service, "enrol") == 0 && g->enrol) return rdg_forward_to(g->loop, s, g->enrol, 0, "enrol");
+    if (strcmp(service, "enrol") == 0 && g->enrol) return forward_enrol(guest, s);
     if (!device)
         return rdg_fail(RDG_E_FORBIDDEN,
                         "'%s' is for devices: enrol first with a token of 'ridge device token'", service);

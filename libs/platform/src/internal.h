@@ -33,6 +33,10 @@
 #define PEER_NAME_MAX 96
 void peer_name(const char *device, const char *unique, char out[PEER_NAME_MAX]);
 bool peer_device(const rdg_http_request_t *req, char device[65]); /* false: it is no device's */
+/* The same of somebody who may have no certificate: from where they come, as rdg_stream_peer has it. */
+#define PEER_ADDRESS_MAX 64
+void peer_name_from(const char *from, const char *unique, char out[PEER_NAME_MAX]);
+bool peer_address(const rdg_http_request_t *req, char out[PEER_ADDRESS_MAX]); /* without the port */
 
 /* turns.c */
 typedef enum device_turn { TURN_NONE, TURN_READY, TURN_STALLED } device_turn_t;
@@ -96,7 +100,8 @@ struct rdg_platform {
         bool acknowledged;
         char command[PLATFORM_ID_MAX + 1];
     } in_flight[PLATFORM_IN_FLIGHT];
-    rdg_metric_t *m_online, *m_devices, *m_commands, *m_malformed, *m_requests, *m_issuing_ends;
+    rdg_metric_t *m_online, *m_devices, *m_commands, *m_malformed, *m_requests, *m_issuing_ends, *m_guessed,
+        *m_barred;
 };
 
 static inline uint64_t platform_now(void) {

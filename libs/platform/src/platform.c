@@ -89,6 +89,11 @@ static void register_metrics(rdg_platform_t *p, rdg_metrics_t *m) {
     p->m_requests = rdg_metrics_counter(m, "ridge_platform_requests_total", "requests relayed", NULL);
     p->m_malformed =
         rdg_metrics_counter(m, "ridge_platform_malformed_total", "device messages refused", NULL);
+    p->m_guessed = rdg_metrics_counter(m, "ridge_platform_wrong_enrolment_tokens_total",
+                                       "enrolment tokens that nobody has", NULL);
+    p->m_barred =
+        rdg_metrics_counter(m, "ridge_platform_wrong_enrolment_tokens_barred_total",
+                            "enrolments refused because their address has tried too many tokens", NULL);
     p->m_issuing_ends = rdg_metrics_gauge(m, "ridge_ca_issuing_not_after_seconds",
                                           "when the issuing CA's certificate ends, Unix time", NULL);
 }

@@ -14,7 +14,11 @@ void kit_open(kit_t *k) {
 }
 
 void kit_open_with(kit_t *k, const rdg_platform_options_t *o) {
-    rdg_service_options_t s = {0};
+    kit_open_at(k, o, NULL);
+}
+
+void kit_open_at(kit_t *k, const rdg_platform_options_t *o, const rdg_clock_t *clock) {
+    rdg_service_options_t s = {.clock = clock};
     rdg_log_set_level(RDG_LOG_ERROR);
     CHECK_OK(rdg_platform_open(o, &k->platform));
     CHECK_OK(rdg_access_open(rdg_test_dir(), NULL, &k->access));
@@ -139,10 +143,8 @@ void fake_sign(const rdg_sm2_key_t *key, const char *text, char out[129]) {
     rdg_hex_encode(signature.b, sizeof signature.b, out);
 }
 
-unsigned fake_enrol_with(kit_t *k, fake_t *f, const char *token, const char *sign_request,
-                         const char *enc_request, json_t **answer) {
+char *fake_enrolment(const fake_t *f, const char *token, const char *sign_request, const char *enc_request) {
     char sig[129], text[512], short_token[128], sign_hex[65], enc_hex[65];
-    json_t *a = NULL;
     snprintf(short_token, sizeof short_token, "%.*s", (int)strcspn(token, "."), token);
     fake_digest(sign_request, sign_hex);
     fake_digest(enc_request, enc_hex);
@@ -154,6 +156,13 @@ unsigned fake_enrol_with(kit_t *k, fake_t *f, const char *token, const char *sig
     if (f->group[0]) json_object_set_new(o, "group", json_string(f->group));
     char *body = rdg_json_text(o);
     json_decref(o);
+    return body;
+}
+
+unsigned fake_enrol_with(kit_t *k, fake_t *f, const char *token, const char *sign_request,
+                         const char *enc_request, json_t **answer) {
+    char *body = fake_enrolment(f, token, sign_request, enc_request);
+    json_t *a = NULL;
     unsigned status = kit_call_public(k, "POST", "/enrol", body, &a);
     rdg_free(body);
     if (status == 201) {

@@ -15,6 +15,8 @@ typedef struct kit {
 
 void kit_open(kit_t *k); /* in the test's directory: a second open after a close finds the same data */
 void kit_open_with(kit_t *k, const rdg_platform_options_t *o);
+void kit_open_at(kit_t *k, const rdg_platform_options_t *o,
+                 const rdg_clock_t *clock); /* of its limits; borrowed */
 void kit_close(kit_t *k);
 /* Returns the status. *answer is owned, NULL if there is none; answer may be NULL. */
 unsigned kit_call(kit_t *k, const char *method, const char *path, const char *body, json_t **answer);
@@ -49,6 +51,8 @@ void fake_init(fake_t *f, const char *name);
 unsigned fake_enrol_with(kit_t *k, fake_t *f, const char *token, const char *sign_request,
                          const char *enc_request, json_t **answer);
 char *fake_request(const rdg_sm2_key_t *key, const char *name); /* PEM; owned */
+/* The body of POST /enrol; owned. */
+char *fake_enrolment(const fake_t *f, const char *token, const char *sign_request, const char *enc_request);
 void fake_digest(const char *text, char out[65]);
 void fake_sign(const rdg_sm2_key_t *key, const char *text, char out[129]);
 unsigned fake_enrol(kit_t *k, fake_t *f, const char *token, json_t **answer);

@@ -192,6 +192,7 @@ TEST(gateway_lets_a_stranger_enrol_and_nothing_else) {
     CHECK(strstr(v.text, "enrol first") != NULL);
     CHECK_ERR(ask(&v, "images"), RDG_E_FORBIDDEN);
     check_served(&v, "enrol");
+    CHECK(strstr(rdg_buf_cstr(&v.got), "served ridge/from/127.0.0.1/") != NULL);
     visit(&v, pinned_by(token, 1));
     CHECK_ERR(v.link_err, RDG_E_UNAUTHENTICATED);
     close_all(&v);

@@ -203,11 +203,10 @@ rdg_err_t rdg_service_judge(rdg_service_t *s, const char *remote, const char *wh
     if (burst) rdg_log(RDG_LOG_WARN, "access.guessing", RDG_STR("remote", remote));
     if (pass) return RDG_OK;
     rdg_metric_add(s->barred, 1);
-    return rdg_fail(
-        RDG_E_BUSY,
-        "too many access tokens that nobody has came from %s: until that ends, whoever was not let "
-        "in from there before is refused; try again in a minute, or from another address",
-        remote);
+    return rdg_fail(RDG_E_BUSY,
+                    "too many tokens that nobody has came from %s: until that ends, whoever was not let "
+                    "in from there before is refused; try again in a minute, or from another address",
+                    remote);
 }
 
 bool rdg_service_ended(const rdg_service_call_t *call) {
@@ -289,12 +288,13 @@ static rdg_err_t check_rate(rdg_service_t *s, const rdg_service_call_t *call) {
 }
 
 /* err: what the credentials are worth. */
-static rdg_err_t judge(rdg_service_t *s, rdg_service_call_t *call, rdg_err_t err) {
+static rdg_err_t judge(rdg_service_t *s, const rdg_service_call_t *call, rdg_err_t err,
+                       rdg_service_answer_t *answer) {
     if (err != RDG_OK &&
         (call->who.name[0] || !rdg_guard_token(rdg_http_header(call->http, "authorization"))))
         return err;
     rdg_err_t barred = rdg_service_judge(s, call->remote, err == RDG_OK ? call->who.name : NULL);
-    call->quiet = barred != RDG_OK;
+    answer->quiet = barred != RDG_OK;
     return barred == RDG_OK ? err : barred;
 }
 
@@ -337,7 +337,7 @@ static rdg_err_t run(rdg_service_t *s, const rdg_http_request_t *req, rdg_servic
         return rdg_fail(RDG_E_NOT_FOUND, "there is no %.200s: the interface is described in docs/rest-api.md",
                         path);
     if (!(s->routes[i].route->flags & RDG_ROUTE_PUBLIC)) {
-        RDG_TRY(judge(s, call, unknown));
+        RDG_TRY(judge(s, call, unknown, answer));
         RDG_TRY(rdg_guard_admit(&s->guard, s->routes[i].route, call));
     }
     RDG_TRY(rdg_shares_enter(&s->shares, call->tenant));
@@ -369,12 +369,13 @@ static void write_answer(rdg_http_response_t *res, unsigned status, json_t *body
     rdg_buf_fini(&text);
 }
 
-static void log_access(const rdg_http_request_t *req, const rdg_service_call_t *call, unsigned status,
-                       rdg_err_t err, uint64_t us) {
+static void log_access(const rdg_http_request_t *req, const rdg_service_call_t *call,
+                       const rdg_service_answer_t *answer, rdg_err_t err, uint64_t us) {
+    const unsigned status = answer->status;
     bool reading = strcmp(rdg_http_method(req), "GET") == 0;
-    rdg_log_level_t level = status >= 500                              ? RDG_LOG_WARN
-                            : call->quiet || (reading && status < 400) ? RDG_LOG_DEBUG
-                                                                       : RDG_LOG_INFO;
+    rdg_log_level_t level = status >= 500                                ? RDG_LOG_WARN
+                            : answer->quiet || (reading && status < 400) ? RDG_LOG_DEBUG
+                                                                         : RDG_LOG_INFO;
     rdg_log(level, "http.request", RDG_STR("method", rdg_http_method(req)),
             RDG_STR("path", rdg_http_path(req)), RDG_U64("status", status),
             RDG_STR("code", rdg_err_name(err)), RDG_F64("ms", (double)us / 1000),
@@ -448,7 +449,7 @@ static void handle(void *ctx, const rdg_http_request_t *req, rdg_http_response_t
             write_answer(res, answer.status, answer.body);
         json_decref(answer.body);
         uint64_t us = rdg_mono_us(s->clock) - start_us;
-        log_access(req, &call, answer.status, err, us);
+        log_access(req, &call, &answer, err, us);
         rdg_metric_add(s->by_class[answer.status / 100 < 6 ? answer.status / 100 : 5], 1);
         rdg_metric_observe(s->latency, (double)us / 1000);
     }

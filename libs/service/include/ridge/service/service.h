@@ -95,7 +95,6 @@ typedef struct rdg_service_call {
     rdg_caller_t who;       /* what these point into */
     rdg_access_t *access;   /* borrowed; NULL: there are no tenants here */
     rdg_service_t *service; /* borrowed; for rdg_service_wait_begin */
-    bool quiet;             /* a refusal that the log tells of once, and not each time */
     const char *remote;     /* address of the client */
     const json_t *body;     /* the parsed object; NULL when there was no body */
     const rdg_http_request_t *http;
@@ -105,6 +104,7 @@ typedef struct rdg_service_call {
 
 typedef struct rdg_service_answer {
     unsigned status; /* 200 unless the handler says otherwise */
+    bool quiet;      /* a refusal that the log tells of once (rdg_service_judge), and not each time */
     json_t *body;    /* owned by the answer; NULL: no content */
     bool has_file;   /* rdg_service_reply_file: bytes in place of body */
     int fd;          /* owned by the answer */
@@ -165,8 +165,8 @@ rdg_err_t rdg_service_owner(rdg_service_t *s, const char *things, rdg_service_ow
 rdg_err_t rdg_service_caller_of(const rdg_service_t *s, const char *token, rdg_caller_t *out);
 /* The same by a name that was let in before: whether it still may, and what. */
 bool rdg_service_caller_named(const rdg_service_t *s, const char *name, rdg_caller_t *out);
-/* For mounts, after each credential from `remote` was looked at. who: whose it is; NULL: nobody's (not for one that has
- * ended). BUSY: that address has guessed too much, and is told nothing else. */
+/* For mounts and public routes, after each credential from `remote` was looked at. who: whose it is; NULL: nobody's (not for
+ * one that has ended). BUSY: that address has guessed too much, and is told nothing else. */
 rdg_err_t rdg_service_judge(rdg_service_t *s, const char *remote, const char *who);
 /* Whether the caller's token has ended since the request came: handlers that wait ask every RDG_SERVICE_LOOK_MS. */
 bool rdg_service_ended(const rdg_service_call_t *call);
