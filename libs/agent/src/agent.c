@@ -111,6 +111,7 @@ static void on_progress(void *ctx, rdg_bytes_t result) {
 static void on_ended(void *ctx) {
     rdg_agent_t *a = ctx;
     link_flush(a->link);
+    uploader_kick(__atomic_load_n(&a->uploader, __ATOMIC_ACQUIRE), false); /* what it made may go */
 }
 
 static void on_request(void *ctx, rdg_bytes_t text) {
@@ -343,6 +344,7 @@ static rdg_err_t start_services(rdg_agent_t *a, const rdg_agent_options_t *o) {
     link_set_executor(a->link, a->executor);
     RDG_TRY(requests_start(a, &a->requests));
     uploader_options_t up = {.outbox = a->outbox,
+                             .journal = a->journal,
                              .socket = uplink_socket(a->uplink, UPLINK_COLLECT),
                              .bytes_per_s = o->upload_bytes_per_s};
     uploader_t *uploader = NULL;

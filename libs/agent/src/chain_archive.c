@@ -1,11 +1,10 @@
 /* chain.archive: the node writes a segment of its ledger to a file, which goes into the outbox under the command's id.
- * Executed again after a crash, it takes what waits there already; what does not is exported again. (The signature of the
- * manifest makes other bytes of the same blocks, so the file is not told by its digest.) */
+ * Executed again after a crash, it takes what waits there already; what does not is exported again: other bytes, with
+ * another manifest if there are more blocks by then, or a key. So it stays there until the result is in the journal
+ * (uploader.h, 5): nothing of the export before was ever offered. */
 #include "agent_internal.h"
 #include "ridge/base/file.h"
 #include <stdio.h>
-
-#define ARCHIVE_KIND "archive"
 
 /* The node may be a container with rights of its own, so what it says is looked at like anything from outside. */
 static rdg_err_t queue_file(rdg_agent_t *a, const command_t *c, const json_t *done, json_t **about) {
@@ -28,7 +27,7 @@ static rdg_err_t queue_file(rdg_agent_t *a, const command_t *c, const json_t *do
                        "manifest", rdg_json_hex(manifest.b, sizeof manifest.b), "content",
                        rdg_json_hex(content.b, sizeof content.b));
     if (!*about) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an archive");
-    return outbox_add(a->outbox, path, ARCHIVE_KIND, c->id, *about);
+    return outbox_add(a->outbox, path, OUTBOX_ARCHIVE, c->id, *about);
 }
 
 static rdg_err_t export_file(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **about) {
@@ -54,12 +53,11 @@ rdg_err_t chain_archive(rdg_agent_t *a, const command_t *c, executor_run_t *at, 
     outbox_item_t waiting;
     json_t *about = NULL;
     rdg_err_t err = RDG_OK;
-    if (outbox_find(a->outbox, ARCHIVE_KIND, c->id, &waiting))
+    if (outbox_find(a->outbox, OUTBOX_ARCHIVE, c->id, &waiting))
         about = waiting.meta;
     else
         err = export_file(a, c, at, &about);
     if (err == RDG_OK) {
-        uploader_kick(__atomic_load_n(&a->uploader, __ATOMIC_ACQUIRE), false);
         json_object_set_new(about, "name", json_string(c->id));
         *result = json_incref(about);
     }

@@ -311,6 +311,14 @@ rdg_err_t journal_sent(journal_t *j, const char *id) {
     return err;
 }
 
+bool journal_waits(journal_t *j, const char *id) {
+    pthread_mutex_lock(&j->lock);
+    const entry_t *e = find(j, id);
+    bool waits = e && !e->ended;
+    pthread_mutex_unlock(&j->lock);
+    return waits;
+}
+
 rdg_err_t journal_command(journal_t *j, const char *id, rdg_buf_t *out) {
     pthread_mutex_lock(&j->lock);
     entry_t *e = find(j, id);

@@ -35,6 +35,8 @@ rdg_err_t journal_accept(journal_t *j, const command_t *c, rdg_bytes_t text, jou
 /* Stores the final result; the first one wins. NOT_FOUND: no such command. */
 rdg_err_t journal_finish(journal_t *j, const char *id, rdg_bytes_t result);
 rdg_err_t journal_sent(journal_t *j, const char *id);
+/* It was accepted, and has no final result yet. */
+bool journal_waits(journal_t *j, const char *id);
 /* Text of a command that has been accepted. */
 rdg_err_t journal_command(journal_t *j, const char *id, rdg_buf_t *out);
 /* Calls fn for every command that has not ended, in the order of acceptance; a nonzero return stops. */

@@ -21,6 +21,7 @@
 #define OUTBOX_INCOMING_MAX 8
 #define OUTBOX_PIECE_MAX (1u << 20)
 #define OUTBOX_META_MAX 4096u
+#define OUTBOX_ARCHIVE "archive" /* kind of what chain.archive made, under that command's id */
 
 typedef struct outbox outbox_t;
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "ridge/base/alloc.h"
+#include "ridge/base/assert.h"
 #include "ridge/base/clock.h"
 #include "ridge/base/log.h"
 #include "ridge/base/random.h"
@@ -92,17 +93,23 @@ static void postpone(uploader_t *u, unsigned retry_after_s, bool broken) {
     current_leave(u);
 }
 
-/* The oldest file that is due; *soonest: when the next one is. */
+/* Once it is uploaded nothing here would be left of it, and an export made anew has another manifest. */
+static bool is_unannounced(const uploader_t *u, const outbox_item_t *i) {
+    return strcmp(i->kind, OUTBOX_ARCHIVE) == 0 && journal_waits(u->options.journal, i->name);
+}
+
+/* The oldest file that is due; *soonest: when the next one is. Whoever ends a command kicks. */
 static bool choose(uploader_t *u, uint64_t *soonest) {
     uint64_t from = 0, now = now_ms();
     outbox_item_t item;
     while (outbox_next(u->options.outbox, from, &item)) {
         const waiting_t *w = find_waiting(u, item.seq);
-        if (!w || w->until_ms <= now) {
+        bool due = !w || w->until_ms <= now;
+        if (due && !is_unannounced(u, &item)) {
             u->current = (current_t){.active = true, .item = item};
             return true;
         }
-        if (w->until_ms < *soonest) *soonest = w->until_ms;
+        if (!due && w->until_ms < *soonest) *soonest = w->until_ms;
         from = item.seq + 1;
         outbox_item_fini(&item);
     }
@@ -353,6 +360,7 @@ static void *run(void *arg) {
 }
 
 rdg_err_t uploader_start(const uploader_options_t *o, uploader_t **out) {
+    RDG_ASSERT(o->outbox && o->journal);
     uploader_t *u = rdg_calloc(1, sizeof *u);
     if (!u) return rdg_fail(RDG_E_NO_MEMORY, "no memory for uploads");
     u->options = *o;

@@ -227,7 +227,11 @@ static void run_script(gateway_t *g, outbox_t *o, const char *script) {
     snprintf(g->socket, sizeof g->socket, "%s/s", rdg_test_dir());
     rdg_http_server_options_t h = {.host = g->socket, .max_body = 1 << 20};
     CHECK_OK(rdg_http_server_start(&h, handle, g, &g->http));
-    uploader_options_t u = {.outbox = o, .socket = g->socket};
+    char path[PATH_MAX];
+    journal_t *journal = NULL;
+    CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), "commands.log"));
+    CHECK_OK(journal_open(path, rdg_clock_system(), &journal));
+    uploader_options_t u = {.outbox = o, .journal = journal, .socket = g->socket};
     uploader_t *uploader = NULL;
     CHECK_OK(uploader_start(&u, &uploader));
     uint64_t end = rdg_mono_ms(rdg_clock_system()) + 20000;
@@ -238,6 +242,7 @@ static void run_script(gateway_t *g, outbox_t *o, const char *script) {
     }
     uploader_halt(uploader);
     uploader_free(uploader);
+    journal_close(journal);
     rdg_http_server_stop(g->http);
 }
 
