@@ -10,7 +10,7 @@ import time
 
 from cases import case, check, equal, main
 from https_front import Authority, Front
-from support import cluster, labs, run_seed
+from support import cluster, held_port, labs, run_seed
 from uploads import check_equal, content, files, give, outbox, wait_files
 
 
@@ -84,9 +84,9 @@ def a_full_cloud_holds_devices_back_and_loses_nothing():
 
 @case
 def urgent_records_go_before_files_and_arrive_once():
-    with cluster(("dev-1",), agent=["--upload-rate", "200000"]) as lab:
+    with cluster(("dev-1",), agent=["--upload-rate", "50000"]) as lab:
         agent = lab.agents["dev-1"]
-        give(agent, "log", "backlog", content(4_000_000, 9))
+        give(agent, "log", "backlog", content(8_000_000, 9))  # longer on its way than all that follows takes
         sent = []
         for turn, victims in enumerate(([agent], [lab.cloud], [])):
             batch = [{"id": f"r-{turn}-{i}", "kind": "alarm", "data": {"n": i}} for i in range(50)]
@@ -198,9 +198,7 @@ class Subscriber:
 @case
 def subscribers_lose_nothing_while_they_and_the_cloud_fail():
     with cluster(("dev-1", "dev-2")) as lab:
-        away = Subscriber()
-        away.close()
-        port, secret = away.port, "the-secret-of-this-test"
+        (port, held), secret = held_port(), "the-secret-of-this-test"
         made = lab.cloud.must("POST", "/subscriptions", {"name": "ops", "webhook": f"http://127.0.0.1:{port}/", "secret": secret, "filter": {"types": ["record"]}})
         equal(made["state"], "active", "state of a new subscription")
         sent = {"dev-1": [], "dev-2": []}
@@ -242,6 +240,7 @@ def subscribers_lose_nothing_while_they_and_the_cloud_fail():
             equal(lab.cli("subscription", "list")["subscriptions"], [], "subscriptions")
         finally:
             hook.close()
+            held.close()
 
 
 @case

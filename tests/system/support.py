@@ -288,6 +288,15 @@ class Meter:
 # --- ports and brokers ---------------------------------------------------------------------------------
 
 
+def held_port():
+    """(port, socket): nobody gets the port who asks for any, as long as the socket is open; it does not listen, so that who
+    wants this one and sets SO_REUSEADDR may."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    return s.getsockname()[1], s
+
+
 @contextlib.contextmanager
 def taken_port(port=0):
     """A port that somebody else listens on."""
@@ -302,8 +311,7 @@ class Broker(labs.Program):
     """A mosquitto of the test's own that lets everybody do everything."""
 
     def __init__(self):
-        with taken_port() as port:
-            self.port = port
+        self.port, self.held = held_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
 
     def place(self, lab):
@@ -326,6 +334,13 @@ class Broker(labs.Program):
     def stop(self, *arguments):
         if hasattr(self, "process"):
             super().stop(*arguments)
+        self.held.close()
+
+
+def kill_9(pid):
+    """Unless it has just ended by itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 9)
 
 
 def child_of(pid, program):

@@ -169,12 +169,9 @@ TEST(mqtt_will_is_left_by_a_lost_client_and_not_by_one_that_stops) {
 }
 
 TEST(mqtt_connects_when_the_broker_appears_later) {
-    int fd;
-    uint16_t port;
+    uint16_t port = rdg_test_port();
     char url[64], dir[256];
     peer_t p = {0};
-    CHECK_OK(socket_listen(NULL, 0, &fd, &port));
-    close(fd);
     snprintf(url, sizeof url, "mqtt://127.0.0.1:%u", port);
     rdg_mqtt_options_t o = {.url = url, .client_id = "early"};
     CHECK_OK(rdg_mqtt_start(&o, &p.mqtt));

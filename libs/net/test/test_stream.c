@@ -179,21 +179,11 @@ TEST(stream_write_after_close_is_refused) {
     pair_free(&p);
 }
 
-static uint16_t unused_port(void) {
-    int raw = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    CHECK(bind(raw, (struct sockaddr *)&a, len) == 0);
-    CHECK(getsockname(raw, (struct sockaddr *)&a, &len) == 0);
-    close(raw);
-    return ntohs(a.sin_port);
-}
-
 TEST(stream_connect_refused_names_host_and_port) {
     pair_t p = {0};
     char where[64];
     CHECK_OK(rdg_loop_new(&p.loop));
-    uint16_t port = unused_port();
+    uint16_t port = rdg_test_port(); /* nobody listens on it */
     CHECK_OK(rdg_stream_connect(p.loop, "127.0.0.1", port, 5000, on_connected, &p));
     CHECK_OK(rdg_loop_run(p.loop));
     CHECK_ERR(p.connect_err, RDG_E_UNAVAILABLE);

@@ -6,7 +6,6 @@
 #include "ridge/codec/hex.h"
 #include "ridge/crypto/hash.h"
 #include "ridge/ledger/governance.h"
-#include "ridge/net/stream.h"
 #include "ridge/node/node.h"
 #include "ridge/test.h"
 #include <fcntl.h>
@@ -18,7 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WAIT_MS 20000
+#define WAIT_MS 60000
+#define CALL_MS 30000
 #define LEAKED 99 /* exit status of a node that gave not all of its memory back */
 
 /* RocksDB comes without the sanitizer's marks: whatever it does between its threads would look like a race. */
@@ -34,28 +34,6 @@ const char *__tsan_default_suppressions(void) {
 static void pause_ms(long ms) {
     struct timespec t = {ms / 1000, ms % 1000 * 1000000};
     nanosleep(&t, NULL);
-}
-
-static uint16_t free_port(void) {
-    rdg_loop_t *loop = NULL;
-    rdg_listener_t *l = NULL;
-    CHECK_OK(rdg_loop_new(&loop));
-    CHECK_OK(rdg_listen(loop, "127.0.0.1", 0, NULL, NULL, &l));
-    uint16_t port = rdg_listener_port(l);
-    rdg_listener_close(l);
-    rdg_loop_free(loop);
-    return port;
-}
-
-/* A port that was free a moment ago may be handed out again before its node has bound it. */
-static uint16_t own_port(const cluster_t *c) {
-    for (;;) {
-        uint16_t port = free_port();
-        bool taken = false;
-        for (size_t i = 0; i < c->count; ++i)
-            taken = taken || c->p2p_ports[i] == port || c->rpc_ports[i] == port;
-        if (!taken) return port;
-    }
 }
 
 static void write_text(const char *dir, const char *name, const char *text) {
@@ -124,8 +102,8 @@ void cluster_init_observers(cluster_t *c, size_t count, size_t validators) {
         char name[32];
         snprintf(name, sizeof name, "node-%zu", i);
         rdg_test_ca_write(&c->ca, c->dirs[i], "node", name);
-        c->p2p_ports[i] = own_port(c);
-        c->rpc_ports[i] = own_port(c);
+        c->p2p_ports[i] = rdg_test_port();
+        c->rpc_ports[i] = rdg_test_port();
     }
     CHECK_OK(rdg_sm2_key_generate(&c->user));
     rdg_sm2_public_t user;
@@ -219,7 +197,7 @@ unsigned cluster_post(cluster_t *c, size_t i, const char *body, rdg_buf_t *out) 
     char url[64];
     rdg_http_answer_t answer;
     snprintf(url, sizeof url, "http://127.0.0.1:%u/", c->rpc_ports[i]);
-    rdg_http_call_t call = {.method = "POST", .url = url, .body = rdg_bytes_str(body), .timeout_ms = 5000};
+    rdg_http_call_t call = {.method = "POST", .url = url, .body = rdg_bytes_str(body), .timeout_ms = CALL_MS};
     if (rdg_http_call(c->http, &call, &answer) != RDG_OK) return 0;
     CHECK_OK(rdg_buf_append(out, answer.body.data, answer.body.len));
     unsigned status = answer.status;
@@ -380,6 +358,23 @@ void cluster_log_has(cluster_t *c, size_t i, const char *text) {
         rdg_test_fail(__FILE__, __LINE__, "the log of node %zu does not say '%s'; it ends: %s", i, text,
                       tail);
     rdg_buf_fini(&log);
+}
+
+static size_t links_of(cluster_t *c, size_t i) {
+    size_t count = 0, at;
+    json_t *peer, *status = cluster_rpc(c, i, "ridge_status", json_array(), NULL);
+    json_array_foreach(json_object_get(status, "peers"), at, peer) {
+        count += json_is_true(json_object_get(peer, "connected"));
+    }
+    json_decref(status);
+    return count;
+}
+
+void cluster_wait_links(cluster_t *c, size_t i, size_t want) {
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+    for (size_t links; (links = links_of(c, i)) != want; pause_ms(20))
+        if (rdg_mono_ms(rdg_clock_system()) > end)
+            rdg_test_fail(__FILE__, __LINE__, "node %zu has %zu links, want %zu", i, links, want);
 }
 
 void cluster_send(cluster_t *c, size_t i, rdg_bytes_t wire, char code[32]) {

@@ -54,7 +54,7 @@ void cluster_wait_rpc(cluster_t *c, size_t i); /* until it answers */
 /* Until it answers: -1, or ends by itself: its exit status. */
 int cluster_wait_rpc_or_exit(cluster_t *c, size_t i);
 uint64_t cluster_height(cluster_t *c, size_t i); /* 0 when it does not answer */
-/* Waits until node i has reached the height; fails the test after 20 s. */
+/* Waits until node i has reached the height; fails the test after 60 s. */
 void cluster_wait_height(cluster_t *c, size_t i, uint64_t height);
 void cluster_block_hash(cluster_t *c, size_t i, uint64_t height, char out[80]);
 /* A transaction by the user with these fields, where 0 takes a value that is right. */
@@ -65,6 +65,8 @@ rdg_tx_t *cluster_tx(cluster_t *c);
 void cluster_send(cluster_t *c, size_t i, rdg_bytes_t wire, char code[32]);
 /* Fails the test unless the node's log holds this text. */
 void cluster_log_has(cluster_t *c, size_t i, const char *text);
+/* Waits until node i has so many links. */
+void cluster_wait_links(cluster_t *c, size_t i, size_t want);
 void cluster_wait_log(cluster_t *c, size_t i, const char *text); /* until it does */
 /* "halted" of its ridge_status: empty while it is not, or does not answer. */
 void cluster_halted(cluster_t *c, size_t i, char out[600]);

@@ -100,10 +100,7 @@ static rdg_p2p_options_t options_of(world_t *w, size_t i) {
 }
 
 static void reserve_port(world_t *w, size_t i) {
-    rdg_listener_t *l = NULL;
-    CHECK_OK(rdg_listen(w->loop, "127.0.0.1", 0, NULL, NULL, &l));
-    w->peers[i].port = rdg_listener_port(l);
-    rdg_listener_close(l);
+    w->peers[i].port = rdg_test_port();
 }
 
 static void run_until(world_t *w, bool (*done)(world_t *w), uint64_t limit_ms) {
@@ -147,7 +144,7 @@ static void start_all(world_t *w) {
         rdg_p2p_options_t o = options_of(w, i);
         CHECK_OK(rdg_p2p_start(&o, &w->members[i].p2p));
     }
-    run_until(w, all_linked, 10000);
+    run_until(w, all_linked, 60000);
     CHECK(!w->timed_out);
 }
 
@@ -156,7 +153,7 @@ TEST(every_pair_is_linked_once_and_messages_arrive) {
     world_init(&w);
     start_all(&w);
     rdg_p2p_broadcast(w.members[0].p2p, HELLO_TYPE, rdg_bytes("reading", 7));
-    run_until(&w, others_received, 10000);
+    run_until(&w, others_received, 60000);
     CHECK(!w.timed_out);
     CHECK_MEM(w.members[1].last, "reading", 7);
     CHECK_EQ(rdg_p2p_link_count(w.members[0].p2p), 2);
@@ -172,7 +169,7 @@ TEST(a_restarted_peer_is_linked_again) {
     w.members[1].links = 0;
     rdg_p2p_options_t o = options_of(&w, 1);
     CHECK_OK(rdg_p2p_start(&o, &w.members[1].p2p));
-    run_until(&w, all_linked, 10000);
+    run_until(&w, all_linked, 60000);
     CHECK(!w.timed_out);
     /* With each of the two by the session of the link before, whoever dials. */
     CHECK_EQ(rdg_p2p_resumed(w.members[1].p2p), 2);
@@ -194,25 +191,25 @@ TEST(peers_come_and_go_while_the_mesh_runs) {
         if (i < 2) o.peer_count = 2; /* they do not know the third */
         CHECK_OK(rdg_p2p_start(&o, &w.members[i].p2p));
     }
-    run_until(&w, two_are_linked, 10000);
+    run_until(&w, two_are_linked, 60000);
     CHECK(!w.timed_out);
     CHECK(rdg_p2p_send(w.members[0].p2p, 1, HELLO_TYPE, rdg_bytes("one", 3)) == RDG_OK);
     for (size_t i = 0; i < 2; ++i) CHECK_OK(rdg_p2p_set_peers(w.members[i].p2p, w.peers, NODES));
-    run_until(&w, all_linked, 10000);
+    run_until(&w, all_linked, 60000);
     CHECK(!w.timed_out);
     rdg_p2p_peer_t without[NODES];
     memcpy(without, w.peers, sizeof without);
     memset(&without[2], 0, sizeof without[2]);
     CHECK_OK(rdg_p2p_set_peers(w.members[0].p2p, without, NODES));
     CHECK_OK(rdg_p2p_set_peers(w.members[1].p2p, without, 2));
-    run_until(&w, two_are_linked, 10000);
+    run_until(&w, two_are_linked, 60000);
     CHECK(!w.timed_out);
     run_until(&w, never, 700); /* it goes on dialling, and is refused */
     CHECK(two_are_linked(&w));
     CHECK(!rdg_p2p_connected(w.members[0].p2p, 2) && !rdg_p2p_connected(w.members[1].p2p, 2));
     CHECK_OK(rdg_p2p_set_peers(w.members[0].p2p, w.peers, NODES));
     CHECK_OK(rdg_p2p_set_peers(w.members[1].p2p, w.peers, NODES));
-    run_until(&w, all_linked, 10000);
+    run_until(&w, all_linked, 60000);
     CHECK(!w.timed_out);
     world_fini(&w);
 }
@@ -303,10 +300,10 @@ static void third_is_revoked(bool by_sign_cert) {
         CHECK_OK(rdg_p2p_set_identity(w.members[i].p2p, next));
         rdg_tlcp_identity_unref(next);
     }
-    run_until(&w, third_is_out, 10000);
+    run_until(&w, third_is_out, 60000);
     CHECK(!w.timed_out);
     /* It goes on dialling, or being dialled, and is refused each time. */
-    for (uint64_t end = now_ms() + 10000; refused_by_two(&w) <= 2 && now_ms() < end;)
+    for (uint64_t end = now_ms() + 60000; refused_by_two(&w) <= 2 && now_ms() < end;)
         run_until(&w, never, 50);
     CHECK(refused_by_two(&w) > 2);
     CHECK(third_is_out(&w));
@@ -336,7 +333,8 @@ static void idle_connected(void *ctx, rdg_stream_t *s, rdg_err_t err) {
     if (err == RDG_OK) rdg_stream_set_events(s, &events, ctx);
 }
 
-TEST(strangers_that_hold_connections_open_keep_no_peer_out) {
+/* Whether all were linked in less time than a stranger is given. */
+static bool linked_among_strangers(void) {
     enum { STRANGERS = 150 };
     world_t w;
     size_t closed = 0;
@@ -346,13 +344,22 @@ TEST(strangers_that_hold_connections_open_keep_no_peer_out) {
         rdg_p2p_options_t o = options_of(&w, i);
         CHECK_OK(rdg_p2p_start(&o, &w.members[i].p2p));
         for (size_t j = 0; j < STRANGERS; ++j)
-            CHECK_OK(rdg_stream_connect(w.loop, "127.0.0.1", w.peers[i].port, 2000, idle_connected, &closed));
+            CHECK_OK(
+                rdg_stream_connect(w.loop, "127.0.0.1", w.peers[i].port, 20000, idle_connected, &closed));
     }
-    run_until(&w, all_linked, 4000); /* less than a stranger is given */
-    CHECK(!w.timed_out);
-    run_until(&w, never, 100);
+    run_until(&w, all_linked, 4000);
+    bool linked = !w.timed_out;
+    for (uint64_t end = now_ms() + 30000; closed < NODES * (STRANGERS - 64) && now_ms() < end;)
+        run_until(&w, never, 50);
     CHECK(closed >= NODES * (STRANGERS - 64));
     world_fini(&w);
+    return linked;
+}
+
+/* A machine may be too busy for them to be linked that soon, but not again and again. */
+TEST(strangers_that_hold_connections_open_keep_no_peer_out) {
+    int tries = 0;
+    while (!linked_among_strangers()) CHECK(++tries < 5);
 }
 
 static void raw_closed(void *ctx, rdg_stream_t *s, rdg_err_t why) {
@@ -380,8 +387,8 @@ TEST(what_is_no_tlcp_ends_the_connection) {
     rdg_p2p_options_t o = options_of(&w, 0);
     CHECK_OK(rdg_p2p_start(&o, &w.members[0].p2p));
     CHECK_OK(
-        rdg_stream_connect(w.loop, "127.0.0.1", rdg_p2p_port(w.members[0].p2p), 1000, raw_connected, &w));
-    run_until(&w, NULL, 5000);
+        rdg_stream_connect(w.loop, "127.0.0.1", rdg_p2p_port(w.members[0].p2p), 30000, raw_connected, &w));
+    run_until(&w, NULL, 30000);
     CHECK(!w.timed_out);
     world_fini(&w);
 }

@@ -74,13 +74,13 @@ static uint16_t hook_open(hook_t *h) {
     memset(h, 0, sizeof *h);
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->news, NULL);
-    return hook_start(h, 0);
+    return hook_start(h, rdg_test_port());
 }
 
 static void hook_wait(hook_t *h, const char *ids) {
     struct timespec end;
     clock_gettime(CLOCK_REALTIME, &end);
-    end.tv_sec += 30;
+    end.tv_sec += 60;
     pthread_mutex_lock(&h->lock);
     while (strcmp(h->got, ids) != 0 && pthread_cond_timedwait(&h->news, &h->lock, &end) == 0) {
     }
@@ -92,7 +92,7 @@ static void hook_wait(hook_t *h, const char *ids) {
 static void hook_wait_asked(hook_t *h, unsigned count) {
     struct timespec end;
     clock_gettime(CLOCK_REALTIME, &end);
-    end.tv_sec += 30;
+    end.tv_sec += 60;
     pthread_mutex_lock(&h->lock);
     while (h->asked < count && pthread_cond_timedwait(&h->news, &h->lock, &end) == 0) {
     }
@@ -131,7 +131,7 @@ static void subscribe(kit_t *k, const char *name, uint16_t port, const char *mor
 /* Waits until a field of a subscription, as text of a number or a string, is so. */
 static void wait_field(kit_t *k, const char *name, const char *field, const char *want) {
     char path[100];
-    for (unsigned i = 0; i < 1500; ++i, kit_pause()) {
+    for (unsigned i = 0; i < 3000; ++i, kit_pause()) {
         json_t *o;
         snprintf(path, sizeof path, "/subscriptions/%s", name);
         CHECK_EQ(kit_call(k, "GET", path, NULL, &o), 200);
@@ -374,7 +374,7 @@ static void come(listener_t *l, const kit_t *k, const char *user, const char *pa
     pthread_mutex_lock(&l->lock);
     CHECK_OK(rdg_mqtt_start(&o, &l->mqtt));
     pthread_mutex_unlock(&l->lock);
-    for (unsigned i = 0; i < 1500 && !rdg_mqtt_connected(l->mqtt); ++i) kit_pause();
+    for (unsigned i = 0; i < 3000 && !rdg_mqtt_connected(l->mqtt); ++i) kit_pause();
     CHECK(rdg_mqtt_connected(l->mqtt));
 }
 
@@ -401,7 +401,7 @@ TEST(subscription_by_mqtt_is_taken_when_its_subscriber_says_so) {
     listen_as(&spy, &k, "dev-1", f.password, kit_text(o, "topic"));
     json_decref(o);
     record(&k, "dev-1", "trip", "1");
-    for (unsigned i = 0; i < 1500; ++i, kit_pause()) {
+    for (unsigned i = 0; i < 3000; ++i, kit_pause()) {
         pthread_mutex_lock(&l.lock);
         bool there = l.count > 0;
         pthread_mutex_unlock(&l.lock);

@@ -255,7 +255,7 @@ int main(int argc, char **argv) {
     (void)argc;
     static runner_t r;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    r.opt = (options_t){.seed = 1, .jobs = cpus > 0 ? (uint64_t)cpus : 1, .timeout_s = 60};
+    r.opt = (options_t){.seed = 1, .jobs = cpus > 0 ? (uint64_t)cpus : 1, .timeout_s = 180};
     parse(&r.opt, argv);
     for (const rdg_test_t *t = rdg_test_first; t; t = t->next) {
         if (!selected(&r.opt, t)) continue;

@@ -1,7 +1,9 @@
 #include "ridge/test.h"
+#include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "internal.h"
@@ -46,6 +48,16 @@ const char *rdg_test_dir(void) {
     if (mkdir(directory, 0700) != 0 && access(directory, W_OK) != 0)
         rdg_test_fail(__FILE__, __LINE__, "cannot make the test's directory %s", directory);
     return directory;
+}
+
+uint16_t rdg_test_port(void) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof a;
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(fd, (const struct sockaddr *)&a, len) != 0 || getsockname(fd, (struct sockaddr *)&a, &len) != 0)
+        rdg_test_fail(__FILE__, __LINE__, "no port for this test");
+    return ntohs(a.sin_port); /* the socket stays as long as the process */
 }
 
 bool rdg_test_mem_equal(const void *a, const void *b, size_t len) {

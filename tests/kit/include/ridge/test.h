@@ -7,7 +7,7 @@
  *   --list            names, one a line          --filter SUBSTRING  run only those (repeatable)
  *   --seed N          seed of rdg_test_random (printed on failure; default: fixed 1)
  *   --jobs N          processes at a time (default: number of CPUs)
- *   --tap             TAP version 13 output      --timeout SECONDS   per test (default 60)
+ *   --tap             TAP version 13 output      --timeout SECONDS   per test (default 180)
  * The last line is `N passed, N failed` (`, N skipped` when some were). Exit status 1 if any failed or if
  * a filter selected nothing. */
 #ifndef RIDGE_TEST_H
@@ -40,6 +40,10 @@ __attribute__((noreturn)) void rdg_test_skip(const char *reason);
 const rdg_random_t *rdg_test_random(void); /* seeded by --seed and the test's name */
 /* A fresh directory for this test, removed when it ends. Borrowed. */
 const char *rdg_test_dir(void);
+/* A port of 127.0.0.1 for this test alone, until its process ends: a socket that does not listen holds it, so that the
+ * system gives it to nobody who asks for any port. Whoever binds it with SO_REUSEADDR, as our listeners do, may listen on
+ * it, also a process of the test's, and again after its end. */
+uint16_t rdg_test_port(void);
 bool rdg_test_mem_equal(const void *a, const void *b, size_t len);
 
 #define TEST(test_name)                                                                                      \
