@@ -94,6 +94,13 @@ static bool logged(const cluster_t *c, const char *event, const char *with) {
     return found;
 }
 
+/* What it was that failed is logged after the node has halted. */
+static void await_logged(const cluster_t *c, const char *event, const char *with) {
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+    while (!logged(c, event, with) && rdg_mono_ms(rdg_clock_system()) < end) cluster_pause(20);
+    CHECK(logged(c, event, with));
+}
+
 static void await_halted(cluster_t *c, size_t i, char halted[600]) {
     uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
     *halted = '\0';
@@ -119,8 +126,8 @@ TEST(a_disk_that_gets_full_while_a_node_catches_up_is_named_and_no_peer) {
     if (strncmp(halted, "DISK_FULL: ", 11) != 0)
         rdg_test_fail(__FILE__, __LINE__, "the node with the full disk says '%s'", halted);
     CHECK(cluster_height(&c, NEWCOMER) < height);
-    CHECK(logged(&c, "\"sync.failed\"", "\"code\":\"DISK_FULL\""));
-    CHECK(logged(&c, "\"sync.failed\"", c.dirs[NEWCOMER]));
+    await_logged(&c, "\"sync.failed\"", "\"code\":\"DISK_FULL\"");
+    await_logged(&c, "\"sync.failed\"", c.dirs[NEWCOMER]);
     CHECK(!logged(&c, "\"sync.refused\"", "DISK_FULL"));
     CHECK_EQ(mount("small", disk, "tmpfs", MS_REMOUNT, "size=96m"), 0);
     CHECK_EQ(cluster_exit(&c, NEWCOMER), RDG_NODE_EXIT_RESTART);
