@@ -10,7 +10,7 @@
 #include <time.h>
 
 #define DAY_MS 86400000ull
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 
 typedef struct world {
     rdg_clock_manual_t clock;

@@ -288,7 +288,7 @@ static void take(intake_t *i, const char *meter, uint64_t from, size_t count) {
 }
 
 #define AWAIT(cond)                                                                                          \
-    for (uint64_t end_ = rdg_mono_ms(rdg_clock_system()) + 20000; !(cond); usleep(2000))                     \
+    for (uint64_t end_ = rdg_mono_ms(rdg_clock_system()) + 60000; !(cond); usleep(2000))                     \
         if (rdg_mono_ms(rdg_clock_system()) > end_) rdg_test_fail(__FILE__, __LINE__, "still not: %s", #cond)
 
 static intake_stats_t stats(intake_t *i) {

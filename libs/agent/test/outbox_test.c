@@ -234,7 +234,7 @@ static void run_script(gateway_t *g, outbox_t *o, const char *script) {
     uploader_options_t u = {.outbox = o, .journal = journal, .socket = g->socket};
     uploader_t *uploader = NULL;
     CHECK_OK(uploader_start(&u, &uploader));
-    uint64_t end = rdg_mono_ms(rdg_clock_system()) + 20000;
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + 60000;
     while (stats_of(o).queued > 0) {
         CHECK(rdg_mono_ms(rdg_clock_system()) < end);
         uploader_kick(uploader, true);

@@ -60,7 +60,7 @@ static void cloud_start(cloud_t *c) {
 static void await_count(cloud_t *c, size_t count) {
     struct timespec end;
     clock_gettime(CLOCK_REALTIME, &end);
-    end.tv_sec += 30;
+    end.tv_sec += 60;
     pthread_mutex_lock(&c->lock);
     while (c->count < count && pthread_cond_timedwait(&c->news, &c->lock, &end) == 0) {
     }

@@ -10,7 +10,7 @@
 
 #define CHAIN "c1"
 #define COMMAND "recover-1"
-#define GONE_MS 30000
+#define GONE_MS 60000
 #define SAMPLE 6 /* of each fault; RIDGE_FAULTS=all for every write */
 
 /* --- a chain, and a driver that runs nothing ------------------------------------------------------------ */
