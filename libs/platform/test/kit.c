@@ -6,7 +6,7 @@
 #include "ridge/codec/telemetry.h"
 #include "ridge/service/access.h"
 
-#define PATIENCE_MS 15000
+#define PATIENCE_MS 60000
 
 void kit_open(kit_t *k) {
     rdg_platform_options_t o = {.data_dir = rdg_test_dir()};

@@ -201,12 +201,14 @@ TEST(command_can_be_cancelled_until_it_is_handed_over) {
 TEST(command_past_its_deadline_expires_unsent) {
     kit_t k;
     fake_t f;
-    char id[80], body[128];
+    char id[80];
     kit_open(&k);
     enrol(&k, &f, "dev-1");
-    unsigned long long deadline = platform_now() + 60;
-    snprintf(body, sizeof body, "{\"type\":\"chain.stop\",\"deadline_ms\":%llu}", deadline);
-    post(&k, "dev-1", body, id);
+    post(&k, "dev-1", "{\"type\":\"chain.stop\"}", id);
+    kit_wait_state(&k, id, "queued");
+    /* One that is over when the order is given would be refused. */
+    CHECK_OK(rdg_sql_exec(k.platform->db, "UPDATE commands SET deadline_ms = ?",
+                          RDG_SQL_PARAMS(rdg_sql_int((int64_t)platform_now())), NULL));
     kit_wait_state(&k, id, "expired");
     fake_fini(&f);
     kit_close(&k);
@@ -329,6 +331,8 @@ TEST(command_that_is_stuck_leaves_the_window) {
     kit_wait_state(&k, "n08", "queued");
     CHECK_OK(rdg_sql_exec(k.platform->db, "UPDATE commands SET handed = handed - 60000 WHERE handed > 0",
                           NULL, 0, NULL));
+    turns_all_ready(k.platform);
+    platform_kick(k.platform);
     fake_wait_taken(&f, "n08");
     fake_fini(&f);
     kit_close(&k);

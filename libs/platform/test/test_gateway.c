@@ -88,7 +88,7 @@ static void visit(visitor_t *v, rdg_tlcp_identity_t *identity) {
     rdg_tlcp_end_t end = {.role = RDG_TLCP_CLIENT, .identity = identity, .peer_name = "cloud"};
     v->linked = v->tunnel_closed = 0;
     CHECK_OK(
-        rdg_tlcp_stream_connect(v->loop, "127.0.0.1", rdg_gateway_port(v->gateway), 5000, &end, on_link, v));
+        rdg_tlcp_stream_connect(v->loop, "127.0.0.1", rdg_gateway_port(v->gateway), 60000, &end, on_link, v));
     rdg_tlcp_identity_unref(identity);
     until(v, &v->linked);
 }
@@ -221,7 +221,7 @@ TEST(gateway_gives_a_device_its_services_and_takes_a_newer_connection_for_an_old
     rdg_tlcp_end_t end = {.role = RDG_TLCP_CLIENT, .identity = identity_of(&f, f.certificates)};
     v.linked = 0;
     CHECK_OK(
-        rdg_tlcp_stream_connect(v.loop, "127.0.0.1", rdg_gateway_port(v.gateway), 5000, &end, on_link, &v));
+        rdg_tlcp_stream_connect(v.loop, "127.0.0.1", rdg_gateway_port(v.gateway), 60000, &end, on_link, &v));
     rdg_tlcp_identity_unref(end.identity);
     until(&v, &v.linked);
     until(&v, &v.tunnel_closed);
@@ -314,23 +314,34 @@ static void until_at_least(visitor_t *v, const int *count, int want) {
     }
 }
 
-TEST(gateway_serves_devices_while_strangers_hold_connections_open) {
+/* Whether it was served while the gateway held strangers still, whose time was not over. */
+static bool served_among_strangers(int try) {
     enum { STRANGERS = 700 };
     visitor_t v;
     fake_t f;
+    char name[16];
     int left = 0;
     open_all(&v);
     for (int i = 0; i < STRANGERS; ++i)
         CHECK_OK(
-            rdg_stream_connect(v.loop, "127.0.0.1", rdg_gateway_port(v.gateway), 9000, silent_open, &left));
-    fake_init(&f, "dev-1");
+            rdg_stream_connect(v.loop, "127.0.0.1", rdg_gateway_port(v.gateway), 60000, silent_open, &left));
+    snprintf(name, sizeof name, "dev-%d", try);
+    fake_init(&f, name);
     enrol(&v, &f);
     visit(&v, identity_of(&f, f.certificates));
     CHECK_OK(v.link_err);
     check_served(&v, "images");
+    bool among = left < STRANGERS - 100;
     until_at_least(&v, &left, STRANGERS - 2 * RDG_GATEWAY_STRANGERS_MAX);
     fake_fini(&f);
     close_all(&v);
+    return among;
+}
+
+/* A machine may be too busy for that, but not again and again. */
+TEST(gateway_serves_devices_while_strangers_hold_connections_open) {
+    int tries = 0;
+    while (!served_among_strangers(tries)) CHECK(++tries < 5);
 }
 
 enum { CROWD = 3 };

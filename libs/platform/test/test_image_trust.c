@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#define PATIENCE_S 20
+#define PATIENCE_S 60
 
 /* Verified as a device does. Returns owned. */
 static rdg_image_trust_t *read_list(kit_t *k, const json_t *m) {

@@ -84,7 +84,7 @@ static void open_bench(bench_t *b) {
         pthread_mutex_lock(&(b)->lock);                                                                      \
         struct timespec t_;                                                                                  \
         clock_gettime(CLOCK_REALTIME, &t_);                                                                  \
-        t_.tv_sec += 30;                                                                                     \
+        t_.tv_sec += 60;                                                                                     \
         while (!(cond) && pthread_cond_timedwait(&(b)->news, &(b)->lock, &t_) == 0) {                        \
         }                                                                                                    \
         bool ok_ = (cond);                                                                                   \
@@ -308,7 +308,7 @@ static uint64_t now_ms(void) {
 
 /* The JSON of a GET, asked until it has what is wanted: telemetry goes through broker, queue and thread. */
 static json_t *ask_until(kit_t *k, const char *path, const char *list, size_t want) {
-    for (int i = 0; i < 1500; ++i) {
+    for (int i = 0; i < 6000; ++i) {
         json_t *a = NULL;
         if (kit_call(k, "GET", path, NULL, &a) == 200 &&
             (!list || json_array_size(json_object_get(a, list)) >= want))

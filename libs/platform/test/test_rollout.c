@@ -36,7 +36,7 @@ static int64_t count(const json_t *rollout, const char *what) {
 /* Waits until the rollout has this state and `what` of its devices are `n`. */
 static void wait_for(kit_t *k, const char *id, const char *state, const char *what, int64_t n) {
     char path[96];
-    uint64_t end = rdg_mono_ms(rdg_clock_system()) + 20000;
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + 60000;
     snprintf(path, sizeof path, "/rollouts/%s", id);
     for (;;) {
         json_t *a;
