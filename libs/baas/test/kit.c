@@ -4,7 +4,7 @@
 #include <time.h>
 #include "ridge/base/log.h"
 
-#define PATIENCE_S 20
+#define PATIENCE_S 60
 
 void kit_start_baas(kit_t *k) {
     rdg_service_options_t o = {0};

@@ -176,7 +176,7 @@ TEST(archive_keys_change_with_the_policy_for_the_archives_that_come) {
 
 /* Until the one archive says something with these words. */
 static void await_reason(kit_t *k, const char *a, const char *b) {
-    uint64_t end = baas_mono() + 30000;
+    uint64_t end = baas_mono() + 60000;
     for (;;) {
         json_t *answer;
         CHECK_EQ(kit_call(k, "GET", "/archives/1", NULL, &answer), 200);

@@ -65,7 +65,7 @@ static void load(rdg_baas_t *b, archive_row_t *r) {
 
 /* Until the row is in that state, with that many questions asked; the row is the caller's. */
 static void await_row(rdg_baas_t *b, mood_t *m, const char *state, unsigned asked, archive_row_t *r) {
-    uint64_t end = baas_mono() + 15000;
+    uint64_t end = baas_mono() + 60000;
     for (;;) {
         load(b, r);
         pthread_mutex_lock(&m->lock);
@@ -283,7 +283,7 @@ static void collect_once(const char *dir, unsigned char *given) {
 
 static void collect_after_it(const char *dir, unsigned char *given) {
     archive_row_t r;
-    CHECK(collect(dir, given, 15000, &r));
+    CHECK(collect(dir, given, 60000, &r));
     CHECK(given[0]);
     CHECK_EQ(r.receipt.len, (size_t)(given[1] << 8 | given[2]));
     CHECK_MEM(r.receipt.data, given + 4, r.receipt.len);

@@ -45,7 +45,7 @@ static void start_service(world_t *w) {
         rdg_test_skip("podman is not installed (Debian: podman)");
     rdg_container_docker_options_t options = {.root = w->root, .socket = w->socket};
     CHECK_OK(rdg_container_docker_new(&options, &w->d));
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < 900; ++i) {
         int status;
         if (rdg_container_docker_check(w->socket) == RDG_OK) return;
         if (rdg_process_wait(w->service, 100, &status) == RDG_OK) break;
@@ -107,7 +107,7 @@ static rdg_container_status_t status_of(world_t *w) {
 
 /* The log is copied when somebody looks. */
 static void await_log(world_t *w, const char *text) {
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < 900; ++i) {
         rdg_buf_t b;
         (void)status_of(w);
         rdg_buf_init(&b, 1u << 20);
@@ -241,7 +241,7 @@ TEST(docker_containers_end_by_themselves_are_found_again_and_outlive_their_engin
     CHECK_OK(rdg_process_run(fifo, 10000, output, sizeof output));
     await_log(&w, "said word");
     rdg_container_status_t s = status_of(&w);
-    for (int i = 0; i < 300 && (s.state == RDG_CONTAINER_RUNNING || s.exit_status < 0); ++i) {
+    for (int i = 0; i < 900 && (s.state == RDG_CONTAINER_RUNNING || s.exit_status < 0); ++i) {
         usleep(100000);
         s = status_of(&w);
     }
@@ -315,7 +315,7 @@ TEST(docker_containers_that_end_at_once_leave_their_output) {
     for (size_t n = 1; n <= 3; ++n) {
         CHECK_OK(w.d->start(w.d->ctx, &w.spec));
         rdg_container_status_t s = status_of(&w);
-        for (int i = 0; i < 300 && (s.state == RDG_CONTAINER_RUNNING || s.exit_status < 0); ++i) {
+        for (int i = 0; i < 900 && (s.state == RDG_CONTAINER_RUNNING || s.exit_status < 0); ++i) {
             usleep(100000);
             s = status_of(&w);
         }

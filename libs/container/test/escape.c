@@ -445,7 +445,7 @@ static void run_probe(const char *runtime, const char *config, rdg_buf_t *said, 
                                  .cpu_millis = 2000,
                                  .pids = 32};
     CHECK_OK(d->start(d->ctx, &spec));
-    uint64_t end = rdg_mono_ms(rdg_clock_system()) + 40000;
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + 90000;
     do {
         usleep(10000);
         rdg_buf_clear(said);

@@ -68,7 +68,7 @@ static void go_on(const char *dir, unsigned char *ack) {
     CHECK_OK(b.driver->status(b.driver->ctx, &b.spec, &s));
     CHECK_EQ(s.state, RDG_CONTAINER_RUNNING);
     unsigned running = 0; /* forked, and not yet the program, or in the middle of becoming another */
-    for (int i = 0; i < 500 && (running = instances(&b)) == 0; ++i) usleep(10000);
+    for (int i = 0; i < 6000 && (running = instances(&b)) == 0; ++i) usleep(10000);
     CHECK_EQ(running, 1);
     CHECK_OK(b.driver->remove(b.driver->ctx, &b.spec, NULL));
     CHECK_EQ(instances(&b), 0);

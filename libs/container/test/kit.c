@@ -210,7 +210,7 @@ const char *shell_layer(void) {
 }
 
 void await_text(const char *path, const char *text) {
-    for (int i = 0; i < 1000; ++i) {
+    for (int i = 0; i < 6000; ++i) {
         rdg_buf_t b;
         rdg_buf_init(&b, 65536);
         bool found = rdg_file_read(path, &b) == RDG_OK && strstr(rdg_buf_cstr(&b), text);

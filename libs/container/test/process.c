@@ -94,7 +94,7 @@ TEST(an_exit_status_is_kept_and_a_start_after_it_runs_anew) {
     int fd = -1;
     if (d->watch(d->ctx, &spec, &fd) == RDG_OK) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        CHECK_EQ(poll(&p, 1, 5000), 1);
+        CHECK_EQ(poll(&p, 1, 60000), 1);
         close(fd);
     }
     rdg_container_status_t s;
@@ -115,7 +115,7 @@ TEST(a_process_that_ignores_sigterm_is_killed_after_the_grace) {
     rdg_container_driver_t *d = sleeper(&spec, stubborn_args);
     CHECK_OK(d->start(d->ctx, &spec));
     pid_t pid = running_pid(d, &spec);
-    for (int i = 0; i < 500; ++i) {
+    for (int i = 0; i < 6000; ++i) {
         rdg_buf_t log;
         rdg_buf_init(&log, 4096);
         bool ready = rdg_file_read(log_path, &log) == RDG_OK && log.len > 0;
@@ -166,7 +166,7 @@ TEST(the_workload_does_not_see_the_settings_of_the_agent) {
     CHECK_OK(d->start(d->ctx, &spec));
     rdg_buf_t log;
     rdg_buf_init(&log, 1u << 16);
-    for (int i = 0; i < 500 && log.len == 0; ++i) {
+    for (int i = 0; i < 6000 && log.len == 0; ++i) {
         rdg_buf_clear(&log);
         (void)rdg_file_read(log_path, &log);
         usleep(10000);

@@ -25,7 +25,7 @@ const char *http_url(http_fixture_t *f, const char *path) {
 }
 
 void http_raw(http_fixture_t *f, rdg_bytes_t request, bool end, char *answer, size_t size) {
-    uint64_t deadline = rdg_mono_ms(rdg_clock_system()) + 10000;
+    uint64_t deadline = rdg_mono_ms(rdg_clock_system()) + 30000;
     size_t len = 0, got = 1;
     int fd;
     CHECK_OK(socket_connect("127.0.0.1", rdg_http_server_port(f->server), deadline, &fd));

@@ -81,12 +81,12 @@ void peer_await_at(peer_t *p, const int *counter, int want, const char *what, co
     struct timespec end;
     int rc = 0;
     clock_gettime(CLOCK_REALTIME, &end);
-    end.tv_sec += 15;
+    end.tv_sec += 60;
     pthread_mutex_lock(&p->mutex);
     while (*counter < want && rc == 0) rc = pthread_cond_timedwait(&p->changed, &p->mutex, &end);
     int got = *counter;
     pthread_mutex_unlock(&p->mutex);
-    if (got < want) rdg_test_fail(file, line, "%s is %d after 15 s, want %d (%s)", what, got, want, p->why);
+    if (got < want) rdg_test_fail(file, line, "%s is %d after 60 s, want %d (%s)", what, got, want, p->why);
 }
 
 void peer_await_subscribed(peer_t *p, int want_ups) {

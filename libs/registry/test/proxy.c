@@ -205,7 +205,7 @@ static bool stored(kit_t *k, const char *digest) {
 /* A fetch that failed after its answer began ends by itself. */
 static void await_idle(kit_t *k) {
     proxy_t *p = k->registry->proxy;
-    for (int i = 0; i < 20000; ++i) {
+    for (int i = 0; i < 60000; ++i) {
         pthread_mutex_lock(&p->lock);
         bool idle = p->running == 0;
         pthread_mutex_unlock(&p->lock);
@@ -313,7 +313,7 @@ TEST(a_registry_that_lies_fills_no_copy) {
     c.port = k.port;
     snprintf(c.path, sizeof c.path, "/v2/up/app/blobs/%s", o.digest);
     CHECK_EQ(pthread_create(&thread, NULL, pull, &c), 0);
-    for (int i = 0; i < 20000 && bytes_there(&k) < 200000; ++i) usleep(1000);
+    for (int i = 0; i < 60000 && bytes_there(&k) < 200000; ++i) usleep(1000);
     let_flow(&o, BLOB_BYTES);
     pthread_join(thread, NULL);
     CHECK_EQ(c.got.status, 200);
@@ -375,7 +375,7 @@ TEST(many_who_ask_at_once_share_one_fetch_from_a_slow_registry) {
         snprintf(c[i].path, sizeof c[i].path, "/v2/up/app/blobs/%s", o.digest);
         CHECK_EQ(pthread_create(&threads[i], NULL, pull, &c[i]), 0);
     }
-    for (int i = 0; i < 20000 && bytes_there(&k) < 100000; ++i) usleep(1000);
+    for (int i = 0; i < 60000 && bytes_there(&k) < 100000; ++i) usleep(1000);
     CHECK_EQ(bytes_there(&k), 100000);
     CHECK_EQ(get(&k, "/v2/up/app/manifests/1"), 200); /* others are not held up */
     let_flow(&o, 200000);
@@ -402,7 +402,7 @@ TEST(a_copy_stops_in_the_middle_of_a_fetch) {
     c.port = k.port;
     snprintf(c.path, sizeof c.path, "/v2/up/app/blobs/%s", o.digest);
     CHECK_EQ(pthread_create(&thread, NULL, pull, &c), 0);
-    for (int i = 0; i < 20000 && bytes_there(&k) < 1000; ++i) usleep(1000);
+    for (int i = 0; i < 60000 && bytes_there(&k) < 1000; ++i) usleep(1000);
     rdg_http_server_stop(k.server);
     k.server = NULL;
     pthread_join(thread, NULL);

@@ -216,7 +216,7 @@ TEST(uploads_are_cancelled_bounded_and_expire) {
 
 /* Asks until the broken-off request has been noticed. */
 static void wait_for_offset(kit_t *k, const char *path, const char *want) {
-    for (int i = 0; i < 2000; ++i) {
+    for (int i = 0; i < 20000; ++i) {
         CHECK_EQ(askf(k, "GET", NOTHING, "%s", path), 204);
         if (strcmp(header(k, "Range"), want) == 0 && askf(k, "PATCH", NOTHING, "%s", path) == 202) return;
         usleep(2000);
@@ -235,9 +235,9 @@ TEST(an_upload_goes_on_after_a_broken_connection_and_after_a_restart) {
     /* Pieces are taken by 256 KiB: what is less when the connection breaks was never the upload's. */
     http_break_off(k.port, "PATCH", path, 1000000, rdg_bytes(b, 600000));
     for (int i = 0;
-         i < 2000 && (askf(&k, "GET", NOTHING, "%s", path), strcmp(header(&k, "Range"), "0-0") == 0); ++i)
+         i < 20000 && (askf(&k, "GET", NOTHING, "%s", path), strcmp(header(&k, "Range"), "0-0") == 0); ++i)
         usleep(2000);
-    for (int i = 0; i < 2000 && askf(&k, "PATCH", NOTHING, "%s", path) != 202; ++i) usleep(2000);
+    for (int i = 0; i < 20000 && askf(&k, "PATCH", NOTHING, "%s", path) != 202; ++i) usleep(2000);
     CHECK_EQ(k.got.status, 202);
     unsigned long long have = strtoull(header(&k, "Range") + 2, NULL, 10) + 1;
     CHECK(have >= 262144 && have <= 600000);
@@ -268,13 +268,13 @@ TEST(one_request_at_a_time_has_an_upload) {
     CHECK_OK(rdg_write_all(fd, rdg_bytes(b, 400000)));
     /* Its first piece takes the upload. */
     for (int i = 0;
-         i < 2000 && (askf(&k, "GET", NOTHING, "%s", path), strcmp(header(&k, "Range"), "0-0") == 0); ++i)
+         i < 20000 && (askf(&k, "GET", NOTHING, "%s", path), strcmp(header(&k, "Range"), "0-0") == 0); ++i)
         usleep(1000);
     CHECK_EQ(askf(&k, "PATCH", rdg_bytes_str("x"), "%s", path), 429);
     check_code(&k, "TOOMANYREQUESTS");
     CHECK_EQ(askf(&k, "DELETE", NOTHING, "%s", path), 429);
     close(fd);
-    for (int i = 0; i < 2000 && askf(&k, "DELETE", NOTHING, "%s", path) != 204; ++i) usleep(1000);
+    for (int i = 0; i < 20000 && askf(&k, "DELETE", NOTHING, "%s", path) != 204; ++i) usleep(1000);
     CHECK_EQ(k.got.status, 204);
     rdg_free(b);
     kit_fini(&k);
