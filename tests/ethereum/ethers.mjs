@@ -1,6 +1,6 @@
 // ethers v6, over HTTP and over WebSocket.
 import { ContractFactory, Interface, JsonRpcProvider, WebSocketProvider, isError } from "ethers";
-import { compile, equal, fails, httpUrl, run, test, waiting, wsUrl } from "./kit.mjs";
+import { compile, equal, fails, httpUrl, run, test, until, waiting, wsUrl } from "./kit.mjs";
 
 const { abi, bytecode } = compile("Probe.sol").Probe;
 const closing = [];
@@ -47,10 +47,10 @@ for (const [way, open] of [
     const heads = waiting("block");
     await probe.on("Stored", (by, key, value, note) => seen.done([key, value, note]));
     await provider.on("block", (number) => heads.done(number));
-    await new Promise((resolve) => setTimeout(resolve, 300)); // ethers polls from the block it sees first
-    await (await probe.store(2, 43, "heard")).wait();
-    equal(await seen.promise, [2n, 43n, "heard"], "event");
-    equal((await heads.promise) > 0, true, "block number");
+    const act = async () => (await probe.store(2, 43, "heard")).wait();
+    const [heard, number] = await until(Promise.all([seen.promise, heads.promise]), act);
+    equal(heard, [2n, 43n, "heard"], "event");
+    equal(number > 0, true, "block number");
     await probe.off("Stored");
     await provider.off("block");
   });

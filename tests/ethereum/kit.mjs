@@ -58,6 +58,18 @@ export function waiting(what, seconds = 60) {
   return { promise, done };
 }
 
+// Does it again and again until what it makes is heard: when who listens has begun to, nobody tells.
+export async function until(heard, act) {
+  let over = false;
+  const end = heard.finally(() => (over = true));
+  end.catch(() => {});
+  while (!over) {
+    await act();
+    await Promise.race([end, new Promise((resolve) => setTimeout(resolve, 300))]);
+  }
+  return heard;
+}
+
 const tests = [];
 export const test = (name, run) => tests.push([name, run]);
 

@@ -1,6 +1,6 @@
 // viem, over HTTP and over WebSocket.
 import { createPublicClient, createWalletClient, defineChain, http, webSocket } from "viem";
-import { compile, equal, fails, httpUrl, run, test, waiting, wsUrl } from "./kit.mjs";
+import { compile, equal, fails, httpUrl, run, test, until, waiting, wsUrl } from "./kit.mjs";
 
 const { abi, bytecode } = compile("Probe.sol").Probe;
 const id = Number(
@@ -58,10 +58,9 @@ for (const [way, transport] of [
       reader.watchContractEvent({ address, abi, eventName: "Stored", onLogs: (l) => seen.done(l[0].args.note), onError: console.error }),
       reader.watchBlocks({ onBlock: (b) => head.done(b.number) }),
     ];
-    await new Promise((resolve) => setTimeout(resolve, 500)); // until both watch
-    await store(2n, 43n, "heard");
-    equal(await seen.promise, "heard", "event");
-    equal((await head.promise) > 0n, true, "block");
+    const [heard, number] = await until(Promise.all([seen.promise, head.promise]), () => store(2n, 43n, "heard"));
+    equal(heard, "heard", "event");
+    equal(number > 0n, true, "block");
     for (const end of stop) end();
   });
 

@@ -1,6 +1,6 @@
 // web3.js 4, over HTTP and over WebSocket.
 import { Web3 } from "web3";
-import { compile, equal, fails, httpUrl, run, test, waiting, wsUrl } from "./kit.mjs";
+import { compile, equal, fails, httpUrl, run, test, until, waiting, wsUrl } from "./kit.mjs";
 
 const { abi, bytecode } = compile("Probe.sol").Probe;
 const open = [];
@@ -36,9 +36,10 @@ for (const [way, url] of [
       logs.on("data", (e) => e.returnValues.note === "heard" && seen.done("heard")); // web3 begins with those of the head
       const heads = await web3.eth.subscribe("newBlockHeaders");
       heads.on("data", (b) => head.done(b.number));
-      await probe.methods.store(2, 43, "heard").send({ from });
-      equal(await seen.promise, "heard", "event");
-      equal((await head.promise) > 0n, true, "block");
+      const act = () => probe.methods.store(2, 43, "heard").send({ from });
+      const [heard, number] = await until(Promise.all([seen.promise, head.promise]), act);
+      equal(heard, "heard", "event");
+      equal(number > 0n, true, "block");
       await logs.unsubscribe();
       await heads.unsubscribe();
     });
