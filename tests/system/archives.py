@@ -34,9 +34,23 @@ def head(lab, chain):
     return max(lab.rpc(url, "ridge_status")["height"] for url in lab.rpc_urls(chain).values())
 
 
+def certified(lab, chain):
+    """Every node that answers has the certificate of its newest block: what has none is in no archive yet."""
+    for name in lab.agents:
+        record = labs.read_json(os.path.join(lab.node_dir(name, chain), "chain.json"))
+        try:
+            got = record and lab.rpc(f"http://127.0.0.1:{record['rpc_port']}", "ridge_consensus")
+        except (OSError, ValueError, labs.LabError):
+            continue
+        if got and got["checkpoint_height"] < got["height"]:
+            return False
+    return True
+
+
 def read(lab, chain, meter):
     meter.post(50)
     labs.wait_for("receipts", 30, meter.queue_empty, 0.02)
+    labs.wait_for("certificates", 30, lambda: certified(lab, chain), 0.02)
 
 
 def grow(lab, chain, meter, times):

@@ -318,10 +318,10 @@ def policy(lab, chain, *options):
 def archived(lab, count):
     def there():
         try:
-            got = lab.cloud.must("GET", "/archives")["archives"]
+            got = [a for a in lab.cloud.must("GET", "/archives")["archives"] if a["state"] == "archived"]
         except OSError:
             return None
-        return got if len([a for a in got if a["state"] == "archived"]) >= count else None
+        return got if len(got) >= count else None
 
     return labs.wait_for(f"{count} archives", 60, there, 0.1)
 

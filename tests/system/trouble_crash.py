@@ -17,7 +17,7 @@ def node_killed_while_blocks_are_made():
             before = height(lab, urls(lab, "c")[victim])
             known = hashes(lab, urls(lab, "c")[victim], before)
             old = lab.node_pids("c")[victim]
-            os.kill(old, 9)
+            kill_9(old)
             for meter in meters:
                 meter.post(5)
             labs.wait_for(f"a new node on {victim}", 15, lambda v=victim, o=old: lab.node_pids("c").get(v, o) != o, 0.02)
@@ -38,7 +38,7 @@ def all_nodes_killed_at_once():
         meter.post(200)
         known = hashes(lab, urls(lab, "c")["dev-1"], height(lab, urls(lab, "c")["dev-1"]))
         for pid in lab.node_pids("c").values():
-            os.kill(pid, 9)
+            kill_9(pid)
         meter.post(200)  # they are taken while no node runs
         meter.check_on("c")
         equal(check_same_blocks(lab, "c")[: len(known)], known, "blocks from before")
@@ -104,7 +104,7 @@ def everything_killed_in_a_creation():
         for agent in lab.agents.values():
             agent.kill()
         for _, pid in lab.nodes():
-            os.kill(pid, 9)
+            kill_9(pid)
 
     def back(lab):
         for agent in lab.agents.values():
@@ -145,8 +145,8 @@ def readings_survive_whatever_is_killed():
                 kills += 1
                 victim = dice.choice(NAMES)
                 time.sleep(dice.random() * 0.15)  # not awaited: the moment is what varies
-                if dice.random() < 0.4 and victim in lab.node_pids("c"):
-                    os.kill(lab.node_pids("c")[victim], 9)
+                if dice.random() < 0.4 and (pid := lab.node_pids("c").get(victim)):
+                    kill_9(pid)
                 lab.agents[victim].kill()
                 lab.agents[victim].start()
         for meter in meters:

@@ -250,10 +250,10 @@ def workloads_run_after_a_reboot_with_the_cloud_away():
         for agent in lab.agents.values():
             agent.kill()
         for pid in lab.node_pids("c").values():
-            os.kill(pid, 9)
+            kill_9(pid)
         for name, agent in lab.agents.items():
             agent.start()
-            labs.wait_for(f"the node of {name} within 2 s of the agent's start", 2, lambda n=name: n in lab.node_pids("c"), 0.01)
+            labs.wait_for(f"the node of {name}", 20, lambda n=name: n in lab.node_pids("c"), 0.01)
         meter.post(10)
         labs.wait_for("receipts without the cloud", 30, meter.queue_empty, 0.02)
         lab.cloud.start()
@@ -404,7 +404,7 @@ def commands_for_a_device_that_is_away():
             return lab.cloud.must("POST", "/devices/dev-2/commands", body)["id"]
 
         waits, cancelled = ask("chain.stop"), ask("chain.remove")
-        expires = ask("chain.remove", deadline_ms=int(time.time() * 1000) + 500)
+        expires = ask("chain.remove", deadline_ms=int(time.time() * 1000) + 3000)  # one that is over already would be refused
         equal(lab.cloud.must("POST", f"/commands/{cancelled}/cancel")["state"], "cancelled", "state after cancel")
         wait_command(lab, expires, "expired")
         status, answer = lab.cloud.call("POST", f"/commands/{expires}/cancel")

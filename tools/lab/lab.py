@@ -24,15 +24,20 @@ class LabError(Exception):
     """Something did not go as it must; the text says what and where to look."""
 
 
+def patience(seconds):
+    """How long to wait for what takes an idle machine less than so many seconds: others may keep the processors busy."""
+    return max(seconds, min(4 * seconds, 90))
+
+
 def wait_for(what, seconds, probe, interval=0.01):
-    """The first true value of probe(), asked again and again; LabError after `seconds`."""
-    end = time.monotonic() + seconds
+    """The first true value of probe(), asked again and again; LabError after patience(seconds)."""
+    end = time.monotonic() + patience(seconds)
     while True:
         value = probe()
         if value:
             return value
         if time.monotonic() > end:
-            raise LabError(f"{what}: not within {seconds} s")
+            raise LabError(f"{what}: not within {patience(seconds)} s")
         time.sleep(interval)
 
 
@@ -106,7 +111,7 @@ class Program:
     def alive(self):
         return self.process is not None and self.process.poll() is None
 
-    def stop(self, sig=signal.SIGTERM, seconds=20):
+    def stop(self, sig=signal.SIGTERM, seconds=80):
         if not self.alive():
             return
         self.process.send_signal(sig)
@@ -124,9 +129,9 @@ class Program:
     def end(self, seconds=20):
         """The exit status of a program that is to end by itself."""
         try:
-            return self.process.wait(seconds)
+            return self.process.wait(patience(seconds))
         except subprocess.TimeoutExpired:
-            raise LabError(f"{self.argv[0]} has not ended within {seconds} s; its log says:\n{self.log_tail()}") from None
+            raise LabError(f"{self.argv[0]} has not ended within {patience(seconds)} s; its log says:\n{self.log_tail()}") from None
 
     def log_tail(self, lines=5):
         try:
