@@ -44,6 +44,8 @@ rdg_err_t intent_add(rdg_baas_t *b, uint64_t chain, const char *name, rdg_anchor
                      json_t *values);
 /* number 0: none. */
 rdg_err_t intent_find(rdg_baas_t *b, uint64_t chain, const char *key, intent_t *out);
+/* One that was refused makes room for another of its key. It stays, as refused. */
+rdg_err_t intent_set_aside(rdg_baas_t *b, uint64_t chain, const char *key);
 rdg_err_t intent_next(rdg_baas_t *b, int64_t after, intent_t *out); /* the first that waits behind a number */
 rdg_err_t intent_of_entry(rdg_baas_t *b, uint64_t chain, uint64_t index, intent_t *out);
 rdg_err_t intent_set_tx(rdg_baas_t *b, const intent_t *i, const rdg_tx_t *tx); /* NULL: to be signed anew */
@@ -81,6 +83,10 @@ rdg_err_t mainchain_prove(rdg_baas_t *b, const intent_t *i, rdg_buf_t *out);
 void *mainchain_watch_main(void *baas);
 /* A change of validators that the caller has verified; once for each number: key "validators:N". */
 rdg_err_t mainchain_note_epoch(rdg_baas_t *b, const chain_t *c, const rdg_epoch_t *e);
+/* The same, also if one of that number was refused before. */
+rdg_err_t mainchain_note_epoch_again(rdg_baas_t *b, const chain_t *c, const rdg_epoch_t *e);
+/* The intent of that number, as intent_find. */
+rdg_err_t mainchain_find_epoch(rdg_baas_t *b, const chain_t *c, uint64_t number, intent_t *out);
 
 /* --- mainchain_rest.c --- */
 extern const rdg_service_route_t mainchain_routes[];

@@ -75,6 +75,19 @@ rdg_err_t intent_find(rdg_baas_t *b, uint64_t chain, const char *key, intent_t *
                          RDG_SQL_PARAMS(rdg_sql_int((int64_t)chain), rdg_sql_text(key)), read_row, out);
 }
 
+rdg_err_t intent_set_aside(rdg_baas_t *b, uint64_t chain, const char *key) {
+    intent_t i;
+    char other[96];
+    RDG_TRY(intent_find(b, chain, key, &i));
+    bool refused = i.number != 0 && i.state == INTENT_REFUSED;
+    snprintf(other, sizeof other, "%s#%" PRId64, key, i.number);
+    intent_fini(&i);
+    if (!refused) return RDG_OK;
+    return rdg_sql_exec(b->db, "UPDATE main_intents SET idem = ? WHERE chain = ? AND idem = ? AND state = 2",
+                        RDG_SQL_PARAMS(rdg_sql_text(other), rdg_sql_int((int64_t)chain), rdg_sql_text(key)),
+                        NULL);
+}
+
 rdg_err_t intent_next(rdg_baas_t *b, int64_t after, intent_t *out) {
     memset(out, 0, sizeof *out);
     return rdg_sql_query(b->db, INTENT "state = 0 AND number > ? ORDER BY number LIMIT 1",

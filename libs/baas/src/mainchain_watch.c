@@ -11,6 +11,7 @@
 #define RELAY_MS 5000
 #define BACK_MAX 16 /* blocks below the head that may still lack their certificate */
 #define EPOCHS_MAX 256
+#define EPOCH_KEY_BYTES 40
 
 typedef struct sealed {
     rdg_buf_t executed_bytes, checkpoint;
@@ -99,11 +100,28 @@ static rdg_err_t checkpoint(rdg_baas_t *b, const chain_t *c, relay_t *r, const r
 
 /* --- validators ------------------------------------------------------------------------------------------------------ */
 
+static void epoch_key(uint64_t number, char out[EPOCH_KEY_BYTES]) {
+    snprintf(out, EPOCH_KEY_BYTES, "validators:%" PRIu64, number);
+}
+
+rdg_err_t mainchain_find_epoch(rdg_baas_t *b, const chain_t *c, uint64_t number, intent_t *out) {
+    char key[EPOCH_KEY_BYTES];
+    epoch_key(number, key);
+    return intent_find(b, c->chain_id, key, out);
+}
+
+rdg_err_t mainchain_note_epoch_again(rdg_baas_t *b, const chain_t *c, const rdg_epoch_t *e) {
+    char key[EPOCH_KEY_BYTES];
+    epoch_key(e->validators.epoch, key);
+    RDG_TRY(intent_set_aside(b, c->chain_id, key));
+    return mainchain_note_epoch(b, c, e);
+}
+
 rdg_err_t mainchain_note_epoch(rdg_baas_t *b, const chain_t *c, const rdg_epoch_t *e) {
-    char key[40];
+    char key[EPOCH_KEY_BYTES];
     rdg_hash_t digest;
     RDG_TRY(rdg_epoch_digest(e, &digest));
-    snprintf(key, sizeof key, "validators:%" PRIu64, e->validators.epoch);
+    epoch_key(e->validators.epoch, key);
     return intent_add(b, c->chain_id, c->name, RDG_ANCHOR_VALIDATORS, key,
                       json_pack("[I, I, o]", (json_int_t)e->validators.epoch, (json_int_t)e->first_height,
                                 rdg_json_hex(digest.b, 32)));

@@ -90,10 +90,6 @@ bool succession_is(const succession_t *s, const char *state) {
     return strcmp(s->state, state) == 0;
 }
 
-bool succession_revocable(const succession_t *s) {
-    return strcmp(s->step, "prepare") == 0 || strcmp(s->step, "verify") == 0 || strcmp(s->step, "act") == 0;
-}
-
 bool succession_names(const succession_t *s, const char *device) {
     size_t i;
     json_t *name;
@@ -185,7 +181,7 @@ static rdg_err_t insert(rdg_baas_t *b, const chain_t *c, const steps_t *steps, c
 
 /* The same order once more: what has failed is tried again. */
 static rdg_err_t go_on(rdg_baas_t *b, const chain_t *c, const steps_t *steps, succession_t *s) {
-    bool clears = strcmp(s->step, "prepare") == 0;
+    bool clears = strcmp(s->step, "prepare") == 0, refused = strcmp(s->step, "anchor") == 0;
     if (succession_is(s, "running")) return RDG_OK;
     RDG_TRY(rdg_sql_begin(b->db));
     rdg_err_t err = RDG_OK;
@@ -194,10 +190,23 @@ static rdg_err_t go_on(rdg_baas_t *b, const chain_t *c, const steps_t *steps, su
         if ((step->kind != STEP_REMOVE || clears) && step_failed(step) && succession_names(s, step->device))
             err = step_again(b, c, step);
     }
-    if (err == RDG_OK) err = succession_set(b, c, s, s->step, "running", NULL);
+    /* The main chain is told by `act`, with the signatures that are there. */
+    if (err == RDG_OK) err = succession_set(b, c, s, refused ? "act" : s->step, "running", NULL);
     if (err == RDG_OK) err = rdg_sql_commit(b->db);
     if (err != RDG_OK) rdg_sql_rollback(b->db);
     return err;
+}
+
+/* It can be given up: the main chain neither has it nor is being told of it. What it has refused it will never have: that
+ * transaction is in a block, and was undone. */
+static rdg_err_t is_revocable(rdg_baas_t *b, const chain_t *c, const succession_t *s, bool *out) {
+    intent_t i;
+    *out = strcmp(s->step, "prepare") == 0 || strcmp(s->step, "verify") == 0 || strcmp(s->step, "act") == 0;
+    if (strcmp(s->step, "anchor") != 0 || !succession_is(s, "failed")) return RDG_OK;
+    RDG_TRY(mainchain_find_epoch(b, c, s->epoch, &i));
+    *out = i.number == 0 || i.state == INTENT_REFUSED;
+    intent_fini(&i);
+    return RDG_OK;
 }
 
 /* Within a transaction. What it had prepared is removed again, also of a device that the next attempt names. */
@@ -218,9 +227,11 @@ static bool is_open(const succession_t *s) {
 }
 
 /* Before the main chain has it, nothing of the chain has changed: what has failed makes room for other devices. */
-static rdg_err_t check_replaced(const chain_t *c, const succession_t *s) {
-    if (!is_open(s) || (succession_revocable(s) && succession_is(s, "failed"))) return RDG_OK;
-    if (succession_revocable(s))
+static rdg_err_t check_replaced(rdg_baas_t *b, const chain_t *c, const succession_t *s) {
+    bool revocable;
+    RDG_TRY(is_revocable(b, c, s, &revocable));
+    if (!is_open(s) || (revocable && succession_is(s, "failed"))) return RDG_OK;
+    if (revocable)
         return rdg_fail(
             RDG_E_CONFLICT,
             "chain '%s' is being rebuilt on other devices (step %s, %s): give the same ones to go "
@@ -236,11 +247,13 @@ static rdg_err_t check_replaced(const chain_t *c, const succession_t *s) {
 rdg_err_t succession_cancel(rdg_baas_t *b, const chain_t *c) {
     succession_t s;
     steps_t steps;
+    bool revocable = false;
     RDG_TRY(succession_load(b, c, &s));
     rdg_err_t err = steps_load(b, c, &steps);
+    if (err == RDG_OK) err = is_revocable(b, c, &s, &revocable);
     if (err == RDG_OK && !is_open(&s))
         err = rdg_fail(RDG_E_CONFLICT, "chain '%s' is not being rebuilt on other devices", c->name);
-    else if (err == RDG_OK && !succession_revocable(&s))
+    else if (err == RDG_OK && !revocable)
         err = rdg_fail(
             RDG_E_CONFLICT,
             "the rebuild of chain '%s' is at step %s: the main chain has the change of validators, or "
@@ -299,7 +312,7 @@ static rdg_err_t begin(rdg_baas_t *b, const chain_t *c, const steps_t *steps, su
     if (discard && strcmp(discard, c->name) != 0)
         return rdg_fail(RDG_E_INVALID, "discard: want the chain's name, '%s'", c->name);
     RDG_TRY(mainchain_needed(b));
-    RDG_TRY(check_replaced(c, old));
+    RDG_TRY(check_replaced(b, c, old));
     RDG_TRY(chain_check_devices(devices, c->consensus, weak));
     RDG_TRY(check_new(c, steps, old, devices));
     RDG_TRY(chain_devices_online(b, devices, c->tenant, tenant));

@@ -6,13 +6,14 @@
  *   act       these follow from H + 1 on (ridge/ledger/succession.h), signed with the chain's key in this cloud's custody if
  *             that is an administrator's. While more must sign it is `waiting`, until their signatures are handed in
  *             (succession_rest.c); each is verified and stored before it is acknowledged
- *   anchor    the main chain has the change of validators; there is one for each number, so from here on there is no way back
+ *   anchor    the main chain has the change of validators; there is one for each number, so as soon as it is told there is no
+ *             way back. What it has refused it does not have: then there is, and the same order goes on with `act`
  *   restore   the act stands beside the chain's genesis; new devices are built from the archives; old ones are told to
  *             remove what they have, whenever they come back
  *   start     as of a new chain: what is already so costs nothing
  *   first-block   until block H + 1 is sealed
  *
- * States: running, waiting (for people), failed, cancelled, done. Each step may be repeated. What has failed before `anchor`
+ * States: running, waiting (for people), failed, cancelled, done. Each step may be repeated. What has failed up to `anchor`
  * changed nothing of the chain: until then it may be cancelled, and other devices be named. */
 #ifndef RIDGE_BAAS_SUCCESSION_H
 #define RIDGE_BAAS_SUCCESSION_H
@@ -42,8 +43,6 @@ rdg_err_t succession_set(rdg_baas_t *b, const chain_t *c, succession_t *s, const
                          const char *state, const char *error);
 bool succession_names(const succession_t *s, const char *device);
 bool succession_is(const succession_t *s, const char *state);
-/* It can be given up: the main chain has not been told of it. */
-bool succession_revocable(const succession_t *s);
 /* The numbers of this one's commands begin here. */
 int64_t succession_attempt(const succession_t *s);
 /* body: {"devices": [name, …], "discard": chain's name or nothing, "allow_no_fault_tolerance"}. */

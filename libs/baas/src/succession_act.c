@@ -191,21 +191,20 @@ static rdg_err_t note_epochs(rdg_baas_t *b, const chain_t *c, rdg_ledger_t *l) {
     rdg_err_t err = rdg_ledger_epoch(l, 1, e);
     while (err == RDG_OK && e->last_height != 0) {
         err = rdg_ledger_epoch(l, e->last_height + 1, e);
-        if (err == RDG_OK) err = mainchain_note_epoch(b, c, e);
+        if (err == RDG_OK) err = mainchain_note_epoch_again(b, c, e);
     }
     rdg_free(e);
     return err;
 }
 
-/* Somebody else's set under this number, which the chain's own validators have signed, is there for good. */
+/* Somebody else's set under this number, which the chain's own validators have signed, is there for good. One that the main
+ * chain has refused is nowhere. */
 static rdg_err_t check_noted(rdg_baas_t *b, const chain_t *c, const rdg_succession_t *act) {
-    char key[40];
     intent_t i;
     rdg_hash_t noted;
-    snprintf(key, sizeof key, "validators:%" PRIu64, act->epoch.validators.epoch);
-    RDG_TRY(intent_find(b, c->chain_id, key, &i));
+    RDG_TRY(mainchain_find_epoch(b, c, act->epoch.validators.epoch, &i));
     rdg_err_t err = RDG_OK;
-    if (i.number != 0) {
+    if (i.number != 0 && i.state != INTENT_REFUSED) {
         const char *text = json_string_value(json_array_get(i.values, 2));
         err = text ? rdg_hex_decode(text, strlen(text), noted.b, sizeof noted.b) : RDG_E_MALFORMED;
         if (err != RDG_OK || !rdg_hash_equal(&noted, &act->epoch_digest))
@@ -222,7 +221,7 @@ static rdg_err_t store(rdg_baas_t *b, const chain_t *c, rdg_ledger_t *l, success
                        const rdg_succession_t *act) {
     RDG_TRY(rdg_sql_begin(b->db));
     rdg_err_t err = note_epochs(b, c, l);
-    if (err == RDG_OK) err = mainchain_note_epoch(b, c, &act->epoch);
+    if (err == RDG_OK) err = mainchain_note_epoch_again(b, c, &act->epoch);
     if (err == RDG_OK) err = check_noted(b, c, act);
     if (err == RDG_OK) err = succession_set(b, c, s, "anchor", "running", NULL);
     if (err == RDG_OK) err = rdg_sql_commit(b->db);

@@ -145,12 +145,14 @@ static rdg_err_t hand_over(rdg_baas_t *b, chain_t *c, const steps_t *steps, succ
 
 static rdg_err_t advance_anchor(rdg_baas_t *b, chain_t *c, const steps_t *steps, succession_t *s,
                                 uint64_t *after_ms) {
-    char key[40], why[RDG_ERROR_TEXT_MAX];
+    char why[RDG_ERROR_TEXT_MAX];
     intent_t i;
-    snprintf(key, sizeof key, "validators:%" PRIu64, s->epoch);
-    RDG_TRY(intent_find(b, c->chain_id, key, &i));
+    RDG_TRY(mainchain_find_epoch(b, c, s->epoch, &i));
     int state = i.number ? i.state : INTENT_REFUSED;
-    snprintf(why, sizeof why, "the main chain refused it: %.400s", i.error);
+    snprintf(why, sizeof why,
+             "the main chain refused it: %.300s; to have it told once more give the same order again, "
+             "to give it up: ridge chain rebuild %s --cancel",
+             i.error, c->name);
     intent_fini(&i);
     *after_ms = LOOK_MS;
     if (state == INTENT_PENDING) return RDG_OK;

@@ -1,5 +1,9 @@
 #include "lost_chain.h"
+#include "mainchain.h"
+#include "ridge/baas/collector.h"
+#include "ridge/base/file.h"
 #include <stdio.h>
+#include <unistd.h>
 #include "ridge/base/alloc.h"
 #include "ridge/codec/abi.h"
 
@@ -108,4 +112,68 @@ void lost_ledger(const char *path, int threshold) {
     rdg_tx_unref(tx);
     rdg_buf_fini(&text);
     rdg_free(g);
+}
+
+/* --- in the chain service --- */
+
+/* A main chain that nobody reaches: what is to stand on it stays an intent. */
+static bool no_node(void *ctx, size_t i, char url[RDG_BAAS_URL_MAX], char state[32]) {
+    (void)ctx, (void)i, (void)url, (void)state;
+    return false;
+}
+
+static void add_mainchain(rdg_baas_t *b) {
+    char path[600];
+    rdg_buf_t text;
+    rdg_genesis_t *g = rdg_calloc(1, sizeof *g);
+    rdg_buf_init(&text, RDG_GENESIS_BYTES_MAX);
+    lost_genesis(g, &text);
+    CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), "writer.key"));
+    if (!rdg_file_exists(path)) CHECK_OK(rdg_sm2_key_save(lost_key(9), path));
+    const rdg_baas_mainchain_options_t o = {
+        .genesis = (const char *)text.data, .key_file = path, .node = no_node};
+    CHECK_OK(rdg_baas_mainchain_open(b, &o));
+    rdg_baas_anchor_on_mainchain(b);
+    rdg_buf_fini(&text);
+    rdg_free(g);
+}
+
+/* Chain "c" on dev-1 becomes the chain of the test's keys, and its blocks up to LOST_LAST are archived. */
+static void put_chain(kit_t *k) {
+    char path[600];
+    rdg_buf_t text;
+    rdg_hash_t h = {{7}};
+    rdg_sql_value_t v = rdg_sql_blob(rdg_bytes(h.b, sizeof h.b));
+    rdg_genesis_t *g = rdg_calloc(1, sizeof *g);
+    rdg_buf_init(&text, RDG_GENESIS_BYTES_MAX);
+    lost_genesis(g, &text);
+    CHECK_OK(rdg_sql_exec(k->baas->db, "UPDATE chains SET genesis = ?, chain_id = ? WHERE number = 1",
+                          RDG_SQL_PARAMS(rdg_sql_text((const char *)text.data), rdg_sql_int(LOST_CHAIN_ID)),
+                          NULL));
+    CHECK_OK(rdg_sql_exec(
+        k->baas->db,
+        "INSERT INTO archives (chain, name, chain_id, genesis, device, given, attempt, state, command,"
+        " wanted_from, wanted_to, first, last, mark_ms, manifest, content, file, created_ms, updated_ms)"
+        " VALUES (1, 'c', ?, ?, 'dev-1', 0, 1, 'archived', 'x', 0, 0, 1, ?, 1234, ?, ?, 5, 1, 1)",
+        RDG_SQL_PARAMS(rdg_sql_int(LOST_CHAIN_ID), v, rdg_sql_int(LOST_LAST), v, v), NULL));
+    CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), "keys/chain-1.pem"));
+    CHECK(unlink(path) == 0);
+    CHECK_OK(rdg_sm2_key_save(lost_key(9), path));
+    rdg_buf_fini(&text);
+    rdg_free(g);
+}
+
+void lost_open(kit_t *k) {
+    kit_open_with(k, add_mainchain);
+    CHECK_EQ(kit_call(k, "POST", "/chains",
+                      "{\"name\":\"c\",\"devices\":[\"dev-1\"],\"driver\":\"process\","
+                      "\"allow_no_fault_tolerance\":true}",
+                      NULL),
+             202);
+    json_decref(kit_wait_chain(k, "c", "running"));
+    put_chain(k);
+}
+
+void lost_sql(kit_t *k, const char *statement) {
+    CHECK_OK(rdg_sql_exec(k->baas->db, statement, NULL, 0, NULL));
 }

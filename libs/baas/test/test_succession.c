@@ -1,7 +1,6 @@
 /* A rebuild on other devices, step by step: what it waits for, who may sign, restarts, giving up. That archives are verified
  * and nodes built from them is tested on a whole system (suites recovery, archive-keys). */
 #include "succession.h"
-#include "kit.h"
 #include "lost_chain.h"
 #include "ridge/base/file.h"
 #include <stdio.h>
@@ -11,27 +10,6 @@
 enum { PATIENCE_MS = 60000 };
 
 /* --- the world -------------------------------------------------------------------------------------------------- */
-
-/* A main chain that nobody reaches: what is to stand on it stays an intent. */
-static bool no_node(void *ctx, size_t i, char url[RDG_BAAS_URL_MAX], char state[32]) {
-    (void)ctx, (void)i, (void)url, (void)state;
-    return false;
-}
-
-static void add_mainchain(rdg_baas_t *b) {
-    char path[600];
-    rdg_buf_t text;
-    rdg_genesis_t *g = rdg_calloc(1, sizeof *g);
-    rdg_buf_init(&text, RDG_GENESIS_BYTES_MAX);
-    lost_genesis(g, &text);
-    CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), "writer.key"));
-    if (!rdg_file_exists(path)) CHECK_OK(rdg_sm2_key_save(lost_key(9), path));
-    const rdg_baas_mainchain_options_t o = {
-        .genesis = (const char *)text.data, .key_file = path, .node = no_node};
-    CHECK_OK(rdg_baas_mainchain_open(b, &o));
-    rdg_buf_fini(&text);
-    rdg_free(g);
-}
 
 static void ledger_path(const kit_t *k, char path[700]) {
     snprintf(path, 700, "%s-succession-1", k->baas->collector->dir);
@@ -44,44 +22,8 @@ static void make_ledger(const kit_t *k, int threshold) {
     lost_ledger(path, threshold);
 }
 
-static void sql(kit_t *k, const char *statement) {
-    CHECK_OK(rdg_sql_exec(k->baas->db, statement, NULL, 0, NULL));
-}
-
-/* Chain "c" on dev-1 becomes the chain of the test's keys, and its blocks up to LOST_LAST are archived. */
-static void put_chain(kit_t *k) {
-    char path[600];
-    rdg_buf_t text;
-    rdg_hash_t h = {{7}};
-    rdg_sql_value_t v = rdg_sql_blob(rdg_bytes(h.b, sizeof h.b));
-    rdg_genesis_t *g = rdg_calloc(1, sizeof *g);
-    rdg_buf_init(&text, RDG_GENESIS_BYTES_MAX);
-    lost_genesis(g, &text);
-    CHECK_OK(rdg_sql_exec(k->baas->db, "UPDATE chains SET genesis = ?, chain_id = ? WHERE number = 1",
-                          RDG_SQL_PARAMS(rdg_sql_text((const char *)text.data), rdg_sql_int(LOST_CHAIN_ID)),
-                          NULL));
-    CHECK_OK(rdg_sql_exec(
-        k->baas->db,
-        "INSERT INTO archives (chain, name, chain_id, genesis, device, given, attempt, state, command,"
-        " wanted_from, wanted_to, first, last, mark_ms, manifest, content, file, created_ms, updated_ms)"
-        " VALUES (1, 'c', ?, ?, 'dev-1', 0, 1, 'archived', 'x', 0, 0, 1, ?, 1234, ?, ?, 5, 1, 1)",
-        RDG_SQL_PARAMS(rdg_sql_int(LOST_CHAIN_ID), v, rdg_sql_int(LOST_LAST), v, v), NULL));
-    CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), "keys/chain-1.pem"));
-    CHECK(unlink(path) == 0);
-    CHECK_OK(rdg_sm2_key_save(lost_key(9), path));
-    rdg_buf_fini(&text);
-    rdg_free(g);
-}
-
 static void begin(kit_t *k) {
-    kit_open_with(k, add_mainchain);
-    CHECK_EQ(kit_call(k, "POST", "/chains",
-                      "{\"name\":\"c\",\"devices\":[\"dev-1\"],\"driver\":\"process\","
-                      "\"allow_no_fault_tolerance\":true}",
-                      NULL),
-             202);
-    json_decref(kit_wait_chain(k, "c", "running"));
-    put_chain(k);
+    lost_open(k);
     k->p.offline[0] = true; /* lost */
 }
 
@@ -127,7 +69,7 @@ static json_t *come_to_act(kit_t *k, int threshold, const char *state) {
     CHECK(strstr(kit_text(o, "error"), "archive of blocks 1 to 3"));
     json_decref(o);
     make_ledger(k, threshold);
-    sql(k, "UPDATE chain_successions SET done = archives");
+    lost_sql(k, "UPDATE chain_successions SET done = archives");
     CHECK_EQ(ask(k, TWO, NULL), 202);
     return await(k, threshold > 1 ? "act" : "anchor", state);
 }
@@ -174,8 +116,21 @@ static void signed_by(kit_t *k, uint8_t key, const rdg_hash_t *digest, json_int_
 }
 
 static void written(kit_t *k) {
-    sql(k, "UPDATE main_intents SET state = 1, entry = 1, block = 1, time_s = 1 WHERE kind = 2");
+    lost_sql(k, "UPDATE main_intents SET state = 1, entry = 1, block = 1, time_s = 1 WHERE kind = 2");
     work_kick(k->baas, "c");
+}
+
+static void refused_by_mainchain(kit_t *k) {
+    lost_sql(
+        k,
+        "UPDATE main_intents SET state = 2, error = 'the chain is destroyed' WHERE kind = 2 AND state = 0");
+    work_kick(k->baas, "c");
+}
+
+static int64_t count_of(kit_t *k, const char *query) {
+    int64_t n = 0;
+    CHECK_OK(rdg_sql_query(k->baas->db, query, NULL, 0, baas_int_row, &n));
+    return n;
 }
 
 static void restart(kit_t *k) {
@@ -185,8 +140,8 @@ static void restart(kit_t *k) {
 
 /* The nodes were built, as their devices would say. */
 static void recovered(kit_t *k) {
-    sql(k, "UPDATE chain_steps SET state = 'done', rank = 4 WHERE kind = 3");
-    sql(k, "DELETE FROM recovery_wishes");
+    lost_sql(k, "UPDATE chain_steps SET state = 'done', rank = 4 WHERE kind = 3");
+    lost_sql(k, "DELETE FROM recovery_wishes");
     work_kick(k->baas, "c");
 }
 
@@ -316,7 +271,7 @@ TEST(succession_goes_on_after_a_restart_of_the_cloud_at_each_step) {
     CHECK_EQ(ask(&k, TWO, NULL), 202);
     json_decref(await(&k, "verify", "failed"));
     CHECK(rename(aside, path) == 0);
-    sql(&k, "UPDATE chain_successions SET done = archives");
+    lost_sql(&k, "UPDATE chain_successions SET done = archives");
     CHECK_EQ(ask(&k, TWO, NULL), 202);
     o = await(&k, "act", "waiting");
     CHECK_EQ(json_integer_value(json_object_get(o, "signed")), 2);
@@ -354,11 +309,9 @@ TEST(succession_goes_on_after_a_restart_of_the_cloud_at_each_step) {
 
 static void await_clear(kit_t *k) {
     uint64_t end = baas_mono() + PATIENCE_MS;
-    for (int64_t left = 1; left > 0;) {
+    while (count_of(k, "SELECT COUNT(*) FROM chain_steps WHERE device <> 'dev-1'") > 0) {
         CHECK(baas_mono() < end);
-        CHECK_OK(rdg_sql_query(k->baas->db, "SELECT COUNT(*) FROM chain_steps WHERE device <> 'dev-1'", NULL,
-                               0, baas_int_row, &left));
-        if (left > 0) usleep(5000);
+        usleep(5000);
     }
 }
 
@@ -414,5 +367,56 @@ TEST(succession_that_failed_makes_room_for_one_with_some_of_its_devices) {
     k.p.on_remove[1] = OUTCOME_DONE;
     CHECK_EQ(ask(&k, "\"dev-4\",\"dev-2\"", NULL), 202);
     json_decref(await(&k, "verify", "failed"));
+    kit_close(&k);
+}
+
+#define ON_THE_WAY "SELECT COUNT(*) FROM main_intents WHERE kind = 2 AND state = 0"
+
+/* That transaction is in a block and was undone: nobody will ever find the change on the main chain. */
+TEST(succession_that_the_main_chain_refused_is_told_once_more_or_given_up) {
+    kit_t k;
+    json_t *o;
+    begin(&k);
+    json_decref(come_to_act(&k, 1, "running"));
+    refused_by_mainchain(&k);
+    o = await(&k, "anchor", "failed");
+    CHECK(strstr(kit_text(o, "error"), "the chain is destroyed") && strstr(kit_text(o, "error"), "--cancel"));
+    json_decref(o);
+    CHECK_EQ(count_of(&k, ON_THE_WAY), 0);
+    CHECK_EQ(ask(&k, TWO, NULL), 202);
+    json_decref(await(&k, "anchor", "running"));
+    CHECK_EQ(count_of(&k, ON_THE_WAY), 1);
+    CHECK_EQ(kit_call(&k, "DELETE", "/chains/c/rebuild", NULL, NULL), 409); /* it is being told */
+    refused_by_mainchain(&k);
+    json_decref(await(&k, "anchor", "failed"));
+    CHECK_EQ(kit_call(&k, "DELETE", "/chains/c/rebuild", NULL, NULL), 202);
+    json_decref(await(&k, "anchor", "cancelled"));
+    kit_wait_commands(&k, "chain.remove", 2);
+    await_clear(&k);
+    /* The number is free: another rebuild, and what was refused stays on record. */
+    json_decref(come_to_act(&k, 1, "running"));
+    CHECK_EQ(count_of(&k, ON_THE_WAY), 1);
+    CHECK_EQ(count_of(&k, "SELECT COUNT(*) FROM main_intents WHERE kind = 2 AND state = 2"), 2);
+    written(&k);
+    json_decref(await(&k, "restore", "running"));
+    CHECK_EQ(kit_call(&k, "DELETE", "/chains/c/rebuild", NULL, NULL), 409);
+    kit_close(&k);
+}
+
+TEST(succession_that_the_main_chain_refused_makes_room_for_other_devices) {
+    kit_t k;
+    begin(&k);
+    json_decref(come_to_act(&k, 1, "running"));
+    refused_by_mainchain(&k);
+    json_decref(await(&k, "anchor", "failed"));
+    CHECK_EQ(ask(&k, "\"dev-4\",\"dev-5\"", NULL), 202);
+    json_decref(await(&k, "verify", "failed"));
+    make_ledger(&k, 1);
+    lost_sql(&k, "UPDATE chain_successions SET done = archives");
+    CHECK_EQ(ask(&k, "\"dev-4\",\"dev-5\"", NULL), 202);
+    json_decref(await(&k, "anchor", "running"));
+    CHECK_EQ(count_of(&k, ON_THE_WAY), 1);
+    written(&k);
+    json_decref(await(&k, "restore", "running"));
     kit_close(&k);
 }
