@@ -155,32 +155,12 @@ static rdg_err_t check_archive(const char *path, const rdg_anchor_proof_t *p, co
     return err;
 }
 
-static rdg_err_t compare_act(const char *path, const rdg_genesis_t *g, const rdg_anchor_proof_t *p,
-                             const json_t *values) {
-    uint64_t epoch = 0;
-    if (p->entry.kind != RDG_ANCHOR_VALIDATORS)
-        return rdg_fail(RDG_E_CONFLICT, "the entry is no change of validators");
-    if (g->validators.chain_id != p->entry.chain ||
-        memcmp(g->hash.b, p->chain.genesis, sizeof g->hash.b) != 0)
-        return rdg_fail(RDG_E_WRONG_CHAIN, "%s is of another chain than the entry", path);
-    RDG_TRY(rdg_json_get_u64(values, "epoch", &epoch));
-    const rdg_succession_t *act = rdg_genesis_succession_of(g, epoch);
-    if (!act) return rdg_fail(RDG_E_CONFLICT, "%s has no act by which epoch %" PRIu64 " began", path, epoch);
-    rdg_hash_t digest;
-    RDG_TRY(rdg_json_get_hex(values, "digest", digest.b, sizeof digest.b));
-    if (rdg_hash_equal(&digest, &act->epoch_digest)) return RDG_OK;
-    return rdg_fail(RDG_E_CONFLICT,
-                    "the act in %s is not the one that the main chain has of epoch %" PRIu64
-                    ": it was made for an older block or other validators; do not use this genesis",
-                    path, epoch);
-}
-
 /* The act beside the chain's genesis is the one that counts; that enough have signed it says the file by itself. */
-static rdg_err_t check_act(const char *path, const rdg_anchor_proof_t *p, const json_t *values) {
+static rdg_err_t check_act(const char *path, const rdg_anchor_proof_t *p) {
     rdg_genesis_t *g = rdg_calloc(1, sizeof *g);
     if (!g) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a genesis");
     rdg_err_t err = rdg_genesis_load(path, g);
-    if (err == RDG_OK) err = compare_act(path, g, p, values);
+    if (err == RDG_OK) err = rdg_fail_in(rdg_anchor_check_extended(p, g), "%s", path);
     rdg_free(g);
     return err;
 }
@@ -194,7 +174,7 @@ static rdg_err_t check_wanted(cli_t *cli, const rdg_anchor_proof_t *p) {
     rdg_err_t err = manifest ? archive_hash("--manifest", manifest, &wanted) : RDG_OK;
     if (err == RDG_OK && manifest) err = is_same(values, "manifest", &wanted);
     if (err == RDG_OK && archive) err = check_archive(archive, p, values);
-    if (err == RDG_OK && extended) err = check_act(extended, p, values);
+    if (err == RDG_OK && extended) err = check_act(extended, p);
     json_decref(values);
     return err;
 }

@@ -84,24 +84,6 @@ static rdg_err_t fetch_proof(cli_t *cli, const rdg_genesis_t *main_chain, rdg_bu
     return err == RDG_OK ? rdg_anchor_proof_verify(main_chain, rdg_buf_view(bytes), out) : err;
 }
 
-/* The act is for the last block that is archived, as the main chain's validators have signed it: not for an older one, when
- * fewer administrators were enough, or others. */
-static rdg_err_t compare_anchored(const act_t *a, const rdg_anchor_proof_t *p) {
-    const rdg_succession_report_t *r = &a->report;
-    if (p->entry.chain != r->chain_id || memcmp(p->chain.genesis, r->genesis.b, sizeof r->genesis.b) != 0)
-        return rdg_fail(RDG_E_WRONG_CHAIN, "the act is of another chain than what the main chain has");
-    if (p->chain.archived_to != r->succession.height)
-        return rdg_fail(
-            RDG_E_CONFLICT,
-            "the act is for block %llu, and the main chain has archives up to block %llu: nothing is "
-            "signed",
-            (unsigned long long)r->succession.height, (unsigned long long)p->chain.archived_to);
-    if (p->chain.epoch < r->succession.epoch.validators.epoch) return RDG_OK;
-    return rdg_fail(RDG_E_CONFLICT,
-                    "the act begins epoch %llu, and the main chain has one of that number: nothing is signed",
-                    (unsigned long long)r->succession.epoch.validators.epoch);
-}
-
 static rdg_err_t check_anchored(cli_t *cli, const act_t *a) {
     const char *path = cli_flag(cli, "mainchain", NULL);
     rdg_buf_t bytes;
@@ -112,7 +94,7 @@ static rdg_err_t check_anchored(cli_t *cli, const act_t *a) {
     rdg_err_t err = main_chain && p ? rdg_genesis_load(path, main_chain)
                                     : rdg_fail(RDG_E_NO_MEMORY, "no memory for a proof");
     if (err == RDG_OK) err = fetch_proof(cli, main_chain, &bytes, p);
-    if (err == RDG_OK) err = compare_anchored(a, p);
+    if (err == RDG_OK) err = rdg_anchor_check_act(p, &a->report);
     rdg_buf_fini(&bytes);
     rdg_free(p);
     rdg_free(main_chain);

@@ -372,6 +372,21 @@ def check_refused_signatures(lab, act, saved, genesis, mine):
     refused(lab, 1, ("--act FILE",), "chain", "approve", CHAIN)
 
 
+def check_main_chain(lab, saved, genesis, mine):
+    """Whoever signs by the word of the main chain signs none that other validators have signed for; with no cloud at hand there is no
+    word. Returns the main chain's genesis."""
+    main_chain, foreign, out = (os.path.join(lab.dir, n) for n in ("main.json", "foreign.json", "unsigned.json"))
+    lab.cli("mainchain", "genesis", main_chain)
+    lab.cli("chain", "act", CHAIN, "--mainchain", main_chain)
+    with open(main_chain, encoding="utf-8") as one, open(genesis, encoding="utf-8") as other, open(foreign, "w", encoding="utf-8") as both:
+        json.dump(dict(json.load(one), validators=json.load(other)["validators"]), both)
+    for said in (("chain", "act", CHAIN), ("chain", "approve", CHAIN, *mine)):
+        refused(lab, 1, ("evidence is of chain",), *said, "--mainchain", genesis)
+        refused(lab, 1, ("signature of validator 0 does not verify",), *said, "--mainchain", foreign)
+    refused(lab, 1, ("give it to ridge chain act",), "chain", "approve", "--act", saved, *mine, "--out", out, "--mainchain", main_chain)
+    return main_chain
+
+
 @case
 def a_rebuild_waits_until_enough_administrators_have_signed():
     """Two of three: the cloud's own key signs by itself, a person's completes it; one attempt is given up before."""
@@ -400,6 +415,7 @@ def a_rebuild_waits_until_enough_administrators_have_signed():
         equal((sorted(act["administrators"]), act["signed"]), (sorted([own, account, other]), [own]), "who may sign, and who did")
         equal([v["name"] for v in act["validators"]], ["dev-2", "dev-3"], "who follows")
         check_refused_signatures(lab, act, saved, genesis, mine)
+        main_chain = check_main_chain(lab, saved, genesis, mine)
         equal(chain_state(lab, CHAIN)["rebuild"]["signed"], 1, "signatures after all that")
         signature = os.path.join(lab.dir, "anna.json")
         lab.cli("chain", "approve", "--act", saved, *mine, "--genesis", genesis, "--digest", act["digest"], "--out", signature)
@@ -408,11 +424,15 @@ def a_rebuild_waits_until_enough_administrators_have_signed():
         got = lab.cli("chain", "rebuild", CHAIN, "--devices", "dev-2,dev-3", WEAK)["rebuild"]
         equal((got["state"], got["height"], got["epoch"]), ("done", last["to"], 1), "the rebuild")
         refused(lab, 6, ("no act of chain",), "chain", "approve", CHAIN, "--signature", signature)
+        refused(lab, 6, ("epoch 1", "nothing is signed"), "chain", "act", CHAIN, "--mainchain", main_chain)
         for url in urls(lab, CHAIN, ["dev-2", "dev-3"]).values():
             labs.wait_for("a block of the new validators", 30, lambda u=url: height(lab, u) > last["to"], 0.05)
         entries = lab.cloud.must("GET", f"/mainchain/chains/{CHAIN}")["entries"]
-        (change,) = [e["values"] for e in entries if e["kind"] == "validators"]
+        ((index, change),) = [(e["index"], e["values"]) for e in entries if e["kind"] == "validators"]
         equal((change["first_height"], change["digest"]), (act["first_height"], act["epoch_digest"]), "the change on the main chain")
+        proof = os.path.join(lab.dir, "change.proof")
+        lab.cli("mainchain", "prove", CHAIN, str(index), proof)
+        refused(lab, 6, ("no act by which epoch 1",), "mainchain", "verify", proof, "--genesis", main_chain, "--extended", genesis)
         check(any(e["step"] == "rebuild.signature" and account in e["message"] for e in lab.cloud.must("GET", f"/chains/{CHAIN}/events?after=0")["events"]),
               "who signed stands in the events")  # fmt: skip
 

@@ -217,10 +217,24 @@ static rdg_err_t check_noted(rdg_baas_t *b, const chain_t *c, const rdg_successi
     return err;
 }
 
+/* What came in while archives were verified or people signed. The registry takes archives without a gap only: behind H, with
+ * more than H on it, nothing could be archived. */
+static rdg_err_t check_last(rdg_baas_t *b, const chain_t *c, const succession_t *s) {
+    uint64_t anchored;
+    RDG_TRY(intent_highest(b, c->chain_id, RDG_ANCHOR_ARCHIVE, 1, &anchored));
+    if (anchored <= s->height) return RDG_OK;
+    return rdg_fail(RDG_E_CONFLICT,
+                    "the main chain has, or is being told of, archives of chain '%s' up to block %" PRIu64
+                    " by now, and this rebuild goes on behind block %" PRIu64
+                    ": give it up (ridge chain rebuild %s --cancel) and order it again",
+                    c->name, anchored, s->height, c->name);
+}
+
 static rdg_err_t store(rdg_baas_t *b, const chain_t *c, rdg_ledger_t *l, succession_t *s,
                        const rdg_succession_t *act) {
     RDG_TRY(rdg_sql_begin(b->db));
-    rdg_err_t err = note_epochs(b, c, l);
+    rdg_err_t err = check_last(b, c, s);
+    if (err == RDG_OK) err = note_epochs(b, c, l);
     if (err == RDG_OK) err = mainchain_note_epoch_again(b, c, &act->epoch);
     if (err == RDG_OK) err = check_noted(b, c, act);
     if (err == RDG_OK) err = succession_set(b, c, s, "anchor", "running", NULL);
@@ -234,6 +248,7 @@ static rdg_err_t store(rdg_baas_t *b, const chain_t *c, rdg_ledger_t *l, success
 static rdg_err_t judge(rdg_baas_t *b, const chain_t *c, rdg_ledger_t *l, succession_t *s,
                        rdg_succession_report_t *r) {
     RDG_TRY(rdg_succession_check(rdg_buf_view(&s->act), rdg_ledger_genesis(l), r));
+    RDG_TRY(check_last(b, c, s));
     RDG_TRY(check_noted(b, c, &r->succession));
     s->epoch = r->succession.epoch.validators.epoch;
     if (r->signer_count < r->threshold) return succession_set(b, c, s, "act", "waiting", NULL);

@@ -420,3 +420,73 @@ TEST(succession_that_the_main_chain_refused_makes_room_for_other_devices) {
     json_decref(await(&k, "restore", "running"));
     kit_close(&k);
 }
+
+/* --- behind what ---------------------------------------------------------------------------------------------------- */
+
+static void anchor_archive(kit_t *k, const char *state, int to) {
+    char statement[400];
+    lost_sql(k, "DELETE FROM main_intents WHERE kind = 4");
+    snprintf(statement, sizeof statement,
+             "INSERT INTO main_intents (chain, name, kind, idem, args, state, created_ms) VALUES (%d, 'c', 4,"
+             " 'archive:x', '[1, %d, 1, \"00\", \"00\"]', %s, 1)",
+             LOST_CHAIN_ID, to, state);
+    lost_sql(k, statement);
+}
+
+static void refused_order(kit_t *k, const char *extra, unsigned status, const char *says) {
+    char body[200];
+    json_t *a;
+    snprintf(body, sizeof body, "{\"devices\":[%s],\"allow_no_fault_tolerance\":true%s}", TWO, extra);
+    unsigned got = kit_call(k, "POST", "/chains/c/rebuild", body, &a);
+    if (got != status || !strstr(kit_error(a, "message"), says))
+        rdg_test_fail(__FILE__, __LINE__, "%s: HTTP %u '%s', want %u and '%s'", extra, got,
+                      kit_error(a, "message"), status, says);
+    json_decref(a);
+}
+
+/* An act for a block below would be for administrators, or a threshold, of before; and the registry takes no archive of what
+ * comes behind it. Typing the chain's name does not change that. */
+TEST(succession_is_not_made_behind_a_block_below_what_the_main_chain_has) {
+    static const char *const discard = ",\"discard\":\"c\"";
+    kit_t k;
+    begin(&k);
+    for (int state = 0; state < 2; ++state) { /* it is being told; it has it */
+        anchor_archive(&k, state ? "1" : "0", LOST_LAST + 2);
+        refused_order(&k, "", 503, "up to block 5");
+        refused_order(&k, discard, 503, "up to block 5");
+    }
+    anchor_archive(&k, "1", LOST_LAST);
+    /* One behind a gap is not used, and what it has would be lost. */
+    lost_sql(
+        &k,
+        "INSERT INTO archives (chain, name, chain_id, genesis, device, given, attempt, state, command,"
+        " wanted_from, wanted_to, first, last, mark_ms, manifest, content, file, created_ms, updated_ms)"
+        " SELECT chain, name, chain_id, genesis, device, given, attempt, state, command, 0, 0, 6, 9, 2000,"
+        " manifest, content, 6, 1, 1 FROM archives");
+    refused_order(&k, discard, 503, "there is one up to 9 behind it");
+    lost_sql(&k, "DELETE FROM archives WHERE first = 6");
+    refused_order(&k, ",\"discard\":\"other\"", 400, "want the chain's name");
+    /* What the main chain has refused is nowhere. */
+    anchor_archive(&k, "2", LOST_LAST + 2);
+    CHECK_EQ(ask(&k, TWO, NULL), 202);
+    json_decref(await(&k, "verify", "failed"));
+    kit_close(&k);
+}
+
+/* An archive that was on its way when the rebuild was ordered comes to be anchored while people sign. */
+TEST(succession_whose_block_is_not_the_last_one_any_more_is_not_acted_on) {
+    kit_t k;
+    rdg_hash_t digest;
+    begin(&k);
+    json_t *o = come_to_act(&k, 2, "waiting");
+    digest_of(o, &digest);
+    json_decref(o);
+    anchor_archive(&k, "0", LOST_LAST + 1);
+    signed_by(&k, 8, &digest, 2, "running");
+    o = await(&k, "act", "failed");
+    CHECK(strstr(kit_text(o, "error"), "up to block 4") && strstr(kit_text(o, "error"), "--cancel"));
+    json_decref(o);
+    CHECK_EQ(count_of(&k, ON_THE_WAY), 0);
+    CHECK_EQ(kit_call(&k, "DELETE", "/chains/c/rebuild", NULL, NULL), 202);
+    kit_close(&k);
+}

@@ -21,6 +21,7 @@
 #define RIDGE_CLIENT_ANCHORS_H
 #include "ridge/client/rpc.h"
 #include "ridge/ledger/evidence.h"
+#include "ridge/ledger/succession.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -89,6 +90,16 @@ typedef struct rdg_anchor_proof {
 } rdg_anchor_proof_t;
 rdg_err_t rdg_anchor_proof_verify(const rdg_genesis_t *main_chain, rdg_bytes_t proof,
                                   rdg_anchor_proof_t *out);
+
+/* Acts of administrators (ridge/ledger/succession.h) against a proof that was verified; that enough have signed, an act says
+ * by itself.
+ *
+ * For who is to sign: it follows the last block that the main chain has an archive of, not an older one at which fewer or
+ * others were enough, and begins an epoch that the main chain does not have. p: of the chain's newest archive.
+ * WRONG_CHAIN, CONFLICT. */
+rdg_err_t rdg_anchor_check_act(const rdg_anchor_proof_t *p, const rdg_succession_report_t *act);
+/* For who is given one beside a genesis: the entry is the change of validators that it makes. WRONG_CHAIN, CONFLICT. */
+rdg_err_t rdg_anchor_check_extended(const rdg_anchor_proof_t *p, const rdg_genesis_t *extended);
 
 #ifdef __cplusplus
 }
