@@ -94,8 +94,8 @@ rdg_err_t agent_check_archived(rdg_agent_t *a, const char *chain, executor_run_t
     executor_progress(at, "compare", 0);
     RDG_TRY(await_height(a, chain, at, &there));
     if (there <= height) return RDG_OK;
-    return rdg_fail(
-        RDG_E_CONFLICT,
-        "the node of chain %s has %llu blocks, and archives reach to %llu: archive the rest first", chain,
-        (unsigned long long)there, (unsigned long long)height);
+    return rdg_fail(RDG_E_CONFLICT,
+                    "the node of chain %s has %llu blocks, and archives reach to %llu: archive the rest "
+                    "first, which the order to destroy it does when given again",
+                    chain, (unsigned long long)there, (unsigned long long)height);
 }

@@ -47,6 +47,9 @@ rdg_err_t recovery_archives_end(rdg_baas_t *b, const chain_t *c, const char *dev
 extern const char closing_migration[];
 /* CONFLICT: nothing could be anchored. */
 rdg_err_t flow_begin_close(rdg_baas_t *b, chain_t *c);
+/* The order once more while devices remove it: what failed is tried again, and if a node has blocks above what is archived
+ * the chain is closed anew. Asks the devices. */
+rdg_err_t flow_close_again(rdg_baas_t *b, chain_t *c);
 rdg_err_t flow_close(rdg_baas_t *b, chain_t *c, const steps_t *steps, uint64_t *after_ms);
 /* Up to which height everything is archived, of a chain that is destroyed after it was closed. */
 rdg_err_t closing_archived(rdg_baas_t *b, const chain_t *c, bool *archived, uint64_t *height);

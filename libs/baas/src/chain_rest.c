@@ -179,7 +179,8 @@ static rdg_err_t refuse_gone(const chain_t *c) {
 static rdg_err_t do_destroy(rdg_baas_t *b, chain_t *c, const rdg_service_call_t *call) {
     const char *word = rdg_http_query(call->http, "discard");
     RDG_TRY(refuse_gone(c));
-    if (chain_is(c, "destroying") || chain_is(c, "cancelling")) return RDG_OK;
+    if (chain_is(c, "cancelling")) return RDG_OK;
+    if (chain_is(c, "destroying") && !word) return flow_close_again(b, c);
     if (chain_is(c, "creating"))
         return rdg_fail(RDG_E_CONFLICT,
                         "chain '%s' is still being created: cancel it with 'ridge chain cancel %s'", c->name,

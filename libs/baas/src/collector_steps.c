@@ -41,15 +41,21 @@ static void command_id(const archive_row_t *r, char out[33]) {
     rdg_hex_encode(digest.b, 16, out);
 }
 
+/* One that has refused to delete blocks that are not archived still has its node. */
+static bool is_leaving(const chain_t *c, const steps_t *steps, const char *device) {
+    const step_t *removal = steps_find(steps, device, STEP_REMOVE);
+    return removal && !(chain_is(c, "closing") && step_failed(removal));
+}
+
 /* The attempt's turn among the chain's devices, those that are online first. NOT_FOUND: each has had its turn. */
-static rdg_err_t choose_device(rdg_baas_t *b, archive_row_t *r, const steps_t *steps) {
+static rdg_err_t choose_device(rdg_baas_t *b, archive_row_t *r, const chain_t *c, const steps_t *steps) {
     int64_t turn = r->attempt;
     if (r->given_device && r->attempt > 0) return RDG_E_NOT_FOUND;
     if (r->given_device) return RDG_OK;
     for (int online = 1; online >= 0; --online)
         for (size_t i = 0; i < steps->count; ++i) {
             const step_t *s = &steps->list[i];
-            if (s->kind != STEP_START || !step_done(s) || steps_find(steps, s->device, STEP_REMOVE)) continue;
+            if (s->kind != STEP_START || !step_done(s) || is_leaving(c, steps, s->device)) continue;
             if ((device_online(b, s->device) == RDG_OK) != online || turn-- > 0) continue;
             snprintf(r->device, sizeof r->device, "%s", s->device);
             return RDG_OK;
@@ -74,7 +80,7 @@ static rdg_err_t next_device(rdg_baas_t *b, archive_row_t *r, const chain_t *c, 
     steps_t steps;
     snprintf(reason, sizeof reason, "%s", why ? why : "the chain has no device that runs a node");
     RDG_TRY(steps_load(b, c, &steps));
-    rdg_err_t err = choose_device(b, r, &steps);
+    rdg_err_t err = choose_device(b, r, c, &steps);
     steps_fini(&steps);
     if (err == RDG_E_NOT_FOUND) return end(b, r, last, rdg_fail(RDG_E_UNAVAILABLE, "%s", reason));
     RDG_TRY(err);

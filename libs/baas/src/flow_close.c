@@ -6,6 +6,10 @@
  *             then archives up to H, proven and anchored; one is ordered if none is on its way
  *   destroying (flow_remove.c): each device deletes what is at or below H, and refuses when its node has more
  *
+ * One node that answers is enough. Its H has a certificate, so all up to H is archived before anything goes, and what others
+ * have above it, while it was behind or they were away, no device deletes: the order given again then archives that too.
+ * To wait for a quorum instead would leave chains that no quorum will ever come back of with no way but --discard.
+ *
  * Every step is a row; after a crash it goes on with the next. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -210,6 +214,25 @@ static rdg_err_t anchored_reach(rdg_baas_t *b, const chain_t *c, uint64_t *heigh
     *height = count ? pieces[count - 1].to : 0;
     rdg_free(pieces);
     return RDG_OK;
+}
+
+static rdg_err_t close_anew(rdg_baas_t *b, chain_t *c) {
+    RDG_TRY(rdg_sql_begin(b->db));
+    rdg_err_t err = closing_save(b, c, &(closing_t){.there = true, .since_ms = baas_now()});
+    if (err == RDG_OK) err = chain_set_state(b, c, "closing", NULL);
+    if (err == RDG_OK) err = rdg_sql_commit(b->db);
+    if (err != RDG_OK) rdg_sql_rollback(b->db);
+    event_wake(b);
+    return err;
+}
+
+rdg_err_t flow_close_again(rdg_baas_t *b, chain_t *c) {
+    closing_t k;
+    heads_t h;
+    RDG_TRY(closing_load(b, c, &k));
+    if (!k.there) return flow_begin_remove(b, c, "destroying");
+    RDG_TRY(look_at_heads(b, c, &h));
+    return h.height > k.height ? close_anew(b, c) : flow_begin_remove(b, c, "destroying");
 }
 
 rdg_err_t flow_close(rdg_baas_t *b, chain_t *c, const steps_t *steps, uint64_t *after_ms) {

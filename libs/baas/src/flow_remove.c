@@ -8,14 +8,25 @@
 /* A device that is away for long still removes the chain when it returns. */
 #define REMOVE_DEADLINE_MS (29ull * 86400000)
 
+/* A device that was deleted meanwhile took its part of the chain with it: nobody will answer for it. */
+static bool settled(const step_t *s) {
+    return step_done(s) || strcmp(s->state, "cancelled") == 0;
+}
+
+/* What has failed is tried again. */
+static rdg_err_t add_remove_step(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const step_t *s) {
+    const step_t *former = steps_find(steps, s->device, STEP_REMOVE);
+    if (!former) return step_insert(b, c, s->device, s->position, STEP_REMOVE);
+    return step_failed(former) && !settled(former) ? step_again(b, c, former) : RDG_OK;
+}
+
 /* Every device of the chain: one that was sent nothing answers "0 bytes". A row is written before its command
  * is sent, so `pending` does not prove that the device has seen nothing. The caller has a transaction open.
  */
 static rdg_err_t add_remove_steps(rdg_baas_t *b, const chain_t *c, const steps_t *steps) {
     for (size_t i = 0; i < steps->count; ++i) {
         const step_t *s = &steps->list[i];
-        if (s->kind == STEP_PREPARE && !steps_find(steps, s->device, STEP_REMOVE))
-            RDG_TRY(step_insert(b, c, s->device, s->position, STEP_REMOVE));
+        if (s->kind == STEP_PREPARE) RDG_TRY(add_remove_step(b, c, steps, s));
     }
     return RDG_OK;
 }
@@ -60,11 +71,6 @@ static rdg_err_t forget(rdg_baas_t *b, chain_t *c) {
     event_wake(b);
     mainchain_kick(b);
     return err;
-}
-
-/* A device that was deleted meanwhile took its part of the chain with it: nobody will answer for it. */
-static bool settled(const step_t *s) {
-    return step_done(s) || strcmp(s->state, "cancelled") == 0;
 }
 
 rdg_err_t flow_remove(rdg_baas_t *b, chain_t *c, const steps_t *steps) {

@@ -133,8 +133,9 @@ rdg_err_t fake_node(fake_platform_t *p, const char *method, const json_t *params
     if (strcmp(method, "ridge_status") == 0) {
         char hash[67];
         snprintf(hash, sizeof hash, "0x%064d", 7);
-        *result = json_pack("{s:I, s:I, s:s}", "height", (json_int_t)p->height, "chain_id",
-                            (json_int_t)chain_id(p), "hash", hash);
+        *result = json_pack("{s:I, s:I, s:s, s:n, s:i, s:I}", "height", (json_int_t)p->height, "chain_id",
+                            (json_int_t)chain_id(p), "hash", hash, "halted", "pool", 0, "checkpoint_height",
+                            (json_int_t)p->height);
     } else if (strcmp(method, "ridge_sendTransaction") == 0) {
         if (!p->no_send) return take_tx(p, params, result, error);
         *error = error_json("UNAVAILABLE", "the node takes nothing");

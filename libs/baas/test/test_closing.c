@@ -1,0 +1,97 @@
+/* The end of a chain whose node that answered was not the furthest. That everything is archived first, and goes on after kills,
+ * is tested on a whole system (suite destroying). */
+#include "lost_chain.h"
+#include <stdio.h>
+
+enum { PATIENCE_MS = 60000 };
+
+/* The last command of a type: its parameter, 0 if it has none. */
+static json_int_t last_param(kit_t *k, const char *type, const char *name) {
+    json_int_t value = -1;
+    pthread_mutex_lock(&k->p.lock);
+    for (size_t i = 0; i < k->p.count; ++i)
+        if (strcmp(k->p.commands[i].type, type) == 0) {
+            const json_t *v = json_object_get(k->p.commands[i].params, name);
+            value = json_is_true(v) ? 1 : json_integer_value(v);
+        }
+    pthread_mutex_unlock(&k->p.lock);
+    return value;
+}
+
+/* Until the device has said that it could not remove it; the chain's state is `destroying`. */
+static void await_refusal(kit_t *k) {
+    uint64_t end = baas_mono() + PATIENCE_MS;
+    json_int_t after = 0;
+    for (bool refused = false; !refused;) {
+        char path[128];
+        json_t *answer, *event;
+        size_t i;
+        CHECK(baas_mono() < end);
+        snprintf(path, sizeof path, "/chains/c/events?after=%lld&wait_ms=1000", (long long)after);
+        CHECK_EQ(kit_call(k, "GET", path, NULL, &answer), 200);
+        json_array_foreach(json_object_get(answer, "events"), i, event) {
+            after = json_integer_value(json_object_get(event, "seq"));
+            refused |= strcmp(kit_text(event, "step"), "remove") == 0 &&
+                       strcmp(kit_text(event, "state"), "failed") == 0;
+        }
+        json_decref(answer);
+    }
+    json_decref(kit_wait_chain(k, "c", "destroying"));
+}
+
+/* Archived up to LOST_LAST, as a node said that was behind; the device then finds that its ledger has more. */
+static void be_refused(kit_t *k) {
+    lost_open(k);
+    k->p.height = LOST_LAST;
+    k->p.on_remove[0] = OUTCOME_FAIL;
+    k->p.on_archive[0] = OUTCOME_HOLD;
+    CHECK_EQ(kit_call(k, "DELETE", "/chains/c", NULL, NULL), 202);
+    await_refusal(k);
+    CHECK_EQ(last_param(k, "chain.remove", "archived"), LOST_LAST);
+    CHECK_EQ(last_param(k, "chain.remove", "discard"), 0);
+    CHECK_EQ(kit_commands(k, "chain.archive"), 0);
+}
+
+TEST(closing_what_a_device_came_back_with_is_archived_when_the_order_is_given_again) {
+    kit_t k;
+    be_refused(&k);
+    k.p.height = LOST_LAST + 2;
+    CHECK_EQ(kit_call(&k, "DELETE", "/chains/c", NULL, NULL), 202);
+    kit_wait_commands(&k, "chain.archive", 1); /* of the device that could not remove it */
+    json_decref(kit_wait_chain(&k, "c", "closing"));
+    CHECK_EQ(kit_commands(&k, "chain.remove"), 1);
+    k.p.on_remove[0] = OUTCOME_DONE;
+    lost_sql(
+        &k,
+        "INSERT INTO archives (chain, name, chain_id, genesis, device, given, attempt, state, command,"
+        " wanted_from, wanted_to, first, last, mark_ms, manifest, content, file, created_ms, updated_ms)"
+        " SELECT chain, name, chain_id, genesis, device, given, attempt, 'archived', 'y', 0, 0, 4, 5, 2000,"
+        " manifest, content, 6, 1, 1 FROM archives WHERE first = 1");
+    json_decref(kit_wait_chain(&k, "c", "destroyed"));
+    CHECK_EQ(last_param(&k, "chain.remove", "archived"), LOST_LAST + 2);
+    kit_close(&k);
+}
+
+TEST(closing_what_a_device_could_not_remove_is_tried_again_by_the_same_order) {
+    kit_t k;
+    be_refused(&k);
+    k.p.on_remove[0] = OUTCOME_DONE;
+    CHECK_EQ(kit_call(&k, "DELETE", "/chains/c", NULL, NULL), 202);
+    json_decref(kit_wait_chain(&k, "c", "destroyed"));
+    CHECK_EQ(kit_commands(&k, "chain.remove"), 2);
+    CHECK_EQ(kit_commands(&k, "chain.archive"), 0);
+    kit_close(&k);
+}
+
+TEST(closing_what_a_device_has_refused_to_remove_goes_by_the_chains_name) {
+    kit_t k;
+    be_refused(&k);
+    k.p.height = LOST_LAST + 2;
+    k.p.on_remove[0] = OUTCOME_DONE;
+    CHECK_EQ(kit_call(&k, "DELETE", "/chains/c?discard=other", NULL, NULL), 409);
+    CHECK_EQ(kit_commands(&k, "chain.remove"), 1);
+    CHECK_EQ(kit_call(&k, "DELETE", "/chains/c?discard=c", NULL, NULL), 202);
+    json_decref(kit_wait_chain(&k, "c", "destroyed"));
+    CHECK_EQ(last_param(&k, "chain.remove", "discard"), 1);
+    kit_close(&k);
+}
