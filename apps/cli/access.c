@@ -112,14 +112,84 @@ static rdg_err_t tenant_new(cli_t *cli) {
     return RDG_OK;
 }
 
+static const char *const limited[] = {"devices", "chains", "rollouts"};
+
+/* "3", or "3 of 10", for the eye. */
+static void show_shares(json_t *tenant) {
+    const json_t *limits = json_object_get(tenant, "limits"), *used = json_object_get(tenant, "used");
+    char text[64];
+    for (size_t i = 0; i < sizeof limited / sizeof limited[0]; ++i) {
+        const json_t *max = json_object_get(limits, limited[i]), *n = json_object_get(used, limited[i]);
+        if (!json_is_integer(n)) continue;
+        int len = snprintf(text, sizeof text, "%lld", (long long)json_integer_value(n));
+        if (json_is_integer(max))
+            snprintf(text + len, sizeof text - (size_t)len, " of %lld", (long long)json_integer_value(max));
+        json_object_set_new(tenant, limited[i], json_string(text));
+    }
+}
+
 static rdg_err_t tenant_list(cli_t *cli) {
-    json_t *answer = NULL;
+    json_t *answer = NULL, *tenant;
+    size_t i;
     RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/tenants"));
-    if (cli->json)
+    json_t *tenants = json_object_get(answer, "tenants");
+    if (cli->json) {
         out_json(answer);
-    else
-        out_table(json_object_get(answer, "tenants"), COLUMNS("TENANT=name", "CREATED=created_ms", "BY=by"));
+    } else {
+        json_array_foreach(tenants, i, tenant) show_shares(tenant);
+        out_table(tenants, COLUMNS("TENANT=name", "DEVICES=devices", "CHAINS=chains", "ROLLOUTS=rollouts",
+                                   "CREATED=created_ms", "BY=by"));
+    }
     json_decref(answer);
+    return RDG_OK;
+}
+
+/* Takes answer. */
+static void say_tenant(const cli_t *cli, json_t *answer) {
+    if (cli->json) {
+        out_json(answer);
+    } else {
+        show_shares(answer);
+        out_fields(answer, COLUMNS("tenant=name", "devices=devices", "chains=chains", "rollouts=rollouts",
+                                   "created=created_ms", "by=by"));
+    }
+    json_decref(answer);
+}
+
+static rdg_err_t tenant_show(cli_t *cli) {
+    json_t *answer = NULL;
+    RDG_TRY(cli_component("tenant", cli->args[0]));
+    RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/tenants/%s", cli->args[0]));
+    say_tenant(cli, answer);
+    return RDG_OK;
+}
+
+static rdg_err_t read_limits(const cli_t *cli, json_t *limits) {
+    for (size_t i = 0; i < sizeof limited / sizeof limited[0]; ++i) {
+        const char *text = cli_flag(cli, limited[i], NULL);
+        uint64_t n = 0;
+        if (!text) continue;
+        bool none = strcmp(text, "none") == 0;
+        if (!none && (rdg_parse_u64(text, &n) != RDG_OK || n > INT64_MAX))
+            return rdg_fail(RDG_E_INVALID, "--%s: want a number, or none", limited[i]);
+        json_object_set_new(limits, limited[i], none ? json_null() : json_integer((json_int_t)n));
+    }
+    if (json_object_size(limits) > 0) return RDG_OK;
+    return rdg_fail(RDG_E_INVALID,
+                    "what is limited? give --devices, --chains or --rollouts, each a number or none");
+}
+
+static rdg_err_t tenant_limit(cli_t *cli) {
+    json_t *limits = json_object(), *answer = NULL;
+    rdg_err_t err = cli_component("tenant", cli->args[0]);
+    if (err == RDG_OK) err = read_limits(cli, limits);
+    if (err != RDG_OK) {
+        json_decref(limits);
+        return err;
+    }
+    RDG_TRY(
+        cli_call(cli, "PATCH", json_pack("{s:o}", "limits", limits), &answer, "/tenants/%s", cli->args[0]));
+    say_tenant(cli, answer);
     return RDG_OK;
 }
 
@@ -147,7 +217,19 @@ const command_t access_commands[] = {
     {"token", "list", "", "the access tokens, without their secrets", 0, 0, token_list, {{0}}},
     {"token", "revoke", "TOKEN", "accept an access token no more", 1, 1, token_revoke, {{0}}},
     {"tenant", "new", "NAME", "an organisation that shares the cloud", 1, 1, tenant_new, {{0}}},
-    {"tenant", "list", "", "the tenants", 0, 0, tenant_list, {{0}}},
+    {"tenant", "list", "", "the tenants, with what they have and may have", 0, 0, tenant_list, {{0}}},
+    {"tenant", "show", "NAME", "one tenant", 1, 1, tenant_show, {{0}}},
+    {"tenant",
+     "limit",
+     "NAME",
+     "how much a tenant may have; what it has beyond that stays",
+     1,
+     1,
+     tenant_limit,
+     {{"devices", "N", "enrolled devices, or none: any number"},
+      {"chains", "N", "chains that are not destroyed, or none"},
+      {"rollouts", "N", "rollouts that have not ended, or none"},
+      {0}}},
     {"tenant", "rm", "NAME", "remove a tenant that has nothing any more", 1, 1, tenant_rm, {{0}}},
     {0},
 };

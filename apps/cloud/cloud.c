@@ -110,13 +110,18 @@ static rdg_err_t open_public(cloud_t *c, const cloud_options_t *o) {
     RDG_TRY(rdg_service_allow_digest(c->service, RDG_SERVICE_METRICS, &metrics));
     RDG_TRY(rdg_access_routes(c->access, c->service));
     if (c->platform) RDG_TRY(rdg_access_in_use(c->access, rdg_platform_in_use, c->platform));
-    if (c->platform) RDG_TRY(rdg_platform_routes(c->platform, c->service));
+    if (c->platform) {
+        rdg_access_count(c->access, RDG_SHARE_DEVICES, rdg_platform_count, c->platform);
+        rdg_access_count(c->access, RDG_SHARE_ROLLOUTS, rdg_platform_count, c->platform);
+        RDG_TRY(rdg_platform_routes(c->platform, c->service));
+    }
     if (c->images_service) {
         rdg_images_know_devices(c->images_service, c->platform);
         RDG_TRY(rdg_access_in_use(c->access, rdg_images_in_use, c->images_service));
     }
     if (c->images_service) RDG_TRY(rdg_images_serve_users(c->images_service, c->service));
     if (c->baas) RDG_TRY(rdg_access_in_use(c->access, rdg_baas_in_use, c->baas));
+    if (c->baas) rdg_access_count(c->access, RDG_SHARE_CHAINS, rdg_baas_count, c->baas);
     if (c->baas) RDG_TRY(rdg_baas_routes(c->baas, c->service));
     RDG_TRY(rdg_service_start(c->service));
     const char *host = !o->host || strcmp(o->host, "0.0.0.0") == 0 ? "127.0.0.1" : o->host;
@@ -162,6 +167,7 @@ static rdg_err_t open_gateway(cloud_t *c, const cloud_options_t *o) {
     RDG_TRY(rdg_path_join(wanted, sizeof wanted, c->data_dir, "run"));
     RDG_TRY(rdg_local_dir_open(wanted, &c->sockets));
     RDG_TRY(open_behind(c, "enrol", enrol, &c->enrol));
+    rdg_service_set_access(c->enrol, c->access);
     RDG_TRY(rdg_platform_enrol_routes(c->platform, c->enrol));
     RDG_TRY(rdg_service_start(c->enrol));
     RDG_TRY(open_behind(c, "images", images, &c->images));

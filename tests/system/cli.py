@@ -177,6 +177,27 @@ def empty_lists_are_a_heading_and_an_empty_array():
 
 
 @case
+def limits_of_a_tenant_are_set_shown_and_refused_by_name():
+    equal(ridge("tenant", "new", "limited")[0], 0, "tenant new")
+    status, out, _ = ridge("tenant", "limit", "limited", "--devices", "5", "--chains", "0")
+    equal(status, 0, "tenant limit")
+    check("0 of 5" in out and "0 of 0" in out, out)
+    shown = json.loads(ridge("tenant", "show", "limited", "--json")[1])
+    equal(shown["limits"], {"devices": 5, "chains": 0, "rollouts": None}, "limits")
+    equal(shown["used"], {"devices": 0, "chains": 0, "rollouts": 0}, "used")
+    listed = json.loads(ridge("tenant", "list", "--json")[1])["tenants"]
+    check(shown in listed, f"{shown} is not in {listed}")
+    check("0 of 5" in ridge("tenant", "list")[1], "the table shows no limit")
+    equal(ridge("tenant", "limit", "limited", "--devices", "none")[0], 0, "no limit")
+    equal(json.loads(ridge("tenant", "show", "limited", "--json")[1])["limits"]["devices"], None, "no limit")
+    for flags in ([], ["--devices", "-1"], ["--devices", "many"], ["--chains", "1000001"]):
+        status, _, err = ridge("tenant", "limit", "limited", *flags)
+        check(status in (1, USAGE), f"{flags}: {status}: {err}")
+        check("devices" in err or "chains" in err, err)
+    equal(ridge("tenant", "show", "nobody")[0], NOT_FOUND, "tenant show")
+
+
+@case
 def creation_refuses_bad_requests_by_name():
     for args, words in (
         (("c1", "--devices", "a,b,c,d"), ("a",)),

@@ -117,14 +117,22 @@ rdg_err_t chain_each(rdg_baas_t *b, const char *tenant, bool all, rdg_err_t (*fn
                          RDG_SQL_PARAMS(rdg_sql_text(tenant), which), each_row, &e);
 }
 
-rdg_err_t rdg_baas_in_use(void *baas, const char *tenant) {
+rdg_err_t rdg_baas_count(void *baas, rdg_share_t share, const char *tenant, uint64_t *used) {
     rdg_baas_t *b = baas;
     int64_t count = 0;
+    (void)share;
     RDG_TRY(rdg_sql_query(b->db, "SELECT COUNT(*) FROM chains WHERE tenant = ? AND NOT " GONE,
                           RDG_SQL_PARAMS(rdg_sql_text(tenant)), baas_int_row, &count));
+    *used = (uint64_t)count;
+    return RDG_OK;
+}
+
+rdg_err_t rdg_baas_in_use(void *baas, const char *tenant) {
+    uint64_t count = 0;
+    RDG_TRY(rdg_baas_count(baas, RDG_SHARE_CHAINS, tenant, &count));
     return count == 0 ? RDG_OK
-                      : rdg_fail(RDG_E_CONFLICT, "tenant '%s' has %lld chains: destroy them first", tenant,
-                                 (long long)count);
+                      : rdg_fail(RDG_E_CONFLICT, "tenant '%s' has %llu chains: destroy them first", tenant,
+                                 (unsigned long long)count);
 }
 
 rdg_err_t chain_set_state(rdg_baas_t *b, chain_t *c, const char *state, const char *error) {

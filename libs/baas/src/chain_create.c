@@ -21,6 +21,7 @@ typedef struct asked {
     uint64_t memory_bytes, pids;
     const char *asker;               /* the caller's tenant; NULL: the cloud's caller */
     char tenant[RDG_TENANT_MAX + 1]; /* of the devices */
+    rdg_access_t *access;            /* knows how many chains it may have; may be NULL */
 } asked_t;
 
 rdg_err_t chain_check_devices(const json_t *devices, const char *consensus, bool allow_no_tolerance) {
@@ -84,7 +85,8 @@ static rdg_err_t read_request(const rdg_service_call_t *call, asked_t *a) {
                    .driver = "auto",
                    .memory_bytes = MEMORY_DEFAULT,
                    .pids = PIDS_DEFAULT,
-                   .asker = call->tenant};
+                   .asker = call->tenant,
+                   .access = call->access};
     RDG_TRY(rdg_service_body(call, &body));
     RDG_TRY(rdg_json_get_str(body, "name", &a->name));
     RDG_TRY(rdg_json_get_array(body, "devices", &devices));
@@ -188,6 +190,7 @@ static rdg_err_t insert_chain(rdg_baas_t *b, const asked_t *a, const char *param
     if (count >= RDG_BAAS_CHAINS_MAX)
         return rdg_fail(RDG_E_FULL, "there are %d chains already: destroy one first", RDG_BAAS_CHAINS_MAX);
     RDG_TRY(take_name(b, a));
+    RDG_TRY(rdg_access_room(a->access, RDG_SHARE_CHAINS, a->tenant));
     rdg_err_t err = rdg_sql_exec(
         b->db,
         "INSERT INTO chains (name, state, consensus, driver, image, chain_id, params, memory_bytes, pids, "

@@ -14,6 +14,7 @@ void kit_start_baas(kit_t *k) {
     CHECK_OK(rdg_access_open(rdg_test_dir(), NULL, &k->access));
     CHECK_OK(rdg_service_new(&o, &k->service));
     CHECK_OK(rdg_access_routes(k->access, k->service));
+    rdg_access_count(k->access, RDG_SHARE_CHAINS, rdg_baas_count, k->baas);
     CHECK_OK(rdg_baas_routes(k->baas, k->service));
     CHECK_OK(rdg_service_allow(k->service, "admin", "secret"));
     CHECK_OK(rdg_service_start(k->service));

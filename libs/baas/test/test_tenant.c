@@ -188,3 +188,33 @@ TEST(mainchain_entries_are_their_chains_tenants) {
     }
     kit_close(&k);
 }
+
+TEST(chain_beyond_its_tenants_limit_is_not_made_by_anybody) {
+    static const char second[] =
+        "{\"name\":\"d\",\"devices\":[\"dev-1\"],\"driver\":\"process\",\"allow_no_fault_tolerance\":true}";
+    static const char others[] =
+        "{\"name\":\"e\",\"devices\":[\"dev-5\"],\"driver\":\"process\",\"allow_no_fault_tolerance\":true}";
+    kit_t k;
+    json_t *a;
+    char acme[100], other[100];
+    open_for_two(&k, acme, other);
+    CHECK_EQ(kit_call(&k, "PATCH", "/tenants/acme", "{\"limits\":{\"chains\":1}}", NULL), 200);
+    CHECK_EQ(kit_call_as(&k, acme, "POST", "/chains", four, NULL), 202);
+    CHECK_EQ(kit_call_as(&k, acme, "POST", "/chains", second, &a), 503);
+    CHECK_STR(kit_error(a, "code"), "FULL");
+    CHECK(strstr(kit_error(a, "message"), "tenant acme has 1 chains, and its limit is 1"));
+    CHECK(strstr(kit_error(a, "message"), "ridge tenant limit acme --chains"));
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "POST", "/chains", second, NULL), 503);
+    CHECK_EQ(kit_call_as(&k, other, "POST", "/chains", others, NULL), 202);
+    json_decref(kit_wait_chain(&k, "c", "running"));
+    CHECK_EQ(kit_call(&k, "GET", "/tenants/acme", NULL, &a), 200);
+    CHECK_EQ(json_integer_value(json_object_get(json_object_get(a, "used"), "chains")), 1);
+    json_decref(a);
+    CHECK_EQ(kit_call_as(&k, acme, "DELETE", "/chains/c?discard=c", NULL, NULL), 202);
+    json_decref(kit_wait_chain(&k, "c", "destroyed"));
+    CHECK_EQ(kit_call_as(&k, acme, "POST", "/chains", second, NULL), 202);
+    json_decref(kit_wait_chain(&k, "d", "running"));
+    json_decref(kit_wait_chain(&k, "e", "running"));
+    kit_close(&k);
+}

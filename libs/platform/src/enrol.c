@@ -131,6 +131,8 @@ static rdg_err_t decide(rdg_platform_t *p, enrolment_t *e, bool *waits) {
     RDG_TRY(admission_look(p, e));
     RDG_TRY(admission_judge(e));
     RDG_TRY(ca_name_check(p->ca, e->name, ""));
+    /* Also of who is to wait: who approves it should not find only then that it has no place. */
+    if (!e->name_taken) RDG_TRY(rdg_access_room(e->access, RDG_SHARE_DEVICES, e->tenant));
     RDG_TRY(admission_note(p, e, waits));
     return *waits ? RDG_OK : store_device(p, e);
 }
@@ -221,7 +223,7 @@ static rdg_err_t finish(rdg_platform_t *p, const enrolment_t *e, rdg_service_ans
 static rdg_err_t enrol(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     rdg_platform_t *p = ctx;
     char from[PEER_ADDRESS_MAX];
-    enrolment_t e = {.remote = peer_address(call->http, from) ? from : call->remote};
+    enrolment_t e = {.remote = peer_address(call->http, from) ? from : call->remote, .access = call->access};
     bool waits = false;
     rdg_err_t err = read_enrolment(call, &e);
     if (err == RDG_OK) err = judge_guess(p, call, &e, answer);

@@ -35,6 +35,7 @@
 typedef struct enrolment {
     /* What the device says; of the request's body. */
     const char *token, *name, *sign_request, *enc_request, *arch, *version, *group, *remote;
+    rdg_access_t *access; /* knows how many devices a tenant may have; may be NULL */
     rdg_sm2_public_t key;
     rdg_sm2_signature_t signature;
     char public_key[129], fingerprint[17]; /* in hex; the first 16 digits of the key's SM3, for people */

@@ -215,6 +215,20 @@ rdg_err_t rdg_platform_in_use(void *platform, const char *tenant) {
     return subscriptions_in_use(p->subscriptions, tenant);
 }
 
+static rdg_err_t count_row(void *ctx, const rdg_sql_row_t *r) {
+    *(uint64_t *)ctx = (uint64_t)rdg_sql_row_int(r, 0);
+    return RDG_OK;
+}
+
+rdg_err_t rdg_platform_count(void *platform, rdg_share_t share, const char *tenant, uint64_t *used) {
+    rdg_platform_t *p = platform;
+    return rdg_sql_query(p->db,
+                         share == RDG_SHARE_ROLLOUTS
+                             ? "SELECT COUNT(*) FROM rollouts WHERE tenant = ? AND open = 1"
+                             : "SELECT COUNT(*) FROM devices WHERE tenant = ?",
+                         RDG_SQL_PARAMS(rdg_sql_text(tenant)), count_row, used);
+}
+
 rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service) {
     RDG_TRY(tell_owners(p, service));
     RDG_TRY(rdg_service_add(service, token_routes, token_route_count, p));

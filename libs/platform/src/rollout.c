@@ -141,8 +141,9 @@ rdg_err_t rollout_devices(rdg_platform_t *p, const char *id, const char *state, 
 typedef struct rollout_order {
     char id[PLATFORM_ID_MAX + 1], traceparent[RDG_TRACEPARENT_LEN + 1];
     const char *type, *by, *tenant; /* tenant NULL: the cloud's */
-    char *params, *selector;        /* owned */
-    json_t *names;                  /* owned */
+    rdg_access_t *access;
+    char *params, *selector; /* owned */
+    json_t *names;           /* owned */
     unsigned priority;
     uint64_t valid_ms, batch_size, pause_ms, stop_percent;
 } rollout_order_t;
@@ -200,13 +201,23 @@ static rdg_err_t read_order(rdg_platform_t *p, const json_t *body, rollout_order
     return read_policy(body, o);
 }
 
-static rdg_err_t insert(rdg_platform_t *p, const rollout_order_t *o) {
-    size_t i;
-    const json_t *name;
-    int64_t open = 0, now = (int64_t)platform_now();
+static rdg_err_t check_room(rdg_platform_t *p, const rollout_order_t *o) {
+    int64_t there = 0, open = 0;
+    /* Who asks again for one that took the last place gets that one. */
+    RDG_TRY(rdg_sql_query(p->db, "SELECT COUNT(*) FROM rollouts WHERE id = ?",
+                          RDG_SQL_PARAMS(rdg_sql_text(o->id)), int_row, &there));
+    if (there) return rdg_fail(RDG_E_EXISTS, "rollout '%s' exists already", o->id);
     RDG_TRY(rdg_sql_query(p->db, "SELECT COUNT(*) FROM rollouts WHERE open = 1", NULL, 0, int_row, &open));
     if (open >= ROLLOUTS_OPEN_MAX)
         return rdg_fail(RDG_E_FULL, "%lld rollouts are open: wait for some, or cancel them", (long long)open);
+    return o->tenant ? rdg_access_room(o->access, RDG_SHARE_ROLLOUTS, o->tenant) : RDG_OK;
+}
+
+static rdg_err_t insert(rdg_platform_t *p, const rollout_order_t *o) {
+    size_t i;
+    const json_t *name;
+    int64_t now = (int64_t)platform_now();
+    RDG_TRY(check_room(p, o));
     RDG_TRY(rdg_sql_exec(
         p->db,
         "INSERT INTO rollouts (id, number, type, params, priority, valid_ms, batch_size, pause_ms, "
@@ -256,9 +267,9 @@ static rdg_err_t same_rollout(rdg_platform_t *p, const rollout_order_t *o, json_
     return rdg_fail(RDG_E_CONFLICT, "rollout '%s' exists and is another one", o->id);
 }
 
-rdg_err_t rollout_create(rdg_platform_t *p, const char *tenant, const char *by, const json_t *body,
-                         json_t **out, bool *created) {
-    rollout_order_t o = {.by = by, .tenant = tenant};
+rdg_err_t rollout_create(rdg_platform_t *p, rdg_access_t *access, const char *tenant, const char *by,
+                         const json_t *body, json_t **out, bool *created) {
+    rollout_order_t o = {.by = by, .tenant = tenant, .access = access};
     rdg_err_t err = read_order(p, body, &o);
     if (err == RDG_OK) err = rdg_sql_begin(p->db);
     if (err == RDG_OK) err = end_transaction(p, insert(p, &o));

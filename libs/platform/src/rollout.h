@@ -24,9 +24,9 @@
 #define ROLLOUT_ID_MAX 40
 #define ROLLOUT_GRACE_MS 30000
 
-/* tenant: over its devices alone, and its own; NULL: over any, and the cloud's. */
-rdg_err_t rollout_create(rdg_platform_t *p, const char *tenant, const char *by, const json_t *body,
-                         json_t **out, bool *created);
+/* tenant: over its devices alone, and its own, within its limit; NULL: over any, and the cloud's. access may be NULL. */
+rdg_err_t rollout_create(rdg_platform_t *p, rdg_access_t *access, const char *tenant, const char *by,
+                         const json_t *body, json_t **out, bool *created);
 rdg_err_t rollout_get(rdg_platform_t *p, const char *id, json_t **out);
 rdg_err_t rollout_list(rdg_platform_t *p, const char *tenant, uint64_t limit, json_t **out);
 rdg_err_t rollout_check(void *platform, const char *tenant, const char *id); /* as devices_check */

@@ -6,7 +6,7 @@ static rdg_err_t create(void *ctx, const rdg_service_call_t *call, rdg_service_a
     json_t *rollout;
     bool created;
     RDG_TRY(rdg_service_body(call, &body));
-    RDG_TRY(rollout_create(ctx, call->tenant, call->caller, body, &rollout, &created));
+    RDG_TRY(rollout_create(ctx, call->access, call->tenant, call->caller, body, &rollout, &created));
     return rdg_service_reply(answer, created ? 202 : 200, rollout);
 }
 

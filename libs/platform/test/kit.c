@@ -25,6 +25,8 @@ void kit_open_at(kit_t *k, const rdg_platform_options_t *o, const rdg_clock_t *c
     CHECK_OK(rdg_service_new(&s, &k->service));
     CHECK_OK(rdg_access_routes(k->access, k->service));
     CHECK_OK(rdg_access_in_use(k->access, rdg_platform_in_use, k->platform));
+    rdg_access_count(k->access, RDG_SHARE_DEVICES, rdg_platform_count, k->platform);
+    rdg_access_count(k->access, RDG_SHARE_ROLLOUTS, rdg_platform_count, k->platform);
     CHECK_OK(rdg_platform_routes(k->platform, k->service));
     CHECK_OK(rdg_platform_enrol_routes(k->platform, k->service));
     CHECK_OK(rdg_service_allow(k->service, "admin", "secret"));

@@ -323,3 +323,116 @@ TEST(tenant_has_its_devices_names_for_ever) {
     CHECK_EQ(kit_call(&k, "DELETE", "/tenants/acme", NULL, NULL), 409);
     kit_close(&k);
 }
+
+static void limit(kit_t *k, const char *limits) {
+    char body[120];
+    snprintf(body, sizeof body, "{\"limits\":%s}", limits);
+    CHECK_EQ(kit_call(k, "PATCH", "/tenants/acme", body, NULL), 200);
+}
+
+static void refused_by_limit(kit_t *k, fake_t *f, const char *token) {
+    json_t *a;
+    CHECK_EQ(fake_enrol(k, f, token, &a), 503);
+    CHECK_STR(kit_error(a, "code"), "FULL");
+    CHECK(strstr(kit_error(a, "message"), "ridge tenant limit acme --devices"));
+    json_decref(a);
+}
+
+TEST(tenant_has_no_more_devices_than_its_limit_however_many_come_with_its_tokens) {
+    kit_t k;
+    fake_t first, second, third;
+    char acme[100], id[40], token[128], waiting[128], fresh[128];
+    kit_open(&k);
+    make_access(&k, "acme", acme, id);
+    make_enrolment(&k, acme, "{\"uses\":5}", token, NULL);
+    make_enrolment(&k, acme, "{\"uses\":5,\"approve\":true}", waiting, NULL);
+    fake_init(&first, "a-1");
+    fake_init(&second, "a-2");
+    fake_init(&third, "a-3");
+    limit(&k, "{\"devices\":1}");
+    CHECK_EQ(fake_enrol(&k, &first, token, NULL), 201);
+    refused_by_limit(&k, &second, token);
+    refused_by_limit(&k, &third, waiting); /* nor does it wait */
+    CHECK_EQ(kit_call_as(&k, acme, "GET", "/devices/a-2", NULL, NULL), 404);
+    /* Who is there is answered again; whose name another has had is not in its way. */
+    CHECK_EQ(fake_enrol(&k, &first, token, NULL), 201);
+    make_enrolment(&k, "secret", NULL, fresh, NULL);
+    CHECK_EQ(enrol(&k, "d-1", fresh), 201);
+    limit(&k, "{\"devices\":2}");
+    CHECK_EQ(fake_enrol(&k, &second, token, NULL), 201); /* no use was spent on the refusal */
+    limit(&k, "{\"devices\":0}");
+    CHECK_EQ(fake_enrol(&k, &first, token, NULL), 201);
+    CHECK_EQ(kit_call_as(&k, acme, "GET", "/devices/a-2", NULL, NULL), 200);
+    refused_by_limit(&k, &third, token);
+    CHECK_EQ(kit_call_as(&k, acme, "DELETE", "/devices/a-2", NULL, NULL), 204);
+    limit(&k, "{\"devices\":2}");
+    CHECK_EQ(fake_enrol(&k, &third, token, NULL), 201);
+    fake_fini(&first);
+    fake_fini(&second);
+    fake_fini(&third);
+    kit_close(&k);
+}
+
+TEST(tenant_that_is_full_when_a_device_is_approved_gets_it_when_there_is_room) {
+    kit_t k;
+    fake_t f;
+    json_t *a;
+    char acme[100], id[40], token[128], path[64];
+    kit_open(&k);
+    make_access(&k, "acme", acme, id);
+    make_enrolment(&k, acme, "{\"approve\":true}", token, NULL);
+    fake_init(&f, "a-1");
+    CHECK_EQ(fake_enrol(&k, &f, token, NULL), 202);
+    CHECK_EQ(kit_call_as(&k, acme, "GET", "/device-requests", NULL, &a), 200);
+    snprintf(path, sizeof path, "/device-requests/%lld/approve",
+             (long long)json_integer_value(
+                 json_object_get(json_array_get(json_object_get(a, "requests"), 0), "number")));
+    json_decref(a);
+    CHECK_EQ(kit_call_as(&k, acme, "POST", path, "{}", NULL), 200);
+    limit(&k, "{\"devices\":0}");
+    refused_by_limit(&k, &f, token);
+    limit(&k, "{\"devices\":null}");
+    CHECK_EQ(fake_enrol(&k, &f, token, NULL), 201);
+    fake_fini(&f);
+    kit_close(&k);
+}
+
+/* A cancelled one has ended when the dispatcher has looked at it. */
+static void wait_for_no_rollouts(kit_t *k) {
+    const uint64_t end = rdg_mono_ms(rdg_clock_system()) + 30000;
+    uint64_t used = 1;
+    for (;;) {
+        CHECK_OK(rdg_platform_count(k->platform, RDG_SHARE_ROLLOUTS, "acme", &used));
+        if (used == 0) return;
+        CHECK(rdg_mono_ms(rdg_clock_system()) < end);
+        kit_pause();
+    }
+}
+
+TEST(tenant_has_no_more_open_rollouts_than_its_limit_and_the_same_one_again_is_not_one_more) {
+    static const char first[] = "{\"id\":\"r1\",\"type\":\"agent.none\",\"selector\":{\"all\":true}}",
+                      second[] = "{\"id\":\"r2\",\"type\":\"agent.none\",\"selector\":{\"all\":true}}";
+    kit_t k;
+    json_t *a;
+    char acme[100], id[40], token[128];
+    kit_open(&k);
+    make_access(&k, "acme", acme, id);
+    make_enrolment(&k, acme, NULL, token, NULL);
+    CHECK_EQ(enrol(&k, "a-1", token), 201);
+    limit(&k, "{\"rollouts\":1}");
+    CHECK_EQ(kit_call_as(&k, acme, "POST", "/rollouts", first, NULL), 202);
+    CHECK_EQ(kit_call_as(&k, acme, "POST", "/rollouts", second, &a), 503);
+    CHECK(strstr(kit_error(a, "message"),
+                 "tenant acme has 1 rollouts that have not ended, and its limit is 1"));
+    json_decref(a);
+    CHECK_EQ(kit_call_as(&k, acme, "POST", "/rollouts", first, NULL), 200);
+    CHECK_EQ(kit_call_as(&k, acme, "POST", "/rollouts/r1/pause", NULL, NULL), 200);
+    CHECK_EQ(kit_call_as(&k, acme, "POST", "/rollouts", second, NULL), 503); /* it may be resumed */
+    CHECK_EQ(kit_call(&k, "POST", "/rollouts",
+                      "{\"id\":\"r3\",\"type\":\"agent.none\",\"selector\":{\"all\":true}}", NULL),
+             202); /* the cloud's */
+    CHECK_EQ(kit_call_as(&k, acme, "POST", "/rollouts/r1/cancel", NULL, NULL), 200);
+    wait_for_no_rollouts(&k);
+    CHECK_EQ(kit_call_as(&k, acme, "POST", "/rollouts", second, NULL), 202);
+    kit_close(&k);
+}

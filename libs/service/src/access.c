@@ -22,6 +22,10 @@ static const char *const migrations[] = {
     "CREATE TABLE access_tokens (id TEXT PRIMARY KEY, digest BLOB NOT NULL UNIQUE, name TEXT NOT NULL,"
     " tenant TEXT NOT NULL, role INTEGER NOT NULL, created_ms BIGINT NOT NULL, created_by TEXT NOT NULL,"
     " expires_ms BIGINT NOT NULL, revoked_ms BIGINT, revoked_by TEXT, used_ms BIGINT);",
+    /* What a tenant may have at most; below 0: any number. */
+    "ALTER TABLE tenants ADD COLUMN max_devices BIGINT NOT NULL DEFAULT -1;"
+    "ALTER TABLE tenants ADD COLUMN max_chains BIGINT NOT NULL DEFAULT -1;"
+    "ALTER TABLE tenants ADD COLUMN max_rollouts BIGINT NOT NULL DEFAULT -1;",
 };
 
 int64_t access_now(const rdg_access_t *a) {
@@ -85,6 +89,7 @@ rdg_err_t rdg_access_open(const char *data_dir, const rdg_clock_t *clock, rdg_ac
     pthread_mutex_init(&a->changing, NULL);
     a->clock = clock ? clock : rdg_clock_system();
     rdg_err_t err = open_store(a, data_dir);
+    if (err == RDG_OK) err = access_limits_load(a);
     if (err == RDG_OK)
         *out = a;
     else
@@ -368,8 +373,12 @@ rdg_err_t access_remove_tenant(rdg_access_t *a, const char *name, const char *by
     return err;
 }
 
-rdg_err_t access_tenants(rdg_access_t *a, rdg_err_t (*row)(void *ctx, const rdg_sql_row_t *r), void *ctx) {
+rdg_err_t access_tenants(rdg_access_t *a, const char *name,
+                         rdg_err_t (*row)(void *ctx, const rdg_sql_row_t *r), void *ctx) {
+    const rdg_sql_value_t which = rdg_sql_text(name);
     return rdg_sql_query(
-        a->db, "SELECT name, created_ms, created_by FROM tenants WHERE removed_ms IS NULL ORDER BY name",
-        NULL, 0, row, ctx);
+        a->db,
+        "SELECT name, created_ms, created_by FROM tenants WHERE removed_ms IS NULL AND (? IS "
+        "NULL OR name = ?) ORDER BY name",
+        RDG_SQL_PARAMS(which, which), row, ctx);
 }

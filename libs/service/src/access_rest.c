@@ -152,13 +152,41 @@ static rdg_err_t tenant_row(void *ctx, const rdg_sql_row_t *r) {
                : rdg_fail(RDG_E_NO_MEMORY, "no memory for tenants");
 }
 
-static rdg_err_t list_tenants(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
-    json_t *all = json_array();
-    (void)call;
-    rdg_err_t err = access_tenants(ctx, tenant_row, all);
-    if (err == RDG_OK) return rdg_service_reply(answer, 200, json_pack("{s:o}", "tenants", all));
-    json_decref(all);
+/* name NULL: all. *out is owned. */
+static rdg_err_t describe_tenants(rdg_access_t *a, const char *name, json_t **out) {
+    json_t *all = json_array(), *one;
+    size_t i;
+    rdg_err_t err = access_tenants(a, name, tenant_row, all);
+    json_array_foreach(all, i, one) if (err == RDG_OK) err = access_limits_describe(a, one);
+    if (err != RDG_OK) json_decref(all), all = NULL;
+    *out = all;
     return err;
+}
+
+static rdg_err_t list_tenants(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    json_t *all;
+    (void)call;
+    RDG_TRY(describe_tenants(ctx, NULL, &all));
+    return rdg_service_reply(answer, 200, json_pack("{s:o}", "tenants", all));
+}
+
+static rdg_err_t show_tenant(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    const char *name = rdg_service_arg(call, "name");
+    json_t *all;
+    RDG_TRY(rdg_access_tenant(ctx, name));
+    RDG_TRY(describe_tenants(ctx, name, &all));
+    json_t *one = json_incref(json_array_get(all, 0));
+    json_decref(all);
+    return rdg_service_reply(answer, 200, one);
+}
+
+static rdg_err_t change_tenant(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    const char *name = rdg_service_arg(call, "name");
+    const json_t *body;
+    RDG_TRY(rdg_service_body(call, &body));
+    RDG_TRY(access_limits_change(ctx, name, body));
+    rdg_log(RDG_LOG_WARN, "access.tenant_limited", RDG_STR("tenant", name), RDG_STR("by", call->caller));
+    return show_tenant(ctx, call, answer);
 }
 
 static rdg_err_t drop_tenant(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
@@ -175,6 +203,8 @@ static const rdg_service_route_t routes[] = {
     {"POST", "/api/v1/tokens/{id}/revoke", RDG_ROUTE_OWNED | RDG_ROUTE_ADMIN, revoke},
     {"POST", "/api/v1/tenants", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, create_tenant},
     {"GET", "/api/v1/tenants", RDG_ROUTE_CLOUD, list_tenants},
+    {"GET", "/api/v1/tenants/{name}", RDG_ROUTE_CLOUD, show_tenant},
+    {"PATCH", "/api/v1/tenants/{name}", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, change_tenant},
     {"DELETE", "/api/v1/tenants/{name}", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, drop_tenant},
 };
 

@@ -332,3 +332,94 @@ TEST(access_a_tenant_has_its_share_of_requests_however_many_tokens_it_has) {
     CHECK_EQ(ask(&d, c, "GET", "/api/v1/things", NULL, NULL), 200);
     desk_stop(&d);
 }
+
+/* --- how much a tenant may have ---------------------------------------------------------------------------------- */
+
+static rdg_err_t count_things(void *ctx, rdg_share_t share, const char *tenant, uint64_t *used) {
+    const uint64_t *devices = ctx;
+    *used = share == RDG_SHARE_DEVICES && strcmp(tenant, "acme") == 0 ? *devices : 0;
+    return RDG_OK;
+}
+
+static json_int_t number_of(desk_t *d, const char *what, const char *share) {
+    json_t *a = NULL;
+    CHECK_EQ(kit_call(&d->k, "GET", "/api/v1/tenants/acme", "secret", NULL, &a), 200);
+    const json_t *v = json_object_get(json_object_get(a, what), share);
+    json_int_t n = json_is_integer(v) ? json_integer_value(v) : json_is_null(v) ? -1 : -2;
+    json_decref(a);
+    return n;
+}
+
+static unsigned limit(desk_t *d, const char *body) {
+    return ask(d, "secret", "PATCH", "/api/v1/tenants/acme", body, NULL);
+}
+
+TEST(access_a_tenants_limit_holds_for_what_is_new_and_stays_over_a_restart) {
+    desk_t d;
+    uint64_t devices = 2;
+    desk_open(&d);
+    make_tenants(&d);
+    CHECK_OK(rdg_access_room(d.access, RDG_SHARE_DEVICES, "acme"));
+    CHECK_EQ(limit(&d, "{\"limits\":{\"devices\":3}}"), 400); /* nobody counts them here */
+    rdg_access_count(d.access, RDG_SHARE_DEVICES, count_things, &devices);
+    rdg_access_count(d.access, RDG_SHARE_ROLLOUTS, count_things, &devices);
+    CHECK_EQ(limit(&d, "{\"limits\":{\"devices\":3}}"), 200);
+    CHECK_EQ(number_of(&d, "limits", "devices"), 3);
+    CHECK_EQ(number_of(&d, "limits", "rollouts"), -1);
+    CHECK_EQ(number_of(&d, "used", "devices"), 2);
+    CHECK_EQ(number_of(&d, "used", "chains"), -2);
+    CHECK_OK(rdg_access_room(d.access, RDG_SHARE_DEVICES, "acme"));
+    devices = 3;
+    CHECK_ERR(rdg_access_room(d.access, RDG_SHARE_DEVICES, "acme"), RDG_E_FULL);
+    CHECK_STR(rdg_err_message(RDG_E_FULL),
+              "tenant acme has 3 devices, and its limit is 3: an administrator of the "
+              "cloud raises it with 'ridge tenant limit acme --devices NUMBER'");
+    CHECK_OK(rdg_access_room(d.access, RDG_SHARE_DEVICES, "other"));
+    CHECK_OK(rdg_access_room(d.access, RDG_SHARE_ROLLOUTS, "acme"));
+    desk_stop(&d);
+    desk_start(&d);
+    rdg_access_count(d.access, RDG_SHARE_DEVICES, count_things, &devices);
+    CHECK_ERR(rdg_access_room(d.access, RDG_SHARE_DEVICES, "acme"), RDG_E_FULL);
+    CHECK_EQ(limit(&d, "{\"limits\":{\"chains\":null}}"), 200); /* the others stay */
+    CHECK_EQ(number_of(&d, "limits", "devices"), 3);
+    CHECK_EQ(limit(&d, "{\"limits\":{\"devices\":1}}"), 200);
+    CHECK_ERR(rdg_access_room(d.access, RDG_SHARE_DEVICES, "acme"), RDG_E_FULL);
+    CHECK_EQ(limit(&d, "{\"limits\":{\"devices\":null}}"), 200);
+    CHECK_OK(rdg_access_room(d.access, RDG_SHARE_DEVICES, "acme"));
+    CHECK_EQ(limit(&d, "{\"limits\":{\"devices\":0}}"), 200);
+    devices = 0;
+    CHECK_ERR(rdg_access_room(d.access, RDG_SHARE_DEVICES, "acme"), RDG_E_FULL);
+    CHECK_OK(rdg_access_room(NULL, RDG_SHARE_DEVICES, "acme"));
+    desk_stop(&d);
+}
+
+TEST(access_limits_are_the_clouds_administrators_and_bad_ones_change_nothing) {
+    static const char *const bad[] = {"{}",
+                                      "{\"limits\":7}",
+                                      "{\"limits\":{}}",
+                                      "{\"limits\":{\"devices\":-1}}",
+                                      "{\"limits\":{\"devices\":\"3\"}}",
+                                      "{\"limits\":{\"devices\":1.5}}",
+                                      "{\"limits\":{\"devices\":1000001}}",
+                                      "{\"limits\":{\"devices\":9223372036854775807}}",
+                                      "{\"limits\":{\"devices\":2,\"tokens\":1}}"};
+    desk_t d;
+    uint64_t devices = 0;
+    char boss[80], reader[80];
+    desk_open(&d);
+    make_tenants(&d);
+    rdg_access_count(d.access, RDG_SHARE_DEVICES, count_things, &devices);
+    CHECK_EQ(limit(&d, "{\"limits\":{\"devices\":3}}"), 200);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i) CHECK_EQ(limit(&d, bad[i]), 400);
+    CHECK_EQ(number_of(&d, "limits", "devices"), 3);
+    make(&d, "secret", "{\"name\":\"boss\",\"tenant\":\"acme\",\"role\":\"admin\"}", boss, NULL);
+    make(&d, "secret", "{\"name\":\"looks\",\"role\":\"reader\"}", reader, NULL);
+    CHECK_EQ(ask(&d, boss, "PATCH", "/api/v1/tenants/acme", "{\"limits\":{\"devices\":9}}", NULL), 403);
+    CHECK_EQ(ask(&d, boss, "GET", "/api/v1/tenants/acme", NULL, NULL), 403);
+    CHECK_EQ(ask(&d, reader, "PATCH", "/api/v1/tenants/acme", "{\"limits\":{\"devices\":9}}", NULL), 403);
+    CHECK_EQ(ask(&d, reader, "GET", "/api/v1/tenants/acme", NULL, NULL), 200);
+    CHECK_EQ(ask(&d, "secret", "PATCH", "/api/v1/tenants/nosuch", "{\"limits\":{\"devices\":9}}", NULL), 404);
+    CHECK_EQ(ask(&d, "secret", "GET", "/api/v1/tenants/nosuch", NULL, NULL), 404);
+    CHECK_EQ(number_of(&d, "limits", "devices"), 3);
+    desk_stop(&d);
+}

@@ -23,7 +23,7 @@
  * Threads: functions from one thread; routes run on the service's threads. */
 #ifndef RIDGE_BAAS_BAAS_H
 #define RIDGE_BAAS_BAAS_H
-#include "ridge/service/service.h"
+#include "ridge/service/access.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -40,6 +40,8 @@ rdg_err_t rdg_baas_set_image(rdg_baas_t *b, const char *reference);
 rdg_err_t rdg_baas_routes(rdg_baas_t *b, rdg_service_t *service);
 /* CONFLICT: a tenant still has chains; baas: an rdg_baas_t *, as rdg_access_in_use wants it. */
 rdg_err_t rdg_baas_in_use(void *baas, const char *tenant);
+/* Of RDG_SHARE_CHAINS; baas: as rdg_share_count_t wants it. */
+rdg_err_t rdg_baas_count(void *baas, rdg_share_t share, const char *tenant, uint64_t *used);
 /* The platform can be reached from now on, at a URL or a local socket's path: unfinished workflows go on. */
 rdg_err_t rdg_baas_start(rdg_baas_t *b, const char *platform_url, const char *platform_token);
 /* Wakes every handler that waits, and asks the workers to end. Call before the service stops. */

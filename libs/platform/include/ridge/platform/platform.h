@@ -30,7 +30,7 @@
  * Threads: all functions from one thread; routes run on the service's threads. */
 #ifndef RIDGE_PLATFORM_PLATFORM_H
 #define RIDGE_PLATFORM_PLATFORM_H
-#include "ridge/service/service.h"
+#include "ridge/service/access.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -68,6 +68,8 @@ rdg_err_t rdg_platform_enrol_routes(rdg_platform_t *p, rdg_service_t *service);
 rdg_err_t rdg_platform_routes(rdg_platform_t *p, rdg_service_t *service);
 /* CONFLICT names what a tenant still has; platform: an rdg_platform_t *, as rdg_access_in_use wants it. */
 rdg_err_t rdg_platform_in_use(void *platform, const char *tenant);
+/* Of RDG_SHARE_DEVICES and RDG_SHARE_ROLLOUTS; platform: as rdg_share_count_t wants it. */
+rdg_err_t rdg_platform_count(void *platform, rdg_share_t share, const char *tenant, uint64_t *used);
 /* Wakes every handler that waits; requests are refused (UNAVAILABLE) from now on. Call before the service
  * stops. */
 void rdg_platform_stop(rdg_platform_t *p);

@@ -9,6 +9,8 @@
  *   POST   /api/v1/tokens/{id}/revoke
  *   POST   /api/v1/tenants             {"name"}
  *   GET    /api/v1/tenants
+ *   GET    /api/v1/tenants/{name}      with its limits, and what it has of what they limit
+ *   PATCH  /api/v1/tenants/{name}      {"limits": {"devices"?, "chains"?, "rollouts"?}}: numbers, or null for none
  *   DELETE /api/v1/tenants/{name}      CONFLICT while it has anything (rdg_access_in_use)
  *
  * Invariants
@@ -19,6 +21,8 @@
  * 4. A tenant's administrator sees, makes and revokes tokens of its tenant only.
  * 5. A removed tenant's tokens are refused at once, and its name never comes back: what a later one of the same name would
  *    see is the former's.
+ * 6. A limit is stored, synced, before it is answered, and holds from then on for what is new: whatever a tenant has beyond a
+ *    limit that was lowered stays, and it gets nothing more of that kind. Whoever adds for a tenant is bound by it.
  *
  * Limits: RDG_ACCESS_TOKENS_MAX tokens, RDG_ACCESS_TENANT_TOKENS_MAX of a tenant, RDG_ACCESS_TENANTS_MAX tenants (FULL). The
  * time of the last use is stored to the minute.
@@ -45,6 +49,21 @@ void rdg_access_close(rdg_access_t *a); /* NULL is fine */
 rdg_err_t rdg_access_routes(rdg_access_t *a, rdg_service_t *service);
 /* Asked before a tenant is removed: CONFLICT names what it still has. At most 4; ctx is borrowed. */
 rdg_err_t rdg_access_in_use(rdg_access_t *a, rdg_err_t (*fn)(void *ctx, const char *tenant), void *ctx);
+
+/* Of what a tenant may have a limited number; none unless somebody sets one. */
+typedef enum rdg_share {
+    RDG_SHARE_DEVICES,  /* enrolled, until they are removed */
+    RDG_SHARE_CHAINS,   /* until they are destroyed */
+    RDG_SHARE_ROLLOUTS, /* that have not ended */
+    RDG_SHARES
+} rdg_share_t;
+#define RDG_SHARE_LIMIT_MAX 1000000
+typedef rdg_err_t (*rdg_share_count_t)(void *ctx, rdg_share_t share, const char *tenant, uint64_t *used);
+/* Who counts it; ctx is borrowed. What nobody counts here has no limits here. */
+void rdg_access_count(rdg_access_t *a, rdg_share_t share, rdg_share_count_t count, void *ctx);
+/* Whether the tenant may have one more; in the transaction that makes it, so that two at once are not both the last. FULL says
+ * how many there are, and who raises the limit. a NULL: no tenants here. */
+rdg_err_t rdg_access_room(rdg_access_t *a, rdg_share_t share, const char *tenant);
 
 /* UNAUTHENTICATED tells whether the token is unknown (*out stays), has expired, or was revoked: then out->name says whose
  * it was, of role NONE. */
