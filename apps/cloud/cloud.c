@@ -91,6 +91,7 @@ static rdg_err_t open_platform(cloud_t *c, const cloud_options_t *o) {
                                 .command_keep_ms = o->command_keep_ms,
                                 .command_keep = o->command_keep,
                                 .webhook_link_local = o->webhook_link_local,
+                                .webhook_allow = o->webhook_allow,
                                 .metrics = c->metrics};
     return rdg_platform_open(&p, &c->platform);
 }

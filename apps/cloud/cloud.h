@@ -27,6 +27,7 @@ typedef struct cloud_options {
     uint64_t images_proxy_max, images_proxy_ttl_ms;
     bool images_read_only;
     bool webhook_link_local;                   /* as rdg_platform_options_t */
+    const char *webhook_allow;                 /* the same; may be NULL */
     bool platform, baas;                       /* which services run here */
     const char *mainchain, *node_program;      /* as in mainnodes.h; NULL: none, and beside this program */
     uint64_t checkpoint_ms;                    /* of the edge chains on the main chain; 0: ten minutes */

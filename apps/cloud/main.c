@@ -57,7 +57,11 @@ static const rdg_option_t options[] = {
      31622400000},
     {"collect-bytes", RDG_OPT_SIZE, "256GiB", "disk space for files that devices upload", false, 1 << 20,
      1ull << 50},
-    {"webhook-link-local", RDG_OPT_BOOL, "false", "subscriptions may name link-local and metadata addresses",
+    {"webhook-link-local", RDG_OPT_BOOL, "false",
+     "the cloud's own subscriptions may name link-local and metadata addresses", false, 0, 0},
+    {"webhook-allow", RDG_OPT_STRING, NULL,
+     "ranges of private addresses to which tenants' webhooks may lead, with commas between (10.20.0.0/16); "
+     "default: none",
      false, 0, 0},
     {"collect-store", RDG_OPT_STRING, NULL,
      "object store for these files and archives: s3+https://host[:port]/bucket[/prefix][?region=…]; default: "
@@ -131,6 +135,7 @@ static rdg_err_t run(const rdg_config_t *config) {
                          .collect_store_ca = rdg_config_str(config, "collect-store-ca"),
                          .collect_device_bytes = rdg_config_u64(config, "collect-device-bytes"),
                          .webhook_link_local = rdg_config_bool(config, "webhook-link-local"),
+                         .webhook_allow = rdg_config_str(config, "webhook-allow"),
                          .command_keep_ms = rdg_config_u64(config, "command-keep"),
                          .command_keep = rdg_config_u64(config, "command-keep-count"),
                          .broker_password = rdg_config_str(config, "broker-password"),

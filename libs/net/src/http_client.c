@@ -36,12 +36,12 @@ rdg_err_t rdg_http_client_via(rdg_http_client_t *c, const char *path) {
 
 void rdg_http_client_guard(rdg_http_client_t *c) {
     http_plain_close(&c->plain);
-    c->tls.guard = c->plain.guard = GUARD_LINK;
+    c->tls.guard = c->plain.guard = (address_guard_t){.level = GUARD_LINK};
 }
 
-void rdg_http_client_guard_loopback(rdg_http_client_t *c) {
+void rdg_http_client_guard_local(rdg_http_client_t *c, const rdg_address_ranges_t *allowed) {
     http_plain_close(&c->plain);
-    c->tls.guard = c->plain.guard = GUARD_LOOPBACK;
+    c->tls.guard = c->plain.guard = (address_guard_t){.level = GUARD_LOCAL, .allowed = allowed};
 }
 
 void rdg_http_client_roots(rdg_http_client_t *c, rdg_bytes_t pem) {

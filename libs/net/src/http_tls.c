@@ -116,7 +116,7 @@ static void set_body(CURL *curl, const rdg_http_call_t *call) {
 /* For a guarded client, and for one that has roots of its own. */
 static void set_trust(transfer_t *t) {
     CURL *curl = t->curl;
-    if (t->how->guard != GUARD_NONE) {
+    if (t->how->guard.level != GUARD_NONE) {
         lib.easy_setopt(curl, CURLOPT_PROXY, "");
         lib.easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_socket);
         lib.easy_setopt(curl, CURLOPT_OPENSOCKETDATA, t);
@@ -131,11 +131,7 @@ static void set_trust(transfer_t *t) {
 
 static rdg_err_t failure(transfer_t *t, CURLcode code) {
     const char *why = t->why[0] ? t->why : lib.easy_strerror(code);
-    if (t->refused)
-        return rdg_fail(
-            RDG_E_FORBIDDEN,
-            "%s leads to a %slink-local, metadata or multicast address, which is not connected to",
-            t->call->url, t->how->guard == GUARD_LOOPBACK ? "loopback, " : "");
+    if (t->refused) return address_refuse(t->call->url, t->how->guard);
     if (code == CURLE_PEER_FAILED_VERIFICATION)
         return rdg_fail(RDG_E_FORBIDDEN, "%s: its certificate is not believed: %s", t->call->url, why);
     rdg_err_t err = code == CURLE_OPERATION_TIMEDOUT                                ? RDG_E_TIMEOUT

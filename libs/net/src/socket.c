@@ -138,7 +138,7 @@ static rdg_err_t connect_local(const char *path, uint64_t deadline_ms, int *fd) 
 }
 
 rdg_err_t socket_connect(const char *host, uint16_t port, uint64_t deadline_ms, int *fd) {
-    return socket_connect_guarded(host, port, GUARD_NONE, deadline_ms, fd);
+    return socket_connect_guarded(host, port, (address_guard_t){.level = GUARD_NONE}, deadline_ms, fd);
 }
 
 rdg_err_t socket_connect_guarded(const char *host, uint16_t port, address_guard_t guard, uint64_t deadline_ms,
@@ -156,10 +156,7 @@ rdg_err_t socket_connect_guarded(const char *host, uint16_t port, address_guard_
     }
     freeaddrinfo(all);
     if (why == 0) return RDG_OK;
-    if (why == EPERM && guard != GUARD_NONE)
-        return rdg_fail(RDG_E_FORBIDDEN,
-                        "%s:%u is a %slink-local, metadata or multicast address, which is not connected to",
-                        host, port, guard == GUARD_LOOPBACK ? "loopback, " : "");
+    if (why == EPERM && guard.level != GUARD_NONE) return address_refuse(host, guard);
     if (why == ETIMEDOUT)
         return rdg_fail(RDG_E_TIMEOUT, "cannot connect to %s:%u: no answer in time", host, port);
     return rdg_fail(RDG_E_UNAVAILABLE, "cannot connect to %s:%u: %s", host, port, strerror(why));

@@ -151,7 +151,9 @@ static void on_records(void *ctx) {
 static rdg_err_t open_events(rdg_platform_t *p, const rdg_platform_options_t *o) {
     struct events *events = NULL;
     struct subscriptions *subscriptions = NULL;
-    RDG_TRY(subscriptions_open(p, o->webhook_link_local, o->metrics, &subscriptions));
+    subscription_reach_t reach = {.link_local = o->webhook_link_local};
+    RDG_TRY(rdg_address_ranges_parse("--webhook-allow", o->webhook_allow, &reach.allowed));
+    RDG_TRY(subscriptions_open(p, &reach, o->metrics, &subscriptions));
     __atomic_store_n(&p->subscriptions, subscriptions, __ATOMIC_RELEASE);
     RDG_TRY(events_open(p, o->metrics, &events));
     __atomic_store_n(&p->events, events, __ATOMIC_RELEASE);

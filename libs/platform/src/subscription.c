@@ -38,7 +38,8 @@ typedef struct subscription {
 struct subscriptions {
     rdg_platform_t *p;
     rdg_sql_t *db;
-    bool link_local, stopping;
+    subscription_reach_t reach;
+    bool stopping;
     uint64_t answer_ms, pause_ms; /* SUBSCRIPTION_TIMEOUT_MS, BACKOFF_FIRST_MS */
     pthread_mutex_t lock;
     subscription_t of[SUBSCRIPTIONS_MAX];
@@ -196,7 +197,7 @@ static void settle(subscription_t *s, const subscription_batch_t *b, const subsc
 }
 
 static rdg_err_t ready_http(subscription_t *s) {
-    return s->http ? RDG_OK : subscription_http(&s->spec, s->hub->link_local, &s->http);
+    return s->http ? RDG_OK : subscription_http(&s->spec, &s->hub->reach, &s->http);
 }
 
 static void deliver(subscription_t *s, const subscription_spec_t *spec, const subscription_batch_t *b,
@@ -488,7 +489,7 @@ static rdg_err_t test_event(subscriptions_t *h, const subscription_spec_t *spec,
         snprintf(topic, sizeof topic, "subscriptions/" SUBSCRIPTION_USER "%s", spec->name);
         return rdg_mqtt_publish(h->p->mqtt, topic, body, false, NULL);
     }
-    RDG_TRY(subscription_http(spec, h->link_local, &http));
+    RDG_TRY(subscription_http(spec, &h->reach, &http));
     subscription_post(http, spec, delivery, body, &o);
     rdg_http_client_free(http);
     *status = o.status;
@@ -535,13 +536,13 @@ static rdg_err_t take_up(void *ctx, const subscription_spec_t *spec, const subsc
     return err;
 }
 
-rdg_err_t subscriptions_open(rdg_platform_t *p, bool link_local, rdg_metrics_t *metrics,
+rdg_err_t subscriptions_open(rdg_platform_t *p, const subscription_reach_t *reach, rdg_metrics_t *metrics,
                              subscriptions_t **out) {
     subscriptions_t *h = rdg_calloc(1, sizeof *h);
     if (!h) return rdg_fail(RDG_E_NO_MEMORY, "no memory for subscriptions");
     h->p = p;
     h->db = p->collect->records;
-    h->link_local = link_local;
+    h->reach = *reach;
     h->answer_ms = SUBSCRIPTION_TIMEOUT_MS;
     h->pause_ms = BACKOFF_FIRST_MS;
     pthread_mutex_init(&h->lock, NULL);

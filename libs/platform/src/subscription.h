@@ -17,9 +17,10 @@
  * 4. Records that an active subscription of the cloud's own waits for are not given up for new ones (collect.h); for a
  *    tenant's this is not promised: its dead subscriber would take the room of all. What is given up is a row of
  *    dead_letters: its numbers, how often it was tried and why it failed; the events themselves stay readable.
- * 5. A webhook is asked for at no link-local, metadata or multicast address unless options allow it, whatever its name
- *    resolves to; redirects are not followed; SUBSCRIPTION_TIMEOUT_MS and SUBSCRIPTION_ANSWER_MAX bound its answer.
- *    Nor at a loopback one, for a tenant: what listens there trusts the cloud's own.
+ * 5. A webhook is asked for at no link-local, metadata or multicast address unless options allow it for the cloud's own,
+ *    whatever its name resolves to; redirects are not followed; SUBSCRIPTION_TIMEOUT_MS and SUBSCRIPTION_ANSWER_MAX bound its
+ *    answer. Nor, for a tenant, at a loopback or private one outside the ranges that options allow: what listens there trusts
+ *    the cloud's own network.
  * 6. An https:// webhook is sent nothing before its certificate was verified: by the CA of the subscription alone, where it
  *    has one, else by the system's roots.
  * 7. By MQTT the broker keeps what is published for a subscriber that has been there and is away (its session). Its answer
@@ -84,7 +85,14 @@ typedef struct subscription_state {
 
 typedef struct subscriptions subscriptions_t;
 
-rdg_err_t subscriptions_open(rdg_platform_t *p, bool link_local, rdg_metrics_t *metrics,
+/* Where webhooks may lead. */
+typedef struct subscription_reach {
+    bool link_local;              /* the cloud's own: anywhere */
+    rdg_address_ranges_t allowed; /* loopback and private ones to which tenants' may lead */
+} subscription_reach_t;
+
+/* reach: copied. */
+rdg_err_t subscriptions_open(rdg_platform_t *p, const subscription_reach_t *reach, rdg_metrics_t *metrics,
                              subscriptions_t **out);
 void subscriptions_stop(
     subscriptions_t *s); /* joins: a delivery that is on its way is waited for; NULL is fine */
@@ -164,8 +172,9 @@ typedef struct subscription_outcome {
 /* The body of a delivery; out is appended to. */
 rdg_err_t subscription_body(const subscription_spec_t *spec, const char *delivery, const json_t *events,
                             rdg_buf_t *out);
-/* A client for its webhook, which borrows spec->ca. */
-rdg_err_t subscription_http(const subscription_spec_t *spec, bool link_local, rdg_http_client_t **out);
+/* A client for its webhook, which borrows spec->ca and reach. */
+rdg_err_t subscription_http(const subscription_spec_t *spec, const subscription_reach_t *reach,
+                            rdg_http_client_t **out);
 void subscription_post(rdg_http_client_t *http, const subscription_spec_t *spec, const char *delivery,
                        rdg_bytes_t body, subscription_outcome_t *out);
 

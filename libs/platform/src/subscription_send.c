@@ -25,11 +25,12 @@ static bool for_good(unsigned status) {
     return status == 400 || status == 413 || status == 415 || status == 422;
 }
 
-rdg_err_t subscription_http(const subscription_spec_t *spec, bool link_local, rdg_http_client_t **out) {
+rdg_err_t subscription_http(const subscription_spec_t *spec, const subscription_reach_t *reach,
+                            rdg_http_client_t **out) {
     RDG_TRY(rdg_http_client_new(out));
-    if (!link_local && spec->tenant[0])
-        rdg_http_client_guard_loopback(*out);
-    else if (!link_local)
+    if (spec->tenant[0])
+        rdg_http_client_guard_local(*out, &reach->allowed);
+    else if (!reach->link_local)
         rdg_http_client_guard(*out);
     rdg_http_client_roots(*out, rdg_bytes_str(spec->ca));
     return RDG_OK;

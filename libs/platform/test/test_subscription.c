@@ -513,7 +513,8 @@ TEST(subscription_of_a_tenant_gets_what_is_of_its_devices_alone) {
     hook_t h, all;
     char acme[100], other[100], where[100];
     json_t *a;
-    const rdg_platform_options_t o = {.data_dir = rdg_test_dir(), .webhook_link_local = true};
+    const rdg_platform_options_t o = {.data_dir = rdg_test_dir(),
+                                      .webhook_allow = "10.20.0.0/16,127.0.0.1/32"};
     kit_open_with(&k, &o);
     make_boss(&k, "acme", "a-1", acme);
     make_boss(&k, "other", "o-1", other);
@@ -556,12 +557,16 @@ TEST(subscription_of_a_tenant_gets_what_is_of_its_devices_alone) {
 }
 
 TEST(subscription_of_a_tenant_has_its_share_and_reaches_nothing_on_the_clouds_machine) {
-    static const char *const ours[] = {"http://127.0.0.1:1/", "http://[::1]:1/",
-                                       "http://[::ffff:127.0.0.1]:1/", "http://localhost:1/"};
+    static const char *const ours[] = {"http://127.0.0.1:1/",          "http://[::1]:1/",
+                                       "http://[::ffff:127.0.0.1]:1/", "http://localhost:1/",
+                                       "https://10.20.0.1:1/",         "http://192.168.1.1:1/"};
+    /* What the cloud's own may name is nothing of a tenant's; and a range opens itself alone. */
+    const rdg_platform_options_t o = {
+        .data_dir = rdg_test_dir(), .webhook_link_local = true, .webhook_allow = "10.21.0.0/16"};
     kit_t k;
     char acme[100], other[100], name[40], where[100];
     json_t *a;
-    kit_open(&k);
+    kit_open_with(&k, &o);
     make_boss(&k, "acme", "a-1", acme);
     make_boss(&k, "other", "o-1", other);
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; ++i) {
@@ -570,7 +575,8 @@ TEST(subscription_of_a_tenant_has_its_share_and_reaches_nothing_on_the_clouds_ma
         CHECK_EQ(subscribe_as(&k, acme, name, where), 201);
         snprintf(where, sizeof where, "/subscriptions/%s/test", name);
         CHECK_EQ(kit_call_as(&k, acme, "POST", where, NULL, &a), 503);
-        CHECK(strstr(kit_error(a, "message"), "loopback"));
+        CHECK(strstr(kit_error(a, "message"), "loopback, private"));
+        CHECK(strstr(kit_error(a, "message"), "--webhook-allow"));
         json_decref(a);
     }
     /* A dead subscriber of a tenant's keeps no records that others need the room of. */
@@ -583,4 +589,12 @@ TEST(subscription_of_a_tenant_has_its_share_and_reaches_nothing_on_the_clouds_ma
     CHECK_EQ(subscribe_as(&k, acme, "acme-more", "\"mqtt\":true"), 503);
     CHECK_EQ(subscribe_as(&k, other, "other-1", "\"mqtt\":true"), 201);
     kit_close(&k);
+}
+
+TEST(subscription_ranges_that_are_none_keep_the_platform_from_starting) {
+    rdg_platform_t *p;
+    const rdg_platform_options_t o = {.data_dir = rdg_test_dir(),
+                                      .webhook_allow = "10.20.0.0/16,10.21.0.1/16"};
+    CHECK_ERR(rdg_platform_open(&o, &p), RDG_E_INVALID);
+    CHECK(strstr(rdg_err_message(RDG_E_INVALID), "--webhook-allow: '10.21.0.1/16'"));
 }

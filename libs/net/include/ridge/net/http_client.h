@@ -18,6 +18,7 @@
 #ifndef RIDGE_NET_HTTP_CLIENT_H
 #define RIDGE_NET_HTTP_CLIENT_H
 #include "ridge/base/buf.h"
+#include "ridge/net/address_ranges.h"
 
 #define RDG_HTTP_ROOTS_MAX (1u << 20)
 
@@ -59,7 +60,8 @@ rdg_err_t rdg_http_client_via(rdg_http_client_t *c, const char *path);
 /* For URLs that somebody else has given: from now on no connection goes to an address that is link-local, of a cloud's
  * metadata service, multicast or unspecified, however its name resolves: FORBIDDEN. No proxy is used. */
 void rdg_http_client_guard(rdg_http_client_t *c);
-void rdg_http_client_guard_loopback(rdg_http_client_t *c); /* the same, and to no loopback address either */
+/* The same, and to no loopback or private address either that no allowed range has. Borrows them, until it is freed. */
+void rdg_http_client_guard_local(rdg_http_client_t *c, const rdg_address_ranges_t *allowed);
 /* From now on an https:// server is believed when its certificate leads to one of these, PEM, in place of the system's
  * roots; none: the system's again. Borrows them, until the client is freed. */
 void rdg_http_client_roots(rdg_http_client_t *c, rdg_bytes_t pem);

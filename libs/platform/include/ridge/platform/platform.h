@@ -56,8 +56,10 @@ typedef struct rdg_platform_options {
      * the system's); NULL: files in data_dir. */
     const char *collect_store, *collect_store_credentials, *collect_store_ca;
     uint64_t command_keep_ms,
-        command_keep;         /* age and number of ended commands that are kept; 0: 30 days, 100,000 */
-    bool webhook_link_local;  /* subscriptions may name link-local and metadata addresses */
+        command_keep;        /* age and number of ended commands that are kept; 0: 30 days, 100,000 */
+    bool webhook_link_local; /* the cloud's own subscriptions may name link-local and metadata addresses */
+    /* Ranges of loopback and private addresses ("10.20.0.0/16,…") to which tenants' webhooks may lead; NULL: none. */
+    const char *webhook_allow;
     const rdg_clock_t *clock; /* of certificates and revocation lists; NULL: the system's */
 } rdg_platform_options_t;
 
