@@ -170,7 +170,7 @@ TEST(http_server_refuses_what_is_no_http_and_serves_on) {
         "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"};
     http_fixture_t f;
-    http_open(&f, &(rdg_http_server_options_t){.idle_s = 20}, echo, NULL);
+    http_open(&f, &(rdg_http_server_options_t){.idle_s = 1}, echo, NULL);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i) {
         char answer[1024];
         http_raw(&f, rdg_bytes_str(bad[i]), true, answer, sizeof answer);

@@ -249,7 +249,7 @@ static void meet_stranger(both_t *b, const char *say, size_t times, uint64_t tim
     both_make(b, DAY);
     b->server_end.timeout_ms = timeout_ms;
     CHECK_OK(
-        rdg_stream_connect(b->loop, "127.0.0.1", rdg_listener_port(b->listener), 5000, stranger_open, &x));
+        rdg_stream_connect(b->loop, "127.0.0.1", rdg_listener_port(b->listener), 60000, stranger_open, &x));
     CHECK_OK(rdg_loop_run(b->loop));
     CHECK_EQ(b->client_closed, 1);
     CHECK_EQ(b->server_failures, 1);
@@ -264,7 +264,7 @@ TEST(tlcp_stream_gives_a_silent_peer_its_time_and_no_more) {
 
 TEST(tlcp_stream_refuses_what_is_no_tlcp) {
     both_t b = {0};
-    meet_stranger(&b, "GET / HTTP/1.1\r\nHost: node\r\n\r\n", 1, 8000);
+    meet_stranger(&b, "GET / HTTP/1.1\r\nHost: node\r\n\r\n", 1, 60000);
     CHECK_ERR(b.server_err, RDG_E_PROTOCOL);
     both_free(&b);
 }
@@ -273,7 +273,7 @@ TEST(tlcp_stream_refuses_a_peer_that_never_comes_to_the_end_of_its_handshake) {
     both_t b = {0};
     /* Records of one byte of a handshake message that would be allowed to be 16 KiB long. */
     static const char drip[] = "\x16\x01\x01\x01\x01\x01";
-    meet_stranger(&b, drip, 20000, 8000);
+    meet_stranger(&b, drip, 20000, 60000);
     CHECK(b.server_err == RDG_E_TOO_LARGE || b.server_err == RDG_E_PROTOCOL);
     both_free(&b);
 }
