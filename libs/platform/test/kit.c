@@ -271,9 +271,11 @@ static void on_connection(void *ctx, bool up, const char *why) {
     (void)why;
     pthread_mutex_lock(&f->lock);
     f->connected = up;
+    bool say =
+        up && f->mqtt; /* once: what was handed over is handed over again to a device that says so again */
     pthread_cond_broadcast(&f->changed);
     pthread_mutex_unlock(&f->lock);
-    if (up) fake_publish(f, "status", "{\"online\":true}");
+    if (say) fake_publish(f, "status", "{\"online\":true}");
 }
 
 void fake_connect(kit_t *k, fake_t *f) {
@@ -304,7 +306,7 @@ void fake_connect(kit_t *k, fake_t *f) {
     CHECK_OK(rdg_mqtt_start(&o, &mqtt));
     pthread_mutex_lock(&f->lock);
     f->mqtt = mqtt;
-    bool up = f->connected; /* before it could be used: then what on_connection says is said here */
+    bool up = f->connected; /* before it could be used: then what on_connection does not say is said here */
     pthread_mutex_unlock(&f->lock);
     if (up) fake_publish(f, "status", "{\"online\":true}");
     kit_wait_online(k, f->name, true);
