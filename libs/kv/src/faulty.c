@@ -22,12 +22,21 @@ static rdg_err_t faulty_get(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, rdg_byt
     return rdg_kv_get(inner_of(kv), snap, key, out);
 }
 
-static rdg_err_t faulty_write(rdg_kv_t *kv, const rdg_kv_batch_t *b, bool sync) {
-    faulty_t *f = (faulty_t *)kv;
+static rdg_err_t count_write(faulty_t *f) {
     if (__atomic_load_n(&f->countdown, __ATOMIC_RELAXED) > 0 &&
         __atomic_sub_fetch(&f->countdown, 1, __ATOMIC_RELAXED) == 0)
         return rdg_fail(f->err, "write refused on demand of a test");
-    return rdg_kv_write(f->inner, b, sync);
+    return RDG_OK;
+}
+
+static rdg_err_t faulty_write(rdg_kv_t *kv, const rdg_kv_batch_t *b, bool sync) {
+    RDG_TRY(count_write((faulty_t *)kv));
+    return rdg_kv_write(inner_of(kv), b, sync);
+}
+
+static rdg_err_t faulty_write_tables(rdg_kv_t *kv, const rdg_kv_batch_t *b, size_t prefix_bytes) {
+    RDG_TRY(count_write((faulty_t *)kv));
+    return rdg_kv_write_tables(inner_of(kv), b, prefix_bytes);
 }
 
 static rdg_kv_snapshot_t *faulty_snapshot(rdg_kv_t *kv) {
@@ -59,6 +68,7 @@ static void faulty_stats(rdg_kv_t *kv, rdg_kv_stats_t *out) {
 static const rdg_kv_backend_t FAULTY = {.close = faulty_close,
                                         .get = faulty_get,
                                         .write = faulty_write,
+                                        .write_tables = faulty_write_tables,
                                         .snapshot = faulty_snapshot,
                                         .snapshot_release = faulty_release,
                                         .iter_open = faulty_iter,

@@ -5,16 +5,29 @@ rdg_err_t rdg_kv_get(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, rdg_bytes_t ke
     return kv->backend->get(kv, snap, key, out);
 }
 
-rdg_err_t rdg_kv_write(rdg_kv_t *kv, const rdg_kv_batch_t *b, bool sync) {
+static rdg_err_t check_writable(const rdg_kv_t *kv, const rdg_kv_batch_t *b) {
     rdg_err_t failed = (rdg_err_t)__atomic_load_n(&kv->failed, __ATOMIC_ACQUIRE);
     if (failed != RDG_OK)
         return rdg_fail(failed,
                         "the store refuses writes since one failed (%s): remove the cause and restart",
                         rdg_err_text(failed));
-    RDG_TRY(rdg_kv_batch_err(b));
-    rdg_err_t err = kv->backend->write(kv, b, sync);
+    return rdg_kv_batch_err(b);
+}
+
+static rdg_err_t written(rdg_kv_t *kv, rdg_err_t err) {
     if (err != RDG_OK) __atomic_store_n(&kv->failed, (int)err, __ATOMIC_RELEASE);
     return err;
+}
+
+rdg_err_t rdg_kv_write(rdg_kv_t *kv, const rdg_kv_batch_t *b, bool sync) {
+    RDG_TRY(check_writable(kv, b));
+    return written(kv, kv->backend->write(kv, b, sync));
+}
+
+rdg_err_t rdg_kv_write_tables(rdg_kv_t *kv, const rdg_kv_batch_t *b, size_t prefix_bytes) {
+    if (!kv->backend->write_tables) return rdg_kv_write(kv, b, true);
+    RDG_TRY(check_writable(kv, b));
+    return written(kv, kv->backend->write_tables(kv, b, prefix_bytes));
 }
 
 void rdg_kv_close(rdg_kv_t *kv) {

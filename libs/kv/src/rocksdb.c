@@ -9,26 +9,15 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
-#include <rocksdb/c.h>
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
-#include "kv_backend.h"
+#include "rocksdb_store.h"
 
 enum { MEMORY_DEFAULT = 16 << 20, MEMORY_MIN = 2 << 20, OPEN_FILES_MAX = 128 };
 /* RocksDB 7.8 as Debian builds it, with its assertions, aborts the process at the second line that it cannot write to
  * its own log (facebook/rocksdb#10489; the log's lines are written at the start whatever their level). So it is not
  * opened when they have no room, and writes no line later. */
 enum { LOG_HEADERS_ONLY = 5, ROOM_TO_OPEN = 1 << 20 };
-
-typedef struct store {
-    rdg_kv_t base;
-    rocksdb_t *db;
-    rocksdb_options_t *options;
-    rocksdb_cache_t *cache;
-    rocksdb_readoptions_t *read;
-    rocksdb_writeoptions_t *write_synced, *write_lazy;
-    char *path;
-} store_t;
 
 typedef struct iterator {
     rdg_kv_iter_t base;
@@ -38,8 +27,8 @@ typedef struct iterator {
     uint8_t *upper; /* must outlive the iterator */
 } iterator_t;
 
-/* Frees text. RocksDB's C API has only the text of the status to tell the kinds apart. */
-static rdg_err_t map_error(char *text, const char *doing) {
+/* RocksDB's C API has only the text of the status to tell the kinds apart. */
+rdg_err_t store_error(char *text, const char *doing) {
     rdg_err_t code = RDG_E_IO;
     if (strstr(text, "No space left") || strstr(text, "space limit") || strstr(text, "Disk quota"))
         code = RDG_E_DISK_FULL;
@@ -107,7 +96,7 @@ static void set_behaviour(store_t *s, bool create) {
 
 /* It counts each comparison of keys, a thread at a time, for who would read that: two look-ups of thread-local storage of a
  * shared library for each, some 5 % of what a large write costs. Its own threads are left as they are. */
-static void count_nothing(void) {
+void store_count_nothing(void) {
     static _Thread_local bool told;
     if (!told) rocksdb_set_perf_level(rocksdb_disable);
     told = true;
@@ -129,14 +118,14 @@ static rdg_err_t store_get(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, rdg_byte
     store_t *s = (store_t *)kv;
     char *text = NULL;
     rocksdb_readoptions_t *read = s->read;
-    count_nothing();
+    store_count_nothing();
     if (snap) {
         read = rocksdb_readoptions_create();
         rocksdb_readoptions_set_snapshot(read, (const rocksdb_snapshot_t *)(const void *)snap);
     }
     rocksdb_pinnableslice_t *value = rocksdb_get_pinned(s->db, read, (const char *)key.data, key.len, &text);
     if (snap) rocksdb_readoptions_destroy(read);
-    if (text) return map_error(text, "read from the store");
+    if (text) return store_error(text, "read from the store");
     if (!value) return RDG_E_NOT_FOUND;
     size_t len = 0;
     const char *data = rocksdb_pinnableslice_value(value, &len);
@@ -145,34 +134,13 @@ static rdg_err_t store_get(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, rdg_byte
     return err;
 }
 
-/* Of one key the operations stay in their order. */
-static int compare_ops(const void *a, const void *b) {
-    const rdg_kv_op_t *x = a, *y = b;
-    size_t common = x->key.len < y->key.len ? x->key.len : y->key.len;
-    int order = memcmp(x->key.data, y->key.data, common);
-    if (order != 0) return order;
-    if (x->key.len != y->key.len) return x->key.len < y->key.len ? -1 : 1;
-    return x->key.data < y->key.data ? -1 : 1;
-}
-
 /* In the order of the keys: neighbours are put into the memtable with half the misses of the processor's cache. */
 static rdg_err_t fill(rocksdb_writebatch_t *w, const rdg_kv_batch_t *b) {
-    rdg_kv_op_t op;
-    size_t count = 0;
-    for (size_t pos = 0; rdg_kv_batch_next(b, &pos, &op);) ++count;
-    rdg_kv_op_t *ops = rdg_calloc(count + 1, sizeof *ops);
-    if (!ops) return RDG_E_NO_MEMORY;
-    size_t n = 0;
-    for (size_t pos = 0; rdg_kv_batch_next(b, &pos, &ops[n]);) ++n;
-    qsort(ops, count, sizeof *ops, compare_ops);
-    for (n = 0; n < count; ++n) {
-        const rdg_bytes_t key = ops[n].key, value = ops[n].value;
-        if (ops[n].is_delete)
-            rocksdb_writebatch_delete(w, (const char *)key.data, key.len);
-        else
-            rocksdb_writebatch_put(w, (const char *)key.data, key.len, (const char *)value.data, value.len);
-    }
-    rdg_free(ops);
+    rdg_kv_sorted_t *rows = NULL;
+    size_t count;
+    RDG_TRY(rdg_kv_batch_sort(b, &rows, &count));
+    for (size_t i = 0; i < count; ++i) store_put_row(w, &rows[i]);
+    rdg_free(rows);
     return RDG_OK;
 }
 
@@ -185,10 +153,10 @@ static rdg_err_t store_write(rdg_kv_t *kv, const rdg_kv_batch_t *b, bool sync) {
         return err;
     }
     char *text = NULL;
-    count_nothing();
+    store_count_nothing();
     rocksdb_write(s->db, sync ? s->write_synced : s->write_lazy, w, &text);
     rocksdb_writebatch_destroy(w);
-    return text ? map_error(text, "write to the store") : RDG_OK;
+    return text ? store_error(text, "write to the store") : RDG_OK;
 }
 
 static rdg_kv_snapshot_t *store_snapshot(rdg_kv_t *kv) {
@@ -234,7 +202,7 @@ static bool iter_next(rdg_kv_iter_t *base, rdg_bytes_t *key, rdg_bytes_t *value)
 static rdg_err_t iter_err(const rdg_kv_iter_t *base) {
     char *text = NULL;
     rocksdb_iter_get_error(((const iterator_t *)base)->it, &text);
-    return text ? map_error(text, "iterate over the store") : RDG_OK;
+    return text ? store_error(text, "iterate over the store") : RDG_OK;
 }
 
 static rdg_err_t store_iter(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, rdg_bytes_t prefix, rdg_bytes_t from,
@@ -250,7 +218,7 @@ static rdg_err_t store_iter(rdg_kv_t *kv, const rdg_kv_snapshot_t *snap, rdg_byt
         iter_close(&it->base);
         return err;
     }
-    count_nothing();
+    store_count_nothing();
     it->it = rocksdb_create_iterator(((store_t *)kv)->db, it->read);
     rdg_bytes_t start = rdg_bytes_compare(from, prefix) > 0 ? from : prefix;
     if (start.len)
@@ -322,6 +290,7 @@ static rdg_err_t store_compact(rdg_kv_t *kv) {
 static const rdg_kv_backend_t ROCKSDB = {.close = store_close,
                                          .get = store_get,
                                          .write = store_write,
+                                         .write_tables = store_write_tables,
                                          .snapshot = store_snapshot,
                                          .snapshot_release = store_release,
                                          .iter_open = store_iter,
@@ -381,11 +350,17 @@ rdg_err_t rdg_kv_open_rocksdb(const char *path, const rdg_kv_options_t *options,
     set_behaviour(s, options && options->create);
     char *text = NULL;
     s->db = rocksdb_open(s->options, path, &text);
+    if (!s->db && text && store_bring_table_back(s, text)) {
+        rocksdb_free(text);
+        text = NULL;
+        s->db = rocksdb_open(s->options, path, &text);
+    }
     if (!s->db) {
-        rdg_err_t err = text ? map_error(text, "open the store") : rdg_fail(RDG_E_IO, "open the store");
+        rdg_err_t err = text ? store_error(text, "open the store") : rdg_fail(RDG_E_IO, "open the store");
         store_close(&s->base);
         return rdg_fail_in(err, "%s", path);
     }
+    store_sweep_tables(s);
     *out = &s->base;
     return RDG_OK;
 }

@@ -45,23 +45,30 @@ static void value_of(unsigned number, uint8_t out[VALUE]) {
     }
 }
 
-static rdg_err_t put(rdg_kv_t *kv, unsigned number) {
-    uint8_t key[4] = {(uint8_t)(number * 37), (uint8_t)(number >> 16), (uint8_t)(number >> 8),
-                      (uint8_t)number};
-    uint8_t value[VALUE];
-    value_of(number, value);
+static void key_of(unsigned number, uint8_t out[4]) {
+    const uint8_t key[4] = {(uint8_t)(number * 37), (uint8_t)(number >> 16), (uint8_t)(number >> 8),
+                            (uint8_t)number};
+    memcpy(out, key, sizeof key);
+}
+
+/* `count` rows from number on; many as tables. */
+static rdg_err_t put(rdg_kv_t *kv, unsigned number, unsigned count) {
+    uint8_t key[4], value[VALUE];
     rdg_kv_batch_t *b = rdg_kv_batch_new();
-    rdg_kv_batch_put(b, rdg_bytes(key, sizeof key), rdg_bytes(value, sizeof value));
-    rdg_err_t err = rdg_kv_write(kv, b, true);
+    for (unsigned i = number; i < number + count; ++i) {
+        key_of(i, key);
+        value_of(i, value);
+        rdg_kv_batch_put(b, rdg_bytes(key, sizeof key), rdg_bytes(value, sizeof value));
+    }
+    rdg_err_t err = count > 1 ? rdg_kv_write_tables(kv, b, 0) : rdg_kv_write(kv, b, true);
     rdg_kv_batch_free(b);
     return err;
 }
 
 static void check_value(rdg_kv_t *kv, unsigned number) {
-    uint8_t key[4] = {(uint8_t)(number * 37), (uint8_t)(number >> 16), (uint8_t)(number >> 8),
-                      (uint8_t)number};
-    uint8_t want[VALUE];
+    uint8_t key[4], want[VALUE];
     rdg_buf_t out;
+    key_of(number, key);
     rdg_buf_init(&out, 2 * VALUE);
     value_of(number, want);
     CHECK_OK(rdg_kv_get(kv, NULL, rdg_bytes(key, sizeof key), &out));
@@ -70,7 +77,7 @@ static void check_value(rdg_kv_t *kv, unsigned number) {
     rdg_buf_fini(&out);
 }
 
-TEST(kv_with_a_full_disk_says_so_and_keeps_what_it_acknowledged) {
+static void fill_disk(unsigned rows) {
     char disk[600], path[700];
     const rdg_kv_options_t options = {.memory_bytes = 2u << 20, .create = true};
     rdg_kv_t *kv = NULL;
@@ -83,10 +90,10 @@ TEST(kv_with_a_full_disk_says_so_and_keeps_what_it_acknowledged) {
             CHECK_EQ(err, RDG_E_DISK_FULL);
             ++refused;
         } else {
-            for (unsigned i = 0; i < WRITES_MAX && (err = put(kv, acknowledged + 1)) == RDG_OK; ++i)
-                ++acknowledged;
+            for (unsigned i = 0; i < WRITES_MAX && (err = put(kv, acknowledged + 1, rows)) == RDG_OK; ++i)
+                acknowledged += rows;
             CHECK_EQ(err, RDG_E_DISK_FULL);
-            CHECK_ERR(put(kv, acknowledged + 1), RDG_E_DISK_FULL);
+            CHECK_ERR(put(kv, acknowledged + 1, rows), RDG_E_DISK_FULL);
             ++stopped;
             rdg_kv_close(kv);
         }
@@ -96,6 +103,14 @@ TEST(kv_with_a_full_disk_says_so_and_keeps_what_it_acknowledged) {
     CHECK_EQ(mount("small", disk, "tmpfs", MS_REMOUNT, "size=64m"), 0);
     CHECK_OK(rdg_kv_open_rocksdb(path, &options, &kv));
     for (unsigned i = 1; i <= acknowledged; ++i) check_value(kv, i);
-    CHECK_OK(put(kv, acknowledged + 1));
+    CHECK_OK(put(kv, acknowledged + 1, rows));
     rdg_kv_close(kv);
+}
+
+TEST(kv_with_a_full_disk_says_so_and_keeps_what_it_acknowledged) {
+    fill_disk(1);
+}
+
+TEST(kv_with_a_full_disk_says_so_of_tables_too) {
+    fill_disk(50);
 }

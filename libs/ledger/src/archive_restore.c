@@ -6,7 +6,7 @@
 #include "ridge/base/alloc.h"
 #include "ridge/codec/rlp.h"
 
-enum { SEGMENT_CUT = 512 << 10, EPOCH_BYTES_MAX = 16 << 10 };
+enum { SEGMENT_CUT = 512 << 10, EPOCH_BYTES_MAX = 16 << 10, INDEX_BYTES = 8 << 20 };
 
 typedef struct restore_pair {
     block_ids_t *blocks; /* of a pair of frames */
@@ -20,8 +20,9 @@ typedef struct restore {
     void *fn_ctx;
     rdg_archive_progress_t progress;
     rdg_buf_t segment, header, epoch, ids;
-    uint32_t in_segment; /* headers */
-    size_t count_at;     /* where the segment tells how many */
+    rdg_kv_batch_t *index; /* ids that are not in the store yet */
+    uint32_t in_segment;   /* headers */
+    size_t count_at;       /* where the segment tells how many */
     pair_reader_t reader;
     restore_pair_t pairs[PAIRS_MAX];
 } restore_t;
@@ -123,7 +124,7 @@ static rdg_err_t read_ids(void *ctx, uint32_t number) {
 }
 
 /* As the guard of a snapshot has them. The block is the one of the header that has just been verified. */
-static rdg_err_t put_ids(restore_t *r, uint64_t height, const block_ids_t *b, rdg_kv_batch_t *batch) {
+static rdg_err_t put_ids(restore_t *r, uint64_t height, const block_ids_t *b) {
     block_entry_t e;
     ledger_key_t key = key_of_height(KEY_IDS, height);
     RDG_TRY(entry_load(r->l->kv, NULL, height, &e));
@@ -134,26 +135,29 @@ static rdg_err_t put_ids(restore_t *r, uint64_t height, const block_ids_t *b, rd
     rdg_buf_append(&r->ids, b->signatures.b, sizeof b->signatures.b);
     rdg_buf_append(&r->ids, b->ids, b->header.tx_count * sizeof *b->ids);
     RDG_TRY(rdg_buf_err(&r->ids));
-    for (uint32_t i = 0; i < b->header.tx_count; ++i) put_tx_index(batch, &b->ids[i], height, i);
-    rdg_kv_batch_put(batch, key_view(&key), rdg_buf_view(&r->ids));
+    for (uint32_t i = 0; i < b->header.tx_count; ++i) put_tx_index(r->index, &b->ids[i], height, i);
+    rdg_kv_batch_put(r->index, key_view(&key), rdg_buf_view(&r->ids));
     r->progress.txs += b->header.tx_count;
     return RDG_OK;
 }
 
+/* An import that is begun again reads the ids of all its blocks again, so nothing says how far they are stored. */
+static rdg_err_t store_ids(restore_t *r) {
+    if (rdg_kv_batch_bytes(r->index) == 0) return RDG_OK;
+    rdg_err_t err = rdg_kv_write_tables(r->l->kv, r->index, 1);
+    rdg_kv_batch_clear(r->index);
+    return err;
+}
+
 static rdg_err_t import_ids(restore_t *r, uint32_t pairs) {
-    rdg_err_t err = RDG_OK;
-    rdg_kv_batch_t *batch = rdg_kv_batch_new();
-    if (!batch) return rdg_fail(RDG_E_NO_MEMORY, "no memory for the ids of transactions");
-    for (uint32_t i = 0; err == RDG_OK && i < pairs; ++i) {
+    for (uint32_t i = 0; i < pairs; ++i) {
         const frame_t *f = &r->a->frames.frames[r->reader.pairs[i].frame];
-        for (uint32_t k = 0; err == RDG_OK && k < f->count; ++k) {
-            err = put_ids(r, f->first + k, &r->pairs[i].blocks[k], batch);
-            if (err != RDG_OK) err = rdg_fail_in(err, "block %" PRIu64, f->first + k);
+        for (uint32_t k = 0; k < f->count; ++k) {
+            rdg_err_t err = put_ids(r, f->first + k, &r->pairs[i].blocks[k]);
+            if (err != RDG_OK) return rdg_fail_in(err, "block %" PRIu64, f->first + k);
         }
     }
-    if (err == RDG_OK) err = rdg_kv_write(r->l->kv, batch, true);
-    rdg_kv_batch_free(batch);
-    return err;
+    return rdg_kv_batch_bytes(r->index) >= INDEX_BYTES ? store_ids(r) : RDG_OK;
 }
 
 /* --- both ----------------------------------------------------------------------------------------- */
@@ -189,7 +193,7 @@ static rdg_err_t import_headers(restore_t *r) {
         RDG_TRY(pair_reader_settle(&r->reader, good));
         next = r->reader.pairs[good].frame;
     }
-    return RDG_OK;
+    return store_ids(r);
 }
 
 /* --- state ---------------------------------------------------------------------------------------- */
@@ -219,7 +223,8 @@ static rdg_err_t import_groups(restore_t *r, const manifest_t *m, rdg_snapshot_i
     } while (err == RDG_OK && g->count > 0);
     state_reader_fini(reader);
     rdg_free(reader);
-    return err;
+    rdg_err_t stored = snapshot_import_settle(import); /* what came before an error stays */
+    return err == RDG_OK ? stored : err;
 }
 
 /* Codes; and of the guard, what the import of the ids has stored. */
@@ -274,6 +279,7 @@ static rdg_err_t restore(rdg_archive_t *a, rdg_ledger_t *l, bool state, rdg_arch
     rdg_buf_init(&r->epoch, EPOCH_BYTES_MAX);
     rdg_buf_init(&r->ids, RDG_HASH_BYTES * (1 + RDG_BLOCK_TXS_MAX));
     rdg_err_t err = rdg_archive_trust(a, rdg_ledger_genesis(l));
+    if (err == RDG_OK && !(r->index = rdg_kv_batch_new())) err = RDG_E_NO_MEMORY;
     if (err == RDG_OK) err = pair_reader_init(&r->reader, a, read_ids, r);
     if (err == RDG_OK) err = import_headers(r);
     if (err == RDG_OK && state) err = import_state(r);
@@ -282,6 +288,7 @@ static rdg_err_t restore(rdg_archive_t *a, rdg_ledger_t *l, bool state, rdg_arch
         forget_ids(&r->pairs[i]);
         rdg_free(r->pairs[i].blocks);
     }
+    rdg_kv_batch_free(r->index);
     rdg_buf_fini(&r->segment), rdg_buf_fini(&r->header), rdg_buf_fini(&r->epoch), rdg_buf_fini(&r->ids);
     rdg_free(r);
     return err;

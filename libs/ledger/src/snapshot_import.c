@@ -2,7 +2,10 @@
  *   J m: the manifest      J p: number of the chunk that is wanted      J w hash: a code that an account has and that is
  *   not here yet
  * Each chunk is one synced write together with J p. J m is written when the bank is empty, and goes first when an import
- * is forgotten, so what lies in the bank is always of the manifest that is there, or to be swept away. */
+ * is forgotten, so what lies in the bank is always of the manifest that is there, or to be swept away.
+ * Proven chunks of an archive are gathered, and become sorted tables of the store many at a time: the rows of the flat state,
+ * in the order of their keys, and pages of the tree, which come in the order of theirs already. J p is written when both are
+ * on disk. What is there beyond J p after a cut is what the same chunks will put there again. */
 #include <inttypes.h>
 #include <string.h>
 #include "ridge/base/alloc.h"
@@ -12,6 +15,8 @@
 #include "word.h"
 
 enum { SWEEP_KEYS = 4096 };
+/* What is gathered: larger runs of the flat state overlap with fewer others, which compaction has to merge. */
+enum { ROWS_BYTES = 16 << 20, PAGES_BYTES = 8 << 20 };
 
 static const uint8_t MANIFEST_KEY[] = {KEY_IMPORT, 'm'}, PROGRESS_KEY[] = {KEY_IMPORT, 'p'},
                      WANTED_PREFIX[] = {KEY_IMPORT, 'w'};
@@ -20,9 +25,11 @@ struct rdg_snapshot_import {
     rdg_ledger_t *l;
     unsigned bank;
     manifest_t m;
-    uint32_t next;
+    uint32_t next, stored; /* stored: J p; chunks between are gathered */
     tree_t *tree;
-    rdg_err_t failed; /* of a write: the tree in memory is ahead */
+    rdg_kv_batch_t *rows, *pages; /* gathered; the tree in memory has them */
+    rdg_hash_t last;              /* path in the last gathered page */
+    rdg_err_t failed;             /* of a write: the tree in memory is ahead */
 };
 
 static rdg_bytes_t manifest_key(void) {
@@ -137,6 +144,10 @@ static rdg_err_t open_import(rdg_ledger_t *l, rdg_bytes_t manifest, bool resume,
         RDG_TRY(begin(l, manifest));
     if (i->next > i->m.chunk_count)
         return rdg_fail(RDG_E_CORRUPT, "the import has more chunks than its manifest");
+    i->stored = i->next;
+    i->rows = rdg_kv_batch_new();
+    i->pages = rdg_kv_batch_new();
+    if (!i->rows || !i->pages) return RDG_E_NO_MEMORY;
     return tree_open(l->kv, i->bank, &i->tree);
 }
 
@@ -174,6 +185,8 @@ void rdg_snapshot_import_close(rdg_snapshot_import_t *i) {
     if (!i) return;
     snap_manifest_fini(&i->m);
     tree_close(i->tree);
+    rdg_kv_batch_free(i->rows);
+    rdg_kv_batch_free(i->pages);
     rdg_free(i);
 }
 
@@ -231,23 +244,23 @@ static rdg_err_t put_items(rdg_snapshot_import_t *i, const state_items_t *s, tre
 
 /* One update of the tree for all of them: neighbours may share a page. */
 static rdg_err_t put_chunks(rdg_snapshot_import_t *i, const proven_chunk_t *chunks, uint32_t count,
-                            rdg_kv_batch_t *batch) {
+                            rdg_kv_batch_t *rows, rdg_kv_batch_t *pages) {
     size_t total = 0, at = 0;
     for (uint32_t k = 0; k < count; ++k) total += chunks[k].state.count;
     tree_update_t *updates = rdg_calloc(total + 1, sizeof *updates);
     rdg_err_t err = updates ? RDG_OK : RDG_E_NO_MEMORY;
     for (uint32_t k = 0; err == RDG_OK && k < count; at += chunks[k++].state.count)
-        err = put_items(i, &chunks[k].state, updates + at, batch);
-    if (err == RDG_OK) err = tree_apply(i->tree, updates, total, batch);
+        err = put_items(i, &chunks[k].state, updates + at, rows);
+    if (err == RDG_OK) err = tree_apply(i->tree, updates, total, pages);
     rdg_free(updates);
-    return err;
+    return err == RDG_OK ? rdg_kv_batch_err(rows) : err;
 }
 
 static rdg_err_t take_state(rdg_snapshot_import_t *i, rdg_bytes_t chunk, rdg_kv_batch_t *batch) {
     proven_chunk_t proven;
     proven_chunk_init(&proven);
     rdg_err_t err = snapshot_prove(&i->m, i->next, chunk, &proven);
-    if (err == RDG_OK) err = put_chunks(i, &proven, 1, batch);
+    if (err == RDG_OK) err = put_chunks(i, &proven, 1, batch, batch);
     proven_chunk_fini(&proven);
     return err;
 }
@@ -291,7 +304,7 @@ static rdg_err_t store(rdg_snapshot_import_t *i, rdg_kv_batch_t *batch, uint32_t
     rdg_err_t err = taken;
     if (err == RDG_OK) err = rdg_kv_write(i->l->kv, batch, true);
     if (err == RDG_OK)
-        i->next += count;
+        i->stored = i->next += count;
     else if (tree_reload(i->tree) != RDG_OK)
         i->failed = err;
     return err;
@@ -305,7 +318,37 @@ static rdg_err_t store_chunk(rdg_snapshot_import_t *i, rdg_bytes_t chunk) {
     return err;
 }
 
-static rdg_err_t check_more(const rdg_snapshot_import_t *i) {
+static rdg_err_t write_progress(rdg_snapshot_import_t *i) {
+    rdg_kv_batch_t *batch = rdg_kv_batch_new();
+    if (!batch) return RDG_E_NO_MEMORY;
+    put_progress(batch, i->next);
+    rdg_err_t err = rdg_kv_write(i->l->kv, batch, true);
+    rdg_kv_batch_free(batch);
+    if (err == RDG_OK) i->stored = i->next;
+    return err;
+}
+
+/* --- many at a time ------------------------------------------------------------------------------- */
+
+/* A table for each depth of the tree, behind those of the chunks before. The deepest get there first, so that no page ever
+ * names one that is not there: what a cut leaves of them nobody names, and the same chunks write it again. */
+static rdg_err_t store_pages(rdg_snapshot_import_t *i) {
+    rdg_err_t err = rdg_kv_write_tables(i->l->kv, i->pages, 2);
+    rdg_kv_batch_clear(i->pages);
+    if (err != RDG_OK) i->failed = err;
+    return err;
+}
+
+rdg_err_t snapshot_import_settle(rdg_snapshot_import_t *i) {
+    if (i->failed != RDG_OK || i->stored == i->next) return i->failed;
+    RDG_TRY(store_pages(i));
+    rdg_err_t err = rdg_kv_write_tables(i->l->kv, i->rows, 1);
+    rdg_kv_batch_clear(i->rows);
+    if (err == RDG_OK) err = write_progress(i);
+    return i->failed = err;
+}
+
+static rdg_err_t check_more(rdg_snapshot_import_t *i) {
     if (i->failed != RDG_OK)
         return rdg_fail(i->failed, "the import stands still since a write failed: open it again");
     if (i->next == i->m.chunk_count) return rdg_fail(RDG_E_CONFLICT, "the snapshot has no further chunk");
@@ -314,37 +357,53 @@ static rdg_err_t check_more(const rdg_snapshot_import_t *i) {
 
 rdg_err_t rdg_snapshot_import_chunk(rdg_snapshot_import_t *i, rdg_bytes_t chunk) {
     RDG_TRY(check_more(i));
-    return rdg_fail_in(store_chunk(i, chunk), "chunk %" PRIu32, i->next);
+    rdg_err_t err = snapshot_import_settle(i);
+    if (err == RDG_OK) err = store_chunk(i, chunk);
+    return rdg_fail_in(err, "chunk %" PRIu32, i->next);
+}
+
+/* The tree reads from the store what it changes again: pages of the bucket in which the chunks before have ended. */
+static rdg_err_t part_from_gathered(rdg_snapshot_import_t *i, const proven_chunk_t *chunks, uint32_t count) {
+    uint32_t k = 0;
+    while (k < count && chunks[k].state.count == 0) ++k;
+    if (k == count || rdg_kv_batch_bytes(i->pages) == 0) return RDG_OK;
+    const rdg_hash_t *first = &chunks[k].state.items[0].path;
+    return memcmp(first->b, i->last.b, BUCKET_DEPTH / 2) == 0 ? store_pages(i) : RDG_OK;
+}
+
+static rdg_err_t gather_chunks(rdg_snapshot_import_t *i, const proven_chunk_t *chunks, uint32_t count) {
+    RDG_TRY(part_from_gathered(i, chunks, count));
+    RDG_TRY(put_chunks(i, chunks, count, i->rows, i->pages));
+    for (uint32_t k = 0; k < count; ++k)
+        if (chunks[k].state.count > 0) i->last = chunks[k].state.items[chunks[k].state.count - 1].path;
+    i->next += count;
+    return RDG_OK;
 }
 
 rdg_err_t snapshot_import_proven(rdg_snapshot_import_t *i, const proven_chunk_t *chunks, uint32_t count) {
     RDG_TRY(check_more(i));
     RDG_ASSERT(count <= i->m.chunk_count - i->next);
-    rdg_kv_batch_t *batch = rdg_kv_batch_new();
-    if (!batch) return RDG_E_NO_MEMORY;
-    rdg_err_t err = store(i, batch, count, put_chunks(i, chunks, count, batch));
-    rdg_kv_batch_free(batch);
+    rdg_err_t err = gather_chunks(i, chunks, count);
+    if (err != RDG_OK) { /* as if nothing had been gathered */
+        rdg_kv_batch_clear(i->rows), rdg_kv_batch_clear(i->pages);
+        i->next = i->stored;
+        if (tree_reload(i->tree) != RDG_OK) i->failed = err;
+    } else if (rdg_kv_batch_bytes(i->rows) >= ROWS_BYTES) {
+        err = snapshot_import_settle(i);
+    } else if (rdg_kv_batch_bytes(i->pages) >= PAGES_BYTES) {
+        err = store_pages(i);
+    }
     return rdg_fail_in(err, "chunk %" PRIu32, i->next);
-}
-
-static rdg_err_t store_progress(rdg_snapshot_import_t *i) {
-    rdg_kv_batch_t *batch = rdg_kv_batch_new();
-    if (!batch) return RDG_E_NO_MEMORY;
-    put_progress(batch, i->next + 1);
-    rdg_err_t err = rdg_kv_write(i->l->kv, batch, true);
-    rdg_kv_batch_free(batch);
-    if (err == RDG_OK)
-        ++i->next;
-    else
-        i->failed = err;
-    return err;
 }
 
 rdg_err_t snapshot_import_own_guard(rdg_snapshot_import_t *i) {
     RDG_TRY(check_more(i));
     RDG_ASSERT(i->m.chunks[i->next].kind == CHUNK_GUARD);
     rdg_err_t err = guard_is_here(i->l, &i->m.chunks[i->next]);
-    if (err == RDG_OK) err = store_progress(i);
+    if (err == RDG_OK) {
+        ++i->next;
+        err = snapshot_import_settle(i);
+    }
     return rdg_fail_in(err, "chunk %" PRIu32, i->next);
 }
 
@@ -436,6 +495,7 @@ static rdg_err_t finish(rdg_snapshot_import_t *i) {
     block_entry_t e;
     rules_t *rules = NULL;
     if (i->failed != RDG_OK) return rdg_fail(i->failed, "a write of the import failed: open it again");
+    RDG_TRY(snapshot_import_settle(i));
     if (i->next < i->m.chunk_count)
         return rdg_fail(RDG_E_CONFLICT, "%" PRIu32 " of %" PRIu32 " chunks are here", i->next,
                         i->m.chunk_count);

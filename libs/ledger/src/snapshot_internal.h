@@ -42,8 +42,11 @@ void proven_chunk_fini(proven_chunk_t *p);
 /* Of kind CHUNK_STATE; what p held before is gone. */
 rdg_err_t snapshot_prove(const manifest_t *m, uint32_t number, rdg_bytes_t chunk, proven_chunk_t *p);
 
-/* snapshot_import.c: the next `count` chunks, which are proven chunks of state, in one write: all or none of them. */
+/* snapshot_import.c: the next `count` chunks, which are proven chunks of state. They are copied, and on disk when enough of
+ * them are, or at the next settling; an import that is opened again goes on behind what was on disk. After an error, too. */
 rdg_err_t snapshot_import_proven(rdg_snapshot_import_t *i, const proven_chunk_t *chunks, uint32_t count);
+/* All that was taken is on disk. */
+rdg_err_t snapshot_import_settle(rdg_snapshot_import_t *i);
 /* The next chunk, which is one of the guard, without its bytes: by guard_is_here. */
 rdg_err_t snapshot_import_own_guard(rdg_snapshot_import_t *i);
 

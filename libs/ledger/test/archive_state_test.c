@@ -40,6 +40,7 @@ static void setup(fixture_t *f) {
     chain_t *c = &f->c;
     chain_open(c, "c");
     deploy(c, 3);
+    chain_fill(c, 2);
     chain_story(c);
     f->middle = chain_height(c) / 2;
     f->stated = chain_height(c);
@@ -170,6 +171,52 @@ TEST(archive_state_import_goes_on_after_any_write_that_failed) {
         check_at_the_head(&f, l);
         rdg_ledger_close(l);
     }
+    teardown(&f);
+}
+
+typedef struct stopper {
+    unsigned calls, stop_at;
+} stopper_t;
+
+static bool stop_at(void *ctx, const rdg_archive_progress_t *progress) {
+    stopper_t *s = ctx;
+    (void)progress;
+    return ++s->calls != s->stop_at;
+}
+
+static rdg_err_t import_until(const fixture_t *f, rdg_ledger_t *l, unsigned calls) {
+    rdg_archive_t *a = NULL;
+    stopper_t s = {.stop_at = calls};
+    CHECK_OK(memory_open(&f->second, NULL, &a));
+    rdg_err_t err = rdg_archive_import_state(a, l, stop_at, &s);
+    rdg_archive_close(a);
+    return err;
+}
+
+/* Stopped after every step in turn: what was taken is there when it is opened again. */
+TEST(archive_state_import_that_is_stopped_keeps_what_it_has) {
+    fixture_t f;
+    uint32_t taken = 0;
+    setup(&f);
+    rdg_ledger_t *l = support_open("n", &f.c.genesis);
+    CHECK_OK(import(&f.first, l, rdg_archive_import_headers));
+    for (unsigned calls = 1;; ++calls) {
+        rdg_snapshot_import_t *i = NULL;
+        rdg_snapshot_info_t info = {.next = 0};
+        rdg_err_t err = import_until(&f, l, calls);
+        if (err == RDG_OK) break;
+        CHECK_ERR(err, RDG_E_CANCELLED);
+        rdg_ledger_close(l);
+        l = support_open("n", &f.c.genesis);
+        if (rdg_snapshot_import_resume(l, &i) == RDG_OK) rdg_snapshot_import_info(i, &info);
+        rdg_snapshot_import_close(i);
+        CHECK(info.next >= taken);
+        taken = info.next;
+    }
+    CHECK(taken > 0);
+    CHECK_OK(import(&f.third, l, rdg_archive_import));
+    check_at_the_head(&f, l);
+    rdg_ledger_close(l);
     teardown(&f);
 }
 

@@ -69,6 +69,20 @@ void chain_grow(chain_t *c, uint64_t height, uint32_t txs) {
     }
 }
 
+void chain_fill(chain_t *c, uint32_t blocks) {
+    /* for (i = 1200; i > 0; i--) storage[i] = i; */
+    static const uint8_t code[] = {0x61, 0x04, 0xb0, 0x5b, 0x80, 0x80, 0x55, 0x60,
+                                   0x01, 0x90, 0x03, 0x80, 0x60, 0x03, 0x57, 0x00};
+    for (uint32_t i = 0; i < blocks; ++i) {
+        rdg_tx_t *tx = support_tx((tx_spec_t){.create = true,
+                                              .nonce = ++c->nonce,
+                                              .gas = 30000000,
+                                              .valid_until = chain_height(c) + 100,
+                                              .data = rdg_bytes(code, sizeof code)});
+        chain_block(c, &tx, 1);
+    }
+}
+
 void chain_add_validator(chain_t *c, uint8_t n) {
     static const char signature[] = "addValidator(bytes,string,uint32,uint64,bytes32)";
     uint8_t selector[32];

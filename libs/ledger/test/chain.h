@@ -16,6 +16,8 @@ uint64_t chain_height(const chain_t *c);
 /* Applies and certifies; the references of txs are taken. */
 void chain_block(chain_t *c, rdg_tx_t **txs, uint32_t count);
 void chain_grow(chain_t *c, uint64_t height, uint32_t txs); /* blocks of as many transfers, up to height */
+/* As many blocks, each leaving 1,200 slots: two make a state that is written as tables (kv.h). */
+void chain_fill(chain_t *c, uint32_t blocks);
 /* Validator n joins; the epoch begins a window later. */
 void chain_add_validator(chain_t *c, uint8_t n);
 /* Some 60 blocks, two changes of the validators, transactions in every third block. */

@@ -171,7 +171,8 @@ TEST(a_recovery_cut_off_at_any_call_goes_on_and_ends_with_the_same_ledger) {
     rdg_snapshot_pin_t *pin = NULL;
     rdg_archive_manifest_t m;
     begin(&c);
-    chain_grow(&c, 8, 2);
+    chain_grow(&c, 6, 2);
+    chain_fill(&c, 2);
     CHECK_OK(rdg_snapshot_pin_at(c.l, 8, &pin));
     rdg_archive_export_options_t o = {.from = 5, .to = 8, .signer = support_key(1), .state = pin};
     rdg_archive_sink_t sink = memory_sink(&segments[1]);

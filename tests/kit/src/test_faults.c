@@ -24,7 +24,7 @@
 typedef struct dirty_file {
     ino_t ino;
     off_t synced;
-    char path[PATH_MAX];
+    char path[PATH_MAX], also[PATH_MAX]; /* also: where it was linked to, if it was */
 } dirty_file_t;
 
 /* How a change of names is undone: `now` goes (empty: nothing does), `kept` comes to `before`. */
@@ -61,7 +61,7 @@ static struct {
  * nobody may ever give back. */
 /* clang-format off */
 #define REALS(X) \
-    X(fallocate) X(fdatasync) X(fsync) X(ftruncate) X(mkdir) X(mkostemp) X(open) X(open64) X(pwrite) X(rename) X(syncfs) \
+    X(fallocate) X(fdatasync) X(fsync) X(ftruncate) X(link) X(mkdir) X(mkostemp) X(open) X(open64) X(pwrite) X(rename) X(syncfs) \
     X(unlink) X(unlinkat) X(write)
 /* clang-format on */
 #define REAL_DECLARE(name) static void *real_##name;
@@ -123,8 +123,15 @@ static dirty_file_t *dirty(int fd, const char *path) {
     dirty_file_t *f = &state.files[state.file_count++];
     f->ino = st.st_ino;
     f->synced = st.st_size;
+    f->also[0] = '\0';
     snprintf(f->path, sizeof f->path, "%s", path);
     return f;
+}
+
+/* One of its names that it still has; NULL: none. */
+static const char *name_of(const dirty_file_t *f, struct stat *st) {
+    if (stat(f->path, st) == 0 && st->st_ino == f->ino) return f->path;
+    return f->also[0] && stat(f->also, st) == 0 && st->st_ino == f->ino ? f->also : NULL;
 }
 
 static ssize_t read_at(const char *path, void *out, size_t len, off_t at) {
@@ -141,7 +148,9 @@ static void keep_old(dirty_file_t *f, off_t at, off_t len) {
     if (state.old_count == OLD_MAX || state.old_sum + (size_t)len > OLD_BYTES_MAX) abort();
     old_bytes_t *o = &state.old[state.old_count++];
     *o = (old_bytes_t){.ino = f->ino, .at = at, .len = (size_t)len, .bytes = malloc((size_t)len)};
-    if (!o->bytes || read_at(f->path, o->bytes, o->len, at) != (ssize_t)o->len) abort();
+    struct stat st;
+    const char *name = name_of(f, &st);
+    if (!o->bytes || !name || read_at(name, o->bytes, o->len, at) != (ssize_t)o->len) abort();
     state.old_sum += o->len;
 }
 
@@ -164,8 +173,9 @@ static void restore_old(void) {
         for (size_t i = 0; i < state.file_count; ++i) {
             struct stat st;
             const dirty_file_t *f = &state.files[i];
-            if (f->ino != o->ino || stat(f->path, &st) != 0 || st.st_ino != f->ino) continue;
-            int fd = REAL(open)(f->path, O_WRONLY | O_CLOEXEC);
+            const char *name = f->ino == o->ino ? name_of(f, &st) : NULL;
+            if (!name) continue;
+            int fd = REAL(open)(name, O_WRONLY | O_CLOEXEC);
             if (fd < 0 || REAL(pwrite)(fd, o->bytes, o->len, o->at) != (ssize_t)o->len) abort();
             close(fd);
         }
@@ -182,30 +192,33 @@ static undo_t *remember(void) {
 static void keep(undo_t *u, const char *path) {
     snprintf(u->kept, sizeof u->kept, "%.*s/%lu", PATH_MAX - 32, state.attic, ++state.kept);
     snprintf(u->before, sizeof u->before, "%s", path);
-    if (link(path, u->kept) != 0) u->kept[0] = '\0';
+    if (REAL(link)(path, u->kept) != 0) u->kept[0] = '\0';
 }
 
 static void zero_unsynced(void) {
     for (size_t i = 0; i < state.file_count; ++i) {
         struct stat st;
-        if (stat(state.files[i].path, &st) != 0 || st.st_ino != state.files[i].ino) continue;
+        const char *name = name_of(&state.files[i], &st);
         off_t synced = state.files[i].synced;
-        if (st.st_size <= synced) continue;
-        if (truncate(state.files[i].path, synced) != 0 || truncate(state.files[i].path, st.st_size) != 0)
-            abort();
+        if (!name || st.st_size <= synced) continue;
+        if (truncate(name, synced) != 0 || truncate(name, st.st_size) != 0) abort();
     }
+}
+
+static void moved_name(char path[PATH_MAX], const char *from, const char *to) {
+    size_t len = strlen(from), head = strlen(to);
+    if (strncmp(path, from, len) != 0 || (path[len] && path[len] != '/')) return;
+    size_t rest = strlen(path + len) + 1;
+    if (head + rest > PATH_MAX) abort();
+    memmove(path + head, path + len, rest);
+    memcpy(path, to, head);
 }
 
 /* A rename moves what is known of a file, or of those in a directory, to its new name. */
 static void moved(const char *from, const char *to) {
-    size_t len = strlen(from), head = strlen(to);
     for (size_t i = 0; i < state.file_count; ++i) {
-        char *path = state.files[i].path;
-        if (strncmp(path, from, len) != 0 || (path[len] && path[len] != '/')) continue;
-        size_t rest = strlen(path + len) + 1;
-        if (head + rest > PATH_MAX) abort();
-        memmove(path + head, path + len, rest);
-        memcpy(path, to, head);
+        moved_name(state.files[i].path, from, to);
+        moved_name(state.files[i].also, from, to);
     }
 }
 
@@ -223,9 +236,9 @@ static void lose_unsynced(void) {
     }
     for (size_t i = 0; i < state.file_count; ++i) {
         struct stat st;
-        if (stat(state.files[i].path, &st) == 0 && st.st_ino == state.files[i].ino &&
-            st.st_size > state.files[i].synced && truncate(state.files[i].path, state.files[i].synced) != 0)
-            abort();
+        const char *name = name_of(&state.files[i], &st);
+        off_t synced = state.files[i].synced;
+        if (name && st.st_size > synced && truncate(name, synced) != 0) abort();
     }
     restore_old();
 }
@@ -447,6 +460,31 @@ int rename(const char *from, const char *to) {
     if (ours) renaming(source, full);
     int r = REAL(rename)(from, to);
     int e = errno;
+    release();
+    errno = e;
+    return r;
+}
+
+/* The other name goes when it is undone; of a file that has two already, the first is forgotten. */
+static void linked(const char *from, const char *to) {
+    struct stat st;
+    created(to);
+    for (size_t i = 0; stat(from, &st) == 0 && i < state.file_count; ++i) {
+        dirty_file_t *f = &state.files[i];
+        if (f->ino != st.st_ino) continue;
+        snprintf(f->path, sizeof f->path, "%s", from);
+        snprintf(f->also, sizeof f->also, "%s", to);
+    }
+}
+
+int link(const char *from, const char *to) {
+    char source[PATH_MAX];
+    WATCHED(full, below(to, full) && below(from, source));
+    ours = ours && access(full, F_OK) != 0;
+    if (ours && meets()) return failed(EIO);
+    int r = REAL(link)(from, to);
+    int e = errno;
+    if (ours && r == 0) linked(source, full);
     release();
     errno = e;
     return r;

@@ -1,8 +1,8 @@
 /* Trouble with a directory's disk, at a chosen moment: for tests of what survives it.
  *
  * A program that links ridge_testfaults has its calls that change files (open with O_CREAT, mkostemp, write, pwrite,
- * fallocate, ftruncate, fsync, fdatasync, syncfs, rename, unlink, unlinkat, mkdir, and the forms of these that end with 64)
- * counted, those below one directory only; the n-th meets what was chosen. Calls of shared libraries are among them
+ * fallocate, ftruncate, fsync, fdatasync, syncfs, rename, link, unlink, unlinkat, mkdir, and the forms of these that end
+ * with 64) counted, those below one directory only; the n-th meets what was chosen. Calls of shared libraries are among them
  * (RocksDB, SQLite), of all their threads. What glibc calls inside itself (stdio) and what a mapping changes is not seen.
  *
  * The disk is one whose file system orders its metadata (ext4, xfs, btrfs): fsync makes durable the file and every

@@ -46,6 +46,13 @@ void rdg_kv_batch_delete(rdg_kv_batch_t *b, rdg_bytes_t key);
 size_t rdg_kv_batch_bytes(const rdg_kv_batch_t *b);
 rdg_err_t rdg_kv_batch_err(const rdg_kv_batch_t *b);
 rdg_err_t rdg_kv_write(rdg_kv_t *kv, const rdg_kv_batch_t *b, bool sync);
+/* For many rows at once (from some MiB on): they become sorted tables that the store takes in as they are, past its log and
+ * its write buffers, which costs a fraction. Rows that differ in their first prefix_bytes get into tables of their own, so
+ * that of each range one table comes, and what does not overlap with others is never written again.
+ * Not whole or nothing: the rows of one prefix are, and those of a greater prefix get there before those of a smaller one.
+ * After an error or a cut whoever calls it can do it again. With RDG_OK all rows are on stable storage. A failure counts as
+ * that of a write. */
+rdg_err_t rdg_kv_write_tables(rdg_kv_t *kv, const rdg_kv_batch_t *b, size_t prefix_bytes);
 
 rdg_kv_snapshot_t *rdg_kv_snapshot(rdg_kv_t *kv); /* NULL: no memory */
 void rdg_kv_snapshot_release(rdg_kv_t *kv, rdg_kv_snapshot_t *s);

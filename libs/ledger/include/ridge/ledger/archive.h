@@ -32,7 +32,8 @@
  * Memory: for each thread two pairs of frames, raw and packed (256 KiB each and a block more), some 4 MiB in all or one
  * pair that is larger; with one thread one pair. 12 bytes for a transaction and 32 for a block of the segment while it is
  * exported or verified; with the state two groups of its chunks (512 KiB each and a chunk more) with some three
- * times their bytes, what the tree needs for one of them, and 32 for a code: together below 32 MiB.
+ * times their bytes, what the tree needs for one of them, and 32 for a code: together below 32 MiB. An import without
+ * execution gathers what it stores as well: up to 8 MiB of ids, then up to 24 MiB of state, half as much again to sort it.
  * Errors: MALFORMED, TOO_LARGE, UNSUPPORTED (a newer version), CORRUPT (a digest does not match; names frame and offset),
  * BAD_SIGNATURE, WRONG_CHAIN, INVALID (names the height), UNAUTHENTICATED (the key is missing or not the one), UNAVAILABLE
  * (a block that cannot be archived yet, or whose body is not here), NOT_FOUND, CONFLICT, CANCELLED, IO, NO_MEMORY.
@@ -188,10 +189,10 @@ rdg_err_t rdg_archive_import(rdg_archive_t *a, rdg_ledger_t *l, rdg_archive_prog
  * starts above what is known. */
 rdg_err_t rdg_archive_import_headers(rdg_archive_t *a, rdg_ledger_t *l, rdg_archive_progress_fn progress,
                                      void *ctx);
-/* The same, then the state at the end becomes the ledger's (snapshot.h): its head is block to. Goes on with the chunk that
- * was next after an interruption: chunks of state are stored together by half a megabyte, each time with the number of the next
- * in one synced write. NOT_FOUND: the segment has no state; UNAVAILABLE: headers or ids of the blocks before
- * are missing: their archives come first. A ledger that is there already is left as it is. */
+/* The same, then the state at the end becomes the ledger's (snapshot.h): its head is block to. Chunks of the state are stored
+ * together by some 16 MiB, then the number of the next in one synced write: after a crash that is where it goes on, after an
+ * error or CANCELLED with the chunk that was next. NOT_FOUND: the segment has no state; UNAVAILABLE: headers or ids of the
+ * blocks before are missing: their archives come first. A ledger that is there already is left as it is. */
 rdg_err_t rdg_archive_import_state(rdg_archive_t *a, rdg_ledger_t *l, rdg_archive_progress_fn progress,
                                    void *ctx);
 
