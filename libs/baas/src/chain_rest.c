@@ -148,19 +148,16 @@ static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_ans
 
 /* --- changes ------------------------------------------------------------------------------------ */
 
-typedef rdg_err_t (*change_fn)(rdg_baas_t *b, chain_t *c, const rdg_service_call_t *call);
-
-/* Loads the chain while nobody else works on it, changes it, and answers with what it is then. */
-static rdg_err_t change(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer,
-                        change_fn fn) {
-    rdg_baas_t *b = ctx;
+rdg_err_t chain_change(void *baas, const rdg_service_call_t *call, rdg_service_answer_t *answer, bool running,
+                       chain_change_fn fn) {
+    rdg_baas_t *b = baas;
     const char *name = rdg_service_arg(call, "name");
     chain_t c;
     json_t *o = NULL;
     RDG_TRY(chain_load(b, name, &c));
-    work_enter(b, name);
     chain_fini(&c);
-    rdg_err_t err = chain_load(b, name, &c);
+    work_enter(b, name);
+    rdg_err_t err = running ? chain_load_running(b, name, &c) : chain_load(b, name, &c);
     if (err == RDG_OK) {
         err = fn(b, &c, call);
         if (err == RDG_OK) err = chain_describe(b, &c, &o);
@@ -200,7 +197,7 @@ static rdg_err_t do_destroy(rdg_baas_t *b, chain_t *c, const rdg_service_call_t 
 }
 
 static rdg_err_t destroy(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
-    return change(ctx, call, answer, do_destroy);
+    return chain_change(ctx, call, answer, false, do_destroy);
 }
 
 static rdg_err_t do_cancel(rdg_baas_t *b, chain_t *c, const rdg_service_call_t *call) {
@@ -216,7 +213,7 @@ static rdg_err_t do_cancel(rdg_baas_t *b, chain_t *c, const rdg_service_call_t *
 }
 
 static rdg_err_t cancel(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
-    return change(ctx, call, answer, do_cancel);
+    return chain_change(ctx, call, answer, false, do_cancel);
 }
 
 static rdg_err_t retry_steps(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const char *device,
@@ -265,7 +262,7 @@ static rdg_err_t do_retry(rdg_baas_t *b, chain_t *c, const rdg_service_call_t *c
 }
 
 static rdg_err_t retry(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
-    return change(ctx, call, answer, do_retry);
+    return chain_change(ctx, call, answer, false, do_retry);
 }
 
 const rdg_service_route_t chain_routes[] = {

@@ -233,5 +233,10 @@ extern const size_t intake_route_count;
 
 /* A chain in state running, or the error that says why not. */
 rdg_err_t chain_load_running(rdg_baas_t *b, const char *name, chain_t *out);
+/* A route by which the chain {name} is changed: fn does so while nobody else works on it, and the answer is 202 with what it
+ * is then. running: a chain in another state is refused. baas: an rdg_baas_t *. */
+typedef rdg_err_t (*chain_change_fn)(rdg_baas_t *b, chain_t *c, const rdg_service_call_t *call);
+rdg_err_t chain_change(void *baas, const rdg_service_call_t *call, rdg_service_answer_t *answer, bool running,
+                       chain_change_fn fn);
 
 #endif

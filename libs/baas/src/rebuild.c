@@ -118,21 +118,13 @@ static rdg_err_t order(rdg_baas_t *b, const chain_t *c) {
     return err;
 }
 
+static rdg_err_t do_rebuild(rdg_baas_t *b, chain_t *c, const rdg_service_call_t *call) {
+    bool elsewhere = call->body && json_object_get(call->body, "devices");
+    return elsewhere ? succession_order(b, c, call->body) : order(b, c);
+}
+
 static rdg_err_t rebuild(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
-    rdg_baas_t *b = ctx;
-    const char *name = rdg_service_arg(call, "name");
-    chain_t c;
-    json_t *o = NULL;
-    work_enter(b, name);
-    rdg_err_t err = chain_load_running(b, name, &c);
-    if (err == RDG_OK) {
-        bool elsewhere = call->body && json_object_get(call->body, "devices");
-        err = elsewhere ? succession_order(b, &c, call->body) : order(b, &c);
-        if (err == RDG_OK) err = chain_describe(b, &c, &o);
-        chain_fini(&c);
-    }
-    work_leave(b, name);
-    return err == RDG_OK ? rdg_service_reply(answer, 202, o) : err;
+    return chain_change(ctx, call, answer, true, do_rebuild);
 }
 
 const rdg_service_route_t rebuild_routes[] = {

@@ -140,22 +140,14 @@ static rdg_err_t read_span(const rdg_service_call_t *call, archive_span_t *s) {
     return RDG_OK;
 }
 
-static rdg_err_t recover(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
-    rdg_baas_t *b = ctx;
-    const char *name = rdg_service_arg(call, "name");
-    chain_t c;
-    json_t *o = NULL;
+static rdg_err_t do_recover(rdg_baas_t *b, chain_t *c, const rdg_service_call_t *call) {
     archive_span_t span;
     RDG_TRY(read_span(call, &span));
-    work_enter(b, name);
-    rdg_err_t err = chain_load_running(b, name, &c);
-    if (err == RDG_OK) {
-        err = order(b, &c, rdg_service_arg(call, "device"), &span);
-        if (err == RDG_OK) err = chain_describe(b, &c, &o);
-        chain_fini(&c);
-    }
-    work_leave(b, name);
-    return err == RDG_OK ? rdg_service_reply(answer, 202, o) : err;
+    return order(b, c, rdg_service_arg(call, "device"), &span);
+}
+
+static rdg_err_t recover(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    return chain_change(ctx, call, answer, true, do_recover);
 }
 
 /* --- the workflow -------------------------------------------------------------------------------------------------- */

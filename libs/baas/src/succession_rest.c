@@ -72,20 +72,13 @@ static rdg_err_t sign(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     return err == RDG_OK ? rdg_service_reply(answer, 200, o) : err;
 }
 
+static rdg_err_t do_cancel(rdg_baas_t *b, chain_t *c, const rdg_service_call_t *call) {
+    (void)call;
+    return succession_cancel(b, c);
+}
+
 static rdg_err_t cancel(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
-    rdg_baas_t *b = ctx;
-    const char *name = rdg_service_arg(call, "name");
-    chain_t c;
-    json_t *o = NULL;
-    work_enter(b, name);
-    rdg_err_t err = chain_load_running(b, name, &c);
-    if (err == RDG_OK) {
-        err = succession_cancel(b, &c);
-        if (err == RDG_OK) err = chain_describe(b, &c, &o);
-        chain_fini(&c);
-    }
-    work_leave(b, name);
-    return err == RDG_OK ? rdg_service_reply(answer, 202, o) : err;
+    return chain_change(ctx, call, answer, true, do_cancel);
 }
 
 const rdg_service_route_t succession_routes[] = {
