@@ -60,11 +60,22 @@ static json_t *row_of(const char *device, const rdg_sql_row_t *r) {
                    : NULL;
 }
 
+/* A device gets ready again while the round goes on, and is looked at again. */
+static bool gathered(const dispatch_round_t *round, const char *id) {
+    const json_t *row;
+    size_t i;
+    json_array_foreach(round->rows, i, row) {
+        if (strcmp(json_string_value(json_object_get(row, "id")), id) == 0) return true;
+    }
+    return false;
+}
+
 static rdg_err_t head_row(void *ctx, const rdg_sql_row_t *r) {
     dispatch_round_t *round = ctx;
     ++round->seen;
     int64_t priority = rdg_sql_row_int(r, 2);
-    if (flying(round->p, rdg_sql_row_text(r, 0))) return ++round->window, RDG_OK;
+    const char *id = rdg_sql_row_text(r, 0);
+    if (flying(round->p, id) || gathered(round, id)) return ++round->window, RDG_OK;
     if (round->window >= windows[priority >= 0 && priority <= COMMAND_BULK ? priority : COMMAND_NORMAL])
         return round->window = -1, RDG_E_CANCELLED;
     if (json_array_size(round->rows) >= round->free) return round->more = true, RDG_E_CANCELLED;
