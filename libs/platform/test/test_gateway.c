@@ -329,9 +329,11 @@ static bool served_among_strangers(int try) {
     fake_init(&f, name);
     enrol(&v, &f);
     visit(&v, identity_of(&f, f.certificates));
-    CHECK_OK(v.link_err);
-    check_served(&v, "images");
-    bool among = left < STRANGERS - 100;
+    /* Until its handshake is over it is a stranger too, and the next ones may push it out: it comes again. */
+    bool served = v.link_err != RDG_E_CLOSED;
+    if (served) CHECK_OK(v.link_err);
+    if (served) check_served(&v, "images");
+    bool among = served && left < STRANGERS - 100;
     until_at_least(&v, &left, STRANGERS - 2 * RDG_GATEWAY_STRANGERS_MAX);
     fake_fini(&f);
     close_all(&v);
