@@ -34,7 +34,11 @@ static void take_answer(int fd, const char *method, reply_t *out) {
     rdg_buf_t all;
     ssize_t n;
     rdg_buf_init(&all, 256u << 20);
-    while ((n = read(fd, block, sizeof block)) > 0) CHECK_OK(rdg_buf_append(&all, block, (size_t)n));
+    __atomic_store_n(&out->heard, 0, __ATOMIC_RELAXED);
+    while ((n = read(fd, block, sizeof block)) > 0) {
+        CHECK_OK(rdg_buf_append(&all, block, (size_t)n));
+        __atomic_store_n(&out->heard, all.len, __ATOMIC_RELAXED);
+    }
     const char *text = rdg_buf_cstr(&all), *end = text ? strstr(text, "\r\n\r\n") : NULL;
     /* An interim answer comes first when one was asked for. */
     if (end && strncmp(text, "HTTP/1.1 100", 12) == 0) {

@@ -7,6 +7,7 @@ typedef struct reply {
     unsigned status;
     char head[8192];
     rdg_buf_t body;
+    size_t heard; /* bytes so far, the head among them; another thread may look (atomic) */
 } reply_t;
 
 /* headers: whole lines, each ending in "\r\n"; body.len is sent as Content-Length. Fails the test if no answer comes. */
