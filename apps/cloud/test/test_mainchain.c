@@ -138,6 +138,32 @@ TEST(mainchain_refuses_gaps_marks_that_go_back_and_other_contents) {
     world_close(&w);
 }
 
+/* What came before its predecessor is told again when that stands; what others have anchored meanwhile never is. */
+TEST(mainchain_is_told_again_of_what_came_too_early) {
+    world_t w;
+    rdg_baas_anchor_t got;
+    world_open(&w, "1");
+    record(&w);
+    anchor(&w, archive(11, 20, 200), RDG_BAAS_ANCHOR_REFUSED, &got);
+    CHECK(strstr(got.error, "without a gap") && !got.never);
+    anchor(&w, archive(1, 10, 100), RDG_BAAS_ANCHOR_WRITTEN, &got);
+    anchor(&w, archive(11, 20, 200), RDG_BAAS_ANCHOR_WRITTEN, &got);
+    CHECK_EQ(got.index, 2);
+    rdg_baas_archive_t other = archive(15, 30, 300);
+    anchor(&w, other, RDG_BAAS_ANCHOR_REFUSED, &got);
+    CHECK(got.never);
+    other = archive(31, 40, 400); /* a gap that may be filled */
+    anchor(&w, other, RDG_BAAS_ANCHOR_REFUSED, &got);
+    CHECK(!got.never);
+    CHECK_OK(rdg_baas_mainchain_destroyed(w.baas, CHAIN, 20, false));
+    other = archive(21, 30, 300);
+    anchor(&w, other, RDG_BAAS_ANCHOR_REFUSED, &got);
+    CHECK(strstr(got.error, "destroyed") && got.never);
+    anchor(&w, archive(31, 40, 400), RDG_BAAS_ANCHOR_REFUSED, &got);
+    CHECK(got.never);
+    world_close(&w);
+}
+
 TEST(mainchain_goes_on_after_a_stop_and_after_the_loss_of_the_database) {
     world_t w;
     rdg_baas_anchor_t got, later;

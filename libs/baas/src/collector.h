@@ -23,6 +23,7 @@ typedef struct collector {
 typedef struct archive_row {
     int64_t number, chain, attempt, file;
     char name[BAAS_NAME_MAX + 1], device[BAAS_NAME_MAX + 1], state[16], command[33], object[65];
+    char stored[16]; /* the state that is in the table, as far as this row knows */
     bool given_device;
     uint64_t wanted_from, wanted_to; /* 0: as the node finds */
     rdg_collector_claim_t claim;     /* as the device said; as it was proven from `verified` on */
@@ -42,7 +43,8 @@ extern const char collector_migration[];
 rdg_err_t archives_order(rdg_baas_t *b, const chain_t *c, const char *device, uint64_t from, uint64_t to,
                          int64_t *number, bool *made);
 rdg_err_t archives_load(rdg_baas_t *b, int64_t number, archive_row_t *out); /* NOT_FOUND */
-rdg_err_t archives_save(rdg_baas_t *b, const archive_row_t *r);
+/* STALE: somebody else has moved it to another state since it was loaded; nothing is stored. */
+rdg_err_t archives_save(rdg_baas_t *b, archive_row_t *r);
 /* Moves to a state with an error (NULL: none) and stores. */
 rdg_err_t archives_move(rdg_baas_t *b, archive_row_t *r, const char *state, const char *error);
 /* The numbers of those that have not ended, or whose file is to go; at most max. */
@@ -51,6 +53,8 @@ rdg_err_t archives_open(rdg_baas_t *b, int64_t *numbers, size_t max, size_t *cou
 rdg_err_t archives_reach(rdg_baas_t *b, int64_t chain, uint64_t *height);
 /* The archive that has this range already, or 0; same: with the same content. */
 rdg_err_t archives_twin(rdg_baas_t *b, const archive_row_t *r, int64_t *number, bool *same);
+/* Proven ones of blocks above a height, of which the main chain is not being told: they are `exported` again. */
+rdg_err_t archives_prove_again(rdg_baas_t *b, int64_t chain, uint64_t height);
 /* Whether a proven archive is in this file. */
 rdg_err_t archives_file_used(rdg_baas_t *b, int64_t file, bool *used);
 /* tenant, chain: NULL for any. */
@@ -63,6 +67,9 @@ bool archive_ended(const archive_row_t *r);
 bool collector_passes(rdg_err_t err);
 /* One step of a row; *after_ms: when to look again. */
 rdg_err_t collector_advance(rdg_baas_t *b, archive_row_t *r, uint64_t *after_ms);
+/* Of a row whose file was proven against the chain as c has it: verified, a duplicate, or refused as another history. taken is
+ * false, and nothing changed, if the chain is being handed over to others behind a block below, or was meanwhile. */
+rdg_err_t collector_record(rdg_baas_t *b, archive_row_t *r, const chain_t *c, bool *taken);
 /* collector_prove.c: fetches the file from the platform and proves it, with the key of r->key_id, NULL without one. The
  * claim of r becomes what was proven. What the file is guilty of comes back as an error that names it with *guilty set;
  * trouble of our own without. */

@@ -18,7 +18,8 @@ static rdg_err_t anchor(void *baas, const rdg_collector_claim_t *claim, rdg_coll
         return rdg_fail(RDG_E_UNAVAILABLE, "the main chain does not know the chain yet");
     RDG_TRY(err);
     if (got.state == RDG_BAAS_ANCHOR_REFUSED)
-        return rdg_fail(RDG_E_FORBIDDEN, "the main chain refuses it: %s", got.error);
+        return rdg_fail(got.never ? RDG_E_CONFLICT : RDG_E_FORBIDDEN, "the main chain refuses it: %s",
+                        got.error);
     if (got.state != RDG_BAAS_ANCHOR_WRITTEN)
         return rdg_fail(RDG_E_UNAVAILABLE, "the main chain has not taken it yet");
     *out = (rdg_collector_anchored_t){got.height, got.tx};

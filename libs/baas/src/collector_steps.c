@@ -2,6 +2,7 @@
 #include "archive_states.h"
 #include "collector_prune.h"
 #include "contract.h"
+#include "succession.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -97,15 +98,20 @@ static rdg_err_t next_device(rdg_baas_t *b, archive_row_t *r, const chain_t *c, 
     return archives_move(b, r, "ordered", why ? reason : NULL);
 }
 
-/* Nothing that a device could help: it is said, and tried again. */
-static rdg_err_t await_key(rdg_baas_t *b, archive_row_t *r, rdg_err_t why, uint64_t *after_ms) {
+/* Said once, while the row stays where it is. */
+static rdg_err_t say(rdg_baas_t *b, archive_row_t *r, rdg_err_t why) {
     char text[RDG_ERROR_TEXT_MAX];
-    *after_ms = KEY_AGAIN_MS;
     snprintf(text, sizeof text, "%s", rdg_err_message(why));
     if (r->error && strcmp(r->error, text) == 0) return RDG_OK;
-    rdg_log(RDG_LOG_ERROR, "collector.key_wanting", RDG_STR("chain", r->name), RDG_STR("key", r->key_id),
-            RDG_STR("why", text));
+    rdg_log(RDG_LOG_WARN, "collector.waits", RDG_STR("chain", r->name), RDG_STR("state", r->state),
+            RDG_STR("key", r->key_id), RDG_STR("why", text));
     return archives_move(b, r, r->state, text);
+}
+
+/* Nothing that a device could help: it is said, and tried again. */
+static rdg_err_t await_key(rdg_baas_t *b, archive_row_t *r, rdg_err_t why, uint64_t *after_ms) {
+    *after_ms = KEY_AGAIN_MS;
+    return say(b, r, why);
 }
 
 /* Stored before it is sent: each time that it is wrapped it looks different. */
@@ -218,13 +224,10 @@ static rdg_err_t drop_file(rdg_baas_t *b, archive_row_t *r) {
     return archives_save(b, r);
 }
 
-static rdg_err_t proven(rdg_baas_t *b, archive_row_t *r, const chain_t *c) {
+static rdg_err_t compare_twin(rdg_baas_t *b, archive_row_t *r) {
     char why[96];
     int64_t twin;
     bool same;
-    /* A chain that is rebuilt from this archive may have no node with the logs any more. */
-    rdg_err_t behind = contract_catch_up(b, c, r->claim.to);
-    if (behind != RDG_OK) rdg_log_err("collector.registry_behind", behind);
     RDG_TRY(archives_twin(b, r, &twin, &same));
     if (twin && !same)
         return end(b, r, "refused",
@@ -239,6 +242,37 @@ static rdg_err_t proven(rdg_baas_t *b, archive_row_t *r, const chain_t *c) {
     }
     snprintf(why, sizeof why, "archive %" PRId64 " has these blocks already", twin);
     return archives_move(b, r, "duplicate", why);
+}
+
+/* A hand-over to other devices changes who may have signed what is above the block where it begins. */
+static rdg_err_t check_same_chain(rdg_baas_t *b, const archive_row_t *r, const chain_t *c) {
+    chain_t now;
+    RDG_TRY(succession_check_open(b, r->claim.chain_id, r->claim.to));
+    RDG_TRY(chain_load(b, c->name, &now));
+    bool same = now.number == c->number && json_equal(now.genesis, c->genesis);
+    chain_fini(&now);
+    return same ? RDG_OK
+                : rdg_fail(RDG_E_UNAVAILABLE, "the chain was handed over to other devices meanwhile");
+}
+
+rdg_err_t collector_record(rdg_baas_t *b, archive_row_t *r, const chain_t *c, bool *taken) {
+    RDG_TRY(rdg_sql_begin(b->db));
+    rdg_err_t err = check_same_chain(b, r, c);
+    *taken = err == RDG_OK;
+    if (err == RDG_OK) err = compare_twin(b, r);
+    if (err == RDG_OK) err = rdg_sql_commit(b->db);
+    if (err != RDG_OK) rdg_sql_rollback(b->db);
+    return err == RDG_OK || *taken ? err : err == RDG_E_UNAVAILABLE ? RDG_OK : err;
+}
+
+static rdg_err_t proven(rdg_baas_t *b, archive_row_t *r, const chain_t *c, uint64_t *after_ms) {
+    bool taken;
+    /* A chain that is rebuilt from this archive may have no node with the logs any more. */
+    rdg_err_t behind = contract_catch_up(b, c, r->claim.to);
+    if (behind != RDG_OK) rdg_log_err("collector.registry_behind", behind);
+    RDG_TRY(collector_record(b, r, c, &taken));
+    if (!taken) *after_ms = LOOK_LATER_MS;
+    return RDG_OK;
 }
 
 /* The device is named, its file goes, and another of the chain is asked for the same blocks. */
@@ -263,12 +297,15 @@ static rdg_err_t exported(rdg_baas_t *b, archive_row_t *r, const chain_t *c, uin
         return end(b, r, "failed",
                    rdg_fail(RDG_E_TIMEOUT, "device '%s' has not uploaded it within 30 days", r->device));
     }
-    rdg_err_t err = r->key_id[0] ? archive_keys_load(b, r->name, r->key_id, &key) : RDG_OK;
+    *after_ms = LOOK_LATER_MS;
+    rdg_err_t err = succession_check_open(b, r->claim.chain_id, r->claim.to);
+    if (err != RDG_OK) return err == RDG_E_UNAVAILABLE ? say(b, r, err) : err;
+    err = r->key_id[0] ? archive_keys_load(b, r->name, r->key_id, &key) : RDG_OK;
     if (err != RDG_OK) return collector_passes(err) ? err : await_key(b, r, err, after_ms);
     err = collector_prove(b, r, c, r->key_id[0] ? &key : NULL, &guilty);
     rdg_secure_zero(&key, sizeof key);
     *after_ms = 1;
-    if (err == RDG_OK) return proven(b, r, c);
+    if (err == RDG_OK) return proven(b, r, c, after_ms);
     if (err == RDG_E_NOT_FOUND && !guilty) { /* somebody has removed it */
         r->file = 0;
         return end(b, r, "failed", err);
@@ -286,10 +323,8 @@ static rdg_err_t verified(rdg_baas_t *b, archive_row_t *r, uint64_t *after_ms) {
         rdg_err_t err = a->anchor(a->ctx, &r->claim, &r->anchored);
         *after_ms = collector_passes(err) ? 1000 : REFUSED_AGAIN_MS;
         if (err != RDG_OK && collector_passes(err)) return RDG_OK;
-        if (err != RDG_OK) {
-            if (r->error && strcmp(r->error, rdg_err_message(err)) == 0) return RDG_OK;
-            return archives_move(b, r, "verified", rdg_err_message(err));
-        }
+        if (err == RDG_E_CONFLICT) return end(b, r, "refused", err);
+        if (err != RDG_OK) return say(b, r, err);
         RDG_TRY(collector_sign(b, r));
         RDG_TRY(archives_save(b, r));
     }

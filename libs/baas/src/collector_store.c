@@ -73,6 +73,7 @@ static rdg_err_t read_row(const rdg_sql_row_t *r, archive_row_t *a) {
     a->given_device = rdg_sql_row_int(r, 6) != 0;
     a->attempt = rdg_sql_row_int(r, 7);
     text(r, 8, a->state, sizeof a->state);
+    snprintf(a->stored, sizeof a->stored, "%s", a->state);
     text(r, 9, a->command, sizeof a->command);
     a->wanted_from = number(r, 10);
     a->wanted_to = number(r, 11);
@@ -122,22 +123,29 @@ static rdg_sql_value_t blob(const rdg_hash_t *h) {
     return rdg_sql_blob(rdg_bytes(h->b, sizeof h->b));
 }
 
-rdg_err_t archives_save(rdg_baas_t *b, const archive_row_t *r) {
+rdg_err_t archives_save(rdg_baas_t *b, archive_row_t *r) {
     const rdg_collector_claim_t *c = &r->claim;
-    return rdg_sql_exec(
+    size_t changed = 0;
+    RDG_TRY(rdg_sql_exec(
         b->db,
         "UPDATE archives SET device = ?, attempt = ?, state = ?, command = ?, object = ?, file = ?, first = "
         "?,"
         " last = ?, mark_ms = ?, manifest = ?, content = ?, txs = ?, bytes = ?, signatures = ?, "
         "anchor_height = ?,"
-        " anchor_tx = ?, receipt = ?, error = ?, updated_ms = ?, key_id = ?, wrapped = ? WHERE number = ?",
+        " anchor_tx = ?, receipt = ?, error = ?, updated_ms = ?, key_id = ?, wrapped = ? WHERE number = ? "
+        "AND "
+        "state = ?",
         RDG_SQL_PARAMS(rdg_sql_text(r->device), rdg_sql_int(r->attempt), rdg_sql_text(r->state),
                        rdg_sql_text(r->command), rdg_sql_text(r->object), rdg_sql_int(r->file), u64(c->from),
                        u64(c->to), u64(c->mark_ms), blob(&c->manifest), blob(&c->content), u64(r->txs),
                        u64(r->bytes), u64(r->signatures), u64(r->anchored.height), blob(&r->anchored.tx),
                        rdg_sql_blob(rdg_buf_view(&r->receipt)), rdg_sql_text(r->error), u64(baas_now()),
-                       rdg_sql_text(r->key_id), rdg_sql_text(r->wrapped), rdg_sql_int(r->number)),
-        NULL);
+                       rdg_sql_text(r->key_id), rdg_sql_text(r->wrapped), rdg_sql_int(r->number),
+                       rdg_sql_text(r->stored)),
+        &changed));
+    if (changed == 0) return rdg_fail(RDG_E_STALE, "archive %" PRId64 " is looked at anew", r->number);
+    snprintf(r->stored, sizeof r->stored, "%s", r->state);
+    return RDG_OK;
 }
 
 rdg_err_t archives_move(rdg_baas_t *b, archive_row_t *r, const char *state, const char *error) {
@@ -145,7 +153,7 @@ rdg_err_t archives_move(rdg_baas_t *b, archive_row_t *r, const char *state, cons
     if (error && !copy) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an archive");
     rdg_free(r->error);
     r->error = copy;
-    snprintf(r->state, sizeof r->state, "%s", state);
+    if (state != r->state) snprintf(r->state, sizeof r->state, "%s", state);
     RDG_TRY(archives_save(b, r));
     char message[RDG_ERROR_TEXT_MAX];
     snprintf(message, sizeof message, "%s", error ? error : "");
@@ -218,6 +226,12 @@ rdg_err_t archives_twin(rdg_baas_t *b, const archive_row_t *r, int64_t *out, boo
     *out = t.number;
     *same = t.same;
     return RDG_OK;
+}
+
+rdg_err_t archives_prove_again(rdg_baas_t *b, int64_t chain, uint64_t height) {
+    return rdg_sql_exec(
+        b->db, "UPDATE archives SET state = 'exported' WHERE chain = ? AND state = 'verified' AND last > ?",
+        RDG_SQL_PARAMS(rdg_sql_int(chain), u64(height)), NULL);
 }
 
 rdg_err_t archives_file_used(rdg_baas_t *b, int64_t file, bool *used) {

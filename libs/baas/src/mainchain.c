@@ -1,4 +1,4 @@
-#include "mainchain.h"
+#include "succession.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +7,8 @@
 #include "ridge/codec/hex.h"
 
 #define CHECKPOINT_MS 600000
+#define TELL_AGAIN_MS 600000
+#define DESTRUCTION_KEY "destruction"
 
 rdg_err_t mainchain_needed(const rdg_baas_t *b) {
     return b->mainchain ? RDG_OK
@@ -164,7 +166,7 @@ rdg_err_t mainchain_note_destroyed(rdg_baas_t *b, const chain_t *c, bool discard
 
 rdg_err_t rdg_baas_mainchain_destroyed(rdg_baas_t *b, uint64_t chain_id, uint64_t height, bool discarded) {
     RDG_TRY(mainchain_needed(b));
-    return add_named(b, chain_id, RDG_ANCHOR_DESTRUCTION, "destruction",
+    return add_named(b, chain_id, RDG_ANCHOR_DESTRUCTION, DESTRUCTION_KEY,
                      json_pack("[I, b]", (json_int_t)height, (int)discarded));
 }
 
@@ -212,6 +214,31 @@ static void tell(const intent_t *i, rdg_baas_anchor_t *out) {
     snprintf(out->error, sizeof out->error, "%s", i->error);
 }
 
+typedef struct reach {
+    uint64_t to;    /* the last block of which the registry has an archive */
+    int64_t by;     /* the intent that became it */
+    bool destroyed; /* it takes nothing of this chain any more */
+} reach_t;
+
+static rdg_err_t find_reach(rdg_baas_t *b, uint64_t chain, reach_t *out) {
+    intent_t i;
+    RDG_TRY(intent_last_written(b, chain, RDG_ANCHOR_ARCHIVE, &i));
+    out->to = (uint64_t)json_integer_value(json_array_get(i.values, 1));
+    out->by = i.number;
+    intent_fini(&i);
+    RDG_TRY(intent_find(b, chain, DESTRUCTION_KEY, &i));
+    out->destroyed = i.number != 0 && i.state == INTENT_WRITTEN;
+    intent_fini(&i);
+    return RDG_OK;
+}
+
+static rdg_err_t tell_refused(rdg_baas_t *b, const rdg_baas_archive_t *a, rdg_baas_anchor_t *out) {
+    reach_t reach;
+    RDG_TRY(find_reach(b, a->chain_id, &reach));
+    out->never = reach.destroyed || a->from <= reach.to;
+    return RDG_OK;
+}
+
 static rdg_err_t look(rdg_baas_t *b, const rdg_baas_archive_t *a, const char *key, rdg_baas_anchor_t *out) {
     intent_t i;
     json_t *values = archive_values(a);
@@ -221,8 +248,35 @@ static rdg_err_t look(rdg_baas_t *b, const rdg_baas_archive_t *a, const char *ke
         err = rdg_fail(RDG_E_CONFLICT,
                        "this manifest was to be anchored with another range, mark or content before");
     if (err == RDG_OK) tell(&i, out);
+    if (err == RDG_OK && out->state == RDG_BAAS_ANCHOR_REFUSED) err = tell_refused(b, a, out);
     intent_fini(&i);
     json_decref(values);
+    return err;
+}
+
+/* One that came too early is told again when it follows the last one; what was refused for another reason (this cloud was
+ * no writer), now and then. */
+static rdg_err_t make_room(rdg_baas_t *b, const rdg_baas_archive_t *a, const char *key) {
+    reach_t reach;
+    intent_t i;
+    RDG_TRY(intent_find(b, a->chain_id, key, &i));
+    bool refused = i.number != 0 && i.state == INTENT_REFUSED;
+    int64_t number = i.number;
+    bool long_ago = baas_now() > i.done_ms + TELL_AGAIN_MS;
+    intent_fini(&i);
+    if (!refused) return RDG_OK;
+    RDG_TRY(find_reach(b, a->chain_id, &reach));
+    if (reach.destroyed || a->from != reach.to + 1) return RDG_OK;
+    return reach.by > number || long_ago ? intent_set_aside(b, a->chain_id, key) : RDG_OK;
+}
+
+static rdg_err_t store_archive(rdg_baas_t *b, const rdg_baas_archive_t *a, const char *key) {
+    RDG_TRY(rdg_sql_begin(b->db));
+    rdg_err_t err = succession_check_archive(b, a->chain_id, a->to, &a->manifest);
+    if (err == RDG_OK) err = make_room(b, a, key);
+    if (err == RDG_OK) err = add_named(b, a->chain_id, RDG_ANCHOR_ARCHIVE, key, archive_values(a));
+    if (err == RDG_OK) err = rdg_sql_commit(b->db);
+    if (err != RDG_OK) rdg_sql_rollback(b->db);
     return err;
 }
 
@@ -239,7 +293,7 @@ rdg_err_t rdg_baas_mainchain_anchor(rdg_baas_t *b, const rdg_baas_archive_t *arc
     RDG_TRY(mainchain_needed(b));
     RDG_TRY(check_archive(archive));
     archive_key("archive", &archive->manifest, key);
-    RDG_TRY(add_named(b, archive->chain_id, RDG_ANCHOR_ARCHIVE, key, archive_values(archive)));
+    RDG_TRY(store_archive(b, archive, key));
     for (bool over = false;;) {
         pthread_mutex_lock(&b->lock);
         uint64_t seen = b->mainchain->ended;

@@ -34,6 +34,7 @@ typedef struct intent {
     rdg_tx_t *tx;   /* owned; NULL: not signed */
     rdg_hash_t tx_id;
     uint64_t index, block, time_s;
+    uint64_t done_ms; /* when it was written or refused */
     uint8_t previous[32];
     char error[RDG_ERROR_TEXT_MAX];
 } intent_t;
@@ -59,8 +60,10 @@ rdg_err_t intent_chains(rdg_baas_t *b, const char *tenant, json_t **out);
 /* As rdg_service_owner_t wants it. */
 rdg_err_t intent_own(void *baas, const char *tenant, const char *chain);
 rdg_err_t intent_counts(rdg_baas_t *b, uint64_t *pending, uint64_t *refused);
-/* The highest value of this kind's field with that place; 0: none. */
+/* The highest value of this kind's field with that place, of what is written or waits; 0: none. */
 rdg_err_t intent_highest(rdg_baas_t *b, uint64_t chain, rdg_anchor_kind_t kind, size_t place, uint64_t *out);
+/* The newest of a kind that stands on the main chain; number 0: none. */
+rdg_err_t intent_last_written(rdg_baas_t *b, uint64_t chain, rdg_anchor_kind_t kind, intent_t *out);
 
 /* --- mainchain.c --- */
 rdg_err_t mainchain_start(rdg_baas_t *b);

@@ -8,7 +8,8 @@
 #include "ridge/base/config.h"
 
 #define INTENT                                                                                               \
-    "SELECT number, chain, kind, state, args, wire, tx, entry, block, time_s, previous, error FROM "         \
+    "SELECT number, chain, kind, state, args, wire, tx, entry, block, time_s, previous, error, done_ms "     \
+    "FROM "                                                                                                  \
     "main_intents WHERE "
 
 void intent_fini(intent_t *i) {
@@ -29,6 +30,7 @@ static rdg_err_t read_row(void *ctx, const rdg_sql_row_t *r) {
     i->index = (uint64_t)rdg_sql_row_int(r, 7);
     i->block = (uint64_t)rdg_sql_row_int(r, 8);
     i->time_s = (uint64_t)rdg_sql_row_int(r, 9);
+    i->done_ms = (uint64_t)rdg_sql_row_int(r, 12);
     snprintf(i->error, sizeof i->error, "%s", error ? error : "");
     if (tx.len == sizeof i->tx_id.b) memcpy(i->tx_id.b, tx.data, tx.len);
     if (previous.len == sizeof i->previous) memcpy(i->previous, previous.data, previous.len);
@@ -276,4 +278,10 @@ rdg_err_t intent_highest(rdg_baas_t *b, uint64_t chain, rdg_anchor_kind_t kind, 
                       RDG_SQL_PARAMS(rdg_sql_int((int64_t)chain), rdg_sql_int(kind)), highest_row, &h);
     *out = h.value;
     return err;
+}
+
+rdg_err_t intent_last_written(rdg_baas_t *b, uint64_t chain, rdg_anchor_kind_t kind, intent_t *out) {
+    memset(out, 0, sizeof *out);
+    return rdg_sql_query(b->db, INTENT "chain = ? AND kind = ? AND state = 1 ORDER BY number DESC LIMIT 1",
+                         RDG_SQL_PARAMS(rdg_sql_int((int64_t)chain), rdg_sql_int(kind)), read_row, out);
 }

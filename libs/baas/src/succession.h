@@ -59,6 +59,12 @@ rdg_err_t succession_check_lost(rdg_baas_t *b, const chain_t *c, uint64_t reach)
  * behind a gap, or the main chain knows of later ones. */
 rdg_err_t succession_reach(rdg_baas_t *b, const chain_t *c, uint64_t *reach, uint64_t *archives);
 
+/* Whether blocks up to `to` may be taken for the chain's: UNAVAILABLE while the main chain is being told that others go on
+ * behind a block below. Within a transaction, as what is done then. */
+rdg_err_t succession_check_open(rdg_baas_t *b, uint64_t chain_id, uint64_t to);
+/* The same, and that the archive of that manifest is not to be proven once more because of it. */
+rdg_err_t succession_check_archive(rdg_baas_t *b, uint64_t chain_id, uint64_t to, const rdg_hash_t *manifest);
+
 /* succession_act.c */
 rdg_err_t succession_verify_next(rdg_baas_t *b, const chain_t *c, succession_t *s); /* one archive */
 /* Makes the act, or goes on with the one that is there if it is still the one that follows; signed by enough it moves to

@@ -237,6 +237,7 @@ static rdg_err_t store(rdg_baas_t *b, const chain_t *c, rdg_ledger_t *l, success
     if (err == RDG_OK) err = note_epochs(b, c, l);
     if (err == RDG_OK) err = mainchain_note_epoch_again(b, c, &act->epoch);
     if (err == RDG_OK) err = check_noted(b, c, act);
+    if (err == RDG_OK) err = archives_prove_again(b, c->number, s->height);
     if (err == RDG_OK) err = succession_set(b, c, s, "anchor", "running", NULL);
     if (err == RDG_OK) err = rdg_sql_commit(b->db);
     if (err != RDG_OK) rdg_sql_rollback(b->db);

@@ -113,3 +113,29 @@ rdg_err_t succession_reach(rdg_baas_t *b, const chain_t *c, uint64_t *reach, uin
             c->name, anchored, *reach, c->name);
     return RDG_OK;
 }
+
+rdg_err_t succession_check_open(rdg_baas_t *b, uint64_t chain_id, uint64_t to) {
+    int64_t count = 0;
+    RDG_TRY(rdg_sql_query(
+        b->db,
+        "SELECT COUNT(*) FROM chain_successions s JOIN chains c ON c.number = s.chain WHERE c.chain_id = ?"
+        " AND s.step = 'anchor' AND s.state <> 'cancelled' AND s.height < ?",
+        RDG_SQL_PARAMS(rdg_sql_int((int64_t)chain_id), rdg_sql_int((int64_t)to)), baas_int_row, &count));
+    return count == 0 ? RDG_OK
+                      : rdg_fail(RDG_E_UNAVAILABLE,
+                                 "it waits: the chain is being handed over to other devices behind a block "
+                                 "below %" PRIu64 " (ridge chain status says how far that is)",
+                                 to);
+}
+
+rdg_err_t succession_check_archive(rdg_baas_t *b, uint64_t chain_id, uint64_t to,
+                                   const rdg_hash_t *manifest) {
+    int64_t count = 0;
+    RDG_TRY(succession_check_open(b, chain_id, to));
+    RDG_TRY(rdg_sql_query(
+        b->db, "SELECT COUNT(*) FROM archives WHERE chain_id = ? AND manifest = ? AND state = 'exported'",
+        RDG_SQL_PARAMS(rdg_sql_int((int64_t)chain_id),
+                       rdg_sql_blob(rdg_bytes(manifest->b, sizeof manifest->b))),
+        baas_int_row, &count));
+    return count == 0 ? RDG_OK : rdg_fail(RDG_E_UNAVAILABLE, "it is being proven once more");
+}

@@ -119,7 +119,7 @@ TEST(collector_signs_what_is_anchored_and_nothing_else) {
 
 TEST(collector_signs_no_receipt_of_what_the_anchorer_refuses) {
     mood_t m = {.lock = PTHREAD_MUTEX_INITIALIZER,
-                .answer = {RDG_E_CONFLICT, RDG_E_CONFLICT, RDG_E_CONFLICT, RDG_E_CONFLICT}};
+                .answer = {RDG_E_FORBIDDEN, RDG_E_FORBIDDEN, RDG_E_FORBIDDEN, RDG_E_FORBIDDEN}};
     archive_row_t r;
     rdg_baas_t *b = open_with(&m);
     put_verified(b, "verified");
@@ -134,6 +134,43 @@ TEST(collector_signs_no_receipt_of_what_the_anchorer_refuses) {
     } while (baas_mono() < end);
     CHECK(baas_mono() < end);
     CHECK_EQ(m.told, 0);
+    rdg_baas_close(b);
+}
+
+/* Its blocks are somebody else's by now: nobody waits for it, and what follows the others is ordered from there. */
+TEST(collector_gives_up_what_will_never_be_anchored) {
+    mood_t m = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                .answer = {RDG_E_UNAVAILABLE, RDG_E_CONFLICT, RDG_E_CONFLICT, RDG_E_CONFLICT}};
+    archive_row_t r;
+    uint64_t reach;
+    rdg_baas_t *b = open_with(&m);
+    put_verified(b, "verified");
+    CHECK_OK(collector_start(b));
+    await_row(b, &m, "refused", 2, &r);
+    CHECK_STR(r.error, "said by the anchorer");
+    CHECK_EQ(r.receipt.len, 0);
+    archive_row_fini(&r);
+    CHECK_OK(archives_reach(b, 1, &reach));
+    CHECK_EQ(reach, 0);
+    rdg_baas_close(b);
+    CHECK_EQ(m.asked, 2);
+    CHECK_EQ(m.told, 0);
+}
+
+/* Between the loading of a row and its storing a rebuild may have sent it back. */
+TEST(collector_stores_nothing_over_what_was_moved_meanwhile) {
+    archive_row_t r;
+    rdg_baas_t *b = open_with(NULL);
+    put_verified(b, "verified");
+    load(b, &r);
+    CHECK_OK(archives_prove_again(b, 1, 50)); /* of blocks above 50 only */
+    CHECK_OK(archives_save(b, &r));
+    CHECK_OK(archives_prove_again(b, 1, 49));
+    CHECK_ERR(archives_move(b, &r, "archived", NULL), RDG_E_STALE);
+    archive_row_fini(&r);
+    load(b, &r);
+    CHECK_STR(r.state, "exported");
+    archive_row_fini(&r);
     rdg_baas_close(b);
 }
 

@@ -490,3 +490,95 @@ TEST(succession_whose_block_is_not_the_last_one_any_more_is_not_acted_on) {
     CHECK_EQ(kit_call(&k, "DELETE", "/chains/c/rebuild", NULL, NULL), 202);
     kit_close(&k);
 }
+
+/* --- archives of what is left behind --------------------------------------------------------------------------------- */
+
+/* Blocks 4 to 6, proven of the chain as it was; with a key that is not there, so that nobody goes on with it by himself. */
+static void put_later_archive(kit_t *k) {
+    lost_sql(k,
+             "INSERT INTO archives (chain, name, chain_id, genesis, device, given, attempt, state, command,"
+             " wanted_from, wanted_to, first, last, mark_ms, manifest, content, file, key_id, created_ms, "
+             "updated_ms)"
+             " SELECT chain, name, chain_id, genesis, device, given, attempt, 'verified', command, 0, 0, 4, "
+             "6, 2000,"
+             " X'0808080808080808080808080808080808080808080808080808080808080808', content, 6, "
+             "'archive-1-1', 1, 1"
+             " FROM archives");
+}
+
+static rdg_err_t anchor_it(kit_t *k, uint64_t from, uint64_t to, uint8_t manifest) {
+    rdg_baas_archive_t a = {.chain_id = LOST_CHAIN_ID, .from = from, .to = to, .mark_ms = to};
+    rdg_baas_anchor_t got;
+    memset(a.manifest.b, manifest, sizeof a.manifest.b);
+    return rdg_baas_mainchain_anchor(k->baas, &a, 0, &got);
+}
+
+static void record(kit_t *k, const chain_t *c, bool taken, const char *state) {
+    archive_row_t r;
+    bool got;
+    CHECK_OK(archives_load(k->baas, 2, &r));
+    CHECK_STR(r.state, "exported");
+    CHECK_OK(collector_record(k->baas, &r, c, &got));
+    CHECK(got == taken);
+    archive_row_fini(&r);
+    CHECK_OK(archives_load(k->baas, 2, &r));
+    CHECK_STR(r.state, state);
+    archive_row_fini(&r);
+}
+
+/* Up to the step `anchor`, with that archive. before: the chain as it was, the caller's. */
+static void come_to_anchor_with_it(kit_t *k, chain_t *before) {
+    static const rdg_hash_t genesis = {{1}};
+    rdg_hash_t digest;
+    begin(k);
+    json_t *o = come_to_act(k, 2, "waiting");
+    digest_of(o, &digest);
+    json_decref(o);
+    put_later_archive(k);
+    CHECK_OK(chain_load(k->baas, "c", before));
+    signed_by(k, 8, &digest, 2, "running");
+    json_decref(await(k, "anchor", "running"));
+    CHECK_OK(rdg_baas_mainchain_genesis(k->baas, LOST_CHAIN_ID, "c", &genesis));
+}
+
+/* The registry takes archives without a gap only: one of what was given up would keep out those of what goes on. */
+TEST(succession_lets_no_archive_of_the_former_validators_overtake_it) {
+    kit_t k;
+    chain_t before, after;
+    archive_row_t r;
+    uint64_t after_ms = 0;
+    come_to_anchor_with_it(&k, &before);
+    CHECK_ERR(anchor_it(&k, 4, 6, 8), RDG_E_UNAVAILABLE);
+    CHECK_ERR(anchor_it(&k, 4, 5, 9), RDG_E_UNAVAILABLE); /* whoever else has one */
+    CHECK_EQ(count_of(&k, "SELECT COUNT(*) FROM main_intents WHERE kind = 4"), 0);
+    CHECK_OK(anchor_it(&k, 1, LOST_LAST, 7)); /* what it goes on behind */
+    CHECK_OK(archives_load(k.baas, 2, &r));
+    CHECK_OK(collector_advance(k.baas, &r, &after_ms));
+    CHECK(strstr(r.error, "handed over") && after_ms > 0);
+    archive_row_fini(&r);
+    record(&k, &before, false, "exported"); /* proven while the rebuild came to here */
+    written(&k);
+    json_decref(await(&k, "restore", "running"));
+    record(&k, &before, false, "exported"); /* proven against a chain that is another one by now */
+    CHECK_ERR(anchor_it(&k, 4, 6, 8), RDG_E_UNAVAILABLE);
+    CHECK_OK(chain_load(k.baas, "c", &after));
+    record(&k, &after, true, "verified");
+    CHECK_OK(anchor_it(&k, 4, 6, 8));
+    chain_fini(&before);
+    chain_fini(&after);
+    kit_close(&k);
+}
+
+TEST(succession_that_is_given_up_lets_archives_go_on) {
+    kit_t k;
+    chain_t before;
+    come_to_anchor_with_it(&k, &before);
+    refused_by_mainchain(&k);
+    json_decref(await(&k, "anchor", "failed"));
+    CHECK_ERR(anchor_it(&k, 4, 6, 8), RDG_E_UNAVAILABLE); /* it may be told once more */
+    CHECK_EQ(kit_call(&k, "DELETE", "/chains/c/rebuild", NULL, NULL), 202);
+    record(&k, &before, true, "verified");
+    CHECK_OK(anchor_it(&k, 4, 6, 8));
+    chain_fini(&before);
+    kit_close(&k);
+}

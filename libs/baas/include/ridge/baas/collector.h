@@ -5,6 +5,7 @@
  *      ▼                             ▼                        ▼
  *    failed                       failed                   refused: names device and reason, and asks the next one
  *                                                          duplicate: the chain and range has one already
+ *                                                                     (verified ──never anchored──► refused)
  *
  * An archive is ordered of one device (command chain.archive), uploaded by its agent to the platform's collection, read
  * back from there, and verified against the genesis that this service composed: every transaction id and signature,
@@ -19,7 +20,9 @@
  *    verifies by rdg_archive_receipt_verify with the collector's key (<data>/keys/collector.key, 0600).
  * 4. The receipts of an archived chain go to each of its devices, with a certificate of the key that signed them, until
  *    the device's mark is where they end; a device has one such command at a time (collector_prune.h).
- * 5. Each step is stored before the next begins, and may be repeated: after a crash the collector goes on where it was.
+ * 5. While a chain's rebuild on other devices stands at `anchor`, an archive of blocks behind it stays `exported`; after it,
+ *    it is proven against the validators that the chain has by then.
+ * 6. Each step is stored before the next begins, and may be repeated: after a crash the collector goes on where it was.
  *
  * Limits: RDG_COLLECTOR_OPEN_MAX orders that have not ended; one archive is proven at a time, on a thread of its own;
  * the disk holds one file more meanwhile. */
@@ -50,8 +53,9 @@ typedef struct rdg_collector_anchored {
 /* Both are called on the collector's thread, and again for the same claim after a crash: they must bear that. */
 typedef struct rdg_collector_anchorer {
     /* RDG_OK: a final block holds the claim; *out tells which. UNAVAILABLE, TIMEOUT, BUSY, FULL: not yet; it is asked
-     * again. Anything else: refused, with the text as the reason; the archive stays `verified`, and is asked for again
-     * after a minute. May wait some seconds. */
+     * again. CONFLICT: never; the archive ends as `refused`, and its file goes: nothing was deleted by it. Anything else:
+     * refused for now, with the text as the reason; the archive stays `verified`, and is asked for again after a minute.
+     * May wait some seconds. */
     rdg_err_t (*anchor)(void *ctx, const rdg_collector_claim_t *claim, rdg_collector_anchored_t *out);
     /* The receipt of an anchored claim has been stored. RDG_OK, or it is told again. May be NULL. */
     rdg_err_t (*receipted)(void *ctx, const rdg_collector_claim_t *claim, rdg_bytes_t receipt);

@@ -9,7 +9,11 @@
  * Invariants
  * 1. A caller that got RDG_OK from anchor or receipt need not repeat it: the intent is durable.
  * 2. WRITTEN means that a block of the main chain holds the entry; the block is final.
- * 3. What the registry refuses (a gap, a mark that goes back) stays REFUSED with its reason; no later intent repairs it.
+ * 3. What the registry refuses stays REFUSED with its reason. An archive that it refused and that by now follows the last one
+ *    there is told again by the next anchor, as an intent of its own; one whose blocks it has, or whose chain is destroyed,
+ *    never is.
+ * 4. While a chain goes on on other devices behind block H (its rebuild stands at `anchor`), no archive of blocks above H is
+ *    told: those who signed them are not its validators any more once the main chain has the change.
  *
  * Limits: RDG_BAAS_INTENTS_MAX intents that wait. Threads: open before rdg_baas_start; the rest from any thread. */
 #ifndef RIDGE_BAAS_MAINCHAIN_H
@@ -55,11 +59,13 @@ typedef struct rdg_baas_anchor {
     rdg_baas_anchor_state_t state;
     uint64_t index, height; /* of the entry among the chain's; of the main chain's block. When WRITTEN */
     rdg_hash_t tx;          /* transaction there. When WRITTEN */
+    bool never;             /* When REFUSED: it will not be taken, whatever comes */
     char error[RDG_ERROR_TEXT_MAX]; /* when REFUSED */
 } rdg_baas_anchor_t;
 
 /* Stores the intent to anchor, if chain and manifest have none yet, waits up to wait_ms (0: not at all) for its end, and
- * tells the state. NOT_FOUND: no such chain. CONFLICT: the manifest was given with another range, mark or content. FULL. */
+ * tells the state. NOT_FOUND: no such chain. CONFLICT: the manifest was given with another range, mark or content.
+ * UNAVAILABLE: invariant 4. FULL. */
 rdg_err_t rdg_baas_mainchain_anchor(rdg_baas_t *b, const rdg_baas_archive_t *archive, uint64_t wait_ms,
                                     rdg_baas_anchor_t *out);
 /* Stores the intent to record that a collector has signed a receipt of an anchored archive. */
