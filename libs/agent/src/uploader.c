@@ -32,8 +32,8 @@ typedef struct current {
     unsigned corrupt;
 } current_t;
 
-/* A file that has to wait; beyond so many, all wait as long as the last. */
-#define WAITING_MAX 16
+/* A file that has to wait. Every file of the outbox has a place: one without would be due at once, again and again. */
+#define WAITING_MAX (OUTBOX_ITEMS_MAX + OUTBOX_FAILED_MAX)
 typedef struct waiting {
     uint64_t seq, until_ms, backoff_ms;
     bool broken; /* by the link, and so until it is up */
@@ -80,7 +80,8 @@ static void current_leave(uploader_t *u) {
 static void postpone(uploader_t *u, unsigned retry_after_s, bool broken) {
     waiting_t *w = find_waiting(u, u->current.item.seq);
     if (!w) {
-        w = &u->waiting[u->waiting_count < WAITING_MAX ? u->waiting_count++ : WAITING_MAX - 1];
+        RDG_ASSERT(u->waiting_count < WAITING_MAX);
+        w = &u->waiting[u->waiting_count++];
         *w = (waiting_t){.seq = u->current.item.seq};
     }
     uint64_t base = w->backoff_ms ? w->backoff_ms * 2 : BACKOFF_FIRST_MS;

@@ -300,3 +300,70 @@ TEST(uploader_takes_no_nonsense_for_an_answer) {
     check_whole(upload_with("jl", &s));
     CHECK_EQ(s.sent, 1);
 }
+
+/* --- many files ---------------------------------------------------------------------------------------------- */
+
+enum { MANY = 24, REFUSALS = 2 };
+
+typedef struct busy_gateway {
+    pthread_mutex_t lock;
+    unsigned offers[MANY];
+    uint64_t refused_ms[MANY];
+    bool too_early;
+} busy_gateway_t;
+
+static void handle_many(void *ctx, const rdg_http_request_t *req, rdg_http_response_t *res) {
+    busy_gateway_t *g = ctx;
+    json_t *o = NULL;
+    const char *name;
+    uint64_t now = rdg_mono_ms(rdg_clock_system());
+    CHECK_OK(rdg_json_parse(rdg_http_body(req), &o));
+    CHECK_OK(rdg_json_get_str(o, "name", &name));
+    size_t i = (size_t)atoi(name + 1);
+    CHECK(i < MANY);
+    pthread_mutex_lock(&g->lock);
+    g->too_early |= g->refused_ms[i] && now - g->refused_ms[i] < 1000;
+    bool refuse = g->offers[i]++ < REFUSALS;
+    if (refuse) {
+        CHECK_OK(rdg_http_set_header(res, "Retry-After", "1"));
+        say(res, 507, error("DISK_FULL"));
+        g->refused_ms[i] = rdg_mono_ms(rdg_clock_system());
+    } else {
+        say(res, 200, json_pack("{s:s, s:i}", "state", "stored", "file", 1));
+    }
+    pthread_mutex_unlock(&g->lock);
+    json_decref(o);
+}
+
+TEST(uploader_honours_retry_after_for_each_of_many_files) {
+    static busy_gateway_t g;
+    char path[PATH_MAX], name[16];
+    rdg_http_server_t *http = NULL;
+    journal_t *journal = NULL;
+    uploader_t *uploader = NULL;
+    outbox_t *o = open_box(1 << 20);
+    pthread_mutex_init(&g.lock, NULL);
+    for (int i = 0; i < MANY; ++i) {
+        snprintf(name, sizeof name, "f%d", i);
+        CHECK_OK(outbox_add(o, make_file(name, 10, (char)('a' + i)), "log", name, NULL));
+    }
+    CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), "commands.log"));
+    CHECK_OK(journal_open(path, rdg_clock_system(), &journal));
+    CHECK_OK(rdg_path_join(path, sizeof path, rdg_test_dir(), "s"));
+    const rdg_http_server_options_t h = {.host = path, .max_body = 1 << 20};
+    CHECK_OK(rdg_http_server_start(&h, handle_many, &g, &http));
+    CHECK_OK(
+        uploader_start(&(uploader_options_t){.outbox = o, .journal = journal, .socket = path}, &uploader));
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + 60000;
+    while (stats_of(o).queued > 0) {
+        CHECK(rdg_mono_ms(rdg_clock_system()) < end);
+        usleep(5000);
+    }
+    uploader_halt(uploader);
+    uploader_free(uploader);
+    journal_close(journal);
+    rdg_http_server_stop(http);
+    CHECK(!g.too_early);
+    for (int i = 0; i < MANY; ++i) CHECK_EQ(g.offers[i], REFUSALS + 1);
+    outbox_close(o);
+}
