@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define RESULT_AGAIN_MS 500
+
 typedef struct job {
     rdg_list_t link;
     char id[COMMAND_ID_MAX + 1];
@@ -31,15 +33,31 @@ struct executor_run {
     const command_t *command;
 };
 
-static void end_with(executor_t *x, const command_t *c, const char *state, const json_t *result,
-                     rdg_err_t err) {
+static bool go_on_after(executor_t *x, uint64_t ms) {
+    uint64_t now = rdg_mono_ms(x->options.clock), end = now + ms;
+    pthread_mutex_lock(&x->lock);
+    while (!x->stopping && (now = rdg_mono_ms(x->options.clock)) < end)
+        (void)thread_cond_wait_ms(&x->idle, &x->lock, end - now);
+    bool go = !x->stopping;
+    pthread_mutex_unlock(&x->lock);
+    return go;
+}
+
+/* A journal that takes nothing just now, on a full disk, takes the result later: nobody else would tell it before the
+ * agent starts again, and the command would be executed once more then. */
+static rdg_err_t end_with(executor_t *x, const command_t *c, const char *state, const json_t *result,
+                          rdg_err_t err, bool patient) {
     rdg_buf_t text;
     rdg_buf_init(&text, RDG_ERROR_TEXT_MAX * 8 + (256u << 10));
     rdg_err_t e = command_result(c, state, "", 100, result, err, &text);
+    if (e != RDG_OK) patient = false;
     if (e == RDG_OK) e = journal_finish(x->options.journal, c->id, rdg_buf_view(&text));
+    if (e != RDG_OK) rdg_log_err("command.result_not_kept", e);
+    while (e != RDG_OK && patient && go_on_after(x, RESULT_AGAIN_MS))
+        e = journal_finish(x->options.journal, c->id, rdg_buf_view(&text));
     rdg_buf_fini(&text);
-    if (e != RDG_OK) rdg_log_err("command.result_not_kept", e); /* executed again at the next start */
     x->options.ended(x->options.ctx);
+    return e;
 }
 
 static void execute(executor_t *x, const command_t *c) {
@@ -53,7 +71,9 @@ static void execute(executor_t *x, const command_t *c) {
             RDG_STR("type", c->type), RDG_STR("chain", c->chain), RDG_STR("code", rdg_err_name(err)),
             RDG_STR("error", err == RDG_OK ? "" : rdg_err_message(err)),
             RDG_U64("ms", rdg_mono_ms(x->options.clock) - started));
-    if (err != RDG_E_CANCELLED) end_with(x, c, err == RDG_OK ? "done" : "failed", result, err);
+    /* Said by anybody but who is stopped, it is an end like another: nobody would take the command up again. */
+    bool unfinished = err == RDG_E_CANCELLED && executor_stopping(&at);
+    if (!unfinished) (void)end_with(x, c, err == RDG_OK ? "done" : "failed", result, err, true);
     json_decref(result);
     rdg_trace_set_current(NULL);
 }
@@ -67,11 +87,11 @@ static void take_up(executor_t *x, const char *id) {
         err = command_parse(rdg_buf_view(&text), &c);
         rdg_buf_fini(&text);
         if (err != RDG_OK) {
-            end_with(x, &c, "failed", NULL, err);
+            (void)end_with(x, &c, "failed", NULL, err, true);
         } else if (c.deadline_ms != 0 && rdg_wall_ms(x->options.clock) > c.deadline_ms) {
             err =
                 rdg_fail(RDG_E_EXPIRED, "the deadline of command %s had passed before it was started", c.id);
-            end_with(x, &c, "expired", NULL, err);
+            (void)end_with(x, &c, "expired", NULL, err, true);
         } else {
             execute(x, &c);
         }
@@ -179,6 +199,7 @@ rdg_err_t executor_start(const executor_options_t *options, executor_t **out) {
 void executor_halt(executor_t *x) {
     pthread_mutex_lock(&x->lock);
     x->stopping = true;
+    pthread_cond_broadcast(&x->idle);
     while (x->workers > 0) pthread_cond_wait(&x->idle, &x->lock);
     pthread_mutex_unlock(&x->lock);
 }
@@ -207,8 +228,8 @@ static rdg_err_t refuse(executor_t *x, const command_t *c, rdg_bytes_t text, rdg
     }
     snprintf(reason, sizeof reason, "%s", rdg_err_message(why));
     RDG_TRY(journal_accept(x->options.journal, c, text, &verdict, answer));
-    if (verdict != JOURNAL_ENDED) end_with(x, c, "failed", NULL, rdg_fail(why, "%s", reason));
-    return RDG_OK;
+    if (verdict == JOURNAL_ENDED) return RDG_OK;
+    return end_with(x, c, "failed", NULL, rdg_fail(why, "%s", reason), false); /* who delivers comes again */
 }
 
 rdg_err_t executor_deliver(executor_t *x, rdg_bytes_t text, rdg_buf_t *answer) {

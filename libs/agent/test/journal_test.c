@@ -2,6 +2,7 @@
 #include "record_log.h"
 #include "ridge/base/file.h"
 #include "ridge/test.h"
+#include "ridge/test_faults.h"
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
@@ -186,6 +187,10 @@ static rdg_err_t run(void *ctx, const command_t *c, executor_run_t *at, json_t *
     if (len + 1 < sizeof world.order) world.order[len] = c->id[strlen(c->id) - 1];
     pthread_mutex_unlock(&world.lock);
     if (strcmp(c->type, "fails") == 0) return rdg_fail(RDG_E_CONFLICT, "it cannot be: do otherwise");
+    if (strcmp(c->type, "gives_up") == 0) return rdg_fail(RDG_E_CANCELLED, "its node was stopped");
+    if (strcmp(c->type, "fills_disk") == 0) rdg_test_faults_arm(rdg_test_dir(), RDG_FAULT_TORN, 1);
+    while (strcmp(c->type, "lasts") == 0)
+        if (executor_stopping(at)) return rdg_fail(RDG_E_CANCELLED, "the agent stops");
     *result = json_pack("{s:s}", "for", c->id);
     return RDG_OK;
 }
@@ -295,6 +300,50 @@ TEST(late_failed_and_senseless_commands_end_with_a_result_that_says_so) {
     CHECK(strstr(rdg_buf_cstr(&a), "INVALID"));
     CHECK_EQ(world.effects, 1);
     CHECK_EQ(journal_count(j), 3);
+    executor_free(x);
+    journal_close(j);
+    rdg_buf_fini(&a);
+}
+
+TEST(a_command_that_is_given_up_while_the_agent_goes_on_has_ended) {
+    rdg_buf_t a;
+    rdg_buf_init(&a, 65536);
+    journal_t *j = reopen(NULL);
+    executor_t *x = execute(j);
+    deliver(x, "{\"id\":\"a\",\"type\":\"gives_up\",\"params\":{\"chain\":\"c\"}}", &a);
+    deliver(x, "{\"id\":\"b\",\"type\":\"t\",\"params\":{\"chain\":\"c\"}}", &a);
+    await_ended(1);
+    executor_free(x);
+    CHECK_EQ(accept_id(j, "a", &a), JOURNAL_ENDED);
+    CHECK(strstr(rdg_buf_cstr(&a), "CANCELLED"));
+    journal_close(j);
+    rdg_buf_fini(&a);
+}
+
+TEST(a_command_that_the_agents_end_cuts_short_is_left_to_the_next_start) {
+    rdg_buf_t a;
+    rdg_buf_init(&a, 65536);
+    journal_t *j = reopen(NULL);
+    executor_t *x = execute(j);
+    deliver(x, "{\"id\":\"a\",\"type\":\"lasts\",\"params\":{\"chain\":\"c\"}}", &a);
+    executor_free(x);
+    CHECK_EQ(accept_id(j, "a", &a), JOURNAL_WAITING);
+    journal_close(j);
+    rdg_buf_fini(&a);
+}
+
+TEST(a_result_that_a_full_disk_does_not_take_is_kept_when_there_is_room_again) {
+    rdg_buf_t a;
+    rdg_buf_init(&a, 65536);
+    journal_t *j = reopen(NULL);
+    executor_t *x = execute(j);
+    deliver(x, "{\"id\":\"a\",\"type\":\"fills_disk\",\"params\":{\"chain\":\"c\"}}", &a);
+    await_ended(1);
+    (void)rdg_test_faults_disarm();
+    CHECK_EQ(accept_id(j, "a", &a), JOURNAL_ENDED);
+    CHECK(strstr(rdg_buf_cstr(&a), "{\"for\":\"a\"}"));
+    CHECK_EQ(world.effects, 1);
+    CHECK_EQ(journal_unsent_count(j), 1);
     executor_free(x);
     journal_close(j);
     rdg_buf_fini(&a);
