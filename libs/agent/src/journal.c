@@ -107,6 +107,18 @@ static bool decode(rdg_bytes_t payload, uint64_t *time_ms, char id[COMMAND_ID_MA
     return rdg_reader_ok(&r) && len > 0;
 }
 
+/* The file has more than the index had: what was dropped goes from it with the next compaction only. The oldest were
+ * dropped first then, and are now. Some commands have ended: not so many may wait. */
+static void make_room(journal_t *j) {
+    entry_t *oldest = NULL;
+    RDG_LIST_EACH(it, &j->entries) {
+        entry_t *e = RDG_LIST_ENTRY(it, entry_t, link);
+        if (e->ended && (e->sent || !oldest)) oldest = e;
+        if (e->ended && e->sent) break;
+    }
+    if (oldest) drop(j, oldest);
+}
+
 static rdg_err_t replayed(void *ctx, uint8_t type, rdg_bytes_t payload, uint64_t offset) {
     journal_t *j = ctx;
     char id[COMMAND_ID_MAX + 1];
@@ -118,6 +130,7 @@ static rdg_err_t replayed(void *ctx, uint8_t type, rdg_bytes_t payload, uint64_t
         return RDG_OK;
     }
     entry_t *e = find(j, id);
+    if (!e && type != RECORD_SENT && rdg_map_count(j->index) >= JOURNAL_COMMANDS_MAX) make_room(j);
     /* FINAL without COMMAND: a compacted entry, or one whose command was damaged. Either way it has ended. */
     if (!e && type != RECORD_SENT && !(e = add(j, id)))
         return rdg_fail(RDG_E_NO_MEMORY, "no memory for the index of %s", j->path);

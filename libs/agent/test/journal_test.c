@@ -165,6 +165,47 @@ TEST(more_waiting_commands_than_the_limit_are_refused) {
     rdg_buf_fini(&r);
 }
 
+/* As journal.c has them, without its syncs: command, final, sent. */
+static void write_ended(record_log_t *l, uint64_t time_ms, const char *id) {
+    static const char *const texts[] = {"{\"id\":\"?\",\"type\":\"t\"}", "{\"done\":1}", ""};
+    for (uint8_t type = 1; type <= 3; ++type) {
+        rdg_buf_t b;
+        rdg_buf_init(&b, 256);
+        rdg_buf_u64(&b, time_ms);
+        rdg_buf_u8(&b, (uint8_t)strlen(id));
+        rdg_buf_append(&b, id, strlen(id));
+        CHECK_OK(rdg_buf_str(&b, texts[type - 1]));
+        CHECK_OK(record_log_append(l, type, rdg_buf_view(&b), NULL));
+        rdg_buf_fini(&b);
+    }
+}
+
+/* Dropped from the index, they are in the file until it is compacted. */
+TEST(a_journal_that_has_dropped_commands_opens_again) {
+    record_log_t *l = NULL;
+    rdg_buf_t r;
+    char id[32];
+    rdg_buf_init(&r, 65536);
+    journal_t *j = reopen(NULL);
+    CHECK_EQ(accept_id(j, "waiting", &r), JOURNAL_NEW);
+    journal_close(j);
+    CHECK_OK(record_log_open(path, NULL, NULL, &l));
+    for (int i = 0; i < JOURNAL_COMMANDS_MAX + 500; ++i) {
+        snprintf(id, sizeof id, "n%d", i);
+        write_ended(l, rdg_wall_ms(rdg_clock_system()), id);
+    }
+    record_log_close(l);
+    j = reopen(NULL);
+    CHECK_EQ(journal_count(j), JOURNAL_COMMANDS_MAX);
+    CHECK_EQ(accept_id(j, "waiting", &r), JOURNAL_WAITING);
+    CHECK_EQ(accept_id(j, id, &r), JOURNAL_ENDED);
+    CHECK_EQ(accept_id(j, "n600", &r), JOURNAL_ENDED);
+    CHECK_EQ(accept_id(j, "new", &r), JOURNAL_NEW);
+    CHECK_EQ(journal_count(j), JOURNAL_COMMANDS_MAX);
+    journal_close(j);
+    rdg_buf_fini(&r);
+}
+
 /* --- the executor ------------------------------------------------------------------------------------ */
 
 typedef struct world {
