@@ -16,6 +16,7 @@ struct record_log {
     char *path;
     int fd;
     uint64_t size, damaged;
+    bool renamed; /* into its place, and the directory does not hold it durably yet */
 };
 
 uint32_t rdg_crc32c(uint32_t crc, const void *data, size_t len) {
@@ -185,7 +186,10 @@ rdg_err_t record_log_append(record_log_t *l, uint8_t type, rdg_bytes_t payload, 
 }
 
 rdg_err_t record_log_sync(record_log_t *l) {
-    return fdatasync(l->fd) == 0 ? RDG_OK : rdg_fail_errno(errno, "cannot make %s durable", l->path);
+    if (fdatasync(l->fd) != 0) return rdg_fail_errno(errno, "cannot make %s durable", l->path);
+    if (l->renamed) RDG_TRY(sync_parent(l->path));
+    l->renamed = false;
+    return RDG_OK;
 }
 
 rdg_err_t record_log_read(record_log_t *l, uint64_t offset, uint8_t *type, rdg_buf_t *out) {
@@ -204,12 +208,13 @@ rdg_err_t record_log_replace(record_log_t *l, record_log_t *from) {
     rdg_err_t err = record_log_sync(from);
     if (err == RDG_OK && rename(from->path, l->path) != 0)
         err = rdg_fail_errno(errno, "cannot replace %s", l->path);
-    if (err == RDG_OK) err = sync_parent(l->path);
     if (err == RDG_OK) {
+        /* The file before has no name any more: nothing may be written to it, whatever comes of the next line. */
         close(l->fd);
         l->fd = from->fd;
         l->size = from->size;
         from->fd = -1;
+        l->renamed = sync_parent(l->path) != RDG_OK;
     }
     record_log_close(from);
     return err;

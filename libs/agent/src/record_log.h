@@ -32,7 +32,8 @@ rdg_err_t record_log_sync(record_log_t *l);
 rdg_err_t record_log_read(record_log_t *l, uint64_t offset, uint8_t *type, rdg_buf_t *out);
 uint64_t record_log_size(const record_log_t *l);
 uint64_t record_log_damaged(const record_log_t *l); /* bytes stepped over when it was opened */
-/* Takes the file of `from` in place of l's (rename, durable) and frees `from`: the end of a compaction. */
+/* Takes the file of `from` in place of l's and frees `from`: the end of a compaction. Durable when it returns, or with
+ * the next sync that succeeds; on an error l is as it was. */
 rdg_err_t record_log_replace(record_log_t *l, record_log_t *from);
 
 uint32_t rdg_crc32c(uint32_t crc, const void *data, size_t len);

@@ -206,6 +206,55 @@ TEST(a_journal_that_has_dropped_commands_opens_again) {
     rdg_buf_fini(&r);
 }
 
+/* --- the log under it --------------------------------------------------------------------------------- */
+
+static const char *log_in(const char *dir, const char *leaf) {
+    static char file[2][PATH_MAX];
+    static int at;
+    at = !at;
+    snprintf(file[at], sizeof file[at], "%s/%s", dir, leaf);
+    return file[at];
+}
+
+static rdg_err_t add_durably(record_log_t *l, uint8_t type) {
+    rdg_err_t err = record_log_append(l, type, rdg_bytes_str("content"), NULL);
+    return err == RDG_OK ? record_log_sync(l) : err;
+}
+
+/* A compaction that drops what is of type 1, and then goes on. */
+static void compact_and_go_on(const char *dir, unsigned char *ack) {
+    record_log_t *l = NULL, *fresh = NULL;
+    if (record_log_open(log_in(dir, "log"), NULL, NULL, &l) != RDG_OK) return;
+    ack[0] = add_durably(l, 1) == RDG_OK && add_durably(l, 2) == RDG_OK;
+    if (ack[0] && record_log_open(log_in(dir, "log.new"), NULL, NULL, &fresh) == RDG_OK) {
+        if (record_log_append(fresh, 2, rdg_bytes_str("content"), NULL) == RDG_OK)
+            (void)record_log_replace(l, fresh);
+        else
+            record_log_close(fresh);
+    }
+    ack[1] = add_durably(l, 3) == RDG_OK;
+    record_log_close(l);
+}
+
+static rdg_err_t note_type(void *ctx, uint8_t type, rdg_bytes_t payload, uint64_t offset) {
+    (void)payload, (void)offset;
+    ((bool *)ctx)[type] = true;
+    return RDG_OK;
+}
+
+static void look_for_acknowledged(const char *dir, unsigned char *ack) {
+    record_log_t *l = NULL;
+    bool found[256] = {false};
+    CHECK_OK(record_log_open(log_in(dir, "log"), note_type, found, &l));
+    CHECK(found[2] || !ack[0]);
+    CHECK(found[3] || !ack[1]);
+    record_log_close(l);
+}
+
+TEST(what_is_durable_behind_a_compaction_stays_whatever_fails) {
+    rdg_test_faults_each(RDG_FAULT_FAIL, RDG_FAULT_CUT_LOST, compact_and_go_on, look_for_acknowledged);
+}
+
 /* --- the executor ------------------------------------------------------------------------------------ */
 
 typedef struct world {
