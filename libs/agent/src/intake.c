@@ -165,6 +165,9 @@ static rdg_err_t open_files(intake_t *i) {
     RDG_TRY(queue_open(path, i->options.queue_bytes, visited, i, &i->queue));
     RDG_TRY(rdg_path_join(path, sizeof path, i->dir, "transactions.log"));
     RDG_TRY(tx_store_open(path, queue_first(i->queue), &i->store));
+    /* Damage at the queue's end, or a queue that was taken away, has set its numbers back: a reading with the number of one
+     * that is done with would be taken for it. */
+    queue_begin_at(i->queue, tx_store_behind(i->store));
     i->loaded = i->store->low;
     i->submitted = i->store->submitted;
     i->confirmed = i->store->confirmed;

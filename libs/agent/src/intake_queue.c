@@ -306,6 +306,12 @@ rdg_err_t queue_release(intake_queue_t *q, uint64_t number) {
     return err;
 }
 
+void queue_begin_at(intake_queue_t *q, uint64_t number) {
+    pthread_mutex_lock(&q->lock);
+    if (q->end < number) q->end = q->durable = number;
+    pthread_mutex_unlock(&q->lock);
+}
+
 uint64_t queue_bytes(intake_queue_t *q) {
     pthread_mutex_lock(&q->lock);
     uint64_t n = bytes_locked(q);

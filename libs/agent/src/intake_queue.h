@@ -31,6 +31,8 @@ rdg_err_t queue_commit(intake_queue_t *q, uint64_t end);
 rdg_err_t queue_next(intake_queue_t *q, reading_t *out, size_t max, size_t *count, uint64_t *first);
 /* Readings below `number` are done with: their segments go. */
 rdg_err_t queue_release(intake_queue_t *q, uint64_t number);
+/* No reading gets a number below this one any more. */
+void queue_begin_at(intake_queue_t *q, uint64_t number);
 uint64_t queue_bytes(intake_queue_t *q);
 uint64_t queue_end(intake_queue_t *q);   /* number of the next reading */
 uint64_t queue_first(intake_queue_t *q); /* of the oldest segment */

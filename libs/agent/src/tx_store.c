@@ -27,6 +27,16 @@ void tx_store_advance(tx_store_t *s, uint64_t end) {
     }
 }
 
+uint64_t tx_store_behind(const tx_store_t *s) {
+    uint64_t behind = s->low;
+    for (uint64_t n = s->low; n < s->low + TX_STORE_WINDOW; ++n)
+        if (tx_store_done(s, n)) behind = n + 1;
+    for (size_t i = 0; i < s->flight_count; ++i)
+        for (size_t k = 0; k < s->flight[i]->count; ++k)
+            if (s->flight[i]->numbers[k] >= behind) behind = s->flight[i]->numbers[k] + 1;
+    return behind;
+}
+
 static void stored_free(stored_tx_t *t) {
     if (!t) return;
     rdg_tx_unref(t->tx);

@@ -48,6 +48,8 @@ rdg_err_t tx_store_end(tx_store_t *s, size_t at, tx_outcome_t outcome);
 /* One reading is in refused.log and done with. */
 rdg_err_t tx_store_refuse(tx_store_t *s, uint64_t number);
 bool tx_store_done(const tx_store_t *s, uint64_t number);
+/* Behind every number that it knows something of. */
+uint64_t tx_store_behind(const tx_store_t *s);
 void tx_store_set_done(tx_store_t *s, uint64_t number);
 /* Moves the low mark up over what is done, not beyond end. */
 void tx_store_advance(tx_store_t *s, uint64_t end);

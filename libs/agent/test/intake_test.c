@@ -354,6 +354,34 @@ TEST(a_stored_transaction_is_sent_again_after_a_restart_and_counts_once) {
     fake_node_stop(node);
 }
 
+static void cut_the_queue(void) {
+    char path[PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/intake/queue/seg-%016x.log", rdg_test_dir(), 1);
+    CHECK_EQ(truncate(path, 0), 0);
+}
+
+/* The contract has them; a bad block of the disk, or somebody's hand, has taken them from the queue. */
+TEST(readings_that_the_queue_has_lost_take_no_new_ones_with_them) {
+    intake_t *i = begin(8u << 20);
+    take(i, "d1/a", 1, 50);
+    AWAIT(stats(i).confirmed == 50);
+    AWAIT(stats(i).queued == 0);
+    intake_stop(i);
+    cut_the_queue();
+    i = begin(8u << 20);
+    take(i, "d1/a", 51, 20);
+    AWAIT(stats(i).confirmed == 70);
+    intake_stop(i);
+    i = begin(8u << 20); /* nor after another start */
+    take(i, "d1/a", 71, 20);
+    AWAIT(stats(i).confirmed == 90);
+    AWAIT(stats(i).queued == 0);
+    CHECK_EQ(fake_node_count(node), 90);
+    CHECK_EQ(fake_node_sum(node), 90 * 91 / 2);
+    intake_stop(i);
+    fake_node_stop(node);
+}
+
 TEST(a_transaction_past_its_last_height_is_signed_anew) {
     intake_t *i = begin(8u << 20);
     take(i, "d1/a", 1, 1);
