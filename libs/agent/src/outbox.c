@@ -160,6 +160,12 @@ static void drop_files(const outbox_t *o, uint64_t seq) {
     if (path_of(o, seq, "data", path) == RDG_OK) (void)unlink(path);
 }
 
+/* No second look will find anything else. What cannot be read just now is left for the next start. */
+static bool is_lost(rdg_err_t err) {
+    return err == RDG_E_NOT_FOUND || err == RDG_E_CORRUPT || err == RDG_E_MALFORMED || err == RDG_E_INVALID ||
+           err == RDG_E_TOO_LARGE;
+}
+
 static void take_up(outbox_t *o, uint64_t seq) {
     char path[PATH_MAX];
     entry_t *e = &o->entries[o->count];
@@ -172,9 +178,11 @@ static void take_up(outbox_t *o, uint64_t seq) {
     }
     if (err == RDG_OK) {
         ++o->count;
-    } else {
+    } else if (is_lost(err)) {
         rdg_log_err("outbox.item_lost", err);
         drop_files(o, seq);
+    } else {
+        rdg_log_err("outbox.item_unreadable", err);
     }
 }
 

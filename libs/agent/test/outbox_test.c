@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static outbox_t *open_box(uint64_t max) {
@@ -122,6 +123,31 @@ TEST(outbox_removes_what_a_crash_left_and_survives_damage) {
     outbox_item_t i;
     CHECK(outbox_next(o, 0, &i));
     CHECK_EQ(i.seq, 3); /* numbers are not used twice */
+    outbox_item_fini(&i);
+    outbox_close(o);
+}
+
+/* A record that cannot be read at this start may be read at the next. */
+TEST(outbox_deletes_nothing_that_it_only_cannot_read) {
+    char record[PATH_MAX], away[PATH_MAX];
+    outbox_item_t i;
+    outbox_t *o = open_box(1 << 20);
+    CHECK_OK(outbox_add(o, make_file("a", 10, 'a'), "log", "a", NULL));
+    outbox_close(o);
+    snprintf(record, sizeof record, "%s/outbox/0000000000000000.json", rdg_test_dir());
+    snprintf(away, sizeof away, "%s/away", rdg_test_dir());
+    CHECK_EQ(rename(record, away), 0);
+    CHECK_EQ(mkdir(record, 0700), 0); /* reading it fails, as with a bad block */
+    o = open_box(1 << 20);
+    CHECK_EQ(stats_of(o).queued, 0);
+    CHECK_OK(outbox_add(o, make_file("b", 10, 'b'), "log", "b", NULL));
+    outbox_close(o);
+    CHECK_EQ(rmdir(record), 0);
+    CHECK_EQ(rename(away, record), 0);
+    o = open_box(1 << 20);
+    CHECK_EQ(stats_of(o).queued, 2);
+    CHECK(outbox_next(o, 0, &i));
+    CHECK_STR(i.name, "a");
     outbox_item_fini(&i);
     outbox_close(o);
 }
