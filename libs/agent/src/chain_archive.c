@@ -4,11 +4,10 @@
  * (uploader.h, 5): nothing of the export before was ever offered. */
 #include "agent_internal.h"
 #include "ridge/base/file.h"
-#include <stdio.h>
 
 /* The node may be a container with rights of its own, so what it says is looked at like anything from outside. */
 static rdg_err_t queue_file(rdg_agent_t *a, const command_t *c, const json_t *done, json_t **about) {
-    char leaf[160], path[CHAIN_PATH_MAX];
+    char dir[CHAIN_PATH_MAX];
     const char *file;
     rdg_hash_t manifest, content;
     uint64_t from, to, mark_ms, txs;
@@ -20,14 +19,13 @@ static rdg_err_t queue_file(rdg_agent_t *a, const command_t *c, const json_t *do
     RDG_TRY(rdg_json_get_u64(done, "mark_ms", &mark_ms));
     RDG_TRY(rdg_json_get_u64(done, "transactions", &txs));
     if (!rdg_name_valid(file)) return rdg_fail(RDG_E_PROTOCOL, "the node names no file: '%.64s'", file);
-    snprintf(leaf, sizeof leaf, "node/archive/%s", file);
-    RDG_TRY(chain_path(a->dir, c->chain, leaf, path));
+    RDG_TRY(chain_path(a->dir, c->chain, "node/archive", dir));
     *about = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "chain", c->chain, "from", (json_int_t)from,
                        "to", (json_int_t)to, "mark_ms", (json_int_t)mark_ms, "transactions", (json_int_t)txs,
                        "manifest", rdg_json_hex(manifest.b, sizeof manifest.b), "content",
                        rdg_json_hex(content.b, sizeof content.b));
     if (!*about) return rdg_fail(RDG_E_NO_MEMORY, "no memory for an archive");
-    return outbox_add(a->outbox, path, OUTBOX_ARCHIVE, c->id, *about);
+    return outbox_add_from(a->outbox, dir, file, OUTBOX_ARCHIVE, c->id, *about);
 }
 
 static rdg_err_t export_file(rdg_agent_t *a, const command_t *c, executor_run_t *at, json_t **about) {

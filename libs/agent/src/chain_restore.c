@@ -13,6 +13,7 @@
 #include "ridge/client/rpc.h"
 #include "ridge/codec/hex.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +29,9 @@ typedef struct restore {
     rdg_agent_t *a;
     const command_t *c;
     executor_run_t *at;
-    char dir[CHAIN_PATH_MAX], done[CHAIN_PATH_MAX], url[64];
+    int fd; /* of <node>/restore, into which the node may write while it runs: whatever is put in its place later */
+    char dir[32]; /* by that */
+    char done[48], url[64];
     size_t i, count;
 } restore_t;
 
@@ -37,7 +40,7 @@ typedef struct wanted {
     rdg_hash_t digest, manifest;
     const char *kind;
     json_t *key; /* of an encrypted archive, wrapped for the node; borrowed; NULL: none */
-    char name[64], path[CHAIN_PATH_MAX];
+    char name[64], path[128];
 } wanted_t;
 
 static bool over(const restore_t *r) {
@@ -69,7 +72,6 @@ static rdg_err_t find_key(const restore_t *r, const json_t *o, json_t **out) {
 }
 
 static rdg_err_t read_wanted(const restore_t *r, const json_t *o, wanted_t *w) {
-    char leaf[96];
     RDG_TRY(find_key(r, o, &w->key));
     RDG_TRY(rdg_json_get_u64(o, "file", &w->file));
     RDG_TRY(rdg_json_get_u64(o, "size", &w->size));
@@ -77,8 +79,7 @@ static rdg_err_t read_wanted(const restore_t *r, const json_t *o, wanted_t *w) {
     RDG_TRY(rdg_json_get_hex(o, "manifest", w->manifest.b, sizeof w->manifest.b));
     RDG_TRY(rdg_json_get_str(o, "kind", &w->kind));
     snprintf(w->name, sizeof w->name, "%llu.archive", (unsigned long long)w->file);
-    snprintf(leaf, sizeof leaf, "node/restore/%s", w->name);
-    return chain_path(r->a->dir, r->c->chain, leaf, w->path);
+    return rdg_path_join(w->path, sizeof w->path, r->dir, w->name);
 }
 
 /* --- download -------------------------------------------------------------------------------------------------- */
@@ -170,24 +171,41 @@ static rdg_err_t bring_in(restore_t *r, const json_t *archives, const rdg_rpc_t 
     return RDG_OK;
 }
 
+static rdg_err_t open_place(restore_t *r) {
+    char path[CHAIN_PATH_MAX];
+    RDG_TRY(chain_path(r->a->dir, r->c->chain, "node/restore", path));
+    RDG_TRY(rdg_dir_make(path, 0755));
+    r->fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (r->fd < 0) return rdg_fail_errno(errno, "cannot open %s", path);
+    snprintf(r->dir, sizeof r->dir, "/proc/self/fd/%d", r->fd);
+    return rdg_path_join(r->done, sizeof r->done, r->dir, "done");
+}
+
+/* What the agent's end leaves for its next start, the command's leaves to nobody. */
+static rdg_err_t end_of_time(const restore_t *r, rdg_err_t err) {
+    if (err != RDG_E_CANCELLED || executor_stopping(r->at)) return err;
+    return rdg_fail(RDG_E_TIMEOUT,
+                    "the command's deadline was over with %zu of %zu archives imported: order it again", r->i,
+                    r->count);
+}
+
 rdg_err_t agent_restore_chain(rdg_agent_t *a, const command_t *c, executor_run_t *at,
                               const json_t *archives) {
-    restore_t r = {.a = a, .c = c, .at = at, .count = json_array_size(archives)};
+    restore_t r = {.a = a, .c = c, .at = at, .fd = -1, .count = json_array_size(archives)};
     json_t *ignored = NULL;
     chain_t chain;
     rdg_rpc_t *rpc = NULL;
     if (r.count > ARCHIVES_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "%zu archives, at most %d", r.count, ARCHIVES_MAX);
-    RDG_TRY(chain_path(a->dir, c->chain, "node/restore", r.dir));
-    RDG_TRY(chain_path(a->dir, c->chain, "node/restore/done", r.done));
-    RDG_TRY(rdg_dir_make(r.dir, 0755));
-    rdg_err_t err = agent_start_chain(a, c, at, &ignored);
+    rdg_err_t err = open_place(&r);
+    if (err == RDG_OK) err = agent_start_chain(a, c, at, &ignored);
     json_decref(ignored);
     if (err == RDG_OK) err = workloads_get(a->workloads, c->chain, &chain);
     if (err == RDG_OK) agent_rpc_url(&chain, r.url);
     if (err == RDG_OK) err = rdg_rpc_http_new(r.url, RPC_MS, &rpc);
-    if (err == RDG_OK) err = bring_in(&r, archives, rpc);
+    if (err == RDG_OK) err = end_of_time(&r, bring_in(&r, archives, rpc));
     if (rpc) rdg_rpc_http_free(rpc);
+    if (r.fd >= 0) close(r.fd);
     RDG_TRY(err);
     chain.desired = CHAIN_STOPPED;
     RDG_TRY(workloads_put(a->workloads, &chain));

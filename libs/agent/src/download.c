@@ -132,7 +132,7 @@ static rdg_err_t fetch_whole(part_t *p, rdg_http_client_t *http) {
 
 static rdg_err_t open_part(part_t *p) {
     struct stat st;
-    p->fd = open(p->path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    p->fd = open(p->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (p->fd < 0 || fstat(p->fd, &st) != 0) return rdg_fail_errno(errno, "%s", p->path);
     uint64_t size = (uint64_t)st.st_size;
     return back_to(p, size > p->d->size ? 0 : size);

@@ -17,6 +17,8 @@
 
 #define JSON_MAX (OUTBOX_META_MAX + 4096u)
 #define READ_BYTES (64u << 10)
+#define INCOMING "in."
+#define TAKEN "taken." /* between another's directory and this one's items */
 
 typedef struct entry {
     outbox_item_t item;
@@ -38,13 +40,14 @@ static rdg_err_t path_of(const outbox_t *o, uint64_t seq, const char *ending, ch
     return rdg_path_join(out, PATH_MAX, o->dir, name);
 }
 
-static rdg_err_t incoming_path(const outbox_t *o, const char *kind, const char *name, char out[PATH_MAX]) {
+static rdg_err_t path_of_name(const outbox_t *o, const char *prefix, const char *kind, const char *name,
+                              char out[PATH_MAX]) {
     char leaf[160];
     if (!rdg_name_valid(kind) || !rdg_name_valid(name))
         return rdg_fail(RDG_E_INVALID,
                         "kind and name of a file: 1 to 64 of [a-z0-9._-], first a letter or digit");
     /* ',' is in no name, so two pairs never share a file. */
-    snprintf(leaf, sizeof leaf, "in.%s,%s", kind, name);
+    snprintf(leaf, sizeof leaf, "%s%s,%s", prefix, kind, name);
     return rdg_path_join(out, PATH_MAX, o->dir, leaf);
 }
 
@@ -202,6 +205,7 @@ static rdg_err_t list(outbox_t *o, bool data) {
     for (struct dirent *e; (e = readdir(d));) {
         uint64_t seq;
         const char *ending;
+        if (strncmp(e->d_name, TAKEN, sizeof TAKEN - 1) == 0) (void)unlinkat(dirfd(d), e->d_name, 0);
         if (!parse_name(e->d_name, &seq, &ending)) continue;
         if (seq >= o->next) o->next = seq + 1;
         if (!data && strcmp(ending, "json") == 0) take_up(o, seq);
@@ -252,7 +256,8 @@ static uint64_t incoming(const outbox_t *o, size_t *files) {
     struct stat st;
     *files = 0;
     for (struct dirent *e; d && (e = readdir(d));) {
-        if (strncmp(e->d_name, "in.", 3) != 0 || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        if (strncmp(e->d_name, INCOMING, sizeof INCOMING - 1) != 0 ||
+            fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
             continue;
         bytes += (uint64_t)st.st_size;
         ++*files;
@@ -344,6 +349,39 @@ rdg_err_t outbox_add(outbox_t *o, const char *path, const char *kind, const char
     return err;
 }
 
+static rdg_err_t is_plain(int dir, const char *file) {
+    struct stat st;
+    if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return rdg_fail_errno(errno, "cannot look at %s", file);
+    return S_ISREG(st.st_mode) ? RDG_OK : rdg_fail(RDG_E_INVALID, "%s is no plain file", file);
+}
+
+/* Looked at again where nobody else can change it. */
+static rdg_err_t take_from(outbox_t *o, int dir, const char *file, const char *taken, const char *kind,
+                           const char *name, const json_t *meta) {
+    char why[RDG_ERROR_TEXT_MAX];
+    RDG_TRY(is_plain(dir, file));
+    if (renameat(dir, file, AT_FDCWD, taken) != 0) return rdg_fail_errno(errno, "cannot take %s", file);
+    rdg_err_t err = is_plain(AT_FDCWD, taken);
+    if (err == RDG_OK) err = outbox_add(o, taken, kind, name, meta);
+    if (err == RDG_OK) return RDG_OK;
+    snprintf(why, sizeof why, "%s", rdg_err_message(err));
+    if (renameat(AT_FDCWD, taken, dir, file) != 0) (void)rdg_tree_remove(taken, NULL);
+    return rdg_fail(err, "%s", why);
+}
+
+rdg_err_t outbox_add_from(outbox_t *o, const char *dir, const char *file, const char *kind, const char *name,
+                          const json_t *meta) {
+    char taken[PATH_MAX];
+    RDG_TRY(path_of_name(o, TAKEN, kind, name, taken));
+    if (!rdg_name_valid(file)) return rdg_fail(RDG_E_INVALID, "'%.64s' is no name of a file", file);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return rdg_fail_errno(errno, "cannot open %s", dir);
+    rdg_err_t err = take_from(o, fd, file, taken, kind, name, meta);
+    close(fd);
+    return err;
+}
+
 static rdg_err_t write_piece(int fd, const char *path, uint64_t offset, rdg_bytes_t bytes) {
     if (lseek(fd, (off_t)offset, SEEK_SET) < 0) return rdg_fail_errno(errno, "cannot write %s", path);
     rdg_err_t err = rdg_write_all(fd, bytes);
@@ -383,7 +421,7 @@ rdg_err_t outbox_piece(outbox_t *o, const char *kind, const char *name, uint64_t
                        bool last, uint64_t *have) {
     char path[PATH_MAX];
     *have = 0;
-    RDG_TRY(incoming_path(o, kind, name, path));
+    RDG_TRY(path_of_name(o, INCOMING, kind, name, path));
     if (bytes.len > OUTBOX_PIECE_MAX)
         return rdg_fail(RDG_E_TOO_LARGE, "a piece of %zu bytes: at most %u", bytes.len, OUTBOX_PIECE_MAX);
     pthread_mutex_lock(&o->lock);

@@ -42,6 +42,10 @@ void outbox_close(outbox_t *o); /* NULL is fine */
 /* Takes the file at path, of the same file system. meta is borrowed; NULL: {}. FULL; CONFLICT: this name has other
  * content here; INVALID. When it fails the file stays where it is. */
 rdg_err_t outbox_add(outbox_t *o, const char *path, const char *kind, const char *name, const json_t *meta);
+/* The same for a file of a directory in which somebody else may write: no link in the place of either is followed, and
+ * what is no plain file is INVALID. */
+rdg_err_t outbox_add_from(outbox_t *o, const char *dir, const char *file, const char *kind, const char *name,
+                          const json_t *meta);
 /* A piece of a file from a local program; the one with `last` makes it an item. *have: how much is here: CONFLICT says
  * that the offset is another one. */
 rdg_err_t outbox_piece(outbox_t *o, const char *kind, const char *name, uint64_t offset, rdg_bytes_t bytes,

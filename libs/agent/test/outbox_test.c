@@ -152,6 +152,40 @@ TEST(outbox_deletes_nothing_that_it_only_cannot_read) {
     outbox_close(o);
 }
 
+/* A node in a container writes where its archives are taken from; the agent is root. */
+TEST(outbox_follows_no_link_that_a_node_has_put_there) {
+    char dir[PATH_MAX], host[PATH_MAX], link[PATH_MAX];
+    outbox_t *o = open_box(1 << 20);
+    snprintf(dir, sizeof dir, "%s/archive", rdg_test_dir());
+    snprintf(host, sizeof host, "%s/etc", rdg_test_dir());
+    CHECK_OK(rdg_dir_make(host, 0700));
+    CHECK(make_file("etc/shadow", 100, 's'));
+    CHECK_EQ(symlink(host, dir), 0);
+    CHECK(outbox_add_from(o, dir, "shadow", "archive", "c1", NULL) != RDG_OK);
+    CHECK_EQ(unlink(dir), 0);
+    CHECK_OK(rdg_dir_make(dir, 0700));
+    snprintf(link, sizeof link, "%s/archive/1-2.archive", rdg_test_dir());
+    CHECK_EQ(symlink("../etc/shadow", link), 0);
+    CHECK_ERR(outbox_add_from(o, dir, "1-2.archive", "archive", "c1", NULL), RDG_E_INVALID);
+    CHECK_EQ(unlink(link), 0);
+    CHECK_EQ(mkfifo(link, 0600), 0);
+    CHECK_ERR(outbox_add_from(o, dir, "1-2.archive", "archive", "c1", NULL), RDG_E_INVALID);
+    CHECK_EQ(unlink(link), 0);
+    CHECK_ERR(outbox_add_from(o, dir, "../etc/shadow", "archive", "c1", NULL), RDG_E_INVALID);
+    snprintf(link, sizeof link, "%s/etc/shadow", rdg_test_dir());
+    CHECK(rdg_file_exists(link));
+    CHECK_EQ(stats_of(o).queued, 0);
+    CHECK(make_file("archive/1-2.archive", 100, 'a'));
+    CHECK_OK(outbox_add_from(o, dir, "1-2.archive", "archive", "c1", NULL));
+    CHECK_EQ(stats_of(o).queued, 1);
+    CHECK(make_file("archive/1-2.archive", 100, 'b'));
+    CHECK_ERR(outbox_add_from(o, dir, "1-2.archive", "archive", "c1", NULL), RDG_E_CONFLICT);
+    snprintf(link, sizeof link, "%s/archive/1-2.archive", rdg_test_dir());
+    CHECK(rdg_file_exists(link)); /* it stays where it is */
+    CHECK_EQ(files_in_box(), 2);
+    outbox_close(o);
+}
+
 /* --- the uploader -------------------------------------------------------------------------------------------- */
 
 /* A gateway for one file; each request may meet the next word of a script in place of the truth. */
