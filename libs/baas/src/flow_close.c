@@ -250,6 +250,12 @@ rdg_err_t flow_close(rdg_baas_t *b, chain_t *c, const steps_t *steps, uint64_t *
             b, c,
             "no sound node answers: its blocks can not be archived before one does (ridge node recover)",
             after_ms);
+    /* A chain that runs has blocks. What nodes that have none are asked for says nothing of the others' ledgers. */
+    if (h.height == 0)
+        return hold(b, c,
+                    "no node that answers has a block: those that have are away, or it has lost its ledger "
+                    "(ridge node recover)",
+                    after_ms);
     if (h.pool > 0 || !h.same) return await_settled(b, c, &k, &h, after_ms);
     RDG_TRY(anchored_reach(b, c, &reach));
     if (reach < h.height) return await_archive(b, c, &k, after_ms);

@@ -72,6 +72,31 @@ TEST(closing_what_a_device_came_back_with_is_archived_when_the_order_is_given_ag
     kit_close(&k);
 }
 
+/* A node that was just made anew, while all that have the chain's blocks are away. */
+TEST(closing_by_what_an_empty_node_says_deletes_nothing) {
+    kit_t k;
+    bool told = false;
+    uint64_t end = baas_mono() + PATIENCE_MS;
+    lost_open(&k);
+    k.p.height = 0;
+    CHECK_EQ(kit_call(&k, "DELETE", "/chains/c", NULL, NULL), 202);
+    while (!told) {
+        json_t *c;
+        CHECK(baas_mono() < end);
+        CHECK_EQ(kit_call(&k, "GET", "/chains/c", NULL, &c), 200);
+        const char *why = json_string_value(json_object_get(c, "error"));
+        CHECK_STR(kit_text(c, "state"), "closing");
+        told = why && strstr(why, "no node that answers has a block");
+        json_decref(c);
+    }
+    CHECK_EQ(kit_commands(&k, "chain.remove"), 0);
+    k.p.height = LOST_LAST;
+    json_decref(kit_wait_chain(&k, "c", "destroyed"));
+    CHECK_EQ(last_param(&k, "chain.remove", "discard"), 0);
+    CHECK_EQ(last_param(&k, "chain.remove", "archived"), LOST_LAST);
+    kit_close(&k);
+}
+
 TEST(closing_what_a_device_could_not_remove_is_tried_again_by_the_same_order) {
     kit_t k;
     be_refused(&k);
