@@ -115,8 +115,8 @@ static rdg_err_t deliver(relay_t *r, const chain_t *c, const stored_t *s, sent_t
     rdg_err_t err = contract_deliver(r, s->tx, out);
     if (err == RDG_OK) return s->state == ORDER_PENDING ? settle(r->b, s, ORDER_SETTLED, NULL) : RDG_OK;
     snprintf(why, sizeof why, "%s", rdg_err_message(err));
-    if (is_final(err)) {
-        RDG_TRY(settle(r->b, s, ORDER_VOID, why));
+    if (is_final(err) || err == RDG_E_ARCHIVED) { /* archived: it is in a block */
+        RDG_TRY(settle(r->b, s, is_final(err) ? ORDER_VOID : ORDER_SETTLED, is_final(err) ? why : NULL));
         return rdg_fail(err, "%s", why);
     }
     work_kick(r->b, c->name);
@@ -163,15 +163,13 @@ static rdg_err_t resume_one(relay_t *r, const stored_t *s) {
         err = rdg_rpc_send(&r->rpc, s->tx);
         if (err == RDG_E_DUPLICATE) err = RDG_OK;
         if (!is_final(err)) return err;
+        snprintf(why, sizeof why, "%s", rdg_err_message(err));
         /* It may have been taken between the two questions. */
-        if (rdg_rpc_receipt(&r->rpc, &s->tx->id, &receipt) != RDG_OK) {
-            snprintf(why, sizeof why, "%s", rdg_err_message(err));
-            return settle(r->b, s, ORDER_VOID, why);
-        }
-        err = RDG_OK;
+        err = rdg_rpc_receipt(&r->rpc, &s->tx->id, &receipt);
+        if (err == RDG_E_NOT_FOUND) return settle(r->b, s, ORDER_VOID, why);
     }
     json_decref(receipt);
-    if (err != RDG_OK) return err;
+    if (err != RDG_OK && err != RDG_E_ARCHIVED) return err;
     rdg_log(RDG_LOG_INFO, "contract.resumed", RDG_STR("chain", r->chain));
     return settle(r->b, s, ORDER_SETTLED, NULL);
 }

@@ -74,12 +74,20 @@ static rdg_err_t check_status(const json_t *receipt, const json_t *abi, const rd
     return err;
 }
 
+/* An old one may be in a block that the node no longer looks at before it answers. Only who has looked and found nothing knows
+ * that it expired. */
+static rdg_err_t look_whether_included(relay_t *r, const rdg_tx_t *tx, json_t **receipt) {
+    char why[RDG_ERROR_TEXT_MAX];
+    snprintf(why, sizeof why, "%s", rdg_err_message(RDG_E_EXPIRED));
+    rdg_err_t err = rdg_rpc_receipt(&r->rpc, &tx->id, receipt);
+    return err == RDG_E_NOT_FOUND ? rdg_fail(RDG_E_EXPIRED, "%s", why) : err;
+}
+
 rdg_err_t contract_deliver(relay_t *r, const rdg_tx_t *tx, sent_tx_t *out) {
     memset(out, 0, sizeof *out);
     out->id = tx->id;
     rdg_err_t err = send(r, tx);
-    /* An old one may be in a block that the node no longer looks at before it answers. */
-    if (err == RDG_E_EXPIRED && rdg_rpc_receipt(&r->rpc, &tx->id, &out->receipt) == RDG_OK) err = RDG_OK;
+    if (err == RDG_E_EXPIRED) err = look_whether_included(r, tx, &out->receipt);
     if (err == RDG_OK && !out->receipt) err = rdg_rpc_wait(&r->rpc, tx, WAIT_MS, ASK_EVERY_MS, &out->receipt);
     if (err == RDG_OK)
         err = rdg_json_quantity_parse(json_object_get(out->receipt, "blockNumber"), &out->height);

@@ -137,10 +137,13 @@ rdg_err_t fake_node(fake_platform_t *p, const char *method, const json_t *params
                             (json_int_t)chain_id(p), "hash", hash, "halted", "pool", 0, "checkpoint_height",
                             (json_int_t)p->height);
     } else if (strcmp(method, "ridge_sendTransaction") == 0) {
-        if (!p->no_send) return take_tx(p, params, result, error);
-        *error = error_json("UNAVAILABLE", "the node takes nothing");
+        if (!p->no_send && !p->send_error) return take_tx(p, params, result, error);
+        *error = error_json(p->send_error ? p->send_error : "UNAVAILABLE", "the node takes nothing");
     } else if (strcmp(method, "eth_getTransactionReceipt") == 0) {
-        *result = p->no_receipt ? json_null() : receipt(p);
+        if (p->receipt_error)
+            *error = error_json(p->receipt_error, "the node does not tell");
+        else
+            *result = p->no_receipt ? json_null() : receipt(p);
     } else if (strcmp(method, "eth_getLogs") == 0) {
         uint64_t to = 0;
         (void)rdg_json_quantity_parse(json_object_get(first, "toBlock"), &to);

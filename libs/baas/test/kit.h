@@ -37,11 +37,12 @@ typedef struct fake_platform {
     uint64_t chain_id;
     unsigned requests;
     /* The node: its last transaction, and what it answers. */
-    json_t *tx, *receipt;     /* receipt: fields that overlay the default one */
-    json_t *logs;             /* of the registry in the newest block */
-    unsigned versions, sent;  /* of the one contract; transactions that came */
-    bool no_receipt, no_send; /* the node cannot be asked for it; takes nothing */
-    const char *call_result;  /* of eth_call; NULL: reverts with call_revert */
+    json_t *tx, *receipt;                   /* receipt: fields that overlay the default one */
+    json_t *logs;                           /* of the registry in the newest block */
+    unsigned versions, sent;                /* of the one contract; transactions that came */
+    bool no_receipt, no_send;               /* the node cannot be asked for it; takes nothing */
+    const char *send_error, *receipt_error; /* codes that it answers; NULL: the truth */
+    const char *call_result; /* of eth_call; NULL: reverts with call_revert */
     const char *call_revert;
 } fake_platform_t;
 

@@ -316,6 +316,43 @@ TEST(contract_answer_is_not_lost_with_the_cloud) {
     kit_close(&k);
 }
 
+static int pending_orders(kit_t *k) {
+    int64_t count = -1;
+    CHECK_OK(rdg_sql_query(k->baas->db, "SELECT COUNT(*) FROM contract_orders WHERE state = 0", NULL, 0,
+                           baas_int_row, &count));
+    return (int)count;
+}
+
+/* It is in a block, and the node says no more than that its time is over. */
+TEST(contract_order_is_not_called_expired_by_who_could_not_look) {
+    kit_t k;
+    static const char body[] = "{\"method\":\"put\",\"args\":[1],\"idempotency_key\":\"e1\"}";
+    open_with_contract(&k);
+    k.p.send_error = "EXPIRED";
+    k.p.receipt_error = "TIMEOUT";
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/send", body, NULL), 504);
+    k.p.receipt_error = NULL;
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/contracts/Store/send", body, NULL), 200);
+    kit_close(&k);
+}
+
+TEST(contract_order_whose_receipt_is_archived_is_no_order_any_more) {
+    kit_t k;
+    open_with_contract(&k);
+    k.p.no_send = true;
+    for (int i = 0; i < 2; ++i)
+        CHECK_EQ(
+            kit_call(&k, "POST", "/chains/c/contracts/Store/send", "{\"method\":\"put\",\"args\":[1]}", NULL),
+            503);
+    CHECK_EQ(pending_orders(&k), 2);
+    kit_stop_baas(&k);
+    k.p.receipt_error = "ARCHIVED";
+    kit_start_baas(&k);
+    for (int i = 0; i < 3000 && pending_orders(&k) > 0; ++i) nanosleep(&(struct timespec){0, 10000000}, NULL);
+    CHECK_EQ(pending_orders(&k), 0);
+    kit_close(&k);
+}
+
 #define MIGRATING                                                                                            \
     "[{\"type\":\"function\",\"name\":\"migrate\",\"inputs\":[{\"name\":\"old\",\"type\":\"address\"},"      \
     "{\"name\":\"cursor\",\"type\":\"uint256\"},{\"name\":\"limit\",\"type\":\"uint256\"}],\"outputs\":[{"   \
