@@ -13,8 +13,14 @@
 
 /* --- sending ------------------------------------------------------------------------------------ */
 
+/* PROTOCOL: an answer of whoever stands between, or of nobody. */
+bool flow_passes(rdg_err_t err) {
+    return err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT || err == RDG_E_BUSY || err == RDG_E_CLOSED ||
+           err == RDG_E_PROTOCOL || err == RDG_E_NO_MEMORY || err == RDG_E_DISK_FULL || err == RDG_E_IO;
+}
+
 /* What the platform refuses (the device is gone, the queue is full) is the step's outcome. */
-static rdg_err_t refuse_step(rdg_baas_t *b, const step_t *s, rdg_err_t why) {
+rdg_err_t flow_refuse(rdg_baas_t *b, const step_t *s, rdg_err_t why) {
     json_t *refused = json_pack("{s:s, s:s, s:{s:s, s:s}}", "id", s->command, "state", "failed", "error",
                                 "code", rdg_err_name(why), "message", rdg_err_message(why));
     if (!refused) return rdg_fail(RDG_E_NO_MEMORY, "no memory for a command");
@@ -37,9 +43,8 @@ rdg_err_t flow_send(rdg_baas_t *b, const chain_t *c, const step_t *s, const char
         json_decref(command);
         return err;
     }
-    if (err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT || err == RDG_E_BUSY) return err;
     (void)c;
-    return refuse_step(b, s, err);
+    return flow_passes(err) ? err : flow_refuse(b, s, err);
 }
 
 static json_t *prepare_params(const chain_t *c) {
@@ -74,19 +79,14 @@ static rdg_err_t certify(rdg_baas_t *b, const chain_t *c, const steps_t *steps, 
     return remote_certify_node(b, device, body, out);
 }
 
-/* Whether another try may help; anything else is what the device's step comes to. */
-static bool passes(rdg_err_t err) {
-    return err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT || err == RDG_E_BUSY || err == RDG_E_NO_MEMORY;
-}
-
 rdg_err_t flow_start_params(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const step_t *s,
                             json_t **out) {
     json_t *certificates = NULL, *peers = NULL;
     RDG_TRY(genesis_peers(steps, &peers));
     rdg_err_t err = certify(b, c, steps, s->device, &certificates);
     if (err != RDG_OK) json_decref(peers);
-    if (err != RDG_OK && passes(err)) return err;
-    if (err != RDG_OK) return refuse_step(b, s, rdg_fail_in(err, "its node gets no certificates"));
+    if (err != RDG_OK && flow_passes(err)) return err;
+    if (err != RDG_OK) return flow_refuse(b, s, rdg_fail_in(err, "its node gets no certificates"));
     *out = json_pack("{s:s, s:O, s:O, s:o, s:I, s:I}", "chain", c->name, "genesis", c->genesis, "peers",
                      peers, "certificates", certificates, "memory_bytes", (json_int_t)c->memory_bytes, "pids",
                      (json_int_t)c->pids);

@@ -158,6 +158,10 @@ rdg_err_t follow_apply(rdg_baas_t *b, const json_t *command);
 
 /* flow.c: the workflow. after_ms: when to look again without an event; 0: not. */
 rdg_err_t flow_advance(rdg_baas_t *b, const char *chain, uint64_t *after_ms);
+/* Another try may help: nothing is known of the one before, or somebody has trouble of his own. */
+bool flow_passes(rdg_err_t err);
+/* The step fails with it, as if its device had said so. */
+rdg_err_t flow_refuse(rdg_baas_t *b, const step_t *s, rdg_err_t why);
 rdg_err_t flow_send(rdg_baas_t *b, const chain_t *c, const step_t *s, const char *type, json_t *params,
                     uint64_t deadline_ms); /* takes params */
 /* Send what is pending of these kinds. */

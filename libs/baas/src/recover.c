@@ -253,12 +253,22 @@ static rdg_err_t move_on(rdg_baas_t *b, const chain_t *c, const step_t *s) {
     return RDG_OK;
 }
 
+/* What has nobody to give it anything yet waits, and holds up nothing else; what can not be is the step's outcome. */
+static rdg_err_t send_pending(rdg_baas_t *b, const chain_t *c, const steps_t *steps, const step_t *s) {
+    rdg_err_t err = send_one(b, c, steps, s);
+    if (err == RDG_OK) return RDG_OK;
+    if (!flow_passes(err)) return flow_refuse(b, s, err);
+    rdg_log(RDG_LOG_WARN, "chain.recover_waits", RDG_STR("chain", c->name), RDG_STR("device", s->device),
+            RDG_STR("code", rdg_err_name(err)), RDG_STR("error", rdg_err_message(err)));
+    return RDG_OK;
+}
+
 rdg_err_t flow_recover(rdg_baas_t *b, const chain_t *c, const steps_t *steps, uint64_t *after_ms) {
     bool any = false;
     for (size_t i = 0; i < steps->count; ++i) {
         const step_t *s = &steps->list[i];
         if (s->kind != STEP_RECOVER) continue;
-        if (s->rank == RANK_PENDING) RDG_TRY(send_one(b, c, steps, s));
+        if (s->rank == RANK_PENDING) RDG_TRY(send_pending(b, c, steps, s));
         if (step_done(s)) RDG_TRY(record(b, c, s));
         if (s->rank == RANK_FINAL) RDG_TRY(recovery_archives_end(b, c, s->device));
         if (s->rank == RANK_FINAL) continue;

@@ -73,9 +73,13 @@ static rdg_err_t post_command(void *ctx, const rdg_service_call_t *call, rdg_ser
     CHECK(c);
     ++c->posts;
     json_t *o = command_json(c);
+    rdg_err_t lost = p->on_order;
+    p->on_order = RDG_OK;
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->lock);
-    return rdg_service_reply(answer, 202, o);
+    if (lost == RDG_OK) return rdg_service_reply(answer, 202, o);
+    json_decref(o);
+    return rdg_fail(lost, "the answer was lost");
 }
 
 static rdg_err_t get_command(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {

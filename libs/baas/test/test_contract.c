@@ -353,6 +353,33 @@ TEST(contract_order_whose_receipt_is_archived_is_no_order_any_more) {
     kit_close(&k);
 }
 
+/* A node waits for its peers to be recovered from. */
+TEST(contract_order_does_not_wait_for_a_recovery_that_nobody_can_serve) {
+    kit_t k;
+    open_with_contract(&k);
+    k.p.no_send = true;
+    CHECK_EQ(
+        kit_call(&k, "POST", "/chains/c/contracts/Store/send", "{\"method\":\"put\",\"args\":[1]}", NULL),
+        503);
+    for (int i = 1; i < FAKE_DEVICES; ++i) k.p.offline[i] = true;
+    CHECK_OK(
+        rdg_sql_exec(k.baas->db,
+                     "INSERT INTO chain_steps (chain, device, kind, position, command, attempt, state, rank,"
+                     " updated_ms) VALUES (1, 'dev-1', 3, 0, 'recover-1', 1, 'pending', 0, 1)",
+                     NULL, 0, NULL));
+    kit_stop_baas(&k);
+    k.p.no_send = false;
+    k.p.no_receipt = true;
+    unsigned before = k.p.sent;
+    kit_start_baas(&k);
+    for (int i = 0; i < 3000 && k.p.sent == before; ++i) nanosleep(&(struct timespec){0, 10000000}, NULL);
+    CHECK(k.p.sent > before);
+    CHECK_EQ(kit_commands(&k, "chain.recover"), 0);
+    k.p.offline[1] = false; /* and the recovery goes on when a peer is there */
+    kit_wait_commands(&k, "chain.recover", 1);
+    kit_close(&k);
+}
+
 #define MIGRATING                                                                                            \
     "[{\"type\":\"function\",\"name\":\"migrate\",\"inputs\":[{\"name\":\"old\",\"type\":\"address\"},"      \
     "{\"name\":\"cursor\",\"type\":\"uint256\"},{\"name\":\"limit\",\"type\":\"uint256\"}],\"outputs\":[{"   \

@@ -150,6 +150,32 @@ TEST(chain_workflow_goes_on_after_a_restart_of_the_cloud_at_each_step) {
     kit_close(&k);
 }
 
+/* The platform has the command; who ordered it does not know. */
+static void lose_an_answer(rdg_err_t how) {
+    kit_t k;
+    kit_open(&k);
+    for (size_t i = 0; i < 4; ++i) k.p.on_prepare[i] = OUTCOME_HOLD;
+    k.p.on_order = how;
+    kit_create(&k, 4);
+    kit_wait_commands(&k, "chain.prepare", 4);
+    kit_release(&k, "chain.prepare", FAKE_DEVICES, OUTCOME_DONE);
+    json_decref(kit_wait_chain(&k, "c", "running"));
+    CHECK_EQ(kit_commands(&k, "chain.prepare"), 4);
+    kit_close(&k);
+}
+
+TEST(chain_step_whose_answer_was_cut_off_is_asked_for_again) {
+    lose_an_answer(RDG_E_CLOSED);
+}
+
+TEST(chain_step_that_a_stranger_answered_is_asked_for_again) {
+    lose_an_answer(RDG_E_PROTOCOL);
+}
+
+TEST(chain_step_that_found_the_clouds_disk_full_is_asked_for_again) {
+    lose_an_answer(RDG_E_DISK_FULL);
+}
+
 TEST(chain_refuses_devices_that_gave_one_key) {
     kit_t k;
     json_t *c;
