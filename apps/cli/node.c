@@ -135,8 +135,8 @@ static rdg_err_t rebuild_body(cli_t *cli, json_t **out) {
     const char *discard = cli_flag(cli, "discard", NULL);
     bool names = cli_has(cli, "devices");
     json_t *devices = NULL;
-    if (!names && (discard || cli_has(cli, "allow-no-fault-tolerance")))
-        return rdg_fail(RDG_E_INVALID, "--discard and --allow-no-fault-tolerance go with --devices");
+    if (!names && cli_has(cli, "allow-no-fault-tolerance"))
+        return rdg_fail(RDG_E_INVALID, "--allow-no-fault-tolerance goes with --devices");
     if (discard) RDG_TRY(cli_component("chain", discard));
     rdg_err_t err = names ? cli_names(cli, "devices", &devices) : RDG_OK;
     if (err != RDG_OK) {

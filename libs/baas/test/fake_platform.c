@@ -145,8 +145,9 @@ static rdg_err_t device(void *ctx, const rdg_service_call_t *call, rdg_service_a
     const char *name = rdg_service_arg(call, "name");
     size_t i = device_index(name);
     return rdg_service_reply(answer, 200,
-                             json_pack("{s:s, s:s, s:s?}", "name", name, "state",
-                                       p->offline[i] ? "offline" : "online", "tenant", p->tenants[i]));
+                             json_pack("{s:s, s:s, s:s?, s:[{s:s, s:s?}]}", "name", name, "state",
+                                       p->offline[i] ? "offline" : "online", "tenant", p->tenants[i],
+                                       "chains", "chain", "c", "damaged", p->damaged));
 }
 
 static rdg_err_t request(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
@@ -155,6 +156,7 @@ static rdg_err_t request(void *ctx, const rdg_service_call_t *call, rdg_service_
     const char *method;
     if (p->offline[device_index(rdg_service_arg(call, "name"))])
         return rdg_fail(RDG_E_UNAVAILABLE, "device '%s' is offline", rdg_service_arg(call, "name"));
+    if (p->on_request != RDG_OK) return rdg_fail(p->on_request, "the node does not answer");
     RDG_TRY(rdg_json_get_object(call->body, "params", &params));
     RDG_TRY(rdg_json_get_str(params, "method", &method));
     pthread_mutex_lock(&p->lock);

@@ -42,6 +42,8 @@ typedef struct fake_platform {
     unsigned versions, sent;                /* of the one contract; transactions that came */
     bool no_receipt, no_send;               /* the node cannot be asked for it; takes nothing */
     const char *send_error, *receipt_error; /* codes that it answers; NULL: the truth */
+    rdg_err_t on_request;    /* what asking a device's node comes to; RDG_OK: the node's answer */
+    const char *damaged;     /* what devices say of their nodes; NULL: nothing */
     rdg_err_t on_order;      /* of the next command that is taken: what is answered all the same */
     const char *call_result; /* of eth_call; NULL: reverts with call_revert */
     const char *call_revert;

@@ -97,6 +97,31 @@ TEST(closing_by_what_an_empty_node_says_deletes_nothing) {
     kit_close(&k);
 }
 
+/* Going back to the last archived block is not for ledgers that are only slow to tell how far they are. */
+TEST(rebuild_is_refused_while_nobody_knows_what_a_node_holds) {
+    kit_t k;
+    json_t *a;
+    lost_open(&k);
+    k.p.on_request = RDG_E_TIMEOUT;
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/rebuild", "{}", &a), 503);
+    CHECK(strstr(kit_error(a, "message"), "dev-1") && strstr(kit_error(a, "message"), "--discard c"));
+    json_decref(a);
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/rebuild", "{\"discard\":\"other\"}", NULL), 400);
+    CHECK_EQ(kit_commands(&k, "chain.recover"), 0);
+    k.p.on_request = RDG_E_UNAVAILABLE;
+    k.p.damaged = "block 1 is not what it was";
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/rebuild", "{}", NULL), 202);
+    kit_close(&k);
+}
+
+TEST(rebuild_gives_up_what_nobody_tells_of_by_the_chains_name) {
+    kit_t k;
+    lost_open(&k);
+    k.p.on_request = RDG_E_UNAVAILABLE;
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/rebuild", "{\"discard\":\"c\"}", NULL), 202);
+    kit_close(&k);
+}
+
 TEST(closing_what_a_device_could_not_remove_is_tried_again_by_the_same_order) {
     kit_t k;
     be_refused(&k);
