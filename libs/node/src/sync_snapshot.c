@@ -12,6 +12,7 @@
 #define ANSWER_MS 8000
 #define AGAIN_MS 500     /* a snapshot that is being made is asked for again */
 #define NOBODY_MS 15000  /* without any provider the run ends */
+#define ALONE_MS 3000    /* without one of this manifest, another's is taken */
 #define MAKING_MS 900000 /* of a large state it takes minutes */
 #define CHUNKS_A_PEER 2
 #define SWEEP_KEYS 4096
@@ -355,6 +356,21 @@ void snapshot_drop_peer(rdg_node_t *n, size_t peer) {
         if (s->chunks[i].state == PIECE_ASKED && s->chunks[i].peer == peer) clear(&s->chunks[i]);
 }
 
+/* A manifest that nobody else has, whose giver then stands still, would keep those away who have the state. What is imported
+ * stays, for who gives the same manifest again. */
+static void forget_manifest(rdg_node_t *n) {
+    sync_t *s = &n->sync;
+    rdg_log(RDG_LOG_WARN, "sync.manifest_given_up", RDG_STR("peer", n->peers[s->manifest_peer].name),
+            RDG_U64("height", s->snapshot_height));
+    rdg_snapshot_import_close(s->import);
+    s->import = NULL;
+    s->chunk_next = s->chunk_count = 0;
+    snapshot_leave(n);
+    memset(s->providers, 0, sizeof s->providers);
+    s->providers[s->manifest_peer] = PROVIDER_GONE;
+    s->snapshot_started_ms = rdg_loop_now_ms(n->loop);
+}
+
 void snapshot_tick(rdg_node_t *n, uint64_t now) {
     sync_t *s = &n->sync;
     if (s->phase != SYNC_SNAPSHOT) return;
@@ -367,4 +383,6 @@ void snapshot_tick(rdg_node_t *n, uint64_t now) {
         snapshot_drop_peer(n, i);
         sync_blame(n, i, "snapshot", RDG_E_TIMEOUT, "no answer");
     }
+    bool alone = !anyone(s, n->peer_count) && now - s->provider_seen_ms > ALONE_MS;
+    if (s->import && alone && !snapshot_is_busy(n)) forget_manifest(n);
 }

@@ -1,10 +1,11 @@
-/* A peer whose headers are right and whose bodies are not: it is named when they arrive, before anything is applied. And
- * one that is honest and slow, which costs nothing but time. */
+/* A peer whose headers are right and whose bodies are not: it is named when they arrive, before anything is applied. One that
+ * is honest and slow, which costs nothing but time. And one that gives a manifest of its own, and then nothing more. */
 #include "chain_build.h"
 #include "internal.h"
 #include "ridge/base/clock.h"
 #include "ridge/base/file.h"
 #include "ridge/ledger/headers.h"
+#include "ridge/ledger/snapshot.h"
 #include "ridge/net/tlcp_credentials.h"
 #include "ridge/test.h"
 #include <stdio.h>
@@ -43,7 +44,10 @@ typedef struct liar {
     bool
         of_another_height; /* the lie: a whole block, of another height; else other transactions under the header */
     size_t lies;
-    bool slow; /* and no liar */
+    bool slow;     /* and no liar */
+    bool promises; /* a snapshot, of which it gives the manifest alone; and no bodies */
+    rdg_buf_t manifest;
+    size_t wanted; /* chunks that it was asked for */
     late_t late[LATE_MAX];
     size_t late_count;
     uint64_t busy_until_ms;
@@ -120,15 +124,27 @@ static void on_message(void *ctx, size_t peer, uint8_t type, rdg_bytes_t bytes) 
         (void)rdg_p2p_send(l->p2p, peer, MSG_HEADERS, rdg_buf_view(&out));
         rdg_buf_fini(&out);
     }
-    if (type == MSG_BLOCKS_GET) (l->slow ? give_slowly : give_blocks)(l, peer, from, rdg_read_u32(&r));
+    if (type == MSG_SNAPSHOT_GET && l->promises) {
+        rdg_buf_t out;
+        rdg_buf_init(&out, NODE_FRAME_MAX);
+        rdg_buf_u64(&out, l->height);
+        rdg_buf_u8(&out, 1); /* ready */
+        rdg_buf_append(&out, l->manifest.data, l->manifest.len);
+        (void)rdg_p2p_send(l->p2p, peer, MSG_SNAPSHOT, rdg_buf_view(&out));
+        rdg_buf_fini(&out);
+    }
+    l->wanted += type == MSG_CHUNK_GET;
+    if (type == MSG_BLOCKS_GET && !l->promises)
+        (l->slow ? give_slowly : give_blocks)(l, peer, from, rdg_read_u32(&r));
 }
 
 static void on_link(void *ctx, size_t peer, bool up) {
     liar_t *l = ctx;
-    uint8_t status[24] = {0};
+    uint8_t status[32] = {0};
     rdg_store_be64(status, l->height);
-    rdg_store_be64(status + 16, 1); /* all bodies */
-    if (up) (void)rdg_p2p_send(l->p2p, peer, MSG_STATUS, rdg_bytes(status, sizeof status));
+    rdg_store_be64(status + 16, l->promises ? l->height + 1 : 1); /* all bodies, or none */
+    rdg_store_be64(status + 24, l->height);
+    if (up) (void)rdg_p2p_send(l->p2p, peer, MSG_STATUS, rdg_bytes(status, l->promises ? 32 : 24));
 }
 
 static void on_slice(void *arg) {
@@ -249,5 +265,56 @@ TEST(a_peer_that_is_slow_is_waited_for_and_asked_for_less) {
     CHECK_EQ(cluster_height(&l.c, NEWCOMER), l.height);
     cluster_log_has(&l.c, NEWCOMER, "\"peer\":\"node-1\",\"what\":\"blocks\",\"code\":\"TIMEOUT\"");
     CHECK(!log_says(&l, "not what it was asked for"));
+    fini(&l);
+}
+
+static rdg_err_t take_frame(void *ctx, rdg_bytes_t bytes) {
+    rdg_buf_t *out = ctx;
+    if (bytes.len == 4) return RDG_OK; /* the length of what follows */
+    if (out->len == 0) CHECK_OK(rdg_buf_append(out, bytes.data, bytes.len));
+    return RDG_OK;
+}
+
+/* The state is the chain's; the last chunk is said to be a byte longer than anybody's. */
+static void make_manifest(liar_t *l) {
+    rdg_snapshot_pin_t *pin = NULL;
+    rdg_snapshot_export_t *e = NULL;
+    bool done = false;
+    const rdg_snapshot_writer_t w = {.write = take_frame, .ctx = &l->manifest};
+    rdg_buf_init(&l->manifest, RDG_SNAPSHOT_MANIFEST_MAX);
+    CHECK_OK(rdg_snapshot_pin(l->l, &pin));
+    CHECK_OK(rdg_snapshot_export_new(l->l, pin, NULL, &e));
+    while (l->manifest.len == 0 && !done) CHECK_OK(rdg_snapshot_export_step(e, &w, &done));
+    rdg_snapshot_export_free(e);
+    rdg_snapshot_unpin(pin);
+    CHECK(l->manifest.len > 4);
+    uint8_t *bytes = l->manifest.data + l->manifest.len - 4;
+    rdg_store_be32(bytes, rdg_load_be32(bytes) + 1);
+}
+
+static void play(liar_t *l) {
+    rdg_timer_start(l->slice, SLICE_MS, 0);
+    CHECK_OK(rdg_loop_run(l->loop));
+}
+
+TEST(a_peer_that_gives_a_manifest_and_no_chunks_keeps_nobody_else_away) {
+    static liar_t l;
+    init(&l, LONG);
+    l.promises = true;
+    l.c.snapshot_gap = 10;
+    make_manifest(&l);
+    cluster_write_peers(&l.c, NEWCOMER, 1u << LIAR | 1u << NEWCOMER);
+    cluster_start(&l.c, NEWCOMER);
+    uint64_t end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+    while (l.wanted == 0 && rdg_mono_ms(rdg_clock_system()) < end) play(&l);
+    CHECK(l.wanted > 0); /* its manifest is taken */
+    cluster_start(&l.c, GIVER);
+    cluster_write_peers(&l.c, NEWCOMER, 1u << GIVER | 1u << LIAR | 1u << NEWCOMER);
+    cluster_wait_rpc(&l.c, NEWCOMER);
+    end = rdg_mono_ms(rdg_clock_system()) + WAIT_MS;
+    while (cluster_height(&l.c, NEWCOMER) < l.height && rdg_mono_ms(rdg_clock_system()) < end) play(&l);
+    CHECK_EQ(cluster_height(&l.c, NEWCOMER), l.height);
+    cluster_log_has(&l.c, NEWCOMER, "sync.manifests_differ");
+    rdg_buf_fini(&l.manifest);
     fini(&l);
 }
