@@ -18,8 +18,8 @@
  *    row, which the next start removes.
  *
  * Limits: COLLECT_UPLOADS_DEVICE and COLLECT_UPLOADS_TOTAL open uploads (BUSY); the bytes of open uploads, counted at
- * their full size, and of stored files within max_bytes, of one device within device_bytes, and never the disk's last
- * COLLECT_SPARE_BYTES (DISK_FULL); COLLECT_CHUNK_MAX bytes an append; untouched uploads expire; a digest that is wrong
+ * their full size, and of stored files within max_bytes, of one device within device_bytes and COLLECT_FILES_DEVICE
+ * names, however small or alike, and never the disk's last COLLECT_SPARE_BYTES (DISK_FULL); COLLECT_CHUNK_MAX bytes an append; untouched uploads expire; a digest that is wrong
  * COLLECT_CORRUPT_MAX times ends its upload. Records: COLLECT_RECORDS_MAX and COLLECT_RECORDS_BYTES in all, of one device
  * COLLECT_RECORDS_DEVICE and an eighth of the bytes, kept for COLLECT_RECORDS_KEEP_MS; when there is no room, those go
  * first that nobody waits for, and then DISK_FULL holds the device back. Thread-safe. */
@@ -38,6 +38,7 @@
 #define COLLECT_META_MAX 4096u
 #define COLLECT_UPLOADS_DEVICE 8
 #define COLLECT_UPLOADS_TOTAL 1024
+#define COLLECT_FILES_DEVICE 100000
 #define COLLECT_SPARE_BYTES (64ull << 20)
 #define COLLECT_CORRUPT_MAX 3
 #define COLLECT_ID_MAX 32 /* of an upload: hex digits */

@@ -127,8 +127,27 @@ static rdg_err_t file_number(collect_t *c, const char *device, const char *kind,
                          collect_int_row, out);
 }
 
+static rdg_err_t no_room(collect_t *c, rdg_err_t err, unsigned after_s, unsigned *retry_after_s) {
+    *retry_after_s = after_s;
+    rdg_metric_add(c->m_refused, 1);
+    return err;
+}
+
+static rdg_err_t check_names(collect_t *c, const collect_offer_t *o, unsigned *retry_after_s) {
+    uint64_t files;
+    RDG_TRY(ask_int(c, "SELECT COUNT(*) FROM files WHERE device = ?", RDG_SQL_PARAMS(rdg_sql_text(o->device)),
+                    &files));
+    if (files < COLLECT_FILES_DEVICE) return RDG_OK;
+    return no_room(c,
+                   rdg_fail(RDG_E_DISK_FULL,
+                            "device '%s' has %" PRIu64 " files here, and no more are possible: delete some",
+                            o->device, files),
+                   RETRY_SPACE_S, retry_after_s);
+}
+
 /* What this device has given already is not asked for again, under whatever name. */
-static rdg_err_t find_stored(collect_t *c, const collect_offer_t *o, collect_state_t *out) {
+static rdg_err_t find_stored(collect_t *c, const collect_offer_t *o, collect_state_t *out,
+                             unsigned *retry_after_s) {
     stored_t s = {.offer = o};
     uint64_t same_bytes = 0;
     RDG_TRY(rdg_sql_query(
@@ -145,17 +164,12 @@ static rdg_err_t find_stored(collect_t *c, const collect_offer_t *o, collect_sta
             RDG_SQL_PARAMS(rdg_sql_text(o->device), digest_value(&o->digest), rdg_sql_int((int64_t)o->size)),
             &same_bytes));
         if (same_bytes == 0) return RDG_OK;
+        RDG_TRY(check_names(c, o, retry_after_s));
         RDG_TRY(insert_file(c, o->device, o->kind, o->name, o->size, &o->digest, rdg_sql_text(o->meta)));
         RDG_TRY(file_number(c, o->device, o->kind, o->name, &s.number));
     }
     *out = (collect_state_t){.offset = o->size, .size = o->size, .file = s.number};
     return RDG_OK;
-}
-
-static rdg_err_t no_room(collect_t *c, rdg_err_t err, unsigned after_s, unsigned *retry_after_s) {
-    *retry_after_s = after_s;
-    rdg_metric_add(c->m_refused, 1);
-    return err;
 }
 
 static rdg_err_t check_bytes(collect_t *c, const collect_offer_t *o, unsigned *retry_after_s) {
@@ -243,7 +257,7 @@ static rdg_err_t replace_upload(collect_t *c, const upload_t *u, unsigned *retry
 static rdg_err_t create(collect_t *c, const collect_offer_t *o, collect_state_t *out,
                         unsigned *retry_after_s) {
     upload_t u = {0};
-    RDG_TRY(find_stored(c, o, out));
+    RDG_TRY(find_stored(c, o, out, retry_after_s));
     if (out->file) return RDG_OK;
     RDG_TRY(rdg_sql_query(
         c->db, "SELECT " UPLOAD_COLUMNS " FROM uploads WHERE device = ? AND kind = ? AND name = ?",
@@ -256,6 +270,7 @@ static rdg_err_t create(collect_t *c, const collect_offer_t *o, collect_state_t 
     }
     if (!u.found) {
         RDG_TRY(check_count(c, o, retry_after_s));
+        RDG_TRY(check_names(c, o, retry_after_s));
         RDG_TRY(check_bytes(c, o, retry_after_s));
         RDG_TRY(insert_upload(c, o, &u));
     }

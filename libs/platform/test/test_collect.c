@@ -186,6 +186,31 @@ TEST(collect_refuses_content_that_is_not_what_was_offered) {
     close_bench(&b);
 }
 
+/* A name costs the cloud a row, also of the smallest file, and of one that is here already. */
+TEST(collect_keeps_so_many_names_of_a_device_and_no_more) {
+    bench_t b;
+    collect_state_t s;
+    unsigned retry = 0;
+    open_bench(&b, 0, 0);
+    fill(data, SIZE, 30);
+    upload(&b, "dev-1", "a", data, SIZE, SIZE);
+    CHECK_OK(rdg_sql_exec(b.db,
+                          "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+                          " INSERT INTO files (device, kind, name, size, digest, meta, stored_ms, tenant)"
+                          " SELECT 'dev-1', 'log', 'n' || i, 1, x'00', '{}', 1, 'default' FROM n",
+                          RDG_SQL_PARAMS(rdg_sql_int(COLLECT_FILES_DEVICE)), NULL));
+    CHECK_ERR(offer_to(&b, "dev-1", "again", data, SIZE, &s, &retry), RDG_E_DISK_FULL);
+    CHECK(retry > 0);
+    retry = 0;
+    CHECK_ERR(offer_to(&b, "dev-1", "small", data, 1, &s, &retry), RDG_E_DISK_FULL);
+    CHECK(retry > 0);
+    CHECK_OK(
+        offer_to(&b, "dev-1", "a", data, SIZE, &s, &retry)); /* what it has given is known all the same */
+    CHECK(s.file > 0);
+    CHECK_OK(offer_to(&b, "dev-2", "small", data, 1, &s, &retry));
+    close_bench(&b);
+}
+
 TEST(collect_keeps_within_its_budgets_and_says_when_to_come_back) {
     bench_t b;
     collect_state_t s;
