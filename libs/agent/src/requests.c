@@ -13,6 +13,8 @@
 #define REQUEST_BYTES_MAX (256u << 10)
 #define REQUEST_THREADS 2
 #define REQUEST_DEFAULT_MS 10000u
+#define REQUEST_LONGEST_MS                                                                                   \
+    60000u /* whatever the deadline is by this device's clock, which may be years behind */
 #define ANSWER_MAX ((1u << 20) - 4096u) /* what MQTT takes, less the envelope */
 
 typedef struct request {
@@ -38,7 +40,8 @@ bool requests_method_allowed(const char *method) {
 static uint64_t time_left(const command_t *c) {
     uint64_t now = rdg_wall_ms(rdg_clock_system());
     if (c->deadline_ms == 0) return REQUEST_DEFAULT_MS;
-    return c->deadline_ms > now ? c->deadline_ms - now : 0;
+    uint64_t left = c->deadline_ms > now ? c->deadline_ms - now : 0;
+    return left < REQUEST_LONGEST_MS ? left : REQUEST_LONGEST_MS;
 }
 
 rdg_err_t requests_ask_node(rdg_http_client_t *http, const char *url, const char *method,
