@@ -50,7 +50,7 @@ extern const command_t device_commands[], device_enrol_commands[], monitor_comma
     key_commands[], key_sign_commands[], cert_commands[], ca_commands[], archive_commands[],
     mainchain_commands[], node_commands[], succession_commands[], command_commands[], rollout_commands[],
     image_commands[], image_trust_commands[], image_push_commands[], archive_cloud_commands[],
-    archive_key_commands[], access_commands[], tool_commands[];
+    archive_key_commands[], chain_event_commands[], access_commands[], tool_commands[];
 
 /* args.c */
 bool cli_has(const cli_t *cli, const char *flag);

@@ -1,8 +1,10 @@
 """The command line as an operator meets it: help, completion, tables, JSON, and errors with their exit statuses."""
 
+import glob
 import http.server
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -55,6 +57,18 @@ def help_names_every_command_and_each_has_its_own():
         status, out, _ = ridge(noun, verb, "--help", home=False)
         equal(status, 0, f"{noun} {verb} --help")
         check(f"Usage: ridge {noun} {verb}" in out and "--json" in out, f"{noun} {verb} --help says {out!r}")
+
+
+@case
+def every_command_that_the_documents_name_exists():
+    known, wrong = set(commands()), []
+    documents = [os.path.join(ROOT, name) for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    documents += sorted(glob.glob(os.path.join(ROOT, "docs", "*.md")) + glob.glob(os.path.join(ROOT, "sdk", "*", "README.md")))
+    for path in documents:
+        with open(path, encoding="utf-8") as file:
+            for noun, verbs in re.findall(r"\bridge ([a-z]+) ([a-z-]+(?:\\?\|[a-z-]+)*)", file.read()):
+                wrong += [f"{os.path.relpath(path, ROOT)}: ridge {noun} {verb}" for verb in re.split(r"\\?\|", verbs) if (noun, verb) not in known]
+    equal(wrong, [], "commands that are named and do not exist")
 
 
 @case
