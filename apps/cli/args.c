@@ -7,14 +7,17 @@
 #define JSON_FILE_MAX (4u << 20)
 
 static const command_t *const tables[] = {
-    device_commands,       device_enrol_commands, monitor_commands,       subscription_commands,
-    event_commands,        file_commands,         chain_commands,         chain_event_commands,
-    contract_dev_commands, contract_commands,     contract_life_commands, contract_govern_commands,
-    block_commands,        key_commands,          key_sign_commands,      cert_commands,
-    ca_commands,           archive_commands,      mainchain_commands,     node_commands,
-    succession_commands,   command_commands,      rollout_commands,       image_commands,
-    image_trust_commands,  image_push_commands,   archive_cloud_commands, archive_key_commands,
-    access_commands,       tool_commands};
+    device_commands,          device_enrol_commands,  monitor_commands,
+    subscription_commands,    event_commands,         file_commands,
+    chain_commands,           chain_event_commands,   genesis_commands,
+    contract_dev_commands,    contract_commands,      contract_life_commands,
+    contract_govern_commands, block_commands,         key_commands,
+    key_sign_commands,        cert_commands,          ca_commands,
+    archive_commands,         mainchain_commands,     node_commands,
+    succession_commands,      command_commands,       rollout_commands,
+    image_commands,           image_trust_commands,   image_push_commands,
+    archive_cloud_commands,   archive_fetch_commands, archive_key_commands,
+    access_commands,          tool_commands};
 
 static const flag_t global_flags[] = {
     {"url", "URL", "address of the cloud (RIDGE_URL; default http://127.0.0.1:7780)"},

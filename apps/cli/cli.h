@@ -50,7 +50,8 @@ extern const command_t device_commands[], device_enrol_commands[], monitor_comma
     key_commands[], key_sign_commands[], cert_commands[], ca_commands[], archive_commands[],
     mainchain_commands[], node_commands[], succession_commands[], command_commands[], rollout_commands[],
     image_commands[], image_trust_commands[], image_push_commands[], archive_cloud_commands[],
-    archive_key_commands[], chain_event_commands[], access_commands[], tool_commands[];
+    archive_key_commands[], archive_fetch_commands[], chain_event_commands[], genesis_commands[],
+    access_commands[], tool_commands[];
 
 /* args.c */
 bool cli_has(const cli_t *cli, const char *flag);
@@ -74,6 +75,10 @@ __attribute__((format(printf, 5, 6))) rdg_err_t cli_call(cli_t *cli, const char 
                                                          json_t **answer, const char *path, ...);
 /* Refuses what cannot stand in a path. */
 rdg_err_t cli_component(const char *what, const char *value);
+
+/* genesis.c */
+rdg_err_t cli_save_new(const char *path, rdg_bytes_t bytes);         /* EXISTS: over nothing */
+rdg_err_t cli_save_genesis(const json_t *genesis, const char *path); /* NULL: to standard output */
 
 /* output.c */
 void out_json(const json_t *v);

@@ -61,21 +61,10 @@ static rdg_err_t show(cli_t *cli) {
     return cli->arg_count > 0 ? show_chain(cli) : show_all(cli);
 }
 
-static rdg_err_t save(const char *path, rdg_bytes_t bytes) {
-    if (rdg_file_exists(path)) return rdg_fail(RDG_E_EXISTS, "%s exists already: give another name", path);
-    return rdg_file_replace(path, bytes, 0644);
-}
-
 static rdg_err_t genesis(cli_t *cli) {
     json_t *answer = NULL;
-    rdg_buf_t text;
     RDG_TRY(cli_call(cli, "GET", NULL, &answer, "/mainchain/genesis"));
-    rdg_buf_init(&text, RDG_GENESIS_BYTES_MAX);
-    rdg_err_t err = rdg_json_dump_pretty(answer, &text);
-    if (err == RDG_OK) err = rdg_buf_str(&text, "\n");
-    if (err == RDG_OK && cli->arg_count > 0) err = save(cli->args[0], rdg_buf_view(&text));
-    if (err == RDG_OK && cli->arg_count == 0) out_json(answer);
-    rdg_buf_fini(&text);
+    rdg_err_t err = cli_save_genesis(answer, cli->arg_count > 0 ? cli->args[0] : NULL);
     json_decref(answer);
     return err;
 }
@@ -91,7 +80,7 @@ static rdg_err_t prove(cli_t *cli) {
     rdg_buf_init(&proof, RDG_ANCHOR_PROOF_MAX);
     rdg_err_t err = hex ? rdg_hex_decode_buf(hex, strlen(hex), &proof)
                         : rdg_fail(RDG_E_PROTOCOL, "the cloud's answer has no proof");
-    if (err == RDG_OK) err = save(cli->args[2], rdg_buf_view(&proof));
+    if (err == RDG_OK) err = cli_save_new(cli->args[2], rdg_buf_view(&proof));
     if (err == RDG_OK && cli->json) out_json(answer);
     rdg_buf_fini(&proof);
     json_decref(answer);

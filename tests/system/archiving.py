@@ -58,6 +58,65 @@ def archives_follow_one_another_while_the_chain_runs():
         check(status == 3 and "nothing" in error, error)
 
 
+def refused(lab, code, words, *command):
+    got, why = lab.cli(*command, check=False)
+    check(got == code and all(word in why for word in words), f"ridge {' '.join(command)}: {got}: {why}")
+
+
+@case
+def file_and_genesis_come_by_commands_also_when_the_chain_is_gone():
+    with cluster(("dev-1",)) as lab:
+        create(lab, "c", ("dev-1",))
+        deploy(lab, "c", bind=True)
+        read(lab, "c", Meter(lab, "dev-1"))
+        place = os.path.join(lab.dir, "an auditor's, \u7701")
+        os.makedirs(place)
+        genesis, path, again = (os.path.join(place, name) for name in ("genesis.json", "c.archive", "again"))
+        got = lab.cli("chain", "archive", "c")
+        equal(lab.cli("archive", "fetch", str(got["number"]), path)["manifest"], got["manifest"], "manifest")
+        (file,) = files(lab)
+        with open(path, "rb") as fetched, open(object_path(lab, file), "rb") as stored:
+            data = fetched.read()
+            check(data == stored.read(), "the fetched file is not the stored one")
+        lab.cli("chain", "genesis", "c", genesis)
+        equal(lab.cli("chain", "genesis", "c"), labs.read_json(genesis), "genesis on standard output")
+        equal(lab.cli("archive", "verify", path, "--genesis", genesis, "--manifest", got["manifest"])["to"], got["to"], "what it proves")
+        # Nothing is written over; what is not there is named; what has no file says why.
+        refused(lab, 6, (path, "exists"), "archive", "fetch", str(got["number"]), path)
+        refused(lab, 6, (genesis, "exists"), "chain", "genesis", "c", genesis)
+        refused(lab, 3, ("77", "archive list"), "archive", "fetch", "77", again)
+        refused(lab, 1, ("archive list",), "archive", "fetch", "first", again)
+        refused(lab, 3, ("never had the id 7",), "chain", "genesis", "c", "--id", "7")
+        twin = await_end(lab, order(lab, "c", **{"from": got["from"], "to": got["to"]}))
+        labs.wait_for("the twin's file to go", 10, lambda: len(files(lab)) == 1, 0.05)
+        refused(lab, 6, ("duplicate", "no file"), "archive", "fetch", str(twin["number"]), again)
+        # It goes on where it was cut off; other bytes there are found out, and are in nobody's way.
+        for begun in (data[: len(data) // 2], data, data + b"more"):
+            with open(again + ".part", "wb") as part:
+                part.write(begun)
+            lab.cli("archive", "fetch", str(got["number"]), again)
+            with open(again, "rb") as fetched:
+                check(fetched.read() == data, f"gone on with after {len(begun)} bytes")
+            os.unlink(again)
+        with open(again + ".part", "wb") as part:
+            part.write(b"x" * (len(data) // 2))
+        refused(lab, 1, ("SM3",), "archive", "fetch", str(got["number"]), again)
+        equal(sorted(os.listdir(place)), ["c.archive", "genesis.json"], "what is left")
+        # The chain goes, another comes under its name: the archives of the first are fetched and proven as before.
+        first = lab.cloud.must("GET", "/chains/c")["chain_id"]
+        lab.cli("chain", "destroy", "c")
+        equal(lab.cli("chain", "genesis", "c"), labs.read_json(genesis), "genesis of a chain that is gone")
+        create(lab, "c", ("dev-1",))
+        check(lab.cli("chain", "genesis", "c") != labs.read_json(genesis), "the other chain has a genesis of its own")
+        old = os.path.join(place, "old.json")
+        lab.cli("chain", "genesis", "c", old, "--id", str(first))
+        lab.cli("archive", "fetch", str(got["number"]), again)
+        equal(lab.cli("archive", "verify", again, "--genesis", old, "--manifest", got["manifest"])["verified"], True, "proven years later")
+        steps = {(e["step"], e["state"]) for e in lab.cli("chain", "events", "c")["events"]}
+        check(("chain", "running") in steps, f"events: {steps}")
+        refused(lab, 3, ("none",), "chain", "events", "none")
+
+
 @case
 def an_archive_survives_kills_of_cloud_and_agent():
     with cluster(("dev-1",), agent=["--upload-rate", "20000"]) as lab:

@@ -1,4 +1,5 @@
 #include "internal.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include "ridge/base/alloc.h"
@@ -78,6 +79,18 @@ rdg_err_t chain_load(rdg_baas_t *b, const char *name, chain_t *out) {
                                   RDG_SQL_PARAMS(rdg_sql_text(name)), load_row, out);
     if (err != RDG_OK) return err;
     return out->number ? RDG_OK : absent(name);
+}
+
+rdg_err_t chain_load_id(rdg_baas_t *b, const char *name, uint64_t chain_id, chain_t *out) {
+    if (chain_id == 0) return chain_load(b, name, out);
+    memset(out, 0, sizeof *out);
+    RDG_TRY(rdg_sql_query(b->db, "SELECT " CHAIN_COLUMNS " FROM chains WHERE name = ? AND chain_id = ?",
+                          RDG_SQL_PARAMS(rdg_sql_text(name), rdg_sql_int((int64_t)chain_id)), load_row, out));
+    return out->number ? RDG_OK
+                       : rdg_fail(RDG_E_NOT_FOUND,
+                                  "chain '%.64s' never had the id %" PRIu64
+                                  ": see ridge archive list --chain %.64s --json",
+                                  name, chain_id, name);
 }
 
 rdg_err_t chain_load_running(rdg_baas_t *b, const char *name, chain_t *out) {

@@ -146,6 +146,20 @@ static rdg_err_t show(void *ctx, const rdg_service_call_t *call, rdg_service_ans
     return err == RDG_OK ? rdg_service_reply(answer, 200, o) : err;
 }
 
+/* What archives of it are proven against, so also of one that is gone, and of one that had the name before. */
+static rdg_err_t genesis(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
+    uint64_t id = 0;
+    chain_t c;
+    RDG_TRY(rdg_service_query_u64(call, "chain_id", 0, INT64_MAX, &id));
+    RDG_TRY(chain_load_id(ctx, rdg_service_arg(call, "name"), id, &c));
+    json_t *o = json_incref(c.genesis);
+    rdg_err_t err = o ? RDG_OK
+                      : rdg_fail(RDG_E_CONFLICT, "chain '%s' has no genesis, for its devices %s", c.name,
+                                 chain_gone(&c) ? "never all prepared it" : "have not all prepared it yet");
+    chain_fini(&c);
+    return err == RDG_OK ? rdg_service_reply(answer, 200, o) : err;
+}
+
 /* --- changes ------------------------------------------------------------------------------------ */
 
 rdg_err_t chain_change(void *baas, const rdg_service_call_t *call, rdg_service_answer_t *answer, bool running,
@@ -269,6 +283,7 @@ const rdg_service_route_t chain_routes[] = {
     {"POST", "/api/v1/chains", RDG_ROUTE_TENANT, chain_create},
     {"GET", "/api/v1/chains", RDG_ROUTE_TENANT, list},
     {"GET", "/api/v1/chains/{name}", RDG_ROUTE_OWNED, show},
+    {"GET", "/api/v1/chains/{name}/genesis", RDG_ROUTE_OWNED, genesis},
     {"DELETE", "/api/v1/chains/{name}", RDG_ROUTE_OWNED, destroy},
     {"POST", "/api/v1/chains/{name}/retry", RDG_ROUTE_OWNED, retry},
     {"POST", "/api/v1/chains/{name}/cancel", RDG_ROUTE_OWNED, cancel},

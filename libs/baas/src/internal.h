@@ -50,7 +50,7 @@ bool baas_stopping(rdg_baas_t *b);
 
 /* store.c */
 rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir);
-rdg_err_t baas_store_prune(rdg_baas_t *b);                 /* forgets the oldest chains that are gone */
+rdg_err_t baas_store_prune(rdg_baas_t *b); /* forgets the oldest chains that are gone with all archives */
 rdg_err_t baas_int_row(void *ctx, const rdg_sql_row_t *r); /* column 0 into an int64_t */
 
 /* remote.c: the platform, and so all that is said to devices, through ridge/client alone: tools/check looks after it. */
@@ -120,6 +120,8 @@ typedef struct steps {
 
 const char *step_name(step_kind_t kind);
 rdg_err_t chain_load(rdg_baas_t *b, const char *name, chain_t *out); /* NOT_FOUND names it */
+/* The one of that id, which may have been followed by another of the name; 0: as chain_load. */
+rdg_err_t chain_load_id(rdg_baas_t *b, const char *name, uint64_t chain_id, chain_t *out);
 void chain_fini(chain_t *c);
 /* Whether its name is this tenant's: else the same NOT_FOUND. baas: an rdg_baas_t *, as rdg_service_owner_t wants it. */
 rdg_err_t chain_check(void *baas, const char *tenant, const char *name);

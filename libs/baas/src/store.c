@@ -98,8 +98,10 @@ rdg_err_t baas_store_open(rdg_baas_t *b, const char *data_dir) {
 
 rdg_err_t baas_store_prune(rdg_baas_t *b) {
     static const char *const statements[] = {
+        /* Its genesis is what archives of a chain are proven against: as long as there are some, it stays. */
         "DELETE FROM chains WHERE " GONE " AND number NOT IN (SELECT number FROM chains WHERE " GONE
-        " ORDER BY number DESC LIMIT 1000)",
+        " ORDER BY number DESC LIMIT 1000) AND NOT EXISTS (SELECT 1 FROM archives a WHERE a.chain = "
+        "chains.number AND a.state IN ('verified', 'archived'))",
         "DELETE FROM chain_steps WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM chain_events WHERE chain NOT IN (SELECT number FROM chains)",
         "DELETE FROM contract_versions WHERE chain NOT IN (SELECT number FROM chains)",
