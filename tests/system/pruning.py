@@ -361,5 +361,20 @@ def archives_are_ordered_by_time_and_by_what_devices_tell():
         check(first["to"] < head(lab, "c"), "the chain goes on")
 
 
+@case
+def a_device_is_asked_again_although_the_clock_was_put_back():
+    with cluster(("dev-1",)) as lab:
+        create(lab, "c", ("dev-1",))
+        deploy(lab, "c", bind=True)
+        grow(lab, "c", Meter(lab, "dev-1"), 3)
+        equal(await_end(lab, order(lab, "c"))["state"], "archived", "archive")
+        await_state(lab, "c", ["dev-1"], above=-1)
+        lab.cloud.stop()
+        ahead = int(labs.time.time() * 1000) + 30 * 86400000
+        rewrite(lab, "UPDATE archive_prunes SET state = 'failed', updated_ms = ? WHERE device = 'dev-1'", ahead)
+        lab.cloud.start()
+        await_state(lab, "c", ["dev-1"], above=-1)
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -72,7 +72,7 @@ static rdg_err_t policy_save(rdg_baas_t *b, int64_t chain, const archive_policy_
         " updated_ms = excluded.updated_ms, every_ms = excluded.every_ms, cron = excluded.cron,"
         " size_bytes = excluded.size_bytes, age_ms = excluded.age_ms, budget_bytes = excluded.budget_bytes,"
         " encrypt = excluded.encrypt",
-        RDG_SQL_PARAMS(rdg_sql_int(chain), u64(p->keep_blocks), u64(p->keep_ms), u64(baas_now()),
+        RDG_SQL_PARAMS(rdg_sql_int(chain), u64(p->keep_blocks), u64(p->keep_ms), u64(p->updated_ms),
                        u64(p->every_ms), rdg_sql_text(p->cron), u64(p->size_bytes), u64(p->age_ms),
                        u64(p->budget_bytes), rdg_sql_int(p->encrypt)),
         NULL);
@@ -82,7 +82,16 @@ rdg_err_t policy_encrypt(rdg_baas_t *b, int64_t chain) {
     archive_policy_t p;
     RDG_TRY(policy_load(b, chain, &p));
     p.encrypt = true;
+    if (p.updated_ms == 0) p.updated_ms = baas_now();
     return policy_save(b, chain, &p);
+}
+
+rdg_err_t policy_mend_times(rdg_baas_t *b, int64_t chain, archive_policy_t *p, uint64_t now) {
+    if (p->updated_ms <= now && p->ordered_ms <= now) return RDG_OK;
+    if (p->updated_ms > now) p->updated_ms = now;
+    if (p->ordered_ms > now) p->ordered_ms = now;
+    return rdg_sql_exec(b->db, "UPDATE archive_policies SET updated_ms = ?, ordered_ms = ? WHERE chain = ?",
+                        RDG_SQL_PARAMS(u64(p->updated_ms), u64(p->ordered_ms), rdg_sql_int(chain)), NULL);
 }
 
 rdg_err_t policy_note(rdg_baas_t *b, int64_t chain, const archive_policy_t *p) {
@@ -150,10 +159,14 @@ static rdg_err_t read_policy(const json_t *body, archive_policy_t *p) {
 }
 
 static rdg_err_t change(rdg_baas_t *b, const chain_t *c, const json_t *body) {
-    archive_policy_t p;
+    archive_policy_t p, before;
     char id[RDG_ARCHIVE_KEY_ID_MAX + 1];
     RDG_TRY(policy_load(b, c->number, &p));
+    before = p;
     RDG_TRY(read_policy(body, &p));
+    /* Times count from when they were set: to say the same again, as programs do every hour, puts nothing off. */
+    if (p.updated_ms == 0 || p.every_ms != before.every_ms || strcmp(p.cron, before.cron) != 0)
+        p.updated_ms = baas_now();
     /* The key first: it is there to be backed up before anything is encrypted with it. */
     if (p.encrypt) RDG_TRY(archive_keys_current(b, c, id));
     return policy_save(b, c->number, &p);

@@ -290,7 +290,8 @@ static uint64_t soon(const prune_row_t *p) {
 
 /* In so many milliseconds; UINT64_MAX: not before something happens. */
 static uint64_t due_in(const turn_t *t, const prune_row_t *p) {
-    uint64_t now = baas_now(), waited = now > p->updated_ms ? now - p->updated_ms : 0, wait;
+    /* What lies ahead was noted before the clock was put back: nobody knows how long ago. */
+    uint64_t now = baas_now(), waited = now >= p->updated_ms ? now - p->updated_ms : UINT64_MAX, wait;
     bool other = p->keep_blocks != t->policy.keep_blocks || p->keep_ms != t->policy.keep_ms;
     if (p->height >= t->reach) return UINT64_MAX;
     if (strcmp(p->state, "due") == 0) return 0;

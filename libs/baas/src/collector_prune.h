@@ -14,7 +14,7 @@
 /* Of a chain; what no row says is the default. */
 typedef struct archive_policy {
     uint64_t keep_blocks, keep_ms; /* of what is archived: these stay on each device */
-    uint64_t updated_ms;           /* 0: never set */
+    uint64_t updated_ms;           /* since when the times are these; 0: never set */
     /* An archive is ordered: after that time; at these times (empty: none); when the largest ledger of a device has grown
      * by so much since the last order; when the oldest record that is not archived is so old; when a device's ledger takes
      * more than its budget. 0: not for that. */
@@ -31,6 +31,8 @@ rdg_err_t policy_load(rdg_baas_t *b, int64_t chain, archive_policy_t *out);
 /* Of a new chain, in its transaction. */
 rdg_err_t policy_encrypt(rdg_baas_t *b, int64_t chain);
 rdg_err_t policy_note(rdg_baas_t *b, int64_t chain, const archive_policy_t *p); /* ordered_…, pressed_ms */
+/* What was noted ahead of now was noted before the clock was put back: it is now, or nothing would be ordered until then. */
+rdg_err_t policy_mend_times(rdg_baas_t *b, int64_t chain, archive_policy_t *p, uint64_t now);
 extern const rdg_service_route_t policy_routes[];
 extern const size_t policy_route_count;
 

@@ -137,6 +137,7 @@ static rdg_err_t look_at_chain(rdg_baas_t *b, const chain_t *c, uint64_t *after_
     seen_t seen;
     bool busy;
     RDG_TRY(policy_load(b, c->number, &p));
+    RDG_TRY(policy_mend_times(b, c->number, &p, baas_now()));
     RDG_TRY(look_at_devices(b, c, &seen));
     if (seen.bytes && seen.bytes < p.ordered_bytes) {
         p.ordered_bytes = seen.bytes; /* what was freed may grow again */
