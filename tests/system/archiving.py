@@ -4,11 +4,12 @@ tests/suites.d/archiving."""
 import json
 import os
 import shutil
+import signal
 import sys
 
-from archives import await_end, files, forge, head, object_path, order, read, rewrite
+from archives import await_end, files, forge, grow, head, object_path, order, read, rewrite
 from cases import case, check, equal, main
-from support import Meter, cluster, create, deploy, labs
+from support import Meter, cluster, create, deploy, kill_9, labs
 
 
 def archives(lab):
@@ -136,6 +137,80 @@ def an_archive_survives_kills_of_cloud_and_agent():
         check_by_file_alone(lab, "c", got)
         equal(len(files(lab)), 1, "files")
         equal(os.listdir(os.path.join(lab.node_dir("dev-1", "c"), "node", "archive")), [], "what is left beside the ledger")
+
+
+def export_is_there(lab):
+    """What the node has written for its agent, whole or in part."""
+    place = os.path.join(lab.node_dir("dev-1", "c"), "node", "archive")
+    return os.path.isdir(place) and os.listdir(place)
+
+
+def logged(path, event):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read().count(f'"event":"{event}"')
+
+
+def outbox(lab):
+    box = os.path.join(lab.agents["dev-1"].dir, "outbox")
+    return [n for n in os.listdir(box) if n.endswith(".json")] if os.path.isdir(box) else []
+
+
+def stopped_when_the_node_has_exported(lab, meter):
+    """An order of which the node has made the file, and the agent, which stands still, has not taken it: its number."""
+    agent, log = lab.agents["dev-1"], os.path.join(lab.node_dir("dev-1", "c"), "node", "node.log")
+    for _ in range(20):
+        made = logged(log, "node.archive_exported")
+        number = order(lab, "c")
+        labs.wait_for("the node to begin", 30, lambda: export_is_there(lab) or outbox(lab), 0.0002)
+        os.kill(agent.pid, signal.SIGSTOP)
+        labs.wait_for("the end of the export", 30, lambda made=made: logged(log, "node.archive_exported") > made, 0.01)
+        if export_is_there(lab) and not outbox(lab):
+            return number
+        os.kill(agent.pid, signal.SIGCONT)  # it was faster
+        equal(await_end(lab, number)["state"], "archived", "an archive that nothing disturbed")
+        read(lab, "c", meter)
+    raise AssertionError("the agent was always faster")
+
+
+@case
+def an_agent_killed_between_export_and_announcement_announces_one_archive():
+    """In the window in which the file is whole and nobody has been told of it; then with its node; then with the result noted,
+    and the cloud away. Readings that wait at the agent make other blocks meanwhile."""
+    with cluster(("dev-1",)) as lab:
+        create(lab, "c", ("dev-1",))
+        deploy(lab, "c", bind=True)
+        meter, agent = Meter(lab, "dev-1"), lab.agents["dev-1"]
+        reach = 0
+        for with_node in (False, True):
+            grow(lab, "c", meter, 3)
+            number = stopped_when_the_node_has_exported(lab, meter)
+            before = lab.cloud.must("GET", f"/archives/{number}")
+            equal(before["state"], "ordered", "what the cloud knows")
+            reach = max([a["to"] for a in archives(lab) if a["state"] == "archived"] or [0])
+            agent.kill()
+            if with_node:
+                kill_9(lab.node_pids("c")["dev-1"])
+            agent.start()
+            meter.post(50)
+            got = await_end(lab, number)
+            equal((got["state"], got["from"], got["error"]), ("archived", reach + 1, None), f"after a kill {'with' if with_node else 'without'} its node")
+            check_by_file_alone(lab, "c", got)
+            read(lab, "c", meter)
+        # The cloud is away when the result is noted; what is announced is what leaves.
+        number = order(lab, "c")
+        ended = logged(agent.log, "command.ended")
+        labs.wait_for("the device to have it", 30, lambda: export_is_there(lab) or outbox(lab) or logged(agent.log, "command.ended") > ended, 0.0005)
+        lab.cloud.kill()
+        labs.wait_for("the agent's result", 30, lambda: logged(agent.log, "command.ended") > ended, 0.01)
+        agent.kill()
+        agent.start()
+        lab.cloud.start()
+        got = await_end(lab, number)
+        equal((got["state"], got["error"]), ("archived", None), "after a kill of agent and cloud")
+        check_by_file_alone(lab, "c", got)
+        equal(len(files(lab)), len([a for a in archives(lab) if a["state"] == "archived"]), "files, one an archive")
+        equal((export_is_there(lab), outbox(lab)), ([], []), "what is left on the device")
+        meter.check_on("c")
 
 
 def tamper(lab, change):
