@@ -24,6 +24,11 @@ def check_by_file_alone(lab, chain, archive):
     equal((said["from"], said["to"], said["transactions"]), (archive["from"], archive["to"], archive["transactions"]), "what the file proves")
 
 
+def refused(lab, code, words, *command):
+    got, why = lab.cli(*command, check=False)
+    check(got == code and all(word in why for word in words), f"ridge {' '.join(command)}: {got}: {why}")
+
+
 @case
 def archives_follow_one_another_while_the_chain_runs():
     with cluster() as lab:
@@ -55,13 +60,15 @@ def archives_follow_one_another_while_the_chain_runs():
         check("checkpoint" in none["error"], none["error"])
         for body, status in (({"from": 5, "to": 2}, 400), ({"device": "dev-9"}, 404), ({"from": -1}, 400)):
             equal(lab.cloud.call("POST", "/chains/c/archives", body)[0], status, f"status of {body}")
+        # What archives have already is not made again, nor is what is not there yet; both are said before a device is asked.
+        for range_ in (("--from", "1", "--to", str(second["to"])), ("--from", str(second["from"])), ("--to", str(first["to"])), ("--from", "1", "--to", "1")):
+            refused(lab, 6, (f"1 to {second['to']} already",), "chain", "archive", "c", *range_)
+        labs.wait_for("a chain that stands still", 30, lambda: lab.cli("chain", "archive", "c", check=False)[0] == 6, 0.1)
+        known = len(archives(lab))
+        refused(lab, 6, ("nothing new",), "chain", "archive", "c")
+        equal(len(archives(lab)), known, "archives after an order that was refused")
         status, error = lab.cli("chain", "archive", "nothing", check=False)
         check(status == 3 and "nothing" in error, error)
-
-
-def refused(lab, code, words, *command):
-    got, why = lab.cli(*command, check=False)
-    check(got == code and all(word in why for word in words), f"ridge {' '.join(command)}: {got}: {why}")
 
 
 @case

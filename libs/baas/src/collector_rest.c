@@ -7,6 +7,7 @@
 
 #define LIST_DEFAULT 100
 #define LIST_MAX 1000
+#define ASK_MS 2000
 
 static rdg_err_t reply_row(rdg_baas_t *b, int64_t number, unsigned status, rdg_service_answer_t *answer) {
     archive_row_t r;
@@ -25,6 +26,53 @@ static rdg_err_t is_member(rdg_baas_t *b, const chain_t *c, const char *device) 
                  : rdg_fail(RDG_E_NOT_FOUND, "device '%.64s' runs no node of chain '%s'", device, c->name);
 }
 
+/* The highest block that a node of the chain tells of; UINT64_MAX: none answers, and there may be any. */
+static rdg_err_t newest_block(rdg_baas_t *b, const chain_t *c, uint64_t *height) {
+    relay_t r;
+    bool heard = false;
+    *height = 0;
+    RDG_TRY(relay_init(&r, b, c, ASK_MS));
+    for (size_t i = 0; i < r.steps.count; ++i) {
+        const step_t *s = &r.steps.list[i];
+        json_t *status = NULL, *none = json_array();
+        uint64_t at = 0;
+        if (s->kind == STEP_PREPARE && device_online(b, s->device) == RDG_OK &&
+            relay_ask(&r, s->device, "ridge_status", none, &status) == RDG_OK &&
+            rdg_json_get_u64(status, "height", &at) == RDG_OK) {
+            heard = true;
+            if (at > *height) *height = at;
+        }
+        json_decref(none);
+        json_decref(status);
+    }
+    relay_fini(&r);
+    if (!heard) *height = UINT64_MAX;
+    return RDG_OK;
+}
+
+/* The main chain takes archives one behind the other: what could not be anchored is not made. */
+static rdg_err_t is_wanted(rdg_baas_t *b, const chain_t *c, uint64_t from, uint64_t to) {
+    uint64_t reach, height;
+    bool same;
+    RDG_TRY(archives_reach(b, c->number, &reach));
+    if (reach == 0 || from > reach) return RDG_OK;
+    if (from > 0) {
+        RDG_TRY(archives_have(b, c->number, from, to, &same));
+        return same ? RDG_OK
+                    : rdg_fail(RDG_E_CONFLICT,
+                               "archives of chain '%s' have blocks 1 to %" PRIu64
+                               " already: order from block %" PRIu64 " on, or without a first block",
+                               c->name, reach, reach + 1);
+    }
+    if (to > reach) return RDG_OK;
+    if (to == 0) RDG_TRY(newest_block(b, c, &height));
+    if (to == 0 && height > reach) return RDG_OK;
+    return rdg_fail(RDG_E_CONFLICT,
+                    "archives of chain '%s' have blocks 1 to %" PRIu64
+                    " already: there is nothing new to archive",
+                    c->name, reach);
+}
+
 static rdg_err_t order(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     rdg_baas_t *b = ctx;
     chain_t c;
@@ -41,6 +89,7 @@ static rdg_err_t order(void *ctx, const rdg_service_call_t *call, rdg_service_an
         return rdg_fail(RDG_E_INVALID, "from, to: want heights, the first not behind the last");
     RDG_TRY(chain_load_running(b, rdg_service_arg(call, "name"), &c));
     rdg_err_t err = device ? is_member(b, &c, device) : RDG_OK;
+    if (err == RDG_OK) err = is_wanted(b, &c, from, to);
     if (err == RDG_OK) err = archives_order(b, &c, device, from, to, &number, &made);
     chain_fini(&c);
     RDG_TRY(err);

@@ -234,6 +234,16 @@ rdg_err_t archives_prove_again(rdg_baas_t *b, int64_t chain, uint64_t height) {
         RDG_SQL_PARAMS(rdg_sql_int(chain), u64(height)), NULL);
 }
 
+rdg_err_t archives_have(rdg_baas_t *b, int64_t chain, uint64_t from, uint64_t to, bool *have) {
+    int64_t n = 0;
+    RDG_TRY(rdg_sql_query(
+        b->db,
+        "SELECT COUNT(*) FROM archives WHERE chain = ? AND first = ? AND last = ? AND state IN " PROVEN,
+        RDG_SQL_PARAMS(rdg_sql_int(chain), u64(from), u64(to)), baas_int_row, &n));
+    *have = n > 0;
+    return RDG_OK;
+}
+
 rdg_err_t archives_file_used(rdg_baas_t *b, int64_t file, bool *used) {
     int64_t n = 0;
     RDG_TRY(rdg_sql_query(b->db, "SELECT COUNT(*) FROM archives WHERE file = ? AND state IN " PROVEN,
