@@ -8,6 +8,8 @@
 
 #define ENDED "('failed', 'refused', 'duplicate', 'archived')"
 #define PROVEN "('verified', 'archived')"
+#define VAIN "('failed', 'refused', 'duplicate')"
+#define VAIN_KEPT 100 /* of a chain */
 #define RECEIPT_MAX 4096
 #define COLUMNS                                                                                              \
     "number, chain, name, chain_id, genesis, device, given, attempt, state, command, wanted_from, "          \
@@ -252,6 +254,17 @@ rdg_err_t archives_file_used(rdg_baas_t *b, int64_t file, bool *used) {
     return RDG_OK;
 }
 
+/* Orders that came to nothing are told of for a while: who waits for days is asked again and again. */
+static rdg_err_t forget_failed(rdg_baas_t *b, int64_t chain) {
+    rdg_sql_value_t c = rdg_sql_int(chain);
+    return rdg_sql_exec(
+        b->db,
+        "DELETE FROM archives WHERE chain = ? AND state IN " VAIN
+        " AND file = 0 AND number NOT IN (SELECT number FROM archives WHERE chain = ? AND state IN " VAIN
+        " ORDER BY number DESC LIMIT ?)",
+        RDG_SQL_PARAMS(c, c, rdg_sql_int(VAIN_KEPT)), NULL);
+}
+
 static rdg_err_t insert(rdg_baas_t *b, const chain_t *c, const char *device, uint64_t from, uint64_t to,
                         int64_t *out) {
     rdg_genesis_t *genesis = rdg_calloc(1, sizeof *genesis);
@@ -277,6 +290,7 @@ static rdg_err_t insert(rdg_baas_t *b, const chain_t *c, const char *device, uin
             NULL);
     rdg_free(genesis);
     rdg_free(text_of);
+    if (err == RDG_OK) err = forget_failed(b, c->number);
     RDG_TRY(err);
     return rdg_sql_query(b->db, "SELECT MAX(number) FROM archives WHERE chain = ?",
                          RDG_SQL_PARAMS(rdg_sql_int(c->number)), baas_int_row, out);

@@ -21,6 +21,7 @@
 #define CLOSE_DEADLINE_MS (29ull * 86400000)
 #define ASK_MS 2000
 #define LOOK_MS 100
+#define AGAIN_LAST_MS 300000
 #define AGAIN_MS 5000
 #define SETTLE_MS 30000 /* that nodes may take to come to one height before somebody is told */
 
@@ -184,7 +185,12 @@ static rdg_err_t await_archive(rdg_baas_t *b, chain_t *c, closing_t *k, uint64_t
         if (!ended) return RDG_OK;
         k->ordered = 0;
         RDG_TRY(closing_save(b, c, k));
-        if (failed) return hold(b, c, why, after_ms);
+        if (!failed) return RDG_OK;
+        RDG_TRY(hold(b, c, why, after_ms));
+        /* Each try asks every device: the longer it has come to nothing, the rarer. */
+        uint64_t now = baas_now(), rarer = now > k->since_ms ? (now - k->since_ms) / 8 : 0;
+        if (rarer > AGAIN_LAST_MS) rarer = AGAIN_LAST_MS;
+        if (rarer > *after_ms) *after_ms = rarer;
         return RDG_OK;
     }
     RDG_TRY(archives_order(b, c, NULL, 0, 0, &k->ordered, &made));

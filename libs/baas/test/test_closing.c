@@ -2,6 +2,7 @@
  * is tested on a whole system (suite destroying). */
 #include "lost_chain.h"
 #include <stdio.h>
+#include <time.h>
 
 enum { PATIENCE_MS = 60000 };
 
@@ -143,5 +144,54 @@ TEST(closing_what_a_device_has_refused_to_remove_goes_by_the_chains_name) {
     CHECK_EQ(kit_call(&k, "DELETE", "/chains/c?discard=c", NULL, NULL), 202);
     json_decref(kit_wait_chain(&k, "c", "destroyed"));
     CHECK_EQ(last_param(&k, "chain.remove", "discard"), 1);
+    kit_close(&k);
+}
+
+TEST(closing_that_comes_to_nothing_asks_ever_less_often) {
+    kit_t k;
+    uint64_t end = baas_mono() + PATIENCE_MS, after = 0;
+    lost_open(&k);
+    k.p.height = LOST_LAST + 2;
+    k.p.on_archive[0] = OUTCOME_FAIL;
+    CHECK_EQ(kit_call(&k, "DELETE", "/chains/c", NULL, NULL), 202);
+    kit_wait_commands(&k, "chain.archive", 1);
+    work_enter(k.baas, "c");
+    lost_sql(&k, "UPDATE chain_closings SET since_ms = since_ms - 3600000");
+    while (after <= 10000) {
+        CHECK(baas_mono() < end);
+        after = 0;
+        CHECK_OK(flow_advance(k.baas, "c", &after));
+        nanosleep(&(struct timespec){0, 5000000}, NULL);
+    }
+    CHECK_EQ(after, 300000);
+    work_leave(k.baas, "c");
+    k.p.on_archive[0] = OUTCOME_HOLD;
+    kit_close(&k);
+}
+
+static int64_t count_of(kit_t *k, const char *query) {
+    int64_t n = 0;
+    CHECK_OK(rdg_sql_query(k->baas->db, query, NULL, 0, baas_int_row, &n));
+    return n;
+}
+
+TEST(closing_for_days_leaves_no_endless_list_of_orders_that_failed) {
+    kit_t k;
+    lost_open(&k);
+    k.p.height = LOST_LAST + 2;
+    k.p.on_archive[0] = OUTCOME_HOLD;
+    lost_sql(&k, "INSERT INTO archives (chain, name, chain_id, genesis, device, given, attempt, state, "
+                 "command, wanted_from,"
+                 " wanted_to, file, created_ms, updated_ms) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL "
+                 "SELECT i + 1 FROM n"
+                 " WHERE i < 150) SELECT chain, name, chain_id, genesis, device, 0, 1, 'failed', 'x', 0, 0, "
+                 "i = 1, 1, 1"
+                 " FROM n, (SELECT * FROM archives WHERE first = 1)");
+    int64_t proven = count_of(&k, "SELECT COUNT(*) FROM archives WHERE state = 'archived'");
+    CHECK_EQ(kit_call(&k, "POST", "/chains/c/archives", "{}", NULL), 202);
+    CHECK_EQ(count_of(&k, "SELECT COUNT(*) FROM archives WHERE state = 'failed' AND file = 0"), 100);
+    CHECK_EQ(count_of(&k, "SELECT COUNT(*) FROM archives WHERE state = 'failed' AND file = 1"),
+             1); /* its file goes first */
+    CHECK_EQ(count_of(&k, "SELECT COUNT(*) FROM archives WHERE state = 'archived'"), proven);
     kit_close(&k);
 }
