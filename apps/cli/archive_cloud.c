@@ -8,6 +8,7 @@
 #include "ridge/base/config.h"
 
 #define LOOK_NS 200000000
+#define TELL_PERCENT 10
 
 static void print_one(const json_t *a) {
     out_fields(a, COLUMNS("Archive=number", "Chain=chain", "State=state", "Device=device", "From block=from",
@@ -31,9 +32,38 @@ static rdg_err_t outcome(const json_t *a) {
                     "the archive was %s: %s", state[0] == 'r' ? "refused" : "not made", why);
 }
 
+/* What somebody who waits sees on standard error: each state, why it stays in one, and how far a device has come. */
+typedef struct seen {
+    char state[16], why[256];
+    json_int_t percent;
+} seen_t;
+
+static void tell(cli_t *cli, const json_t *archive, bool over, seen_t *seen) {
+    const char *state = out_raw(archive, "state"), *why = out_raw(archive, "error"),
+               *order = out_raw(archive, "command");
+    json_t *command = NULL;
+    if (strcmp(seen->state, state) != 0) {
+        fprintf(stderr, "         %s %s\n", state, out_text(archive, "device"));
+        snprintf(seen->state, sizeof seen->state, "%s", state);
+        seen->percent = 0;
+    }
+    if (over) return;
+    if (*why && strncmp(seen->why, why, sizeof seen->why - 1) != 0) fprintf(stderr, "         %s\n", why);
+    snprintf(seen->why, sizeof seen->why, "%s", why);
+    if (strcmp(state, "ordered") != 0 || !*order ||
+        cli_call(cli, "GET", NULL, &command, "/commands/%s", order) != RDG_OK)
+        return;
+    json_int_t percent = json_integer_value(json_object_get(command, "progress"));
+    if (percent >= seen->percent + TELL_PERCENT && strcmp(out_raw(command, "step"), "export") == 0) {
+        fprintf(stderr, "         export %lld %%\n", (long long)percent);
+        seen->percent = percent;
+    }
+    json_decref(command);
+}
+
 static rdg_err_t follow(cli_t *cli, uint64_t number, json_t **archive) {
     json_t *about = NULL;
-    char seen[16] = "";
+    seen_t seen = {.state = ""};
     RDG_TRY(cli_call(cli, "GET", NULL, &about, "/collector"));
     bool anchors = json_is_true(json_object_get(about, "anchors"));
     json_decref(about);
@@ -42,10 +72,9 @@ static rdg_err_t follow(cli_t *cli, uint64_t number, json_t **archive) {
         *archive = NULL;
         RDG_TRY(cli_call(cli, "GET", NULL, archive, "/archives/%" PRIu64, number));
         const char *state = out_raw(*archive, "state");
-        if (strcmp(seen, state) != 0 && !cli->json)
-            fprintf(stderr, "         %s %s\n", state, out_text(*archive, "device"));
-        snprintf(seen, sizeof seen, "%s", state);
-        if (ended(state, anchors)) return RDG_OK;
+        bool over = ended(state, anchors);
+        if (!cli->json) tell(cli, *archive, over, &seen);
+        if (over) return RDG_OK;
         nanosleep(&(struct timespec){0, LOOK_NS}, NULL);
     }
 }

@@ -59,8 +59,8 @@ const char *out_text(const json_t *object, const char *path) {
     static size_t next;
     char *out = texts[next++ % TEXTS];
     const json_t *v = at_path(object, path);
-    if (!v || json_is_null(v))
-        snprintf(out, TEXT_MAX, "-");
+    if (!v || json_is_null(v) || (json_is_integer(v) && json_integer_value(v) == 0 && is_time(path)))
+        snprintf(out, TEXT_MAX, "-"); /* no time, too */
     else if (json_is_integer(v) && is_time(path))
         rdg_time_format((uint64_t)json_integer_value(v), out);
     else if (json_is_integer(v))

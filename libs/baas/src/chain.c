@@ -96,8 +96,14 @@ rdg_err_t chain_load_id(rdg_baas_t *b, const char *name, uint64_t chain_id, chai
 rdg_err_t chain_load_running(rdg_baas_t *b, const char *name, chain_t *out) {
     RDG_TRY(chain_load(b, name, out));
     if (chain_is(out, "running")) return RDG_OK;
-    rdg_err_t err = rdg_fail(RDG_E_CONFLICT, "chain '%s' is %s, not running: see ridge chain status %s", name,
-                             out->state, name);
+    rdg_err_t err =
+        chain_is(out, "destroyed")
+            ? rdg_fail(RDG_E_CONFLICT,
+                       "chain '%s' is destroyed: what is left of it is in its archives, see ridge archive "
+                       "list --chain %s, ridge archive fetch",
+                       name, name)
+            : rdg_fail(RDG_E_CONFLICT, "chain '%s' is %s, not running: see ridge chain status %s", name,
+                       out->state, name);
     chain_fini(out);
     return err;
 }

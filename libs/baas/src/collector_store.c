@@ -326,7 +326,7 @@ json_t *archive_row_json(const archive_row_t *r) {
     const rdg_collector_claim_t *c = &r->claim;
     return json_pack(
         "{s:I, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:s?, "
-        "s:I, s:I, s:s?}",
+        "s:I, s:I, s:s?, s:s?}",
         "number", (json_int_t)r->number, "chain", r->name, "chain_id", (json_int_t)c->chain_id, "state",
         r->state, "device", r->device, "from", (json_int_t)(c->from ? c->from : r->wanted_from), "to",
         (json_int_t)(c->to ? c->to : r->wanted_to), "mark_ms", (json_int_t)c->mark_ms, "genesis",
@@ -336,7 +336,7 @@ json_t *archive_row_json(const archive_row_t *r) {
         (json_int_t)r->anchored.height, "anchor_tx", hash_or_null(&r->anchored.tx), "receipt",
         r->receipt.len ? rdg_json_hex(r->receipt.data, r->receipt.len) : json_null(), "error", r->error,
         "created_ms", (json_int_t)r->created_ms, "updated_ms", (json_int_t)r->updated_ms, "key_id",
-        r->key_id[0] ? r->key_id : NULL);
+        r->key_id[0] ? r->key_id : NULL, "command", r->command[0] ? r->command : NULL);
 }
 
 static rdg_err_t list_row(void *ctx, const rdg_sql_row_t *r) {
