@@ -146,6 +146,21 @@ def an_archive_survives_kills_of_cloud_and_agent():
         equal(os.listdir(os.path.join(lab.node_dir("dev-1", "c"), "node", "archive")), [], "what is left beside the ledger")
 
 
+@case
+def a_clock_that_was_put_back_gives_up_no_upload():
+    with cluster(("dev-1",), agent=["--upload-rate", "500"]) as lab:
+        create(lab, "c", ("dev-1",))
+        deploy(lab, "c", bind=True)
+        grow(lab, "c", Meter(lab, "dev-1"), 2)
+        number = order(lab, "c")
+        labs.wait_for("the device to announce it", 30, lambda: lab.cloud.must("GET", f"/archives/{number}")["state"] == "exported", 0.02)
+        lab.cloud.stop()
+        rewrite(lab, "UPDATE archives SET updated_ms = ? WHERE number = ? AND state = 'exported'", int(labs.time.time() * 1000) + 3600000, number)
+        lab.cloud.start()
+        got = await_end(lab, number)
+        equal((got["state"], got["error"]), ("archived", None), "the archive")
+
+
 def export_is_there(lab):
     """What the node has written for its agent, whole or in part."""
     place = os.path.join(lab.node_dir("dev-1", "c"), "node", "archive")

@@ -98,6 +98,8 @@ static rdg_err_t read_row(const rdg_sql_row_t *r, archive_row_t *a) {
     a->error = rdg_strdup(why);
     a->created_ms = number(r, 26);
     a->updated_ms = number(r, 27);
+    uint64_t now = baas_now(); /* what lies ahead was noted before the clock was put back */
+    if (a->updated_ms > now) a->updated_ms = now;
     text(r, 28, a->key_id, sizeof a->key_id);
     a->wrapped = rdg_strdup(rdg_sql_row_text(r, 29));
     if (err != RDG_OK) archive_row_fini(a);
