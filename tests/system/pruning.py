@@ -269,7 +269,13 @@ def what_is_gone_is_read_from_the_archive():
         ids = [tx["hash"] for b in blocks for tx in b["transactions"]]
         txs = [lab.cloud.must("GET", f"/chains/c/txs/{i}") for i in ids]
         by_rpc = lambda method, *params: lab.cloud.must("POST", "/chains/c/rpc", {"id": 7, "method": method, "params": list(params)})["result"]  # noqa: E731
-        before = [by_rpc("eth_getTransactionReceipt", ids[0]), by_rpc("eth_getBlockByHash", blocks[1]["hash"], False), by_rpc("eth_getTransactionByHash", ids[-1])]
+        asked = [("eth_getTransactionReceipt", ids[0]), ("eth_getBlockByHash", blocks[1]["hash"], False), ("eth_getTransactionByHash", ids[-1]), ("eth_getBlockReceipts", "0x3"),
+                 ("eth_getBlockTransactionCountByNumber", "0x3"), ("eth_getBlockTransactionCountByHash", blocks[1]["hash"]), ("eth_getTransactionByBlockNumberAndIndex", "0x3", "0x0"),
+                 ("eth_getTransactionByBlockHashAndIndex", blocks[1]["hash"], "0x0"), ("eth_getTransactionByBlockNumberAndIndex", "0x3", "0x99")]  # fmt: skip
+        before = [by_rpc(*a) for a in asked]
+        events = lambda *options: lab.cli("contract", "events", "c", "metering", *options)  # noqa: E731
+        logged = [events(), events("--from", "3", "--to", "4"), events("--limit", "1"), events("--limit", "2")]
+        check(len(logged[0]["events"]) >= 5, f"what the contract logged: {logged[0]}")
         keep(lab, "c", 1)
         got = await_state(lab, "c", ["dev-1", "dev-2", "dev-3", "dev-4"])
         mark = min(d["pruned_height"] for d in got.values())
@@ -283,7 +289,14 @@ def what_is_gone_is_read_from_the_archive():
         equal([b.get("archive", {}).get("manifest") for b in after[:mark]], [first["manifest"]] * mark, "of which archive blocks are")
         again = [lab.cloud.must("GET", f"/chains/c/txs/{i}") for i in ids]
         equal([without(t, "archive") for t in again], txs, "transactions and receipts, read through")
-        equal([by_rpc("eth_getTransactionReceipt", ids[0]), by_rpc("eth_getBlockByHash", blocks[1]["hash"], False), by_rpc("eth_getTransactionByHash", ids[-1])], before, "by JSON-RPC")
+        equal([by_rpc(*a) for a in asked], before, "by JSON-RPC")
+        equal([events(), events("--from", "3", "--to", "4"), events("--limit", "1"), events("--limit", "2")], logged, "what the contract logged, read through")
+        # Page after page each event comes once.
+        pages, at = [], 0
+        while at <= logged[0]["to"]:
+            page = events("--from", str(at), "--limit", "2", "--to", str(logged[0]["to"]))
+            pages, at = pages + page["events"], page["to"] + 1
+        equal(pages, logged[0]["events"], "events in pages")
         listed = lab.cli("block", "list", "c", "--from", str(mark), "--limit", "3")["blocks"]
         equal([b["archive"]["number"] for b in listed], [first["number"]] * 3, "archives in ridge block list")
         # A stored file that was changed behind the cloud's back is not believed.

@@ -65,6 +65,7 @@ rdg_err_t rdg_baas_routes(rdg_baas_t *b, rdg_service_t *service) {
     RDG_TRY(rdg_service_add(service, contract_routes, contract_route_count, b));
     RDG_TRY(rdg_service_add(service, contract_call_routes, contract_call_route_count, b));
     RDG_TRY(rdg_service_add(service, contract_life_routes, contract_life_route_count, b));
+    RDG_TRY(rdg_service_add(service, contract_event_routes, contract_event_route_count, b));
     RDG_TRY(rdg_service_add(service, contract_govern_routes, contract_govern_route_count, b));
     RDG_TRY(rdg_service_add(service, read_routes, read_route_count, b));
     RDG_TRY(rdg_service_add(service, recover_routes, recover_route_count, b));

@@ -117,15 +117,17 @@ static json_t *source_json(const archive_row_t *row) {
 
 /* --- blocks ---------------------------------------------------------------------------------------------- */
 
-static rdg_err_t block_json(const rdg_archive_block_t *block, bool full, json_t **out) {
+static rdg_err_t block_json(const rdg_archive_block_t *block, const archived_want_t *want, json_t **out) {
     rdg_bloom_t bloom = {{0}};
-    json_t *unwanted = json_array();
+    json_t *receipts = json_array();
     rdg_err_t err = rdg_eth_receipts_json(block->block, block->receipts, 0, block->block->header.tx_count,
-                                          unwanted, &bloom);
-    json_decref(unwanted);
+                                          receipts, &bloom);
+    if (err == RDG_OK)
+        *out = want->receipts ? json_incref(receipts)
+                              : rdg_eth_block_json(block->block, &block->block->header, &block->block->hash,
+                                                   &block->executed, &bloom, want->full);
+    json_decref(receipts);
     RDG_TRY(err);
-    *out = rdg_eth_block_json(block->block, &block->block->header, &block->block->hash, &block->executed,
-                              &bloom, full);
     return *out ? RDG_OK : rdg_fail(RDG_E_NO_MEMORY, "no memory for a block");
 }
 
@@ -155,7 +157,7 @@ static rdg_err_t read_block(archive_reader_t *r, const chain_t *c, const archive
     rdg_err_t err =
         block.proven ? RDG_OK : rdg_fail(RDG_E_CORRUPT, "block %" PRIu64 " is not proven", height);
     if (err == RDG_OK && want->tx) err = tx_json(&block, want->tx, out);
-    if (err == RDG_OK && !want->tx) err = block_json(&block, want->full, out);
+    if (err == RDG_OK && !want->tx) err = block_json(&block, want, out);
     rdg_archive_block_fini(&block);
     return err;
 }

@@ -10,6 +10,7 @@ void archive_reader_free(archive_reader_t *r); /* NULL is fine */
 typedef struct archived_want {
     const uint8_t *tx; /* 32 bytes: this transaction of the block, as {"tx", "receipt"}; NULL: the block */
     bool full;         /* of a block: its transactions whole */
+    bool receipts;     /* in place of a block the list of its receipts */
 } archived_want_t;
 /* As a node would answer; *source says of which archive, and may be NULL. Both are owned. Any thread; may wait for the
  * platform. ARCHIVED: in no archive here. CORRUPT, BAD_SIGNATURE and the like: the stored file is not what it was. */

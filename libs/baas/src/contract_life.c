@@ -1,4 +1,4 @@
-/* freeze, unfreeze, revoke; migrate; events of a contract. */
+/* freeze, unfreeze, revoke; migrate. */
 #include <string.h>
 #include "contract.h"
 #include "ridge/base/log.h"
@@ -7,8 +7,6 @@
 #define MIGRATE_MS 15000 /* of one request */
 #define MIGRATE_LIMIT 100
 #define CURSOR_MAX 80
-#define EVENTS_MAX 1000
-#define EVENT_HEIGHTS 10000
 
 /* --- freeze, unfreeze, revoke -------------------------------------------------------------------------------------------- */
 
@@ -224,85 +222,10 @@ static rdg_err_t migrate(void *ctx, const rdg_service_call_t *call, rdg_service_
     return err;
 }
 
-/* --- events ----------------------------------------------------------------------------------------------------------------- */
-
-typedef struct span {
-    uint64_t version, from, to, limit;
-} span_t;
-
-static rdg_err_t read_span(open_chain_t *o, const rdg_service_call_t *call, span_t *s) {
-    rdg_rpc_head_t head;
-    RDG_TRY(rdg_rpc_head(&o->relay.rpc, &head));
-    *s = (span_t){.to = head.height, .limit = 100};
-    RDG_TRY(rdg_service_query_u64(call, "version", 0, UINT32_MAX, &s->version));
-    RDG_TRY(rdg_service_query_u64(call, "to", 0, UINT64_MAX / 2, &s->to));
-    RDG_TRY(rdg_service_query_u64(call, "limit", 1, EVENTS_MAX, &s->limit));
-    if (s->to > head.height) s->to = head.height;
-    s->from = s->to > EVENT_HEIGHTS ? s->to - EVENT_HEIGHTS + 1 : 0;
-    RDG_TRY(rdg_service_query_u64(call, "from", 0, UINT64_MAX / 2, &s->from));
-    if (s->from <= s->to && s->to - s->from >= EVENT_HEIGHTS) s->to = s->from + EVENT_HEIGHTS - 1;
-    return RDG_OK;
-}
-
-static json_t *event_json(const json_t *log, const json_t *abi) {
-    json_t *e = NULL;
-    uint64_t height = 0;
-    if (contract_decode_log(log, abi, &e) != RDG_OK)
-        e = json_pack("{s:O?, s:O?}", "topics", json_object_get(log, "topics"), "data",
-                      json_object_get(log, "data"));
-    (void)rdg_json_quantity_parse(json_object_get(log, "blockNumber"), &height);
-    if (e) json_object_set_new(e, "height", json_integer((json_int_t)height));
-    if (e) json_object_set(e, "tx", json_object_get(log, "transactionHash"));
-    return e;
-}
-
-static rdg_err_t events_on(open_chain_t *o, const char *name, span_t *s, json_t **out) {
-    contract_t k = {.abi = NULL};
-    json_t *logs = NULL, *list = json_array(), *log;
-    size_t i;
-    rdg_err_t err = contract_find(o->relay.b, &o->chain, name, (uint32_t)s->version, &k);
-    if (err == RDG_OK && s->from <= s->to)
-        err = rdg_rpc_call(&o->relay.rpc, "eth_getLogs",
-                           json_pack("[{s:o, s:o, s:o}]", "address",
-                                     rdg_json_hex(k.address.b, sizeof k.address.b), "fromBlock",
-                                     rdg_json_quantity(s->from), "toBlock", rdg_json_quantity(s->to)),
-                           &logs);
-    json_array_foreach(logs, i, log) {
-        uint64_t height = 0;
-        if (json_array_size(list) >=
-            s->limit) { /* the page ends with a whole block, or inside the first one */
-            (void)rdg_json_quantity_parse(json_object_get(log, "blockNumber"), &height);
-            s->to = height > s->from ? height - 1 : height;
-            break;
-        }
-        json_array_append_new(list, event_json(log, k.abi));
-    }
-    json_decref(logs);
-    contract_fini(&k);
-    if (err == RDG_OK)
-        *out = json_pack("{s:o, s:I, s:I}", "events", list, "from", (json_int_t)s->from, "to",
-                         (json_int_t)s->to);
-    else
-        json_decref(list);
-    return err;
-}
-
-static rdg_err_t list_events(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
-    open_chain_t o;
-    span_t s;
-    json_t *out = NULL;
-    RDG_TRY(contract_open(ctx, call, &o));
-    rdg_err_t err = read_span(&o, call, &s);
-    if (err == RDG_OK) err = events_on(&o, rdg_service_arg(call, "contract"), &s, &out);
-    contract_close(&o);
-    return err == RDG_OK ? rdg_service_reply(answer, 200, out) : err;
-}
-
 const rdg_service_route_t contract_life_routes[] = {
     {"POST", "/api/v1/chains/{name}/contracts/{contract}/freeze", RDG_ROUTE_OWNED, freeze},
     {"POST", "/api/v1/chains/{name}/contracts/{contract}/unfreeze", RDG_ROUTE_OWNED, unfreeze},
     {"POST", "/api/v1/chains/{name}/contracts/{contract}/revoke", RDG_ROUTE_OWNED, revoke},
     {"POST", "/api/v1/chains/{name}/contracts/{contract}/migrate", RDG_ROUTE_OWNED, migrate},
-    {"GET", "/api/v1/chains/{name}/contracts/{contract}/events", RDG_ROUTE_OWNED, list_events},
 };
 const size_t contract_life_route_count = sizeof contract_life_routes / sizeof contract_life_routes[0];

@@ -229,9 +229,9 @@ extern const size_t member_route_count;
 extern const rdg_service_route_t chain_routes[];
 extern const size_t chain_route_count;
 extern const rdg_service_route_t contract_routes[], contract_call_routes[], contract_life_routes[],
-    contract_govern_routes[];
+    contract_event_routes[], contract_govern_routes[];
 extern const size_t contract_route_count, contract_call_route_count, contract_life_route_count,
-    contract_govern_route_count;
+    contract_event_route_count, contract_govern_route_count;
 extern const rdg_service_route_t read_routes[];
 extern const size_t read_route_count;
 extern const rdg_service_route_t intake_routes[];

@@ -45,7 +45,7 @@ static rdg_err_t ask(relay_t *r, const chain_t *c, const char *method, json_t *p
 }
 
 static rdg_err_t add_blocks(relay_t *r, const chain_t *c, uint64_t from, uint64_t limit, json_t *list) {
-    const archived_want_t want = {NULL, false};
+    const archived_want_t want = {.full = false};
     rdg_rpc_head_t head;
     RDG_TRY(rdg_rpc_head(&r->rpc, &head));
     uint64_t height = from < head.height ? from : head.height;
@@ -100,7 +100,7 @@ static rdg_err_t block_params(const char *id, const char **method, json_t **para
 
 static rdg_err_t show_block(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     const char *method, *id = rdg_service_arg(call, "block"), *chain = rdg_service_arg(call, "name");
-    const archived_want_t want = {NULL, true};
+    const archived_want_t want = {.full = true};
     json_t *params, *block = NULL, *source = NULL;
     chain_t c;
     relay_t r;
@@ -123,7 +123,7 @@ static rdg_err_t show_block(void *ctx, const rdg_service_call_t *call, rdg_servi
 }
 
 static rdg_err_t find_tx(relay_t *r, const chain_t *c, const uint8_t id[32], json_t **out) {
-    const archived_want_t want = {id, false};
+    const archived_want_t want = {.tx = id};
     json_t *tx = NULL, *receipt = NULL, *source = NULL;
     RDG_TRY(
         ask(r, c, "eth_getTransactionByHash", json_pack("[o]", rdg_json_hex(id, 32)), &want, &tx, &source));
@@ -137,9 +137,14 @@ static rdg_err_t find_tx(relay_t *r, const chain_t *c, const uint8_t id[32], jso
         return rdg_fail(RDG_E_NOT_FOUND,
                         "chain '%s' has no such transaction: it may still wait, or have expired", r->chain);
     }
-    rdg_err_t err =
-        rdg_rpc_call(&r->rpc, "eth_getTransactionReceipt", json_pack("[o]", rdg_json_hex(id, 32)), &receipt);
-    if (err == RDG_OK) *out = json_pack("{s:O, s:O}", "tx", tx, "receipt", receipt);
+    rdg_err_t err = ask(r, c, "eth_getTransactionReceipt", json_pack("[o]", rdg_json_hex(id, 32)), &want,
+                        &receipt, &source);
+    if (err == RDG_OK && source) { /* pruned between the two questions, or on another node than the first */
+        json_object_set_new(receipt, "archive", source);
+        *out = json_incref(receipt);
+    } else if (err == RDG_OK) {
+        *out = json_pack("{s:O, s:O}", "tx", tx, "receipt", receipt);
+    }
     json_decref(tx);
     json_decref(receipt);
     return err;
@@ -160,25 +165,68 @@ static rdg_err_t show_tx(void *ctx, const rdg_service_call_t *call, rdg_service_
     return err == RDG_OK ? rdg_service_reply(answer, 200, out) : err;
 }
 
-/* The methods that ask for one block, transaction or receipt are answered as a node would that has it still. */
+typedef enum archived_part {
+    PART_NONE,
+    PART_BLOCK,
+    PART_RECEIPTS,
+    PART_COUNT,
+    PART_AT,
+    PART_TX,
+    PART_RECEIPT
+} archived_part_t;
+
+static archived_part_t part_of(const char *method) {
+    static const struct {
+        const char *method;
+        archived_part_t part;
+    } parts[] = {{"eth_getBlockByNumber", PART_BLOCK},
+                 {"eth_getBlockByHash", PART_BLOCK},
+                 {"eth_getBlockReceipts", PART_RECEIPTS},
+                 {"eth_getBlockTransactionCountByNumber", PART_COUNT},
+                 {"eth_getBlockTransactionCountByHash", PART_COUNT},
+                 {"eth_getTransactionByBlockNumberAndIndex", PART_AT},
+                 {"eth_getTransactionByBlockHashAndIndex", PART_AT},
+                 {"eth_getTransactionByHash", PART_TX},
+                 {"eth_getTransactionReceipt", PART_RECEIPT}};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; ++i)
+        if (strcmp(parts[i].method, method) == 0) return parts[i].part;
+    return PART_NONE;
+}
+
+/* As a node answers: what is beyond the last transaction is null. */
+static json_t *take_part(archived_part_t part, json_t *found, const json_t *params) {
+    const json_t *txs = json_object_get(found, "transactions");
+    uint64_t index = UINT64_MAX;
+    json_t *tx;
+    switch (part) {
+    case PART_TX: return json_incref(json_object_get(found, "tx"));
+    case PART_RECEIPT: return json_incref(json_object_get(found, "receipt"));
+    case PART_COUNT: return rdg_json_quantity(json_array_size(txs));
+    case PART_AT:
+        (void)rdg_json_quantity_parse(json_array_get(params, 1), &index);
+        tx = json_array_get(txs, index);
+        return tx ? json_incref(tx) : json_null();
+    default: return json_incref(found);
+    }
+}
+
+/* The methods that ask for one block, what is in it, or a receipt are answered as a node would that has it still. */
 static rdg_err_t from_archive(relay_t *r, const chain_t *c, const char *method, const json_t *params,
                               json_t **result) {
     const char *hex = json_string_value(json_array_get(params, 0));
-    bool tx = strcmp(method, "eth_getTransactionByHash") == 0,
-         receipt = strcmp(method, "eth_getTransactionReceipt") == 0;
-    bool block = strcmp(method, "eth_getBlockByNumber") == 0 || strcmp(method, "eth_getBlockByHash") == 0;
-    archived_want_t want = {NULL, json_is_true(json_array_get(params, 1))};
+    archived_part_t part = part_of(method);
+    archived_want_t want = {.full = part == PART_AT || json_is_true(json_array_get(params, 1)),
+                            .receipts = part == PART_RECEIPTS};
     uint8_t id[32];
     uint64_t height;
     json_t *found = NULL;
-    if (!(tx || receipt || block) || !archived_height(r->error, &height)) return RDG_E_ARCHIVED;
-    if (!block) {
+    if (part == PART_NONE || !archived_height(r->error, &height)) return RDG_E_ARCHIVED;
+    if (part == PART_TX || part == PART_RECEIPT) {
         if (!hex || rdg_hex_decode(hex, strlen(hex), id, sizeof id) != RDG_OK) return RDG_E_ARCHIVED;
         want.tx = id;
     }
     rdg_err_t err = archived_read(r->b, c, height, &want, &found, NULL);
-    if (err == RDG_OK)
-        *result = block ? json_incref(found) : json_incref(json_object_get(found, tx ? "tx" : "receipt"));
+    if (err == RDG_OK) *result = take_part(part, found, params);
     json_decref(found);
     if (err != RDG_OK) rdg_log_err("data.archive_not_read", err);
     return err == RDG_OK ? RDG_OK : RDG_E_ARCHIVED;
