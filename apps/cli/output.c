@@ -8,6 +8,7 @@
 #define TEXTS 64
 #define TEXT_MAX 512
 #define COLUMNS_MAX 12
+#define TITLE_CELLS 18
 
 void out_json(const json_t *v) {
     rdg_buf_t text;
@@ -117,9 +118,14 @@ void out_table(const json_t *rows, const char *const *columns, size_t count) {
 }
 
 void out_fields(const json_t *object, const char *const *columns, size_t count) {
+    int cells = TITLE_CELLS;
+    for (size_t c = 0; c < count; ++c) {
+        int n = (int)(strchr(columns[c], '=') - columns[c]);
+        if (n > cells) cells = n;
+    }
     for (size_t c = 0; c < count; ++c) {
         const char *field = strchr(columns[c], '=') + 1;
-        printf("%-18.*s %s\n", (int)(field - columns[c] - 1), columns[c], out_text(object, field));
+        printf("%-*.*s %s\n", cells, (int)(field - columns[c] - 1), columns[c], out_text(object, field));
     }
 }
 
