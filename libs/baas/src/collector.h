@@ -55,9 +55,9 @@ rdg_err_t archives_reach(rdg_baas_t *b, int64_t chain, uint64_t *height);
 rdg_err_t archives_twin(rdg_baas_t *b, const archive_row_t *r, int64_t *number, bool *same);
 /* Proven ones of blocks above a height, of which the main chain is not being told: they are `exported` again. */
 rdg_err_t archives_prove_again(rdg_baas_t *b, int64_t chain, uint64_t height);
-/* Whether a proven archive is in this file. */
 /* There is a proven one of this very range. */
 rdg_err_t archives_have(rdg_baas_t *b, int64_t chain, uint64_t from, uint64_t to, bool *have);
+/* Whether a proven archive is in this file. */
 rdg_err_t archives_file_used(rdg_baas_t *b, int64_t file, bool *used);
 /* tenant, chain: NULL for any. */
 rdg_err_t archives_list(rdg_baas_t *b, const char *tenant, const char *chain, uint64_t limit, json_t **out);
