@@ -39,33 +39,25 @@ rdg_err_t command_cancel(rdg_platform_t *p, const char *id, const char *by, json
     return err;
 }
 
-static rdg_err_t mark_taken(rdg_platform_t *p, const char (*ids)[PLATFORM_ID_MAX + 1], size_t count,
-                            size_t *total) {
+rdg_err_t command_taken(rdg_platform_t *p, const char (*ids)[PLATFORM_ID_MAX + 1], size_t count) {
     rdg_sql_value_t now = rdg_sql_int((int64_t)platform_now());
-    for (size_t i = 0; i < count; ++i) {
-        size_t rows = 0;
+    for (size_t i = 0; i < count; ++i)
         RDG_TRY(rdg_sql_exec(p->db,
                              "UPDATE commands SET state = 'sent', updated_ms = ?, sent_ms = ?,"
                              " change = " COMMAND_NEXT_CHANGE " WHERE id = ? AND state = 'queued'",
-                             RDG_SQL_PARAMS(now, now, rdg_sql_text(ids[i])), &rows));
-        *total += rows;
-    }
+                             RDG_SQL_PARAMS(now, now, rdg_sql_text(ids[i])), NULL));
     return RDG_OK;
 }
 
-rdg_err_t command_taken(rdg_platform_t *p, const char (*ids)[PLATFORM_ID_MAX + 1], size_t count) {
-    size_t total = 0;
-    RDG_TRY(rdg_sql_begin(p->db));
-    rdg_err_t err = end_transaction(p, mark_taken(p, ids, count, &total));
-    return changed_if(p, err, total);
-}
-
-/* Running ones too: the broker may have taken a result from the device and lost it. */
+/* Running ones too: the broker may have taken a result from the device and lost it. Those that are on their way are
+ * noted first: the dispatcher looks at that note in the transaction in which it stores what the broker has, so either its
+ * transaction is before ours, and what it stores is changed here, or it sees the note. */
 rdg_err_t command_requeue(rdg_platform_t *p, const char *device) {
     if (!device)
         return rdg_sql_exec(
             p->db, "UPDATE commands SET state = 'queued' WHERE " COMMAND_UNFINISHED " AND state <> 'queued'",
             NULL, 0, NULL);
+    dispatch_lost(p, device);
     return rdg_sql_exec(p->db,
                         "UPDATE commands SET state = 'queued' WHERE device = ? AND " COMMAND_UNFINISHED
                         " AND state <> 'queued'",

@@ -67,7 +67,7 @@ rdg_err_t command_check(void *platform, const char *tenant, const char *id); /* 
 /* command.c: changes of state */
 rdg_err_t command_cancel(rdg_platform_t *p, const char *id, const char *by, json_t **out);
 rdg_err_t command_result(rdg_platform_t *p, const char *device, const json_t *result);
-/* The broker has them: ids, one transaction. */
+/* The broker has them: ids, in a transaction of the caller, who tells of the change. */
 rdg_err_t command_taken(rdg_platform_t *p, const char (*ids)[PLATFORM_ID_MAX + 1], size_t count);
 /* From now on none of them can be cancelled; ok[i]: it may go. One transaction. */
 rdg_err_t command_hand_over(rdg_platform_t *p, const char *const *ids, size_t count, bool *ok);

@@ -122,15 +122,18 @@ static rdg_err_t gather(dispatch_round_t *round) {
 
 /* The message id is known only once publish returns, and its acknowledgement may come on the client's thread
  * before that: the lock makes the acknowledgement wait. */
-static rdg_err_t publish(rdg_platform_t *p, const char *id, const char *topic, rdg_bytes_t payload) {
+static rdg_err_t publish(rdg_platform_t *p, const char *id, const char *device, rdg_bytes_t payload) {
+    char topic[PLATFORM_TOPIC_MAX];
+    snprintf(topic, sizeof topic, "devices/%s/command", device);
     pthread_mutex_lock(&p->lock);
     rdg_err_t err = RDG_E_FULL;
     for (int i = 0; i < PLATFORM_IN_FLIGHT; ++i) {
         if (p->in_flight[i].message_id != 0) continue;
         err = rdg_mqtt_publish(p->mqtt, topic, payload, false, &p->in_flight[i].message_id);
         if (err != RDG_OK) p->in_flight[i].message_id = 0;
-        p->in_flight[i].acknowledged = false;
+        p->in_flight[i].acknowledged = p->in_flight[i].lost = false;
         snprintf(p->in_flight[i].command, sizeof p->in_flight[i].command, "%s", id);
+        snprintf(p->in_flight[i].device, sizeof p->in_flight[i].device, "%s", device);
         break;
     }
     pthread_mutex_unlock(&p->lock);
@@ -139,14 +142,12 @@ static rdg_err_t publish(rdg_platform_t *p, const char *id, const char *topic, r
 
 static rdg_err_t send_one(rdg_platform_t *p, const json_t *row) {
     const char *id, *device;
-    char topic[PLATFORM_TOPIC_MAX];
     RDG_TRY(rdg_json_get_str(row, "id", &id));
     RDG_TRY(rdg_json_get_str(row, "device", &device));
-    snprintf(topic, sizeof topic, "devices/%s/command", device);
     rdg_buf_t payload;
     rdg_buf_init(&payload, RDG_MQTT_PAYLOAD_MAX);
     rdg_err_t err = rdg_json_dump(json_object_get(row, "message"), &payload);
-    if (err == RDG_OK) err = publish(p, id, topic, rdg_buf_view(&payload));
+    if (err == RDG_OK) err = publish(p, id, device, rdg_buf_view(&payload));
     rdg_buf_fini(&payload);
     return err;
 }
@@ -181,28 +182,59 @@ static void send_queued(rdg_platform_t *p) {
     if (err != RDG_OK && err != RDG_E_FULL && err != RDG_E_UNAVAILABLE) rdg_log_err("dispatch.failed", err);
 }
 
+/* The flights that the broker has acknowledged, and of which of these it has the commands: not of those that were requeued
+ * meanwhile. */
+typedef struct landing {
+    int flights[PLATFORM_IN_FLIGHT];
+    char ids[PLATFORM_IN_FLIGHT][PLATFORM_ID_MAX + 1];
+    size_t count, taken;
+} landing_t;
+
+static void look_who_landed(rdg_platform_t *p, landing_t *l) {
+    l->count = l->taken = 0;
+    pthread_mutex_lock(&p->lock);
+    for (int i = 0; i < PLATFORM_IN_FLIGHT; ++i) {
+        if (p->in_flight[i].message_id == 0 || !p->in_flight[i].acknowledged) continue;
+        l->flights[l->count++] = i;
+        if (!p->in_flight[i].lost) memcpy(l->ids[l->taken++], p->in_flight[i].command, sizeof l->ids[0]);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+static rdg_err_t store_landed(rdg_platform_t *p, landing_t *l) {
+    RDG_TRY(rdg_sql_begin(p->db));
+    look_who_landed(p, l); /* again: command_requeue says why here */
+    rdg_err_t err = command_taken(p, (const char(*)[PLATFORM_ID_MAX + 1]) l->ids, l->taken);
+    if (err == RDG_OK) return rdg_sql_commit(p->db);
+    rdg_sql_rollback(p->db);
+    return err;
+}
+
+/* Call with the lock held. */
+static void look_again_at(rdg_platform_t *p, const char *device) {
+    device_t *d = devices_find(p, device);
+    if (d) turns_put(p, d);
+}
+
 /* What the broker has acknowledged since the last round; until it is stored the dispatcher does not take it for
  * unsent. */
 static void settle(rdg_platform_t *p) {
-    char ids[PLATFORM_IN_FLIGHT][PLATFORM_ID_MAX + 1];
-    size_t count = 0;
-    pthread_mutex_lock(&p->lock);
-    for (int i = 0; i < PLATFORM_IN_FLIGHT; ++i)
-        if (p->in_flight[i].message_id != 0 && p->in_flight[i].acknowledged)
-            memcpy(ids[count++], p->in_flight[i].command, sizeof ids[0]);
-    pthread_mutex_unlock(&p->lock);
-    if (count == 0) return;
-    rdg_err_t err = command_taken(p, ids, count);
+    landing_t l;
+    look_who_landed(p, &l);
+    if (l.count == 0) return;
+    rdg_err_t err = store_landed(p, &l);
     if (err != RDG_OK) {
         rdg_log_err("dispatch.failed", err);
         return; /* tried again with the next round */
     }
     pthread_mutex_lock(&p->lock);
-    for (size_t i = 0; i < count; ++i) {
-        int at = find_flight(p, ids[i]);
-        if (at >= 0) p->in_flight[at].message_id = 0;
+    for (size_t i = 0; i < l.count; ++i) {
+        int at = l.flights[i];
+        if (p->in_flight[at].lost) look_again_at(p, p->in_flight[at].device);
+        p->in_flight[at].message_id = 0;
     }
     pthread_mutex_unlock(&p->lock);
+    if (l.taken > 0) platform_changed(p);
 }
 
 typedef struct dispatch_state {
@@ -279,6 +311,13 @@ void dispatch_published(rdg_platform_t *p, int message_id) {
         p->kicked = true;
         pthread_cond_signal(&p->kick);
     }
+    pthread_mutex_unlock(&p->lock);
+}
+
+void dispatch_lost(rdg_platform_t *p, const char *device) {
+    pthread_mutex_lock(&p->lock);
+    for (int i = 0; i < PLATFORM_IN_FLIGHT; ++i)
+        if (strcmp(p->in_flight[i].device, device) == 0) p->in_flight[i].lost = true;
     pthread_mutex_unlock(&p->lock);
 }
 

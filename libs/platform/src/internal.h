@@ -98,7 +98,8 @@ struct rdg_platform {
     struct {
         int message_id; /* 0: free */
         bool acknowledged;
-        char command[PLATFORM_ID_MAX + 1];
+        bool lost; /* it may be: requeued meanwhile, so it goes again once its place is free */
+        char command[PLATFORM_ID_MAX + 1], device[65];
     } in_flight[PLATFORM_IN_FLIGHT];
     rdg_metric_t *m_online, *m_devices, *m_commands, *m_malformed, *m_requests, *m_issuing_ends, *m_guessed,
         *m_barred;
@@ -193,6 +194,8 @@ extern const size_t command_route_count;
 rdg_err_t dispatch_start(rdg_platform_t *p);
 void dispatch_join(rdg_platform_t *p);
 void dispatch_published(rdg_platform_t *p, int message_id);
+/* What is on its way to this device may not come to it: its acknowledgement says nothing any more. */
+void dispatch_lost(rdg_platform_t *p, const char *device);
 void dispatch_connection(rdg_platform_t *p, bool up);
 
 /* request.c */

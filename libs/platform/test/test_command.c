@@ -158,6 +158,62 @@ TEST(command_whose_result_was_lost_is_repeated_when_its_device_connects) {
     kit_close(&k);
 }
 
+/* A publication of it that the broker has not acknowledged yet; the device has said that it is at it. */
+static int on_its_way(kit_t *k, fake_t *f, const char *id) {
+    const int message_id = 1 << 30, last = PLATFORM_IN_FLIGHT - 1;
+    char running[160];
+    kit_wait_state(k, id, "sent");
+    pthread_mutex_lock(&k->platform->lock);
+    k->platform->in_flight[last].message_id = message_id;
+    snprintf(k->platform->in_flight[last].command, sizeof k->platform->in_flight[last].command, "%s", id);
+    snprintf(k->platform->in_flight[last].device, sizeof k->platform->in_flight[last].device, "%s", f->name);
+    pthread_mutex_unlock(&k->platform->lock);
+    snprintf(running, sizeof running, "{\"id\":\"%s\",\"state\":\"running\",\"step\":\"stop\"}", id);
+    fake_publish(f, "result", running);
+    kit_wait_state(k, id, "running");
+    pthread_mutex_lock(&f->lock);
+    f->finish = true; /* when it comes again */
+    pthread_mutex_unlock(&f->lock);
+    return message_id;
+}
+
+TEST(command_requeued_before_its_publication_is_acknowledged_goes_again) {
+    kit_t k;
+    fake_t f;
+    char id[80];
+    kit_open(&k);
+    fake_init(&f, "dev-1");
+    fake_connect(&k, &f);
+    post(&k, "dev-1", "{\"type\":\"chain.stop\"}", id);
+    fake_wait_commands(&f, 1);
+    int message_id = on_its_way(&k, &f, id);
+    fake_publish(&f, "status", "{\"online\":true}");
+    kit_wait_state(&k, id, "queued");
+    dispatch_published(k.platform, message_id);
+    kit_wait_state(&k, id, "done");
+    fake_fini(&f);
+    kit_close(&k);
+}
+
+TEST(command_requeued_before_its_acknowledgement_is_stored_goes_again) {
+    kit_t k;
+    fake_t f;
+    char id[80];
+    kit_open(&k);
+    fake_init(&f, "dev-1");
+    fake_connect(&k, &f);
+    post(&k, "dev-1", "{\"type\":\"chain.stop\"}", id);
+    fake_wait_commands(&f, 1);
+    int message_id = on_its_way(&k, &f, id);
+    CHECK_OK(rdg_sql_begin(k.platform->db)); /* the dispatcher has to wait with what it would store */
+    dispatch_published(k.platform, message_id);
+    CHECK_OK(command_requeue(k.platform, "dev-1"));
+    CHECK_OK(rdg_sql_commit(k.platform->db));
+    kit_wait_state(&k, id, "done");
+    fake_fini(&f);
+    kit_close(&k);
+}
+
 TEST(command_survives_the_loss_of_the_broker) {
     kit_t k;
     fake_t f;
