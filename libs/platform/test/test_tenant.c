@@ -145,10 +145,10 @@ static void settle(kit_t *k, estate_t *e) {
 static const char *thing_of(const estate_t *e, const char *pattern) {
     const struct {
         const char *things, *id;
-    } known[] = {{"devices", "a-1"},       {"tokens", e->access},    {"device-tokens", e->enrolment},
-                 {"commands", e->command}, {"rollouts", e->rollout}, {"device-requests", e->request},
-                 {"files", e->file},       {"alarms", e->alarm},     {"certificates", e->serial},
-                 {"subscriptions", "hook"}};
+    } known[] = {{"devices", "a-1"},        {"tokens", e->access},    {"device-tokens", e->enrolment},
+                 {"commands", e->command},  {"rollouts", e->rollout}, {"device-requests", e->request},
+                 {"files", e->file},        {"alarms", e->alarm},     {"certificates", e->serial},
+                 {"subscriptions", "hook"}, {"tenants", "acme"}};
     const char *things = pattern + strlen("/api/v1/");
     for (size_t i = 0; i < sizeof known / sizeof known[0]; ++i)
         if (strlen(known[i].things) == strcspn(things, "/") &&

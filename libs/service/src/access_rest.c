@@ -152,6 +152,13 @@ static rdg_err_t tenant_row(void *ctx, const rdg_sql_row_t *r) {
                : rdg_fail(RDG_E_NO_MEMORY, "no memory for tenants");
 }
 
+/* Of another the same is told as of one that is not there. */
+static rdg_err_t own_tenant(void *ctx, const char *tenant, const char *name) {
+    (void)ctx;
+    return strcmp(tenant, name) == 0 ? RDG_OK
+                                     : rdg_fail(RDG_E_NOT_FOUND, "tenant '%.32s' does not exist", name);
+}
+
 /* name NULL: all. *out is owned. */
 static rdg_err_t describe_tenants(rdg_access_t *a, const char *name, json_t **out) {
     json_t *all = json_array(), *one;
@@ -177,6 +184,8 @@ static rdg_err_t show_tenant(void *ctx, const rdg_service_call_t *call, rdg_serv
     RDG_TRY(describe_tenants(ctx, name, &all));
     json_t *one = json_incref(json_array_get(all, 0));
     json_decref(all);
+    /* Who runs the cloud is nothing to its tenants. */
+    if (call->tenant) json_object_set_new(one, "by", json_null());
     return rdg_service_reply(answer, 200, one);
 }
 
@@ -203,7 +212,7 @@ static const rdg_service_route_t routes[] = {
     {"POST", "/api/v1/tokens/{id}/revoke", RDG_ROUTE_OWNED | RDG_ROUTE_ADMIN, revoke},
     {"POST", "/api/v1/tenants", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, create_tenant},
     {"GET", "/api/v1/tenants", RDG_ROUTE_CLOUD, list_tenants},
-    {"GET", "/api/v1/tenants/{name}", RDG_ROUTE_CLOUD, show_tenant},
+    {"GET", "/api/v1/tenants/{name}", RDG_ROUTE_OWNED, show_tenant},
     {"PATCH", "/api/v1/tenants/{name}", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, change_tenant},
     {"DELETE", "/api/v1/tenants/{name}", RDG_ROUTE_CLOUD | RDG_ROUTE_ADMIN, drop_tenant},
 };
@@ -211,5 +220,6 @@ static const rdg_service_route_t routes[] = {
 rdg_err_t rdg_access_routes(rdg_access_t *a, rdg_service_t *service) {
     rdg_service_set_access(service, a);
     RDG_TRY(rdg_service_owner(service, "tokens", own_token, a));
+    RDG_TRY(rdg_service_owner(service, "tenants", own_tenant, a));
     return rdg_service_add(service, routes, sizeof routes / sizeof routes[0], a);
 }

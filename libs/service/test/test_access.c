@@ -354,6 +354,35 @@ static unsigned limit(desk_t *d, const char *body) {
     return ask(d, "secret", "PATCH", "/api/v1/tenants/acme", body, NULL);
 }
 
+TEST(access_a_tenant_sees_its_own_limits_and_use_and_no_others) {
+    desk_t d;
+    uint64_t devices = 2;
+    char acme[80], text[400];
+    json_t *a = NULL;
+    desk_open(&d);
+    make_tenants(&d);
+    rdg_access_count(d.access, RDG_SHARE_DEVICES, count_things, &devices);
+    CHECK_EQ(limit(&d, "{\"limits\":{\"devices\":3}}"), 200);
+    make(&d, "secret", "{\"name\":\"looks\",\"tenant\":\"acme\",\"role\":\"reader\"}", acme, NULL);
+    CHECK_EQ(kit_call(&d.k, "GET", "/api/v1/tenants/acme", acme, NULL, &a), 200);
+    CHECK_STR(json_string_value(json_object_get(a, "name")), "acme");
+    CHECK_EQ(json_integer_value(json_object_get(json_object_get(a, "limits"), "devices")), 3);
+    CHECK_EQ(json_integer_value(json_object_get(json_object_get(a, "used"), "devices")), 2);
+    CHECK(json_is_null(json_object_get(a, "by")));
+    json_decref(a);
+    static const char *const foreign[] = {"other", "default", "nosuch"};
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; ++i) {
+        char path[64], absent[64];
+        snprintf(path, sizeof path, "/api/v1/tenants/%s", foreign[i]);
+        snprintf(absent, sizeof absent, "tenant '%s' does not exist", foreign[i]);
+        CHECK_EQ(ask(&d, acme, "GET", path, NULL, text), 404);
+        CHECK_STR(text, absent);
+        CHECK_EQ(ask(&d, acme, "PATCH", path, "{\"limits\":{\"devices\":9}}", NULL), 403);
+    }
+    CHECK_EQ(ask(&d, acme, "GET", "/api/v1/tenants", NULL, NULL), 403);
+    desk_stop(&d);
+}
+
 TEST(access_a_tenants_limit_holds_for_what_is_new_and_stays_over_a_restart) {
     desk_t d;
     uint64_t devices = 2;
@@ -415,7 +444,6 @@ TEST(access_limits_are_the_clouds_administrators_and_bad_ones_change_nothing) {
     make(&d, "secret", "{\"name\":\"boss\",\"tenant\":\"acme\",\"role\":\"admin\"}", boss, NULL);
     make(&d, "secret", "{\"name\":\"looks\",\"role\":\"reader\"}", reader, NULL);
     CHECK_EQ(ask(&d, boss, "PATCH", "/api/v1/tenants/acme", "{\"limits\":{\"devices\":9}}", NULL), 403);
-    CHECK_EQ(ask(&d, boss, "GET", "/api/v1/tenants/acme", NULL, NULL), 403);
     CHECK_EQ(ask(&d, reader, "PATCH", "/api/v1/tenants/acme", "{\"limits\":{\"devices\":9}}", NULL), 403);
     CHECK_EQ(ask(&d, reader, "GET", "/api/v1/tenants/acme", NULL, NULL), 200);
     CHECK_EQ(ask(&d, "secret", "PATCH", "/api/v1/tenants/nosuch", "{\"limits\":{\"devices\":9}}", NULL), 404);
