@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """The platform: a command's round trip with a thousand devices connected; memory of the agent idle, pulling and with ten
 workloads, the time from its start until all workloads run, and the bytes that an idle device costs its link in a day;
-and what the cloud takes of telemetry on one core (bench/telemetry.c).
+what the cloud takes of telemetry on one core (bench/telemetry.c); and what many enrolments cost the broker.
 
-Usage: bench/run platform [--quick] [--json] [--part commands|device|telemetry]. Cloud and devices on this machine. The thousand are
+Usage: bench/run platform [--quick] [--json] [--part commands|device|telemetry|enrolment]. Cloud and devices on this machine. The thousand are
 ridge-fleet: the agent's own link, journal and executor, without workloads; a round trip is from the REST request until the
 waiting request for its result is answered. The device's workloads are chains of one validator each (driver process). The
-link's bytes are counted by a relay on its way: TLCP, both directions. Pulling needs root and runc or crun. Each part ends
-within some four minutes."""
+link's bytes are counted by a relay on its way: TLCP, both directions. Pulling needs root and runc or crun. Enrolling devices
+come 300 at a time, each crowd when the one before is online; then three one by one. Each part ends within some four minutes."""
 
 import argparse
 import hashlib
@@ -212,6 +212,60 @@ def commands(devices, each):
         lab.stop()
 
 
+def seconds_of(pid):
+    """Processor time."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def broker_of(cloud):
+    found = subprocess.run(["pgrep", "-P", str(cloud.pid), "-x", "mosquitto"], check=True, stdout=subprocess.PIPE, text=True)
+    return int(found.stdout)
+
+
+def online(lab, name):
+    return lab.cloud.call("GET", f"/devices/{name}")[1].get("state") == "online"
+
+
+def crowd(lab, prefix, count, token):
+    """Starts devices and returns when all are online, with the seconds that took."""
+    place = os.path.join(lab.dir, f"fleet-{prefix}")
+    os.makedirs(place)
+    start = time.monotonic()
+    fleet = labs.Program([lab.binary("ridge-fleet"), place, lab.cloud.link_url, f"{prefix}-", str(count), "5000"],
+                         place + ".log", {"RIDGE_AGENT_TOKEN": token})  # fmt: skip
+    fleet.start()
+    for i in range(count):
+        labs.wait_for(f"{prefix}-{i}", 150, lambda i=i: online(lab, f"{prefix}-{i}"), 0.02)
+    return fleet, time.monotonic() - start
+
+
+def enrolment(devices, at_once):
+    lab = labs.Lab()
+    fleets, steps, singles = [], [], []
+    try:
+        cloud = lab.start_cloud()
+        token = cloud.must("POST", "/device-tokens", {"uses": devices + 3})["tokens"][0]["token"]
+        broker = broker_of(cloud)
+        begin, start = (seconds_of(cloud.pid), seconds_of(broker)), time.monotonic()
+        for i in range(devices // at_once):
+            fleets.append(crowd(lab, f"crowd{i}", at_once, token)[0])
+            steps.append({"online": (i + 1) * at_once, "after_s": round(time.monotonic() - start, 1), "cloud_cpu_s": round(seconds_of(cloud.pid) - begin[0], 1),
+                          "broker_cpu_s": round(seconds_of(broker) - begin[1], 1)})  # fmt: skip
+        for i in range(3):
+            time.sleep(2)
+            before = seconds_of(broker)
+            fleet, took = crowd(lab, f"single{i}", 1, token)
+            fleets.append(fleet)
+            singles.append({"online_after_ms": round(took * 1000), "broker_cpu_ms": round((seconds_of(broker) - before) * 1000)})
+        return {"at_once": at_once, "crowds": steps, "one_more": singles}
+    finally:
+        for fleet in fleets:
+            fleet.stop()
+        lab.stop()
+
+
 def device(quick):
     count, seconds, mib, rounds = (3, 20, 32, 1) if quick else (10, 60, 256, 3)
     lab = labs.Lab()
@@ -243,7 +297,7 @@ def telemetry():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="shorter, 3 workloads, 32 MiB, 100 devices")
-    parser.add_argument("--part", choices=("commands", "device", "telemetry"))
+    parser.add_argument("--part", choices=("commands", "device", "telemetry", "enrolment"))
     options = parser.parse_args()
     if "RIDGE_BIN" not in os.environ:
         subprocess.run([os.path.join(ROOT, "tools", "build"), "release"], check=True)
@@ -254,6 +308,8 @@ def main():
         figures["device"] = device(options.quick)
     if options.part in (None, "telemetry"):
         figures["telemetry"] = telemetry()
+    if options.part in (None, "enrolment"):
+        figures["enrolment"] = enrolment(*((100, 50) if options.quick else (2400, 300)))
     print(json.dumps(figures))
     return 0
 

@@ -1,10 +1,13 @@
-# ridge_library(NAME [DEPS lib...] [TEST_DEPS lib...] [PKGS pkg-config-module...] [LIBS linker-name...])
+# ridge_library(NAME [DEPS lib...] [TEST_DEPS lib...] [PKGS pkg-config-module...] [LIBS linker-name...]
+#               [PLUGIN output-name PLUGIN_SOURCES source... PLUGIN_PKGS module... PLUGIN_HEADERS folder])
 #
 # Declares libs/NAME: every src/*.c becomes the static library ridge_NAME, every test/*.c one test
 # program test_NAME, every fuzz/*.c a libFuzzer target fuzz_NAME_FILE (preset "fuzz" only).
 # DEPS are Ridge libraries; each must stand in a strictly lower layer of cmake/layers.txt, or the
 # configuration stops. TEST_DEPS are more of them, for the test program alone. PKGS are pkg-config
 # modules of Debian packages, found once and kept private to the library's own sources unless they appear after PUBLIC_PKGS.
+# PLUGIN: plugin/*.c and PLUGIN_SOURCES become output-name.so in the build folder, which another program loads; none of our
+# libraries is linked into it.
 
 file(STRINGS ${CMAKE_SOURCE_DIR}/cmake/layers.txt RIDGE_LAYER_LINES REGEX "^[0-9]")
 foreach(line IN LISTS RIDGE_LAYER_LINES)
@@ -41,8 +44,27 @@ function(ridge_packages out)
   set(${out} "${targets}" PARENT_SCOPE)
 endfunction()
 
+# It lives in another program's process, where no sanitizer's run-time library is.
+function(ridge_plugin name output sources pkgs headers)
+  file(GLOB own CONFIGURE_DEPENDS plugin/*.c)
+  add_library(ridge_${name}_plugin MODULE ${own} ${sources})
+  set_target_properties(ridge_${name}_plugin PROPERTIES PREFIX "" OUTPUT_NAME ${output}
+                        LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+  target_include_directories(ridge_${name}_plugin PRIVATE src)
+  target_include_directories(ridge_${name}_plugin SYSTEM PRIVATE ${headers})
+  ridge_packages(plugin_pkgs ${pkgs})
+  target_link_libraries(ridge_${name}_plugin PRIVATE ridge_flags ${plugin_pkgs})
+  target_link_options(ridge_${name}_plugin PRIVATE -s)
+  if(RIDGE_SANITIZE OR RIDGE_FUZZ)
+    target_compile_options(ridge_${name}_plugin PRIVATE -fno-sanitize=all)
+    target_link_options(ridge_${name}_plugin PRIVATE -fno-sanitize=all)
+  endif()
+  add_dependencies(ridge_${name} ridge_${name}_plugin)
+endfunction()
+
 function(ridge_library name)
-  cmake_parse_arguments(arg "FAULTS" "" "DEPS;TEST_DEPS;PKGS;PUBLIC_PKGS;LIBS" ${ARGN})
+  cmake_parse_arguments(arg "FAULTS" "PLUGIN;PLUGIN_HEADERS"
+                        "DEPS;TEST_DEPS;PKGS;PUBLIC_PKGS;LIBS;PLUGIN_SOURCES;PLUGIN_PKGS" ${ARGN})
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "ridge_library(${name}): unknown arguments: ${arg_UNPARSED_ARGUMENTS}")
   endif()
@@ -61,6 +83,10 @@ function(ridge_library name)
   ridge_packages(public_pkgs ${arg_PUBLIC_PKGS})
   target_link_libraries(ridge_${name} PUBLIC ${dep_targets} ${public_pkgs}
                         PRIVATE ridge_flags ${private_pkgs} ${arg_LIBS})
+
+  if(arg_PLUGIN)
+    ridge_plugin(${name} ${arg_PLUGIN} "${arg_PLUGIN_SOURCES}" "${arg_PLUGIN_PKGS}" "${arg_PLUGIN_HEADERS}")
+  endif()
 
   file(GLOB tests CONFIGURE_DEPENDS test/*.c)
   if(tests AND RIDGE_TESTS)

@@ -1,12 +1,14 @@
 """Suite enrolment: who becomes a device on a whole system: by a token for many, by hand, in place of another; through kills."""
 
 import os
+import shutil
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import support  # noqa: E402
+import mqtt  # noqa: E402
 from cases import case, check, equal, main  # noqa: E402
 from support import cluster, create, labs  # noqa: E402
 
@@ -136,6 +138,72 @@ def new_hardware_takes_the_place_of_a_validator():
         old.end(30)
         check("retired when device 'dev-2' was replaced" in log_of(old), "the retired key is not named")
         check(new.alive() and "dev-2" in lab.online(), "the new hardware was disturbed")
+
+
+def access(lab, name):
+    return labs.read_json(os.path.join(lab.agents[name].dir, "enrolment.json"))["mqtt"]
+
+
+def at_broker(lab, user, password):
+    """Beside the agent: devices come through their links, this machine may come directly."""
+    return mqtt.Client(labs.read_json(os.path.join(lab.cloud.dir, "cloud.json"))["broker_url"], user, password)
+
+
+def refused(lab, user, password):
+    try:
+        with at_broker(lab, user, password):
+            return False
+    except mqtt.MqttError as error:
+        equal(str(error), "the broker refuses the connection: code 5", f"a login as {user}")
+        return True
+
+
+def files_below(folder):
+    found = (os.path.join(path, name) for path, _, names in os.walk(folder) for name in names)
+    return [path for path in found if os.path.isfile(path)]  # no sockets
+
+
+@case
+def a_device_that_is_shut_out_is_cut_off_at_the_broker_and_no_other_is():
+    with cluster(("dev-1", "dev-2")) as lab:
+        one, two = (access(lab, name)["password"] for name in ("dev-1", "dev-2"))
+        check(refused(lab, "dev-1", two) and refused(lab, "dev-3", one) and refused(lab, "cloud", one), "a password of another")
+        check(refused(lab, "../users/dev-1", one) and refused(lab, "DEV-1", one), "a name that is none")
+        with at_broker(lab, "dev-1", one) as inside, at_broker(lab, "dev-2", two) as other:
+            lab.cli("device", "revoke", "dev-1")
+            try:
+                check(inside.receive(30) is not None, "the device's connection is still there")
+                check(False, "a message to a device that is shut out")
+            except mqtt.MqttError as error:
+                check("closed" in str(error), str(error))
+            other.publish("devices/dev-2/other", {})
+        check(refused(lab, "dev-1", one), "the password of a device that is shut out")
+        for path in (lab.cloud.log, *files_below(os.path.join(lab.cloud.dir, "broker"))):
+            with open(path, "rb") as file:
+                text = file.read()
+            check(one.encode() not in text and two.encode() not in text, f"a password is in {path}")
+
+
+@case
+def a_cloud_of_an_earlier_version_takes_its_devices_along():
+    with cluster(("dev-1", "dev-2")) as lab:
+        keys = {name: access(lab, name) for name in lab.agents}
+        broker = os.path.join(lab.cloud.dir, "broker")
+        lab.cloud.stop()
+        with open(os.path.join(broker, "passwords"), "w", encoding="ascii") as old:
+            for user in os.listdir(os.path.join(broker, "users")):
+                with open(os.path.join(broker, "users", user), encoding="ascii") as file:
+                    old.write(f"{user}:{file.read()}")
+        for name in ("users", "kicks"):
+            shutil.rmtree(os.path.join(broker, name))
+        os.unlink(os.path.join(broker, "ridge-users.so"))
+        for stop in (lab.cloud.kill, lab.cloud.stop):
+            lab.cloud.start()
+            lab.wait_online(("dev-1", "dev-2"), 60)
+            check(not os.path.exists(os.path.join(broker, "passwords")), "the password file is still there")
+            check(refused(lab, "dev-1", keys["dev-2"]["password"]), "a password of another")
+            stop()
+        equal({name: access(lab, name) for name in lab.agents}, keys, "what the devices log in with")
 
 
 if __name__ == "__main__":

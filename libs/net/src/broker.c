@@ -1,4 +1,5 @@
 #include "broker_internal.h"
+#include "broker_gate.h"
 #include "socket.h"
 #include "ridge/base/alloc.h"
 #include "ridge/base/clock.h"
@@ -13,18 +14,17 @@
 #include <unistd.h>
 
 #define READY_TIMEOUT_MS 10000
-#define RELOAD_TIMEOUT_MS 10000
-#define RELOAD_AGAIN_MS 3000 /* should a signal have been lost, or whoever waited for it have given up */
+#define KICK_TIMEOUT_MS 10000
+#define KICK_EVERY_MS 5
 #define PROBE_TIMEOUT_MS 1000
 #define PROBE_EVERY_MS 10
-#define PROBE_RARELY_MS 160
 #define WATCH_EVERY_MS 5000 /* for the size of the log */
 #define STOP_GRACE_MS 5000
 #define BACKOFF_MIN_MS 100u
 #define BACKOFF_MAX_MS 10000u
 #define STABLE_MS 30000u
 #define PORT_ATTEMPTS 5
-#define PASSWORD_MAX 128
+#define TURNS 16
 
 struct rdg_broker {
     broker_files_t files;
@@ -33,13 +33,11 @@ struct rdg_broker {
     uint16_t port;
     bool anonymous;
     pthread_t thread;
-    pthread_mutex_t users; /* one change of the password file at a time */
-    pthread_mutex_t mutex; /* guards process and stopping */
+    pthread_mutex_t turns[TURNS]; /* of changes of a user */
+    pthread_mutex_t mutex;        /* guards process and stopping */
     pthread_cond_t changed;
     rdg_process_t *process; /* NULL while it is down */
     bool stopping, supervised;
-    /* Changes of the password file, counted; the last that the broker was told of, when, and the last that it has taken. */
-    uint64_t written, told, told_ms, taken;
 };
 
 static uint64_t now_ms(void) {
@@ -171,7 +169,7 @@ static void broker_free(rdg_broker_t *b) {
     }
     pthread_cond_destroy(&b->changed);
     pthread_mutex_destroy(&b->mutex);
-    pthread_mutex_destroy(&b->users);
+    for (size_t i = 0; i < TURNS; ++i) pthread_mutex_destroy(&b->turns[i]);
     rdg_free(b->program);
     rdg_free(b);
 }
@@ -199,7 +197,7 @@ rdg_err_t rdg_broker_start(const rdg_broker_options_t *options, rdg_broker_t **o
     pthread_cond_init(&b->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&b->mutex, NULL);
-    pthread_mutex_init(&b->users, NULL);
+    for (size_t i = 0; i < TURNS; ++i) pthread_mutex_init(&b->turns[i], NULL);
     rdg_err_t err = start(b, options);
     if (err == RDG_OK)
         *out = b;
@@ -224,88 +222,60 @@ pid_t rdg_broker_pid(const rdg_broker_t *broker) {
     return pid;
 }
 
-/* Call with the mutex held. */
-static void tell(rdg_broker_t *b) {
-    b->told = b->written;
-    b->told_ms = now_ms();
-    if (b->process && rdg_process_alive(b->process, NULL)) kill(rdg_process_pid(b->process), SIGHUP);
-}
-
-/* For each reload mosquitto checks the password of everybody who is connected, in its only thread: while it is at one, changes
- * gather for the next. True once it has been told of this change; *told: of which is the last. */
-static bool tell_of(rdg_broker_t *b, uint64_t change, uint64_t *told) {
-    pthread_mutex_lock(&b->mutex);
-    bool idle = b->taken == b->told, late = now_ms() - b->told_ms >= RELOAD_AGAIN_MS;
-    if (late || (idle && b->told < change)) tell(b);
-    *told = b->told;
-    pthread_mutex_unlock(&b->mutex);
-    return *told >= change;
-}
-
-static void has_taken(rdg_broker_t *b, uint64_t change) {
-    pthread_mutex_lock(&b->mutex);
-    if (b->taken < change) b->taken = change;
-    pthread_cond_broadcast(&b->changed);
-    pthread_mutex_unlock(&b->mutex);
-}
-
-/* mosquitto reads its files some time after the signal: the password is in force when it has let the user in. */
-static rdg_err_t await_accepted(rdg_broker_t *b, const char *user, const char *password, uint64_t change) {
-    uint64_t end = now_ms() + RELOAD_TIMEOUT_MS, wait = PROBE_EVERY_MS, told;
-    /* Where there is a local socket the password is on no wire, not even the machine's own. */
-    const char *local = rdg_broker_socket(b), *host = local ? local : "127.0.0.1";
-    while (now_ms() < end && !is_stopping(b)) {
-        int code = -1;
-        if (tell_of(b, change, &told)) {
-            if (broker_probe(host, b->port, user, password, PROBE_TIMEOUT_MS, &code) == RDG_OK && code == 0) {
-                has_taken(b, told);
-                return RDG_OK;
-            }
-            wait = wait * 2 < PROBE_RARELY_MS ? wait * 2 : PROBE_RARELY_MS;
-        }
-        pthread_mutex_lock(&b->mutex);
-        wait_changed(b, b->taken < change ? wait : PROBE_EVERY_MS);
-        pthread_mutex_unlock(&b->mutex);
-    }
-    return rdg_fail(RDG_E_TIMEOUT,
-                    "the broker has not taken the new password of %s yet: it will at its next start", user);
-}
-
 static rdg_err_t check_user(const rdg_broker_t *b, const char *user) {
     if (b->anonymous) return rdg_fail(RDG_E_UNSUPPORTED, "this broker has no users");
-    if (!rdg_name_valid(user + (user[0] == '_')))
+    if (!broker_gate_name_valid(user))
         return rdg_fail(RDG_E_INVALID, "\"%.64s\" is no valid user name", user);
     return RDG_OK;
 }
 
-static rdg_err_t write_user(rdg_broker_t *b, const char *user, const char *password, uint64_t *change) {
-    pthread_mutex_lock(&b->users);
-    rdg_err_t err = broker_write_password(&b->files, user, password);
-    pthread_mutex_lock(&b->mutex);
-    *change = err == RDG_OK ? ++b->written : 0;
-    pthread_mutex_unlock(&b->mutex);
-    pthread_mutex_unlock(&b->users);
-    return err;
+/* While it is down nobody is connected, and it forgets whom it should send away. */
+static bool is_gone(rdg_broker_t *b, const char *user) {
+    return broker_users_kicked(&b->files, user) || rdg_broker_pid(b) == 0 || is_stopping(b);
+}
+
+static rdg_err_t send_away(rdg_broker_t *b, const char *user) {
+    uint64_t end = now_ms() + KICK_TIMEOUT_MS;
+    RDG_TRY(broker_users_kick(&b->files, user));
+    while (!is_gone(b, user)) {
+        if (now_ms() >= end)
+            return rdg_fail(RDG_E_TIMEOUT,
+                            "the broker has not cut the connections of %s yet: it is busy, or hangs", user);
+        pthread_mutex_lock(&b->mutex);
+        wait_changed(b, KICK_EVERY_MS);
+        pthread_mutex_unlock(&b->mutex);
+    }
+    return RDG_OK;
+}
+
+/* Changes of one user one after the other: who comes second knows what the first has made. */
+static pthread_mutex_t *turn_of(rdg_broker_t *b, const char *user) {
+    unsigned hash = 0;
+    for (; *user; ++user) hash = hash * 31 + (unsigned char)*user;
+    return &b->turns[hash % TURNS];
 }
 
 rdg_err_t rdg_broker_set_user(rdg_broker_t *b, const char *user, const char *password) {
+    bool known = false;
     RDG_TRY(check_user(b, user));
-    if (!*password || strlen(password) > PASSWORD_MAX)
-        return rdg_fail(RDG_E_INVALID, "a broker password has 1 to %d bytes", PASSWORD_MAX);
-    uint64_t change;
-    RDG_TRY(write_user(b, user, password, &change));
-    return await_accepted(b, user, password, change);
+    if (!password[0] || strlen(password) > BROKER_GATE_PASSWORD_MAX)
+        return rdg_fail(RDG_E_INVALID, "a password has 1 to %d characters", BROKER_GATE_PASSWORD_MAX);
+    pthread_mutex_t *turn = turn_of(b, user);
+    pthread_mutex_lock(turn);
+    rdg_err_t err = broker_users_set(&b->files, user, password, &known);
+    if (err == RDG_OK && known) err = send_away(b, user);
+    pthread_mutex_unlock(turn);
+    return err;
 }
 
 rdg_err_t rdg_broker_remove_user(rdg_broker_t *b, const char *user) {
-    uint64_t change;
     RDG_TRY(check_user(b, user));
-    RDG_TRY(write_user(b, user, NULL, &change));
-    pthread_mutex_lock(&b->mutex);
-    tell(b);
-    b->told_ms = 0; /* nobody waits to see it taken: who comes next tells anew */
-    pthread_mutex_unlock(&b->mutex);
-    return RDG_OK;
+    pthread_mutex_t *turn = turn_of(b, user);
+    pthread_mutex_lock(turn);
+    rdg_err_t err = broker_users_remove(&b->files, user);
+    if (err == RDG_OK) err = send_away(b, user);
+    pthread_mutex_unlock(turn);
+    return err;
 }
 
 void rdg_broker_stop(rdg_broker_t *b) {

@@ -1,12 +1,11 @@
 #include "broker_internal.h"
+#include "broker_gate.h"
 #include "ridge/base/config.h"
 #include "ridge/base/file.h"
 #include "ridge/base/log.h"
-#include "ridge/base/random.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <openssl/evp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +15,6 @@
 #include <unistd.h>
 
 #define MOSQUITTO_USER "mosquitto"
-#define SALT_BYTES 12
-#define HASH_BYTES 64
-#define ITERATIONS 101 /* mosquitto_passwd's own default */
 
 /* Can a user who owns nothing above dir get down to it? */
 static bool reachable(const char *dir) {
@@ -49,7 +45,7 @@ static rdg_err_t choose_user(broker_files_t *f) {
     return RDG_OK;
 }
 
-static rdg_err_t give(const broker_files_t *f, const char *path) {
+rdg_err_t broker_give(const broker_files_t *f, const char *path) {
     if (!f->user || lchown(path, f->uid, f->gid) == 0 || errno == ENOENT) return RDG_OK;
     return rdg_fail_errno(errno, "cannot give %s to user %s", path, f->user);
 }
@@ -60,11 +56,14 @@ rdg_err_t broker_files_init(broker_files_t *f, const char *dir) {
     RDG_TRY(rdg_dir_make(dir, 0700));
     /* mosquitto reads its paths to the end of the line. */
     if (!realpath(dir, real)) return rdg_fail_errno(errno, "the broker's directory %s", dir);
-    if (strchr(real, '\n') || strlen(real) > BROKER_PATH_MAX - 32)
+    if (strchr(real, '\n') || strlen(real) > BROKER_PATH_MAX - 32 - BROKER_GATE_NAME_MAX)
         return rdg_fail(RDG_E_INVALID, "the path of the broker's directory is too long or holds a newline");
     snprintf(f->dir, sizeof f->dir, "%.*s", BROKER_PATH_MAX - 32, real);
     RDG_TRY(rdg_path_join(f->conf, sizeof f->conf, f->dir, "mosquitto.conf"));
     RDG_TRY(rdg_path_join(f->passwords, sizeof f->passwords, f->dir, "passwords"));
+    RDG_TRY(rdg_path_join(f->users, sizeof f->users, f->dir, "users"));
+    RDG_TRY(rdg_path_join(f->kicks, sizeof f->kicks, f->dir, "kicks"));
+    RDG_TRY(rdg_path_join(f->plugin, sizeof f->plugin, f->dir, "ridge-users.so"));
     RDG_TRY(rdg_path_join(f->acl, sizeof f->acl, f->dir, "acl"));
     RDG_TRY(rdg_path_join(f->port, sizeof f->port, f->dir, "port"));
     RDG_TRY(rdg_path_join(f->log, sizeof f->log, f->dir, "mosquitto.log"));
@@ -73,12 +72,12 @@ rdg_err_t broker_files_init(broker_files_t *f, const char *dir) {
     RDG_TRY(choose_user(f));
     char db[BROKER_PATH_MAX];
     RDG_TRY(rdg_path_join(db, sizeof db, f->dir, "mosquitto.db"));
-    RDG_TRY(give(f, db));
-    return give(f, f->dir);
+    RDG_TRY(broker_give(f, db));
+    return broker_give(f, f->dir);
 }
 
 /* Owned as it shall be before it has its name: a broker that reads it in between, and may not, sends all of its users away. */
-static rdg_err_t write_file(const broker_files_t *f, const char *path, rdg_bytes_t content) {
+rdg_err_t broker_write_file(const broker_files_t *f, const char *path, rdg_bytes_t content) {
     if (!f->user) return rdg_file_replace(path, content, 0600);
     return rdg_file_replace_as(path, content, 0600, f->uid, f->gid);
 }
@@ -91,7 +90,9 @@ static void conf_text(const broker_files_t *f, uint16_t port, const rdg_broker_o
     rdg_buf_printf(out, "listener %u 127.0.0.1\n%s", port, f->socket[0] ? "" : by_user);
     if (f->socket[0]) rdg_buf_printf(out, "listener 0 %s\n%s", f->socket, by_user);
     rdg_buf_printf(out, "allow_anonymous %s\n", o->anonymous ? "true" : "false");
-    if (!o->anonymous) rdg_buf_printf(out, "password_file %s\n", f->passwords);
+    if (!o->anonymous)
+        rdg_buf_printf(out, "plugin %s\nplugin_opt_users %s\nplugin_opt_kicks %s\n", f->plugin, f->users,
+                       f->kicks);
     if (acl) rdg_buf_printf(out, "acl_file %s\n", f->acl);
     if (!f->user && geteuid() == 0) rdg_buf_str(out, "user root\n");
     rdg_buf_printf(out,
@@ -112,63 +113,29 @@ static void conf_text(const broker_files_t *f, uint16_t port, const rdg_broker_o
                    f->dir, o->save_every_s ? "false" : "true", o->save_every_s ? o->save_every_s : 1);
 }
 
+static rdg_err_t write_plugin(const broker_files_t *f) {
+    rdg_bytes_t image = broker_plugin_image();
+    if (image.len == 0)
+        return rdg_fail(RDG_E_UNSUPPORTED,
+                        "this program was built without the broker's plugin: it starts brokers without "
+                        "users only");
+    return broker_write_file(f, f->plugin, image);
+}
+
 rdg_err_t broker_write_conf(const broker_files_t *f, uint16_t port, const rdg_broker_options_t *o) {
     static const char own_rule[] =
         "user cloud\ntopic readwrite #\n\npattern readwrite devices/%u/#\npattern read cloud/crl\n"
         "pattern read cloud/image-trust\npattern read subscriptions/%u\npattern write subscriptions/%u/ack\n";
     rdg_buf_t text;
     bool has_acl = o->acl || !o->anonymous;
-    if (has_acl) RDG_TRY(write_file(f, f->acl, rdg_bytes_str(o->acl ? o->acl : own_rule)));
-    if (!o->anonymous && !rdg_file_exists(f->passwords))
-        RDG_TRY(write_file(f, f->passwords, rdg_bytes(NULL, 0)));
-    if (!o->anonymous) RDG_TRY(give(f, f->passwords));
+    if (has_acl) RDG_TRY(broker_write_file(f, f->acl, rdg_bytes_str(o->acl ? o->acl : own_rule)));
+    if (!o->anonymous) RDG_TRY(write_plugin(f));
+    if (!o->anonymous) RDG_TRY(broker_users_init(f));
+    if (!o->anonymous) RDG_TRY(broker_users_take_over(f));
     rdg_buf_init(&text, 16384);
     conf_text(f, port, o, has_acl, &text);
     rdg_err_t err = rdg_buf_err(&text);
-    if (err == RDG_OK) err = write_file(f, f->conf, rdg_buf_view(&text));
-    rdg_buf_fini(&text);
-    return err;
-}
-
-static rdg_err_t append_password(rdg_buf_t *out, const char *user, const char *password) {
-    uint8_t salt[SALT_BYTES], hash[HASH_BYTES];
-    unsigned char salt64[4 * ((SALT_BYTES + 2) / 3) + 1], hash64[4 * ((HASH_BYTES + 2) / 3) + 1];
-    rdg_random_fill(rdg_random_system(), salt, sizeof salt);
-    if (PKCS5_PBKDF2_HMAC(password, (int)strlen(password), salt, sizeof salt, ITERATIONS, EVP_sha512(),
-                          sizeof hash, hash) != 1)
-        return rdg_fail(RDG_E_CRYPTO, "libcrypto cannot hash a password");
-    EVP_EncodeBlock(salt64, salt, sizeof salt);
-    EVP_EncodeBlock(hash64, hash, sizeof hash);
-    return rdg_buf_printf(out, "%s:$7$%d$%s$%s\n", user, ITERATIONS, (const char *)salt64,
-                          (const char *)hash64);
-}
-
-/* Copies all lines but those of user. */
-static bool copy_others(rdg_buf_t *to, const rdg_buf_t *from, const char *user) {
-    size_t len = strlen(user);
-    bool found = false;
-    for (size_t at = 0; at < from->len;) {
-        const uint8_t *line = from->data + at, *end = memchr(line, '\n', from->len - at);
-        size_t size = end ? (size_t)(end - line) + 1 : from->len - at;
-        bool same = size > len && memcmp(line, user, len) == 0 && line[len] == ':';
-        found = found || same;
-        if (!same) rdg_buf_append(to, line, size);
-        at += size;
-    }
-    return found;
-}
-
-rdg_err_t broker_write_password(const broker_files_t *f, const char *user, const char *password) {
-    rdg_buf_t old, text;
-    rdg_buf_init(&old, RDG_BROKER_USERS_FILE_MAX);
-    rdg_buf_init(&text, RDG_BROKER_USERS_FILE_MAX);
-    rdg_err_t err = rdg_file_read(f->passwords, &old);
-    if (err == RDG_OK && !copy_others(&text, &old, user) && !password)
-        err = rdg_fail(RDG_E_NOT_FOUND, "the broker knows no user %s", user);
-    if (err == RDG_OK && password) err = append_password(&text, user, password);
-    if (err == RDG_OK) err = rdg_buf_err(&text);
-    if (err == RDG_OK) err = write_file(f, f->passwords, rdg_buf_view(&text));
-    rdg_buf_fini(&old);
+    if (err == RDG_OK) err = broker_write_file(f, f->conf, rdg_buf_view(&text));
     rdg_buf_fini(&text);
     return err;
 }

@@ -35,6 +35,154 @@ TEST(broker_lets_in_only_who_knows_the_password_until_removed) {
     CHECK_EQ(rdg_alloc_live(), 0);
 }
 
+static int answer_to(const rdg_broker_t *b, const char *user, const char *password) {
+    const char *at = strrchr(rdg_broker_url(b), ':');
+    char *end;
+    int code = -1;
+    rdg_err_t err =
+        broker_probe("127.0.0.1", (uint16_t)strtoul(at + 1, &end, 10), user, password, 5000, &code);
+    return err == RDG_OK ? code : -1;
+}
+
+#define REFUSED 5
+
+TEST(broker_refuses_every_name_and_password_but_the_right_ones) {
+    static const char *const odd[] = {
+        "dev2", "Dev1", "dev1 ", "../users/dev1", "/dev1", "./dev1", "a/dev1", "", "..",
+        ".",    "+",    "#",     "_dev1",         "$SYS",  "dev1\n", "*"};
+    rdg_broker_t *b = broker_open(0);
+    char longest[200];
+    CHECK_OK(rdg_broker_set_user(b, "dev1", "secret"));
+    CHECK_EQ(answer_to(b, "dev1", "secret"), 0);
+    CHECK_EQ(answer_to(b, NULL, NULL), REFUSED);
+    CHECK_EQ(answer_to(b, "dev1", ""), REFUSED);
+    CHECK_EQ(answer_to(b, "dev1", "secret2"), REFUSED);
+    /* A name that is no text of MQTT's ends the connection without an answer. */
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; ++i) CHECK(answer_to(b, odd[i], "secret") != 0);
+    memset(longest, 'a', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    CHECK_EQ(answer_to(b, longest, "secret"), REFUSED);
+    CHECK_EQ(answer_to(b, "dev1", longest), REFUSED);
+    CHECK_EQ(answer_to(b, "dev1", "secret"), 0);
+    rdg_broker_stop(b);
+}
+
+/* A refusal would make a device think that it is unwanted; it comes again when it is just cut off. */
+TEST(broker_lets_nobody_in_by_a_damaged_file_and_refuses_nobody_for_it) {
+    rdg_broker_t *b = broker_open(0);
+    char path[300];
+    CHECK_OK(rdg_broker_set_user(b, "dev1", "secret"));
+    CHECK_OK(rdg_broker_set_user(b, "dev2", "secret"));
+    snprintf(path, sizeof path, "%s/broker/users/dev1", rdg_test_dir());
+    CHECK_OK(rdg_file_replace(path, rdg_bytes_str("$7$101$AAAA"), 0644));
+    CHECK_EQ(answer_to(b, "dev1", "secret"), -1);
+    CHECK_EQ(answer_to(b, "dev2", "secret"), 0);
+    CHECK_OK(rdg_broker_set_user(b, "dev1", "again"));
+    CHECK_EQ(answer_to(b, "dev1", "again"), 0);
+    rdg_broker_stop(b);
+}
+
+TEST(broker_changes_one_user_without_a_look_at_the_others) {
+    rdg_broker_t *b = broker_open(0);
+    char path[300];
+    struct stat before, after;
+    CHECK_OK(rdg_broker_set_user(b, "one", "1"));
+    CHECK_OK(rdg_broker_set_user(b, "two", "2"));
+    snprintf(path, sizeof path, "%s/broker/users/one", rdg_test_dir());
+    CHECK_EQ(stat(path, &before), 0);
+    CHECK_OK(rdg_broker_set_user(b, "two", "3"));
+    CHECK_OK(rdg_broker_remove_user(b, "two"));
+    CHECK_EQ(stat(path, &after), 0);
+    CHECK_EQ(before.st_ino, after.st_ino);
+    CHECK_EQ(answer_to(b, "one", "1"), 0);
+    rdg_broker_stop(b);
+}
+
+TEST(broker_of_an_earlier_version_keeps_its_users) {
+    static const char file[] = "dev1:$7$101$1SIRw5KdiFvVeA6k$mzutkhM8QASJyqvQHEWo1AQdYlvi+hMyIYHB9nNMg05/"
+                               "vDeiv5lE4z0lMNShGR7FDYV4h5a1SAQ+7auflB+R0g==\nrubbish\n";
+    char path[300];
+    snprintf(path, sizeof path, "%s/broker", rdg_test_dir());
+    CHECK_EQ(mkdir(path, 0700), 0);
+    snprintf(path, sizeof path, "%s/broker/passwords", rdg_test_dir());
+    CHECK_OK(rdg_file_replace(path, rdg_bytes_str(file), 0600));
+    for (int start = 0; start < 2; ++start) {
+        rdg_broker_t *b = broker_open(0);
+        CHECK_EQ(answer_to(b, "dev1", "correct horse"), 0);
+        CHECK_EQ(answer_to(b, "dev1", "correct"), REFUSED);
+        CHECK_EQ(answer_to(b, "rubbish", "rubbish"), REFUSED);
+        CHECK(!rdg_file_exists(path));
+        rdg_broker_stop(b);
+    }
+    CHECK_EQ(rdg_alloc_live(), 0);
+}
+
+/* Nothing else stands behind the plugin: without it there is no broker. */
+TEST(broker_whose_plugin_is_damaged_does_not_start_and_a_new_start_mends_it) {
+    rdg_broker_t *b = broker_open(0);
+    char path[300];
+    CHECK_OK(rdg_broker_set_user(b, "dev1", "secret"));
+    pid_t pid = rdg_broker_pid(b);
+    snprintf(path, sizeof path, "%s/broker/ridge-users.so", rdg_test_dir());
+    CHECK_OK(rdg_file_replace(path, rdg_bytes_str("no plugin"), 0644));
+    kill(pid, SIGKILL);
+    char line[256] = "";
+    broker_files_t f = {0};
+    snprintf(f.log, sizeof f.log, "%s/broker/mosquitto.log", rdg_test_dir());
+    for (int i = 0; i < 10000 && !strstr(line, "Load error"); ++i) {
+        broker_last_log_line(&f, line, sizeof line);
+        usleep(1000);
+    }
+    CHECK(strstr(line, "Load error"));
+    CHECK_EQ(answer_to(b, "dev1", "secret"), -1);
+    CHECK_EQ(answer_to(b, NULL, NULL), -1);
+    rdg_broker_stop(b);
+    b = broker_open(0);
+    CHECK_EQ(answer_to(b, "dev1", "secret"), 0);
+    CHECK_EQ(answer_to(b, NULL, NULL), REFUSED);
+    rdg_broker_stop(b);
+}
+
+/* Started by root it gives up its rights when its own user can reach its directory, which may be later. */
+TEST(broker_that_ran_as_another_user_keeps_its_users) {
+    char path[300], above[300];
+    struct stat before, after;
+    if (geteuid() != 0) rdg_test_skip("needs root");
+    CHECK_EQ(chmod(rdg_test_dir(), 0700), 0);
+    rdg_broker_t *b = broker_open(0);
+    CHECK_OK(rdg_broker_set_user(b, "dev1", "secret"));
+    rdg_broker_stop(b);
+    snprintf(path, sizeof path, "%s/broker/users/dev1", rdg_test_dir());
+    CHECK_EQ(stat(path, &before), 0);
+    snprintf(above, sizeof above, "%.*s", (int)(strrchr(rdg_test_dir(), '/') - rdg_test_dir()),
+             rdg_test_dir());
+    CHECK_EQ(chmod(above, 0711), 0);
+    CHECK_EQ(chmod(rdg_test_dir(), 0711), 0);
+    b = broker_open(0);
+    CHECK_EQ(stat(path, &after), 0);
+    if (after.st_uid == before.st_uid) rdg_test_skip("there is no user mosquitto");
+    CHECK_EQ(answer_to(b, "dev1", "secret"), 0);
+    CHECK_OK(rdg_broker_set_user(b, "dev1", "changed"));
+    CHECK_EQ(answer_to(b, "dev1", "changed"), 0);
+    rdg_broker_stop(b);
+}
+
+TEST(broker_removes_a_user_while_it_is_down) {
+    rdg_broker_t *b = broker_open(0);
+    CHECK_OK(rdg_broker_set_user(b, "dev1", "secret"));
+    CHECK_OK(rdg_broker_set_user(b, "dev2", "secret"));
+    kill(rdg_broker_pid(b), SIGKILL);
+    CHECK_OK(rdg_broker_remove_user(b, "dev1"));
+    CHECK_OK(rdg_broker_set_user(b, "dev2", "changed"));
+    peer_t in = {0};
+    peer_open(&in, b, "dev2", "dev2", "changed", NULL);
+    peer_await(&in, ups, 1);
+    CHECK_EQ(answer_to(b, "dev1", "secret"), REFUSED);
+    CHECK_EQ(answer_to(b, "dev2", "secret"), REFUSED);
+    peer_close(&in);
+    rdg_broker_stop(b);
+}
+
 TEST(broker_acl_keeps_each_device_to_its_own_topics) {
     rdg_broker_t *b = broker_open(0);
     peer_t cloud = {0}, one = {0}, two = {0};
@@ -284,8 +432,9 @@ TEST(broker_refuses_bad_users_and_passwords) {
 TEST(broker_files_are_not_for_everybody) {
     rdg_broker_t *b = broker_open(0);
     CHECK_OK(rdg_broker_set_user(b, "dev", "d"));
-    static const char *const names[] = {"passwords", "acl", "mosquitto.conf", "mosquitto.db"};
-    for (size_t i = 0; i < 4; ++i) {
+    static const char *const names[] = {"users", "kicks",          "users/dev",
+                                        "acl",   "mosquitto.conf", "mosquitto.db"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i) {
         char path[256];
         struct stat st;
         snprintf(path, sizeof path, "%s/broker/%s", rdg_test_dir(), names[i]);

@@ -215,7 +215,7 @@ static rdg_err_t finish(rdg_platform_t *p, const enrolment_t *e, rdg_service_ans
     rdg_log(RDG_LOG_INFO, "device.enrolled", RDG_STR("device", e->name),
             RDG_BOOL("again", strcmp(e->state, "done") == 0), RDG_BOOL("replaces", e->replaces));
     RDG_TRY(ca_issue_pair(p->ca, &subject, e->sign_request, e->enc_request, &certificates));
-    /* A new password ends the broker's session, with what was in it for the device, or for the hardware before it. */
+    /* A new password cuts off who came with the one before, with what was on its way to it. */
     RDG_TRY(command_requeue(p, e->name));
     return give_access(p, e->name, certificates, answer);
 }
