@@ -36,6 +36,7 @@ static rdg_err_t outcome(const json_t *a) {
 typedef struct seen {
     char state[16], why[256];
     json_int_t percent;
+    bool waits;
 } seen_t;
 
 static void tell(cli_t *cli, const json_t *archive, bool over, seen_t *seen) {
@@ -53,6 +54,10 @@ static void tell(cli_t *cli, const json_t *archive, bool over, seen_t *seen) {
     if (strcmp(state, "ordered") != 0 || !*order ||
         cli_call(cli, "GET", NULL, &command, "/commands/%s", order) != RDG_OK)
         return;
+    if (!seen->waits && strcmp(out_raw(command, "state"), "queued") == 0) {
+        fprintf(stderr, "         its device is to be given the order when it is there\n");
+        seen->waits = true;
+    }
     json_int_t percent = json_integer_value(json_object_get(command, "progress"));
     if (percent >= seen->percent + TELL_PERCENT && strcmp(out_raw(command, "step"), "export") == 0) {
         fprintf(stderr, "         export %lld %%\n", (long long)percent);

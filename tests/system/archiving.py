@@ -9,7 +9,7 @@ import sys
 
 from archives import await_end, files, forge, grow, head, object_path, order, read, rewrite
 from cases import case, check, equal, main
-from support import Meter, cluster, create, deploy, kill_9, labs
+from support import Meter, await_chain, cluster, create, deploy, kill_9, labs
 
 
 def archives(lab):
@@ -282,6 +282,53 @@ def forged_by_its_device(lab, number):
     agent.argv[agent.argv.index("--upload-rate") + 1] = "0"  # from its next start on
     tamper(lab, lie)
     return told
+
+
+def gone(lab, name):
+    lab.agents[name].kill()
+    labs.wait_for(f"the cloud to miss {name}", 60, lambda: name not in lab.online(), 0.1)
+
+
+@case
+def a_device_that_is_away_holds_up_no_archive_of_the_others():
+    with cluster(agent=["--telemetry-interval", "200ms"]) as lab:
+        create(lab, "c")
+        deploy(lab, "c", bind=True)
+        meter = Meter(lab, "dev-1")
+        grow(lab, "c", meter, 2)
+        gone(lab, "dev-2")
+        waits = order(lab, "c", device="dev-2")
+        equal(order(lab, "c"), waits, "another order of the same, at first")
+        lab.cloud.stop()
+        rewrite(lab, "UPDATE archives SET updated_ms = updated_ms - 120000 WHERE number = ?", waits)
+        lab.cloud.start()
+        lab.wait_online(["dev-1", "dev-3", "dev-4"])
+        number = order(lab, "c")
+        check(number != waits, "the order that waits is not waited for")
+        first = await_end(lab, number)
+        check(first["device"] != "dev-2", f"who was asked: {first}")
+        equal((first["state"], first["from"]), ("archived", 1), "an archive of a device that is there")
+        # Neither are those that are made by themselves, nor the last one.
+        grow(lab, "c", meter, 2)
+        lab.cli("chain", "archive-policy", "c", "--every", "1s")
+        labs.wait_for("an archive by itself", 60, lambda: len([a for a in archives(lab) if a["state"] == "archived"]) > 1, 0.1)
+        lab.cli("chain", "archive-policy", "c", "--every", "0s")
+        grow(lab, "c", meter, 1)
+        lab.cloud.must("DELETE", "/chains/c")
+
+        def removed():
+            got = lab.cloud.must("GET", "/chains/c")
+            return sorted(d["device"] for d in got["devices"] if (d["step"], d["state"]) == ("remove", "done")) == ["dev-1", "dev-3", "dev-4"]
+
+        labs.wait_for("the others to be done", 90, removed, 0.1)
+        equal(lab.cloud.must("GET", f"/archives/{waits}")["state"], "ordered", "the order that waits")
+        lab.agents["dev-2"].start()
+        await_chain(lab, "c", "destroyed", 90)
+        check(await_end(lab, waits)["state"] != "archived", "the order that waited")
+        reach = 0
+        for a in sorted((a for a in archives(lab) if a["state"] == "archived"), key=lambda a: a["from"]):
+            equal(a["from"], reach + 1, "archives follow one another")
+            reach = a["to"]
 
 
 @case

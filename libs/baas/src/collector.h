@@ -65,6 +65,18 @@ rdg_err_t archives_check(void *baas, const char *tenant, const char *number); /*
 json_t *archive_row_json(const archive_row_t *r);
 bool archive_ended(const archive_row_t *r);
 
+/* collector_away.c: of the chain's orders under way those that wait for a device which is away, while another one is there. They
+ * stay, and end when it returns; but nobody has to wait for them. */
+#define ARCHIVES_AWAY_MAX 64
+typedef struct archives_away {
+    int64_t list[ARCHIVES_AWAY_MAX];
+    size_t count;
+} archives_away_t;
+rdg_err_t archives_away(rdg_baas_t *b, const chain_t *c, archives_away_t *out);
+bool archives_is_away(const archives_away_t *a, int64_t number);
+/* Whether one is under way that does not wait so. */
+rdg_err_t archives_under_way(rdg_baas_t *b, const chain_t *c, bool *out);
+
 /* collector_steps.c: trouble of the way, of a disk or of a moment; what is tried again may succeed */
 bool collector_passes(rdg_err_t err);
 /* One step of a row; *after_ms: when to look again. */

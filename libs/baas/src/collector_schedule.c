@@ -87,15 +87,6 @@ static const char *measured(const archive_policy_t *p, const seen_t *seen, uint6
     return NULL;
 }
 
-static rdg_err_t is_under_way(rdg_baas_t *b, int64_t chain, bool *out) {
-    int64_t open = 0;
-    RDG_TRY(rdg_sql_query(
-        b->db, "SELECT COUNT(*) FROM archives WHERE chain = ? AND state IN ('ordered', 'exported')",
-        RDG_SQL_PARAMS(rdg_sql_int(chain)), baas_int_row, &open));
-    *out = open > 0;
-    return RDG_OK;
-}
-
 /* The time is noted before the order is made: a crash between the two costs one archive, which the next makes up for. */
 static rdg_err_t order_now(rdg_baas_t *b, const chain_t *c, archive_policy_t *p, const seen_t *seen,
                            const char *why) {
@@ -144,7 +135,7 @@ static rdg_err_t look_at_chain(rdg_baas_t *b, const chain_t *c, uint64_t *after_
         RDG_TRY(policy_note(b, c->number, &p));
     }
     RDG_TRY(note_pressure(b, c, &p, &seen));
-    RDG_TRY(is_under_way(b, c->number, &busy));
+    RDG_TRY(archives_under_way(b, c, &busy));
     if (busy && *after_ms > LOOK_MS) *after_ms = LOOK_MS;
     if (busy) return RDG_OK;
     uint64_t now = baas_now();

@@ -298,17 +298,30 @@ static rdg_err_t insert(rdg_baas_t *b, const chain_t *c, const char *device, uin
                          RDG_SQL_PARAMS(rdg_sql_int(c->number)), baas_int_row, out);
 }
 
-rdg_err_t archives_order(rdg_baas_t *b, const chain_t *c, const char *device, uint64_t from, uint64_t to,
-                         int64_t *out, bool *made) {
+/* Of those that want the same the first that does not wait for a device which is away. */
+static rdg_err_t find_order(rdg_baas_t *b, const chain_t *c, const char *device, uint64_t from, uint64_t to,
+                            const archives_away_t *away, int64_t *out) {
+    int64_t list[ARCHIVES_AWAY_MAX + 1];
+    numbers_t found = {list, 0, sizeof list / sizeof list[0]};
     rdg_sql_value_t d = rdg_sql_text(device);
-    *out = 0;
-    *made = false;
-    RDG_TRY(rdg_sql_begin(b->db));
-    rdg_err_t err =
+    RDG_TRY(
         rdg_sql_query(b->db,
                       "SELECT number FROM archives WHERE chain = ? AND wanted_from = ? AND wanted_to = ?"
-                      " AND (? IS NULL OR device = ?) AND state IN ('ordered', 'exported')",
-                      RDG_SQL_PARAMS(rdg_sql_int(c->number), u64(from), u64(to), d, d), baas_int_row, out);
+                      " AND (? IS NULL OR device = ?) AND state IN ('ordered', 'exported') ORDER BY number",
+                      RDG_SQL_PARAMS(rdg_sql_int(c->number), u64(from), u64(to), d, d), number_row, &found));
+    for (size_t i = 0; i < found.count && *out == 0; ++i)
+        if (!archives_is_away(away, list[i])) *out = list[i];
+    return RDG_OK;
+}
+
+rdg_err_t archives_order(rdg_baas_t *b, const chain_t *c, const char *device, uint64_t from, uint64_t to,
+                         int64_t *out, bool *made) {
+    archives_away_t away = {.count = 0};
+    *out = 0;
+    *made = false;
+    if (!device) RDG_TRY(archives_away(b, c, &away)); /* devices are asked for outside of the transaction */
+    RDG_TRY(rdg_sql_begin(b->db));
+    rdg_err_t err = find_order(b, c, device, from, to, &away, out);
     if (err == RDG_OK && *out == 0) {
         err = insert(b, c, device, from, to, out);
         *made = err == RDG_OK;

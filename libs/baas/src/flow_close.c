@@ -173,6 +173,7 @@ static rdg_err_t hold(rdg_baas_t *b, chain_t *c, const char *why, uint64_t *afte
 
 static rdg_err_t await_archive(rdg_baas_t *b, chain_t *c, closing_t *k, uint64_t *after_ms) {
     archive_row_t row;
+    archives_away_t away;
     char why[RDG_ERROR_TEXT_MAX];
     bool made;
     *after_ms = LOOK_MS;
@@ -182,7 +183,8 @@ static rdg_err_t await_archive(rdg_baas_t *b, chain_t *c, closing_t *k, uint64_t
         snprintf(why, sizeof why, "archive %" PRId64 " is %s: %s", row.number, row.state,
                  row.error ? row.error : "");
         archive_row_fini(&row);
-        if (!ended) return RDG_OK;
+        if (!ended) RDG_TRY(archives_away(b, c, &away));
+        if (!ended && !archives_is_away(&away, k->ordered)) return RDG_OK;
         k->ordered = 0;
         RDG_TRY(closing_save(b, c, k));
         if (!failed) return RDG_OK;
