@@ -75,6 +75,9 @@ def a_full_cloud_holds_devices_back_and_loses_nothing():
 
         labs.wait_for("the agent being told to come back", 20, postponed, 0.05)
         equal([f["name"] for f in outbox(agent)["queued"]], ["second"], "files that wait")
+        with open(lab.cloud.log, encoding="utf-8") as log:
+            told = [line for line in log if '"collect.no_room"' in line]
+        check(len(told) == 1 and all(word in told[0] for word in ('"dev-1"', '"second"', "--collect-bytes")), f"the cloud's log tells: {told}")
         lab.cloud.must("DELETE", f"/files/{file['number']}")
         agent.kill()  # so that it asks again at once
         agent.start()

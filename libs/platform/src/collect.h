@@ -71,6 +71,7 @@ typedef struct collect {
     uint64_t generation;
     unsigned patient;
     bool stopping;
+    uint64_t no_room_ms; /* when it was last said that there is none; 0: never */
     rdg_metric_t *m_bytes, *m_files, *m_refused, *m_records;
     rdg_sql_t *records;      /* of urgent records: a file of its own, so that they wait for nothing else */
     void (*news)(void *ctx); /* urgent records have come; under admission */

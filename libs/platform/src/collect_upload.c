@@ -16,6 +16,7 @@
 
 #define RETRY_UPLOADS_S 10 /* another upload ends soon */
 #define RETRY_SPACE_S 60   /* somebody has to make room */
+#define NO_ROOM_AGAIN_MS 60000
 #define READ_BYTES (64u << 10)
 
 void (*collect_step)(const char *step);
@@ -189,18 +190,23 @@ static rdg_err_t check_bytes(collect_t *c, const collect_offer_t *o, unsigned *r
                     " (SELECT COALESCE(SUM(size), 0) FROM files WHERE device = ?)",
                     RDG_SQL_PARAMS(d, d), &of_device));
     if (all > c->max_bytes - o->size || of_device > c->device_bytes - o->size)
-        return no_room(
-            c,
-            rdg_fail(RDG_E_DISK_FULL, "no room for %" PRIu64 " bytes of device '%s': %s is used up", o->size,
-                     o->device, all > c->max_bytes - o->size ? "the budget for files" : "its budget"),
-            RETRY_SPACE_S, retry_after_s);
+        return no_room(c,
+                       rdg_fail(RDG_E_DISK_FULL,
+                                "no room for %" PRIu64 " bytes of device '%s': %s is used up", o->size,
+                                o->device,
+                                all > c->max_bytes - o->size ? "--collect-bytes of the cloud"
+                                                             : "--collect-device-bytes of the cloud"),
+                       RETRY_SPACE_S, retry_after_s);
     RDG_TRY(ask_int(c, "SELECT COALESCE(SUM(size - bytes), 0) FROM uploads", NULL, 0, &open_left));
     RDG_TRY(c->store->free_bytes(c->store->ctx, &disk));
     if (disk < COLLECT_SPARE_BYTES || disk - COLLECT_SPARE_BYTES < open_left ||
         disk - COLLECT_SPARE_BYTES - open_left < o->size)
-        return no_room(
-            c, rdg_fail(RDG_E_DISK_FULL, "the cloud's disk has no room for %" PRIu64 " bytes", o->size),
-            RETRY_SPACE_S, retry_after_s);
+        return no_room(c,
+                       rdg_fail(RDG_E_DISK_FULL,
+                                "the cloud's disk has no room for %" PRIu64
+                                " bytes and %llu MiB to spare: make some",
+                                o->size, COLLECT_SPARE_BYTES >> 20),
+                       RETRY_SPACE_S, retry_after_s);
     return RDG_OK;
 }
 
@@ -278,12 +284,25 @@ static rdg_err_t create(collect_t *c, const collect_offer_t *o, collect_state_t 
     return RDG_OK;
 }
 
+/* Devices keep what finds no room, and come again; somebody has to be told, but not by each of them. */
+static bool is_news(collect_t *c) {
+    uint64_t now = rdg_mono_ms(rdg_clock_system());
+    if (c->no_room_ms && now < c->no_room_ms + NO_ROOM_AGAIN_MS) return false;
+    c->no_room_ms = now;
+    return true;
+}
+
 rdg_err_t collect_create(collect_t *c, const collect_offer_t *offer, collect_state_t *out,
                          unsigned *retry_after_s) {
     memset(out, 0, sizeof *out);
     pthread_mutex_lock(&c->admission);
     rdg_err_t err = create(c, offer, out, retry_after_s);
+    bool say = err == RDG_E_DISK_FULL && is_news(c);
     pthread_mutex_unlock(&c->admission);
+    if (say)
+        rdg_log(RDG_LOG_ERROR, "collect.no_room", RDG_STR("device", offer->device),
+                RDG_STR("kind", offer->kind), RDG_STR("name", offer->name),
+                RDG_STR("why", rdg_err_message(err)));
     if (err == RDG_OK) COLLECT_STEP("created");
     return err;
 }
