@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "ridge/base/alloc.h"
 #include "ridge/base/file.h"
@@ -250,20 +251,39 @@ static size_t count_of(const outbox_t *o, bool failed) {
     return n;
 }
 
+static bool is_incoming(DIR *d, const struct dirent *e, struct stat *st) {
+    return strncmp(e->d_name, INCOMING, sizeof INCOMING - 1) == 0 &&
+           fstatat(dirfd(d), e->d_name, st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static uint64_t incoming(const outbox_t *o, size_t *files) {
     DIR *d = opendir(o->dir);
     uint64_t bytes = 0;
     struct stat st;
     *files = 0;
     for (struct dirent *e; d && (e = readdir(d));) {
-        if (strncmp(e->d_name, INCOMING, sizeof INCOMING - 1) != 0 ||
-            fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-            continue;
+        if (!is_incoming(d, e, &st)) continue;
         bytes += (uint64_t)st.st_size;
         ++*files;
     }
     if (d) closedir(d);
     return bytes;
+}
+
+/* What programs have begun to hand over and left, when it is in the way of others. but: the one being handed over now. A
+ * clock that was set back must not keep them for ever. */
+static void drop_idle(const outbox_t *o, const char *but) {
+    DIR *d = opendir(o->dir);
+    const char *slash = strrchr(but, '/');
+    struct stat st;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (!is_incoming(d, e, &st) || strcmp(e->d_name, slash ? slash + 1 : but) == 0) continue;
+        if (llabs((long long)time(NULL) - (long long)st.st_mtime) <= OUTBOX_IDLE_S) continue;
+        rdg_log(RDG_LOG_WARN, "outbox.incoming_dropped", RDG_STR("file", e->d_name + sizeof INCOMING - 1),
+                RDG_U64("bytes", (uint64_t)st.st_size));
+        (void)unlinkat(dirfd(d), e->d_name, 0);
+    }
+    if (d) closedir(d);
 }
 
 static uint64_t queued_bytes(const outbox_t *o) {
@@ -396,6 +416,7 @@ static rdg_err_t piece(outbox_t *o, const char *path, uint64_t offset, rdg_bytes
     size_t files;
     bool fresh = !rdg_file_exists(path);
     *have = 0;
+    if (fresh && offset == 0 && (incoming(o, &files), files >= OUTBOX_INCOMING_MAX)) drop_idle(o, path);
     if (fresh && offset == 0 && (incoming(o, &files), files >= OUTBOX_INCOMING_MAX))
         return rdg_fail(RDG_E_FULL, "%d files are being handed over already", OUTBOX_INCOMING_MAX);
     if (fresh && offset > 0) return rdg_fail(RDG_E_CONFLICT, "this file goes on at 0");
@@ -410,7 +431,10 @@ static rdg_err_t piece(outbox_t *o, const char *path, uint64_t offset, rdg_bytes
     }
     if (err == RDG_OK && offset != *have)
         err = rdg_fail(RDG_E_CONFLICT, "this file goes on at %" PRIu64, *have);
-    if (err == RDG_OK) err = check_room(o, bytes.len);
+    if (err == RDG_OK && check_room(o, bytes.len) != RDG_OK) {
+        drop_idle(o, path);
+        err = check_room(o, bytes.len);
+    }
     if (err == RDG_OK) err = write_piece(fd, path, offset, bytes);
     if (err == RDG_OK) *have += bytes.len;
     close(fd);

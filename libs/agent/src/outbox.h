@@ -10,7 +10,7 @@
  * 2. The bytes of all files, those being handed over included, stay within max_bytes: FULL, and nothing is taken.
  * 3. The same kind and name with the same content is one item.
  * Limits: OUTBOX_ITEMS_MAX items, OUTBOX_FAILED_MAX failures (the oldest is forgotten), OUTBOX_INCOMING_MAX files
- * being handed over. Thread-safe. */
+ * being handed over: one that got no piece for OUTBOX_IDLE_S goes when another needs its place. Thread-safe. */
 #ifndef RIDGE_AGENT_OUTBOX_H
 #define RIDGE_AGENT_OUTBOX_H
 #include "ridge/codec/json.h"
@@ -19,6 +19,7 @@
 #define OUTBOX_ITEMS_MAX 256
 #define OUTBOX_FAILED_MAX 32
 #define OUTBOX_INCOMING_MAX 8
+#define OUTBOX_IDLE_S 3600
 #define OUTBOX_PIECE_MAX (1u << 20)
 #define OUTBOX_META_MAX 4096u
 #define OUTBOX_ARCHIVE "archive" /* kind of what chain.archive made, under that command's id */

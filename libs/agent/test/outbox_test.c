@@ -6,11 +6,13 @@
 #include "ridge/base/log.h"
 #include "ridge/net/http_server.h"
 #include "ridge/test.h"
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static outbox_t *open_box(uint64_t max) {
@@ -100,6 +102,42 @@ TEST(outbox_has_a_budget_and_takes_files_in_pieces) {
     CHECK_ERR(outbox_add(o, make_file("big", 3000, 'x'), "log", "big", NULL), RDG_E_FULL);
     CHECK_ERR(outbox_piece(o, "log", "big", 0, rdg_bytes(bytes, 3000), true, &have), RDG_E_FULL);
     CHECK_OK(outbox_add(o, make_file("small", 2000, 'x'), "log", "small", NULL));
+    outbox_close(o);
+}
+
+/* The piece that a program left, so many seconds ago by the file's time. */
+static void left_piece(outbox_t *o, const char *name, size_t len, int64_t ago_s) {
+    char path[PATH_MAX], bytes[3000] = "";
+    uint64_t have;
+    struct timespec then[2] = {{.tv_sec = time(NULL) - ago_s}, {.tv_sec = time(NULL) - ago_s}};
+    CHECK_OK(outbox_piece(o, "log", name, 0, rdg_bytes(bytes, len), false, &have));
+    snprintf(path, sizeof path, "%s/outbox/in.log,%s", rdg_test_dir(), name);
+    CHECK_EQ(utimensat(AT_FDCWD, path, then, 0), 0);
+}
+
+/* Programs die in the middle of handing a file over, and come back with another name. */
+TEST(outbox_is_not_filled_for_ever_by_what_programs_began_and_left) {
+    uint64_t have;
+    char name[8];
+    outbox_t *o = open_box(5000);
+    for (unsigned i = 0; i < OUTBOX_INCOMING_MAX; ++i) {
+        snprintf(name, sizeof name, "p%u", i);
+        left_piece(o, name, 10,
+                   i < 2 ? (i ? -2 : 2) * OUTBOX_IDLE_S : 60); /* one by a clock that was ahead */
+    }
+    CHECK_OK(outbox_piece(o, "log", "new", 0, rdg_bytes("x", 1), false, &have));
+    CHECK_EQ(files_in_box(), OUTBOX_INCOMING_MAX - 1);
+    CHECK_OK(outbox_piece(o, "log", "newer", 0, rdg_bytes("x", 1), false, &have));
+    CHECK_ERR(outbox_piece(o, "log", "newest", 0, rdg_bytes("x", 1), false, &have), RDG_E_FULL);
+    CHECK_OK(outbox_piece(o, "log", "p2", 10, rdg_bytes("y", 1), true, &have)); /* whoever goes on may */
+    left_piece(o, "huge", 3000, 2 * OUTBOX_IDLE_S);
+    CHECK_OK(outbox_piece(o, "log", "huge", 3000, rdg_bytes("z", 1), false,
+                          &have)); /* its own is not in its way */
+    left_piece(o, "huge", 3000, 2 * OUTBOX_IDLE_S);
+    CHECK_OK(outbox_piece(o, "log", "p3", 10, rdg_bytes(name, 0), false, &have));
+    char bytes[2500] = "";
+    CHECK_OK(outbox_piece(o, "log", "p3", 10, rdg_bytes(bytes, sizeof bytes), true,
+                          &have)); /* bytes make room too */
     outbox_close(o);
 }
 
