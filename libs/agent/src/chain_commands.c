@@ -6,9 +6,11 @@
 #include "ridge/base/log.h"
 #include "ridge/client/rpc.h"
 #include "ridge/codec/hex.h"
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -184,7 +186,7 @@ static rdg_err_t prepare(rdg_agent_t *a, const command_t *c, executor_run_t *at,
 static rdg_err_t read_json(const char *path, json_t **out) {
     rdg_buf_t text;
     rdg_buf_init(&text, GENESIS_BYTES_MAX);
-    rdg_err_t err = rdg_file_read(path, &text);
+    rdg_err_t err = rdg_file_read_plain(path, false, &text);
     if (err == RDG_OK) err = rdg_json_parse(rdg_buf_view(&text), out);
     rdg_buf_fini(&text);
     return err;
@@ -252,7 +254,10 @@ static void last_words(rdg_agent_t *a, const chain_t *chain, char *out, size_t s
     char path[CHAIN_PATH_MAX], tail[2048];
     snprintf(out, size, "see node.log");
     if (chain_path(a->dir, chain->name, "node/node.log", path) != RDG_OK) return;
-    FILE *f = fopen(path, "re");
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    FILE *f = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? fdopen(fd, "r") : NULL;
+    if (!f && fd >= 0) close(fd);
     if (!f) return;
     (void)fseek(f, 0, SEEK_END);
     long len = ftell(f);

@@ -143,8 +143,8 @@ static size_t done_before(const restore_t *r) {
     rdg_buf_t text;
     unsigned long long n = 0;
     rdg_buf_init(&text, 64);
-    if (rdg_file_read(r->done, &text) != RDG_OK || sscanf(rdg_buf_cstr(&text), "%llu", &n) != 1 ||
-        n > r->count)
+    if (rdg_file_read_plain(r->done, false, &text) != RDG_OK ||
+        sscanf(rdg_buf_cstr(&text), "%llu", &n) != 1 || n > r->count)
         n = 0;
     rdg_buf_fini(&text);
     return (size_t)n;

@@ -26,7 +26,8 @@ static rdg_err_t make(const rdg_agent_t *a, const chain_t *chain, const rdg_cont
 static bool holds(const char *path, rdg_bytes_t text) {
     rdg_buf_t have;
     rdg_buf_init(&have, CONF_BYTES_MAX);
-    bool same = rdg_file_read(path, &have) == RDG_OK && rdg_bytes_equal(rdg_buf_view(&have), text);
+    bool same =
+        rdg_file_read_plain(path, false, &have) == RDG_OK && rdg_bytes_equal(rdg_buf_view(&have), text);
     rdg_buf_fini(&have);
     return same;
 }
@@ -52,7 +53,7 @@ rdg_err_t node_conf_write(const rdg_agent_t *a, const chain_t *chain, const rdg_
 
 static rdg_err_t read_digest(const char *path, rdg_buf_t *text, rdg_hash_t *out) {
     rdg_buf_init(text, PEERS_BYTES_MAX);
-    RDG_TRY(rdg_file_read(path, text));
+    RDG_TRY(rdg_file_read_plain(path, false, text));
     rdg_sm3(text->data, text->len, out);
     return RDG_OK;
 }

@@ -25,7 +25,7 @@ static rdg_err_t read_token(const rdg_agent_t *a, const char *chain, json_t **ou
     rdg_buf_t text;
     RDG_TRY(chain_path(a->dir, chain, "node/agent.token", path));
     rdg_buf_init(&text, 2 * TOKEN_BYTES);
-    rdg_err_t err = rdg_file_read(path, &text);
+    rdg_err_t err = rdg_file_read_plain(path, false, &text);
     if (err == RDG_E_NOT_FOUND)
         err = rdg_fail(RDG_E_UNAVAILABLE,
                        "the node of chain %s is of an older version, or has not started: "

@@ -19,8 +19,8 @@ static int read_stage(const set_aside_t *s, const char *leaf) {
     int stage = -1;
     if (path_of(s, leaf, path) != RDG_OK) return -1;
     rdg_buf_init(&text, 256);
-    if (rdg_file_read(path, &text) != RDG_OK || sscanf(rdg_buf_cstr(&text), "%79s %d", id, &stage) != 2 ||
-        strcmp(id, s->command) != 0)
+    if (rdg_file_read_plain(path, false, &text) != RDG_OK ||
+        sscanf(rdg_buf_cstr(&text), "%79s %d", id, &stage) != 2 || strcmp(id, s->command) != 0)
         stage = -1;
     rdg_buf_fini(&text);
     return stage;

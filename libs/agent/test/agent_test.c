@@ -23,6 +23,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RESULTS_MAX 256
@@ -637,6 +638,41 @@ TEST(work_of_a_node_waits_until_it_runs_and_goes_on_when_it_ended) {
     CHECK_STR(state_of(command(&c, "s2", "chain.stop", "{\"chain\":\"c1\"}")), "done");
     r = prune(&c, "w5");
     CHECK(strstr(text_of(json_object_get(r, "error"), "message"), "start the chain first"));
+    rdg_agent_stop(a);
+    cloud_stop(&c);
+}
+
+/* A container may write where its node's files lie: a link there would have another chain's token sent to it, and a pipe
+ * would hold up the agent for ever. */
+TEST(a_nodes_token_and_configuration_are_read_through_no_link_and_wait_for_no_pipe) {
+    cloud_t c;
+    char token[PATH_MAX], moved[PATH_MAX], conf[PATH_MAX];
+    struct stat st;
+    cloud_start(&c);
+    rdg_agent_t *a = agent_start(&c, c.token);
+    AWAIT(&c, c.online);
+    json_t *r = command(&c, "p1", "chain.prepare", "{\"chain\":\"c1\"}");
+    CHECK_STR(state_of(command(&c, "s1", "chain.start", start_params(&c, r))), "done");
+    snprintf(token, sizeof token, "%s/agent/chains/c1/node/agent.token", rdg_test_dir());
+    snprintf(conf, sizeof conf, "%s/agent/chains/c1/node/node.conf", rdg_test_dir());
+    snprintf(moved, sizeof moved, "%s/another", rdg_test_dir());
+    CHECK_EQ(rename(token, moved), 0);
+    CHECK_EQ(symlink(moved, token), 0);
+    r = prune(&c, "w1");
+    CHECK_STR(state_of(r), "failed");
+    CHECK(strstr(text_of(json_object_get(r, "error"), "message"), "is a link"));
+    CHECK_EQ(unlink(token), 0);
+    CHECK_EQ(mkfifo(token, 0600), 0);
+    r = prune(&c, "w2");
+    CHECK_STR(state_of(r), "failed");
+    CHECK(strstr(text_of(json_object_get(r, "error"), "message"), "no plain file"));
+    CHECK_EQ(unlink(token), 0);
+    CHECK_EQ(unlink(conf), 0);
+    CHECK_EQ(mkfifo(conf, 0600), 0);
+    pid_t pid = node_pid();
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    next_node(pid); /* with a configuration that is a file again */
+    CHECK(lstat(conf, &st) == 0 && S_ISREG(st.st_mode));
     rdg_agent_stop(a);
     cloud_stop(&c);
 }

@@ -41,6 +41,25 @@ rdg_err_t rdg_file_read(const char *path, rdg_buf_t *out) {
     return err;
 }
 
+rdg_err_t rdg_file_read_plain(const char *path, bool links, rdg_buf_t *out) {
+    struct stat st;
+    if (out->err) return out->err;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (links ? 0 : O_NOFOLLOW));
+    if (fd < 0 && errno == ELOOP && !links) return rdg_fail(RDG_E_INVALID, "%s is a link", path);
+    if (fd < 0) return rdg_fail_errno(errno, "open %s", path);
+    size_t before = out->len;
+    rdg_err_t err = RDG_OK;
+    if (fstat(fd, &st) != 0)
+        err = rdg_fail_errno(errno, "look at %s", path);
+    else if (!S_ISREG(st.st_mode))
+        err = rdg_fail(RDG_E_INVALID, "%s is no plain file", path);
+    else
+        err = read_all(fd, path, out);
+    close(fd);
+    if (err) out->len = before;
+    return err;
+}
+
 rdg_err_t rdg_write_all(int fd, rdg_bytes_t data) {
     while (data.len > 0) {
         ssize_t n = write(fd, data.data, data.len);

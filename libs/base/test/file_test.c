@@ -1,6 +1,7 @@
 #include "ridge/base/file.h"
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,31 @@ TEST(file_read_gives_it_whole_or_nothing) {
     CHECK_STR(rdg_buf_cstr(&b), "ab");
     CHECK_ERR(rdg_file_read(in_dir("absent"), &b), RDG_E_NOT_FOUND);
     CHECK(rdg_file_read(rdg_test_dir(), &b) != RDG_OK);
+    rdg_buf_fini(&b);
+}
+
+/* Where somebody else may write there can be a pipe that nobody writes into, or a link to what is none of theirs. */
+TEST(file_read_plain_waits_for_nobody_and_follows_no_link) {
+    rdg_buf_t b;
+    char ten[PATH_MAX];
+    put("ten", "0123456789");
+    snprintf(ten, sizeof ten, "%s", in_dir("ten"));
+    CHECK_EQ(mkfifo(in_dir("pipe"), 0600), 0);
+    CHECK_EQ(symlink(ten, in_dir("link")), 0);
+    rdg_buf_init(&b, 11);
+    rdg_buf_str(&b, "a");
+    CHECK_OK(rdg_file_read_plain(in_dir("ten"), false, &b));
+    CHECK_STR(rdg_buf_cstr(&b), "a0123456789");
+    rdg_buf_clear(&b);
+    CHECK_ERR(rdg_file_read_plain(in_dir("link"), false, &b), RDG_E_INVALID);
+    CHECK_EQ(b.len, 0);
+    CHECK_OK(rdg_file_read_plain(in_dir("link"), true, &b));
+    CHECK_EQ(b.len, 10);
+    CHECK_ERR(rdg_file_read_plain(in_dir("ten"), false, &b), RDG_E_TOO_LARGE);
+    CHECK_EQ(b.len, 10);
+    CHECK_ERR(rdg_file_read_plain(in_dir("pipe"), true, &b), RDG_E_INVALID);
+    CHECK_ERR(rdg_file_read_plain(rdg_test_dir(), true, &b), RDG_E_INVALID);
+    CHECK_ERR(rdg_file_read_plain(in_dir("absent"), true, &b), RDG_E_NOT_FOUND);
     rdg_buf_fini(&b);
 }
 

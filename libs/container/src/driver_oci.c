@@ -113,12 +113,14 @@ static void runtime_reason(const paths_t *p, char *out, size_t size) {
     rdg_buf_fini(&text);
 }
 
-/* The container keeps the standard output it is given, so it is the log file and never a pipe of ours. */
+/* The container keeps the standard output it is given, so it is the log file and never a pipe of ours. It may write where
+ * that lies: a link there would lead what the next one says into any file of the device. */
 static rdg_err_t runtime_run(const driver_oci_t *d, const rdg_container_spec_t *spec, const paths_t *p) {
     const char *const argv[] = {d->runtime,     "--root",   d->state_root,   "--log",    p->log,
                                 "--log-format", "json",     "run",           "--detach", "--pid-file",
                                 p->pid,         "--bundle", spec->state_dir, p->id,      NULL};
-    rdg_process_options_t options = {.argv = argv, .log_path = spec->log_path, .new_session = true};
+    rdg_process_options_t options = {
+        .argv = argv, .log_path = spec->log_path, .log_no_link = true, .new_session = true};
     rdg_process_t *child = NULL;
     int status = 0;
     char why[400];

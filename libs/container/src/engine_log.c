@@ -117,7 +117,8 @@ rdg_err_t engine_log_copy(const engine_t *e, const char *id, const rdg_container
     copy_t c = {0};
     RDG_TRY(rdg_path_join(state, sizeof state, spec->state_dir, "log-seen"));
     read_seen(state, &c);
-    c.fd = open(spec->log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    /* A container may write where its log lies: a link there would lead what it says into any file of the device. */
+    c.fd = open(spec->log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (c.fd < 0) return rdg_fail_errno(errno, "cannot open %s", spec->log_path);
     rdg_buf_init(&c.frame, FRAME_MAX + (1u << 20));
     snprintf(path, sizeof path, "/containers/%s/logs?stdout=1&stderr=1&timestamps=1&since=%llu", id,

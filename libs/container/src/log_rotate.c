@@ -14,7 +14,9 @@ static rdg_err_t numbered(const char *path, unsigned n, char out[PATH_MAX]) {
 }
 
 static rdg_err_t copy(int from, uint64_t size, const char *to) {
-    int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    /* A container may write here: what it puts in this place is gone, or in the way, but never followed. */
+    (void)unlink(to);
+    int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
     rdg_err_t err = fd < 0 ? rdg_fail_errno(errno, "cannot make %s", to) : RDG_OK;
     for (off_t at = 0; err == RDG_OK && (uint64_t)at < size;) {
         ssize_t n = sendfile(fd, from, &at, (size_t)(size - (uint64_t)at));
@@ -44,7 +46,7 @@ static void forget_all(const char *path, unsigned keep) {
 rdg_err_t rdg_container_log_rotate(const char *path, uint64_t max_bytes, unsigned keep) {
     char first[PATH_MAX];
     struct stat st;
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) return errno == ENOENT ? RDG_OK : rdg_fail_errno(errno, "cannot open %s", path);
     rdg_err_t err = fstat(fd, &st) == 0 ? RDG_OK : rdg_fail_errno(errno, "cannot look at %s", path);
     if (err == RDG_OK && S_ISREG(st.st_mode) && (uint64_t)st.st_size > max_bytes) {

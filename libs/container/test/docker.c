@@ -371,6 +371,19 @@ TEST(docker_names_the_socket_where_no_engine_is) {
     rdg_container_driver_free(d);
 }
 
+/* The copier is the agent, and a container may write where its log lies. */
+TEST(docker_writes_no_log_where_a_link_leads) {
+    char away[PATH_MAX], log[PATH_MAX], victim[PATH_MAX];
+    snprintf(away, sizeof away, "%s/nobody.sock", rdg_test_dir());
+    snprintf(log, sizeof log, "%s/node.log", rdg_test_dir());
+    snprintf(victim, sizeof victim, "%s/victim", rdg_test_dir());
+    CHECK_EQ(symlink(victim, log), 0);
+    engine_t e = {away};
+    rdg_container_spec_t spec = {.name = "box", .state_dir = rdg_test_dir(), .log_path = log};
+    CHECK(engine_log_copy(&e, "box", &spec) != RDG_OK);
+    CHECK(!rdg_file_exists(victim));
+}
+
 TEST(docker_reads_the_times_that_engines_write) {
     static const struct {
         const char *text;

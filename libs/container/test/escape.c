@@ -507,6 +507,28 @@ TEST(outside_of_a_container_the_attempts_get_through) {
     CHECK(sees_host_processes() && becomes_another());
 }
 
+/* A container may write where its log lies. */
+TEST(a_log_is_moved_aside_into_nothing_that_a_link_leads_to) {
+    char path[PATH_MAX], first[PATH_MAX + 8], victim[PATH_MAX];
+    rdg_buf_t b;
+    snprintf(path, sizeof path, "%s/node.log", rdg_test_dir());
+    snprintf(first, sizeof first, "%s.1", path);
+    snprintf(victim, sizeof victim, "%s/victim", rdg_test_dir());
+    CHECK_OK(rdg_file_replace(victim, rdg_bytes_str("precious"), 0600));
+    CHECK_OK(rdg_file_replace(path, rdg_bytes_str("* * * * * root evil\n"), 0640));
+    CHECK_EQ(symlink(victim, first), 0);
+    CHECK_OK(rdg_container_log_rotate(path, 10, 1));
+    for (int n = 0; n < 2; ++n) {
+        rdg_buf_init(&b, 1024);
+        CHECK_OK(rdg_file_read_plain(n ? first : victim, false, &b));
+        CHECK_STR(rdg_buf_cstr(&b), n ? "* * * * * root evil\n" : "precious");
+        rdg_buf_fini(&b);
+    }
+    CHECK_EQ(unlink(path), 0);
+    CHECK_EQ(mkfifo(path, 0600), 0);
+    CHECK_OK(rdg_container_log_rotate(path, 10, 1)); /* and does not wait */
+}
+
 TEST(a_log_that_has_grown_is_moved_aside_and_the_oldest_goes) {
     char path[PATH_MAX], old[PATH_MAX + 8];
     rdg_buf_t b;

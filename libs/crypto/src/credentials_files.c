@@ -76,7 +76,7 @@ static rdg_err_t load_certs(const char *dir, const char *format, const char *pre
     rdg_buf_t text;
     RDG_TRY(path_of(path, dir, format, prefix));
     rdg_buf_init(&text, RDG_CREDENTIALS_TEXT_MAX);
-    rdg_err_t err = rdg_file_read(path, &text);
+    rdg_err_t err = rdg_file_read_plain(path, true, &text);
     *count = 0;
     /* An empty chain is one: certificates directly under a root. */
     if (err == RDG_OK && text.len > 0) err = rdg_cert_parse_pem(rdg_buf_view(&text), list, max, count);
@@ -99,7 +99,7 @@ static rdg_err_t load_crl(const char *dir, rdg_crl_t **out) {
     RDG_TRY(rdg_path_join(path, sizeof path, dir, "ca.crl"));
     if (!rdg_file_exists(path)) return RDG_OK;
     rdg_buf_init(&text, RDG_CRL_PEM_MAX);
-    rdg_err_t err = rdg_file_read(path, &text);
+    rdg_err_t err = rdg_file_read_plain(path, true, &text);
     if (err == RDG_OK) err = rdg_crl_parse_pem(rdg_buf_view(&text), out);
     rdg_buf_fini(&text);
     return rdg_fail_in(err, "%s (the cloud sends it again when it is removed)", path);

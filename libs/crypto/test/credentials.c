@@ -146,6 +146,23 @@ static const char *pem(rdg_buf_t *b, const rdg_cert_t *cert) {
     return rdg_buf_cstr(b);
 }
 
+/* A node's lie where its container may write. */
+TEST(credentials_wait_for_no_pipe_in_the_place_of_a_file) {
+    static const char *const files[] = {"node-sign.crt", "node-enc.crt", "ca-chain.crt", "roots.crt",
+                                        "ca.crl"};
+    rdg_test_ca_t ca;
+    rdg_credentials_t *c;
+    rdg_test_ca_init(&ca, NOW);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        rdg_test_ca_write(&ca, rdg_test_dir(), "node", "dev-1.main");
+        (void)unlink(at(files[i]));
+        CHECK_EQ(mkfifo(at(files[i]), 0600), 0);
+        CHECK_ERR(rdg_credentials_load(rdg_test_dir(), "node", &c), RDG_E_INVALID);
+        CHECK_EQ(unlink(at(files[i])), 0);
+    }
+    rdg_test_ca_fini(&ca);
+}
+
 TEST(credentials_that_do_not_fit_leave_the_directory_as_it_was) {
     rdg_test_ca_t ca, other;
     rdg_credentials_t *mine, *theirs, *after;

@@ -136,7 +136,11 @@ static rdg_err_t process_new(const rdg_process_options_t *o, int out_fd, rdg_pro
 rdg_err_t rdg_process_start(const rdg_process_options_t *o, rdg_process_t **out) {
     int fd = -1;
     if (o->log_path) {
-        int low = open(o->log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+        int guard = o->log_no_link ? O_NOFOLLOW | O_NONBLOCK : 0;
+        int low = open(o->log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | guard, 0640);
+        if (low < 0 && errno == ELOOP && o->log_no_link)
+            return rdg_fail(RDG_E_FORBIDDEN, "%s, the log of %s, is a link: remove it", o->log_path,
+                            o->argv[0]);
         if (low < 0) return rdg_fail_errno(errno, "cannot open %s, the log of %s", o->log_path, o->argv[0]);
         fd = fcntl(low, F_DUPFD_CLOEXEC, 16);
         close(low);

@@ -202,3 +202,24 @@ TEST(process_environment_is_replaced) {
     CHECK_STR(rdg_buf_cstr(&text), "A=b\n");
     rdg_buf_fini(&text);
 }
+
+/* The log of what may write where it lies: a container's. */
+TEST(process_log_is_not_where_a_link_leads) {
+    char log[600], victim[600];
+    rdg_process_t *p = NULL;
+    snprintf(log, sizeof log, "%s/log", rdg_test_dir());
+    snprintf(victim, sizeof victim, "%s/victim", rdg_test_dir());
+    const rdg_process_options_t guarded = {.argv = SHELL("echo evil"), .log_path = log, .log_no_link = true},
+                                trusting = {.argv = SHELL("echo said"), .log_path = log};
+    CHECK_EQ(symlink(victim, log), 0);
+    CHECK_ERR(rdg_process_start(&guarded, &p), RDG_E_FORBIDDEN);
+    CHECK(strstr(rdg_err_message(RDG_E_FORBIDDEN), "is a link"));
+    CHECK(!rdg_file_exists(victim));
+    CHECK_OK(rdg_process_start(&trusting, &p));
+    CHECK_OK(rdg_process_wait(p, 60000, NULL));
+    rdg_process_free(p);
+    CHECK(rdg_file_exists(victim));
+    CHECK_EQ(unlink(log), 0);
+    CHECK_EQ(mkfifo(log, 0600), 0);
+    CHECK(rdg_process_start(&guarded, &p) != RDG_OK); /* and does not wait */
+}

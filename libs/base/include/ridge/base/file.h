@@ -17,6 +17,9 @@ extern "C" {
 
 /* Appends the whole file to out (whose max is the limit). NOT_FOUND, TOO_LARGE, IO. */
 rdg_err_t rdg_file_read(const char *path, rdg_buf_t *out);
+/* The same, of a directory in which somebody else may write: what is no plain file is INVALID, and nobody waits for who
+ * would write into a pipe; and so is a link in its place, unless links. */
+rdg_err_t rdg_file_read_plain(const char *path, bool links, rdg_buf_t *out);
 rdg_err_t rdg_file_replace(const char *path, rdg_bytes_t content, mode_t mode);
 /* The same, owned by uid and gid from the first moment that it is there (-1: as rdg_file_replace). */
 rdg_err_t rdg_file_replace_as(const char *path, rdg_bytes_t content, mode_t mode, uid_t uid, gid_t gid);

@@ -27,11 +27,11 @@ extern "C" {
 #define RDG_CONTAINER_ARGS_MAX 64
 
 typedef struct rdg_container_spec {
-    const char *name;        /* rdg_name_valid; unique on the device */
-    const char *state_dir;   /* the driver's own, one per container */
-    const char *data_dir;    /* the workload's directory on the host */
-    const char *log_path;    /* standard output and error are appended */
-    const char *image;       /* NULL for drivers without images */
+    const char *name;      /* rdg_name_valid; unique on the device */
+    const char *state_dir; /* the driver's own, one per container */
+    const char *data_dir;  /* the workload's directory on the host */
+    const char *log_path;  /* standard output and error are appended; no link, but for the driver "process" */
+    const char *image;     /* NULL for drivers without images */
     const char *const *args; /* NULL-terminated, after the program or the image's entry point */
     /* Thousandths of a core; 0: no limit. The image's own ceilings hold as well. `process` sets none. */
     uint64_t memory_bytes, cpu_millis;

@@ -28,7 +28,10 @@ typedef struct rdg_process_options {
     const char *const *env;  /* NULL-terminated; NULL: inherited */
     const char *cwd;         /* NULL: inherited */
     const char *log_path;    /* stdout and stderr appended, mode 0640; NULL: inherited */
-    const char *user;        /* run as this user with its groups; needs root; NULL: as we do */
+    bool
+        log_no_link; /* somebody else may write beside the log: a link in its place is not followed (FORBIDDEN),
+                                and nobody waits for who would read from a pipe there */
+    const char *user; /* run as this user with its groups; needs root; NULL: as we do */
     bool die_with_parent;
     bool new_session; /* setsid, so that a signal to the terminal's group does not reach it */
 } rdg_process_options_t;
