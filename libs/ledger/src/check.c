@@ -183,10 +183,6 @@ rdg_err_t rdg_ledger_admit(rdg_ledger_t *l, rdg_pool_t *pool, rdg_tx_t *tx) {
     return rdg_ledger_admit_unseen(l, pool, tx, head.height);
 }
 
-rdg_err_t rdg_ledger_admit_verified(rdg_ledger_t *l, rdg_pool_t *pool, rdg_tx_t *tx) {
-    return rdg_ledger_admit_unseen(l, pool, tx, UINT64_MAX);
-}
-
 rdg_err_t rdg_ledger_admit_unseen(rdg_ledger_t *l, rdg_pool_t *pool, rdg_tx_t *tx, uint64_t height) {
     rdg_tx_location_t where;
     rdg_ledger_head_t head;

@@ -94,6 +94,18 @@ rdg_err_t rdg_tx_decode(rdg_bytes_t wire, rdg_tx_t **out) {
     return RDG_OK;
 }
 
+void rdg_txs_decode(const rdg_bytes_t *wires, size_t count, rdg_tx_t **out) {
+    enum { MANY = 64 };
+    rdg_tx_t *good[MANY];
+    size_t kept = 0;
+    for (size_t i = 0; i < count; ++i) {
+        if (tx_parse(wires[i], &out[i]) == RDG_OK) good[kept++] = out[i];
+        if (kept < MANY && i + 1 < count) continue;
+        txs_identify(good, kept);
+        kept = 0;
+    }
+}
+
 rdg_tx_t *rdg_tx_ref(rdg_tx_t *tx) {
     rdg_ref_get(&tx->ref);
     return tx;

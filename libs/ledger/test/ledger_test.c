@@ -437,7 +437,6 @@ TEST(ledger_leaves_nothing_in_the_pool_that_a_block_took_meanwhile) {
     rdg_tx_t *tx = support_tx((tx_spec_t){0}), *given = rdg_tx_ref(tx);
     CHECK_OK(support_apply(l, &given, 1, &executed));
     CHECK_ERR(rdg_ledger_admit(l, pool, tx), RDG_E_DUPLICATE);
-    CHECK_ERR(rdg_ledger_admit_verified(l, pool, tx), RDG_E_DUPLICATE);
     CHECK_EQ(rdg_pool_count(pool), 0);
     /* It was looked for before the block came. */
     CHECK_ERR(rdg_ledger_admit_unseen(l, pool, tx, 0), RDG_E_DUPLICATE);

@@ -46,6 +46,31 @@ TEST(tx_decode_refuses_every_truncation_and_extension) {
     rdg_tx_unref(tx);
 }
 
+TEST(many_transactions_are_decoded_as_each_alone) {
+    enum { COUNT = 131 }; /* more than two groups that are hashed together */
+    rdg_tx_t *signed_txs[COUNT], *many[COUNT], *alone;
+    rdg_bytes_t wires[COUNT];
+    for (size_t i = 0; i < COUNT; ++i) {
+        signed_txs[i] = support_tx((tx_spec_t){.nonce = i});
+        wires[i] = signed_txs[i]->raw;
+        if (i % 5 == 3 || i == COUNT - 1) wires[i].len -= 1 + i % 7;
+    }
+    rdg_txs_decode(wires, COUNT, many);
+    for (size_t i = 0; i < COUNT; ++i) {
+        CHECK_EQ(rdg_tx_decode(wires[i], &alone) == RDG_OK, many[i] != NULL);
+        CHECK_EQ(alone == NULL, i % 5 == 3 || i == COUNT - 1);
+        if (alone) {
+            CHECK(rdg_bytes_equal(alone->raw, many[i]->raw));
+            CHECK(rdg_hash_equal(&alone->id, &many[i]->id));
+            CHECK(rdg_address_equal(&alone->from, &many[i]->from));
+        }
+        rdg_tx_unref(alone);
+        rdg_tx_unref(many[i]);
+        rdg_tx_unref(signed_txs[i]);
+    }
+    rdg_txs_decode(wires, 0, many);
+}
+
 /* Whatever one byte is changed to: refused, or another transaction (another id or signature) that encodes to
  * exactly these bytes and whose signature does not verify. */
 TEST(tx_decode_of_a_changed_byte_is_refused_or_another_transaction) {

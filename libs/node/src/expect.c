@@ -1,77 +1,58 @@
-/* Transactions that one request of JSON-RPC brings are verified together before they are submitted one by one, in
- * their order, each with its own answer. What was found good is remembered by the digest of its whole wire form,
- * signature and key included, until it is submitted or others have taken its place; nobody relies on it being
- * there. */
+/* Transactions that one request of JSON-RPC brings are decoded and verified together before they are submitted one by
+ * one, in their order, each with its own answer. */
 #include "internal.h"
 #include "ridge/base/alloc.h"
-#include <string.h>
 
-typedef struct batch {
+struct rdg_node_rpc_expected {
     size_t count;
-    rdg_tx_t *txs[RDG_RPC_CALLS_MAX];
+    uint64_t height;                  /* of the ledger before it was asked for them */
+    rdg_tx_t *txs[RDG_RPC_CALLS_MAX]; /* NULL: it cannot be decoded */
+    bool good[RDG_RPC_CALLS_MAX];     /* its signature verifies */
+};
+
+typedef struct checks {
+    size_t count, of[RDG_RPC_CALLS_MAX];
     rdg_sm2_check_t checks[RDG_RPC_CALLS_MAX];
     rdg_err_t results[RDG_RPC_CALLS_MAX];
-} batch_t;
-
-static void remember(expected_t *e, const rdg_tx_t *tx) {
-    rdg_hash_t digest;
-    rdg_sm3(tx->raw.data, tx->raw.len, &digest);
-    pthread_mutex_lock(&e->lock);
-    e->good[e->next++ % NODE_EXPECTED_MAX] = digest;
-    pthread_mutex_unlock(&e->lock);
-}
-
-bool expect_take(expected_t *e, const rdg_tx_t *tx) {
-    static const rdg_hash_t none;
-    rdg_hash_t digest;
-    bool found = false;
-    rdg_sm3(tx->raw.data, tx->raw.len, &digest);
-    pthread_mutex_lock(&e->lock);
-    for (size_t i = 0; i < NODE_EXPECTED_MAX && !found; ++i) {
-        if (!rdg_hash_equal(&e->good[i], &digest)) continue;
-        e->good[i] = none;
-        found = true;
-    }
-    pthread_mutex_unlock(&e->lock);
-    return found;
-}
+} checks_t;
 
 /* Those alone that submitting would verify: what the pool or the ledger refuses, or has no room for, costs no signature
  * here either. */
-static void gather(rdg_node_t *n, rdg_bytes_t wire, batch_t *b) {
+static void gather(rdg_node_t *n, const rdg_node_rpc_expected_t *e, checks_t *c) {
     rdg_tx_location_t where;
-    rdg_tx_t *tx = NULL;
-    if (backlog_is_full(n, b->count) || rdg_tx_decode(wire, &tx) != RDG_OK) return;
-    if (rdg_pool_precheck(n->pool, tx) != RDG_OK ||
-        rdg_ledger_find_tx(n->ledger, &tx->id, &where) != RDG_E_NOT_FOUND) {
-        rdg_tx_unref(tx);
-        return;
+    for (size_t i = 0; i < e->count; ++i) {
+        const rdg_tx_t *tx = e->txs[i];
+        if (!tx || backlog_is_full(n, c->count) || rdg_pool_precheck(n->pool, tx) != RDG_OK ||
+            rdg_ledger_find_tx(n->ledger, &tx->id, &where) != RDG_E_NOT_FOUND)
+            continue;
+        c->of[c->count] = i;
+        c->checks[c->count++] =
+            (rdg_sm2_check_t){&tx->key, rdg_bytes(tx->id.b, sizeof tx->id.b), &tx->signature, false};
     }
-    b->txs[b->count] = tx;
-    b->checks[b->count++] =
-        (rdg_sm2_check_t){&tx->key, rdg_bytes(tx->id.b, sizeof tx->id.b), &tx->signature, false};
 }
 
-void expect_transactions(rdg_node_t *n, const rdg_bytes_t *wires, size_t count) {
-    batch_t *b = rdg_alloc(sizeof *b);
-    if (!b) return;
-    b->count = 0;
-    for (size_t i = 0; i < count && b->count < RDG_RPC_CALLS_MAX; ++i) gather(n, wires[i], b);
-    if (b->count > 1) {
-        rdg_sm2_verify_batch(b->checks, b->count, b->results);
-        rdg_metric_add(n->m_batched, b->count);
-    }
-    for (size_t i = 0; i < b->count; ++i) {
-        if (b->count > 1 && b->results[i] == RDG_OK) remember(&n->expected, b->txs[i]);
-        rdg_tx_unref(b->txs[i]);
-    }
-    rdg_free(b);
+rdg_node_rpc_expected_t *expect_transactions(rdg_node_t *n, const rdg_bytes_t *wires, size_t count) {
+    checks_t c;
+    rdg_ledger_head_t head;
+    c.count = 0;
+    rdg_node_rpc_expected_t *e = rdg_calloc(1, sizeof *e);
+    if (!e) return NULL;
+    e->count = count < RDG_RPC_CALLS_MAX ? count : RDG_RPC_CALLS_MAX;
+    rdg_txs_decode(wires, e->count, e->txs);
+    rdg_ledger_head(n->ledger, &head);
+    e->height = head.height;
+    gather(n, e, &c);
+    rdg_sm2_verify_batch(c.checks, c.count, c.results);
+    if (c.count > 1) rdg_metric_add(n->m_batched, c.count);
+    for (size_t i = 0; i < c.count; ++i) e->good[c.of[i]] = c.results[i] == RDG_OK;
+    return e;
 }
 
-void expect_open(expected_t *e) {
-    pthread_mutex_init(&e->lock, NULL);
+expected_tx_t expect_at(const rdg_node_rpc_expected_t *e, size_t at) {
+    return at < e->count ? (expected_tx_t){e->txs[at], e->good[at], e->height} : (expected_tx_t){.tx = NULL};
 }
 
-void expect_close(expected_t *e) {
-    pthread_mutex_destroy(&e->lock);
+void expect_end(rdg_node_rpc_expected_t *e) {
+    for (size_t i = 0; e && i < e->count; ++i) rdg_tx_unref(e->txs[i]);
+    rdg_free(e);
 }

@@ -7,6 +7,7 @@
 #define FRESH_BYTES_MAX (512u << 10)
 #define TXS_BYTES_MAX (1u << 20) /* of one message */
 #define VERIFY_BATCH 256
+#define DECODE_BATCH 64
 #define RESEND_FIRST 256
 #define RESEND_MAX 2048
 #define RESEND_BYTES (256u << 10) /* of the first */
@@ -84,19 +85,26 @@ static rdg_err_t refuse_halted(rdg_node_t *n) {
     return err;
 }
 
-rdg_err_t gossip_submit(rdg_node_t *n, rdg_bytes_t wire, rdg_hash_t *id) {
-    rdg_tx_t *tx = NULL;
+rdg_err_t gossip_submit_tx(rdg_node_t *n, const expected_tx_t *e, rdg_hash_t *id) {
+    rdg_tx_t *tx = e->tx;
     RDG_TRY(refuse_halted(n));
-    RDG_TRY(rdg_tx_decode(wire, &tx));
     *id = tx->id;
     /* What was verified with others of its request has its place: refusing it now would waste that. */
-    bool verified = expect_take(&n->expected, tx);
-    rdg_err_t err = verified ? rdg_ledger_admit_verified(n->ledger, n->pool, tx) : backlog_refuse(n, tx);
-    if (err == RDG_OK && !verified) err = rdg_ledger_admit(n->ledger, n->pool, tx);
+    rdg_err_t err =
+        e->verified ? rdg_ledger_admit_unseen(n->ledger, n->pool, tx, e->unseen_at) : backlog_refuse(n, tx);
+    if (err == RDG_OK && !e->verified) err = rdg_ledger_admit(n->ledger, n->pool, tx);
     if (err == RDG_OK) {
         hand_to_loop(n, tx);
         rdg_node_rpc_pending(n->rpc, &tx->id);
     }
+    return err;
+}
+
+rdg_err_t gossip_submit(rdg_node_t *n, rdg_bytes_t wire, rdg_hash_t *id) {
+    rdg_tx_t *tx = NULL;
+    RDG_TRY(refuse_halted(n));
+    RDG_TRY(rdg_tx_decode(wire, &tx));
+    rdg_err_t err = gossip_submit_tx(n, &(expected_tx_t){.tx = tx}, id);
     rdg_tx_unref(tx);
     return err;
 }
@@ -190,19 +198,36 @@ static void receive_one(rdg_node_t *n, rdg_tx_t *tx) {
     n->gossip.unverified[(n->gossip.head + n->gossip.count++) % RDG_NODE_VERIFY_MAX] = tx;
 }
 
+/* The next ones of a message; false: it goes wrong among them. */
+static bool receive_some(rdg_node_t *n, rdg_reader_t *r) {
+    rdg_bytes_t wires[DECODE_BATCH];
+    rdg_tx_t *txs[DECODE_BATCH];
+    size_t count = 0;
+    while (count < DECODE_BATCH && rdg_reader_left(r) > 0) {
+        uint32_t len = rdg_read_u32(r);
+        wires[count] = rdg_read_bytes(r, len);
+        if (!rdg_reader_ok(r)) break;
+        ++count;
+    }
+    bool good = true;
+    rdg_txs_decode(wires, count, txs);
+    for (size_t i = 0; i < count; ++i) {
+        good = good && txs[i];
+        if (good)
+            receive_one(n, txs[i]);
+        else
+            rdg_tx_unref(txs[i]);
+    }
+    return good && rdg_reader_ok(r);
+}
+
 /* An honest peer sends what it has decoded itself and in messages of a bounded size: whatever else comes would
  * only keep the loop busy, so the rest of such a message is not looked at. */
 void gossip_receive(rdg_node_t *n, rdg_bytes_t bytes) {
     rdg_reader_t r;
     bool good = bytes.len <= TXS_BYTES_MAX;
     rdg_reader_init(&r, bytes);
-    while (good && rdg_reader_left(&r) > 0) {
-        rdg_tx_t *tx = NULL;
-        uint32_t len = rdg_read_u32(&r);
-        rdg_bytes_t wire = rdg_read_bytes(&r, len);
-        good = rdg_reader_ok(&r) && rdg_tx_decode(wire, &tx) == RDG_OK;
-        if (good) receive_one(n, tx);
-    }
+    while (good && rdg_reader_left(&r) > 0) good = receive_some(n, &r);
     if (!good) rdg_metric_add(n->m_refused, 1);
     atomic_store(&n->backlog.unverified, n->gossip.count);
     verify_next(n);
@@ -261,7 +286,6 @@ void gossip_link_up(rdg_node_t *n, size_t peer) {
 }
 
 rdg_err_t gossip_open(rdg_node_t *n) {
-    expect_open(&n->expected);
     rdg_buf_init(&n->gossip.out, TXS_BYTES_MAX);
     rdg_buf_init(&n->gossip.fresh, FRESH_BYTES_MAX);
     pthread_mutex_init(&n->gossip.lock, NULL);
@@ -280,5 +304,4 @@ void gossip_close(rdg_node_t *n) {
     rdg_buf_fini(&n->gossip.out);
     rdg_buf_fini(&n->gossip.fresh);
     pthread_mutex_destroy(&n->gossip.lock);
-    expect_close(&n->expected);
 }

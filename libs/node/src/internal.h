@@ -101,14 +101,6 @@ typedef struct history {
     } evidence[HISTORY_EVIDENCE]; /* ring, as on disk */
 } history_t;
 
-#define NODE_EXPECTED_MAX 512
-
-typedef struct expected {
-    pthread_mutex_t lock;
-    rdg_hash_t good[NODE_EXPECTED_MAX];
-    size_t next;
-} expected_t;
-
 typedef struct gossip {
     pthread_mutex_t lock; /* guards fresh */
     rdg_buf_t fresh;      /* transactions that HTTP threads took since the loop last looked */
@@ -342,7 +334,6 @@ struct rdg_node {
     proposing_t proposing;
     gossip_t gossip;
     backlog_t backlog;
-    expected_t expected;
     sync_t sync;
     giver_t giver;
     reads_t reads;
@@ -492,11 +483,17 @@ void lane_close(rdg_node_t *n);
 size_t lane_forget(rdg_node_t *n, uint64_t height);
 void node_halt(rdg_node_t *n, rdg_err_t err, const char *why);
 
-/* expect.c: signatures of the transactions of one request, verified together */
-void expect_open(expected_t *e);
-void expect_close(expected_t *e);
-void expect_transactions(rdg_node_t *n, const rdg_bytes_t *wires, size_t count);
-bool expect_take(expected_t *e, const rdg_tx_t *tx); /* whether its signature was found good, once */
+/* expect.c: the transactions of one request, decoded and verified together. Any thread, one at a time. */
+typedef struct expected_tx {
+    rdg_tx_t *tx;
+    bool verified;      /* its signature is good */
+    uint64_t unseen_at; /* then: of the ledger that did not have it */
+} expected_tx_t;
+rdg_node_rpc_expected_t *expect_transactions(rdg_node_t *n, const rdg_bytes_t *wires,
+                                             size_t count); /* owned */
+/* The one that was the at-th; its tx is borrowed, NULL: it cannot be decoded. */
+expected_tx_t expect_at(const rdg_node_rpc_expected_t *e, size_t at);
+void expect_end(rdg_node_rpc_expected_t *e); /* NULL is fine */
 
 /* backlog.c */
 void backlog_open(rdg_node_t *n);              /* after the parameters are known */
@@ -511,6 +508,8 @@ rdg_err_t gossip_open(rdg_node_t *n);
 void gossip_close(rdg_node_t *n);
 /* Any thread: decodes, checks, verifies and pools a transaction, and spreads it. */
 rdg_err_t gossip_submit(rdg_node_t *n, rdg_bytes_t wire, rdg_hash_t *id);
+/* The same of one that is decoded; borrows it. */
+rdg_err_t gossip_submit_tx(rdg_node_t *n, const expected_tx_t *e, rdg_hash_t *id);
 void gossip_receive(rdg_node_t *n, rdg_bytes_t bytes);
 void gossip_tick(rdg_node_t *n);
 void gossip_link_up(rdg_node_t *n,

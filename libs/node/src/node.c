@@ -87,13 +87,25 @@ static void on_tick(void *arg) {
     driver_tick(n);
 }
 
-static rdg_err_t submit(void *ctx, rdg_bytes_t wire, rdg_hash_t *id) {
-    const rdg_node_t *n = ctx;
+static rdg_err_t takes_transactions(const rdg_node_t *n) {
     if (n->restorer.wanted)
         return rdg_fail(RDG_E_UNAVAILABLE, "this node is being restored from archives: ask another one");
     if (__atomic_load_n(&n->closed, __ATOMIC_ACQUIRE))
         return rdg_fail(RDG_E_CONFLICT, "this chain is being destroyed and takes no more transactions");
+    return RDG_OK;
+}
+
+static rdg_err_t submit(void *ctx, rdg_bytes_t wire, rdg_hash_t *id) {
+    RDG_TRY(takes_transactions(ctx));
     return gossip_submit(ctx, wire, id);
+}
+
+static rdg_err_t submit_expected(void *ctx, rdg_node_rpc_expected_t *e, size_t at, rdg_bytes_t wire,
+                                 rdg_hash_t *id) {
+    RDG_TRY(takes_transactions(ctx));
+    const expected_tx_t one = expect_at(e, at);
+    return one.tx ? gossip_submit_tx(ctx, &one, id)
+                  : gossip_submit(ctx, wire, id); /* which says what is wrong with it */
 }
 
 static bool refuses_all(void *ctx) {
@@ -103,8 +115,8 @@ static bool refuses_all(void *ctx) {
     return full;
 }
 
-static void expect(void *ctx, const rdg_bytes_t *wires, size_t count) {
-    expect_transactions(ctx, wires, count);
+static rdg_node_rpc_expected_t *expect(void *ctx, const rdg_bytes_t *wires, size_t count) {
+    return expect_transactions(ctx, wires, count);
 }
 
 static rdg_err_t open_metrics(rdg_node_t *n) {
@@ -272,6 +284,8 @@ static rdg_err_t open_all(rdg_node_t *n) {
                                   .pool = n->pool,
                                   .submit = submit,
                                   .expect = expect,
+                                  .submit_expected = submit_expected,
+                                  .expect_end = expect_end,
                                   .retry_ms = backlog_retry_ms,
                                   .full = refuses_all,
                                   .status = status_json,

@@ -128,9 +128,9 @@ static void tell_retry(rdg_node_rpc_t *rpc, const char *method, json_t *answer, 
     json_object_set_new(data, "retry_after_ms", json_integer((json_int_t)o->retry_ms));
 }
 
-/* NULL for a notification. */
+/* NULL for a notification. batch: the request is its i-th; NULL: it stands alone. */
 static json_t *answer_one(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, const json_t *request,
-                          outcome_t *outcome) {
+                          const rpc_batch_t *batch, size_t i, outcome_t *outcome) {
     const json_t *id = json_object_get(request, "id"), *params = json_object_get(request, "params");
     const char *name = json_string_value(json_object_get(request, "method"));
     bool id_ok = !id || json_is_string(id) || json_is_number(id) || json_is_null(id);
@@ -145,7 +145,7 @@ static json_t *answer_one(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, 
         answer = error_answer(NULL, id, CODE_METHOD, RDG_E_UNSUPPORTED, text, NULL);
     } else {
         rdg_err_t err = rpc_agent_check(rpc, m->name, params);
-        if (err == RDG_OK)
+        if (err == RDG_OK && !rpc_batch_submit(rpc, batch, i, &result, &err))
             err = session && m->run_session ? m->run_session(session, params, &result)
                                             : m->run(rpc, params, &result);
         /* Whoever asked may not be the one who has to mend it. */
@@ -183,17 +183,21 @@ static rdg_err_t write_error(int number, rdg_err_t code, const char *message, rd
 static rdg_err_t answer_batch(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, const json_t *batch,
                               outcome_t *outcome, rdg_buf_t *out) {
     json_t *request;
+    rpc_batch_t b;
     size_t i, count = json_array_size(batch), written = 0;
+    rdg_err_t err = RDG_OK;
     if (count == 0 || count > RDG_RPC_CALLS_MAX)
         return write_error(CODE_REQUEST, RDG_E_TOO_LARGE, "a batch holds 1 to 100 requests", out);
-    rpc_expect(rpc, batch);
-    json_array_foreach(batch, i, request) {
-        json_t *answer = answer_one(rpc, session, request, outcome);
+    rpc_batch_open(rpc, batch, &b);
+    for (i = 0; err == RDG_OK && i < count; ++i) {
+        request = json_array_get(batch, i);
+        json_t *answer = answer_one(rpc, session, request, &b, i, outcome);
         if (!answer) continue;
         rdg_buf_u8(out, written++ == 0 ? '[' : ',');
-        RDG_TRY(write_answer(answer, out));
+        err = write_answer(answer, out);
     }
-    return written > 0 ? rdg_buf_u8(out, ']') : RDG_OK;
+    rpc_batch_close(rpc, &b);
+    return err == RDG_OK && written > 0 ? rdg_buf_u8(out, ']') : err;
 }
 
 static rdg_err_t refuse_all(rdg_node_rpc_t *rpc, rdg_buf_t *out, uint64_t *retry_ms) {
@@ -221,7 +225,7 @@ rdg_err_t rdg_node_rpc_handle(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *sessi
     if (json_is_array(request))
         err = answer_batch(rpc, session, request, &outcome, out);
     else
-        err = write_answer(answer_one(rpc, session, request, &outcome), out);
+        err = write_answer(answer_one(rpc, session, request, NULL, 0, &outcome), out);
     json_decref(request);
     if (retry_ms && outcome.full > 0 && outcome.full == outcome.calls) *retry_ms = outcome.retry_ms;
     if (err != RDG_E_TOO_LARGE) return err;

@@ -12,27 +12,47 @@ static const json_t *transaction_of(const json_t *request) {
 }
 
 /* Whatever is wrong with one of them is said when its turn comes. */
-void rpc_expect(rdg_node_rpc_t *rpc, const json_t *batch) {
+static size_t read_transactions(const json_t *batch, rpc_batch_t *b) {
     size_t at[RDG_RPC_CALLS_MAX + 1] = {0}, count = 0, i;
-    rdg_bytes_t wires[RDG_RPC_CALLS_MAX];
     const json_t *request;
-    rdg_buf_t bytes;
-    if (!rpc->options.expect) return;
-    rdg_buf_init(&bytes, RDG_RPC_CALLS_MAX * (size_t)RDG_TX_BYTES_MAX);
     json_array_foreach(batch, i, request) {
         const json_t *tx = transaction_of(request);
-        if (!tx || count == RDG_RPC_CALLS_MAX) continue;
-        size_t before = bytes.len;
-        bool good = param_bytes(tx, "transaction", &bytes) == RDG_OK && bytes.len > before &&
-                    bytes.len - before <= RDG_TX_BYTES_MAX;
-        if (good)
-            at[++count] = bytes.len;
-        else
-            bytes.len = before;
+        size_t before = b->bytes.len;
+        if (!tx) continue;
+        bool good = param_bytes(tx, "transaction", &b->bytes) == RDG_OK && b->bytes.len > before &&
+                    b->bytes.len - before <= RDG_TX_BYTES_MAX;
+        if (good) {
+            at[++count] = b->bytes.len;
+            b->place_of[i] = (uint8_t)count;
+        } else {
+            b->bytes.len = before;
+        }
     }
-    for (i = 0; i < count; ++i) wires[i] = rdg_bytes(bytes.data + at[i], at[i + 1] - at[i]);
-    if (count > 1) rpc->options.expect(rpc->options.ctx, wires, count);
-    rdg_buf_fini(&bytes);
+    for (i = 0; i < count; ++i) b->wires[i] = rdg_bytes(b->bytes.data + at[i], at[i + 1] - at[i]);
+    return count;
+}
+
+void rpc_batch_open(rdg_node_rpc_t *rpc, const json_t *batch, rpc_batch_t *b) {
+    b->expected = NULL;
+    memset(b->place_of, 0, sizeof b->place_of);
+    rdg_buf_init(&b->bytes, RDG_RPC_CALLS_MAX * (size_t)RDG_TX_BYTES_MAX);
+    if (!rpc->options.expect) return;
+    size_t count = read_transactions(batch, b);
+    if (count > 1) b->expected = rpc->options.expect(rpc->options.ctx, b->wires, count);
+}
+
+void rpc_batch_close(rdg_node_rpc_t *rpc, rpc_batch_t *b) {
+    if (b->expected) rpc->options.expect_end(b->expected);
+    rdg_buf_fini(&b->bytes);
+}
+
+bool rpc_batch_submit(rdg_node_rpc_t *rpc, const rpc_batch_t *b, size_t i, json_t **result, rdg_err_t *err) {
+    rdg_hash_t id;
+    if (!b || !b->expected || b->place_of[i] == 0) return false;
+    size_t at = b->place_of[i] - 1u;
+    *err = rpc->options.submit_expected(rpc->options.ctx, b->expected, at, b->wires[at], &id);
+    if (*err == RDG_OK) *result = rdg_json_hex(id.b, sizeof id.b);
+    return true;
 }
 
 static bool receipt_is_due(rdg_node_rpc_t *rpc, const json_t *request) {

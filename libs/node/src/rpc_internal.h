@@ -39,8 +39,18 @@ extern const rpc_method_t rpc_eth_methods[], rpc_fee_methods[], rpc_call_methods
 /* rpc_agent.c: FORBIDDEN if the method is the agent's alone (node_) and the first parameter is not its token. */
 rdg_err_t rpc_agent_check(const rdg_node_rpc_t *rpc, const char *method, const json_t *params);
 
-/* rpc_batch.c: before the first of a batch is answered. */
-void rpc_expect(rdg_node_rpc_t *rpc, const json_t *batch);
+/* rpc_batch.c: the transactions that a batch submits. */
+typedef struct rpc_batch {
+    rdg_node_rpc_expected_t *expected; /* NULL: none is known before its turn */
+    rdg_buf_t bytes;
+    rdg_bytes_t wires[RDG_RPC_CALLS_MAX]; /* within bytes */
+    uint8_t place_of[RDG_RPC_CALLS_MAX];  /* of a request among them, plus one; 0: it is none of them */
+} rpc_batch_t;
+/* Before the first is answered; to be closed also when it did nothing. */
+void rpc_batch_open(rdg_node_rpc_t *rpc, const json_t *batch, rpc_batch_t *b);
+void rpc_batch_close(rdg_node_rpc_t *rpc, rpc_batch_t *b);
+/* False: request i is answered as any other. b may be NULL. */
+bool rpc_batch_submit(rdg_node_rpc_t *rpc, const rpc_batch_t *b, size_t i, json_t **result, rdg_err_t *err);
 /* Reading what will be refused costs more than all else about it: whether the text calls nothing but ridge_sendTransaction. */
 bool rpc_only_submits(rdg_bytes_t body);
 

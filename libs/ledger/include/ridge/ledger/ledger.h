@@ -107,11 +107,9 @@ rdg_err_t rdg_ledger_apply(rdg_ledger_t *l, rdg_bytes_t proposal, rdg_bytes_t se
 rdg_err_t rdg_ledger_checkpoint(rdg_ledger_t *l, uint64_t height, rdg_bytes_t certificate);
 /* Takes a transaction into the pool: precheck, not in the ledger (DUPLICATE), signature. Any thread. */
 rdg_err_t rdg_ledger_admit(rdg_ledger_t *l, rdg_pool_t *pool, rdg_tx_t *tx);
-/* The same for a transaction whose signature has been verified. The ledger is asked after the pool has it: a
- * block that took it meanwhile would otherwise leave it in the pool until it expires. */
-rdg_err_t rdg_ledger_admit_verified(rdg_ledger_t *l, rdg_pool_t *pool, rdg_tx_t *tx);
-/* The same for one that rdg_ledger_find_tx did not find after the head was at `height`: it is looked for again only if the
- * head has moved since. */
+/* The same for a transaction whose signature has been verified and that rdg_ledger_find_tx did not find after the head was at
+ * `height`. If the head has moved since it is looked for again, after the pool has it: a block that took it meanwhile would
+ * otherwise leave it in the pool until it expires. */
 rdg_err_t rdg_ledger_admit_unseen(rdg_ledger_t *l, rdg_pool_t *pool, rdg_tx_t *tx, uint64_t height);
 
 /* --- reads: NOT_FOUND, CORRUPT, IO ---------------------------------------------------------------- */

@@ -41,6 +41,8 @@ typedef struct rdg_tx {
 /* Structure and limits only; the signature is not verified. MALFORMED, TOO_LARGE, UNSUPPORTED (another
  * version). Copies wire. Returns owned. */
 rdg_err_t rdg_tx_decode(rdg_bytes_t wire, rdg_tx_t **out);
+/* The same of many, whose hashes are computed together. out[i] is NULL for what rdg_tx_decode refuses: it says why. */
+void rdg_txs_decode(const rdg_bytes_t *wires, size_t count, rdg_tx_t **out);
 rdg_tx_t *rdg_tx_ref(rdg_tx_t *tx);
 void rdg_tx_unref(rdg_tx_t *tx);             /* NULL is fine */
 rdg_err_t rdg_tx_verify(const rdg_tx_t *tx); /* BAD_SIGNATURE */

@@ -32,15 +32,20 @@ extern "C" {
 
 typedef struct rdg_node_rpc rdg_node_rpc_t;
 typedef struct rdg_node_rpc_session rdg_node_rpc_session_t;
+typedef struct rdg_node_rpc_expected rdg_node_rpc_expected_t; /* the embedder's */
 
 typedef struct rdg_node_rpc_options {
     rdg_ledger_t *ledger; /* borrowed, as the pool */
     rdg_pool_t *pool;
     /* Takes a transaction's wire form into the pool, or says why not. Any thread. */
     rdg_err_t (*submit)(void *ctx, rdg_bytes_t wire, rdg_hash_t *id);
-    /* These are about to be submitted one by one, by a batch: their signatures may be verified together. Borrowed for
-     * the call. Any thread. NULL: each is verified by itself. */
-    void (*expect)(void *ctx, const rdg_bytes_t *wires, size_t count);
+    /* These are about to be submitted one by one, by a batch: they may be decoded and verified together. The wires are
+     * borrowed until expect_end. Any thread. NULL, also returned: each is submitted by itself. */
+    rdg_node_rpc_expected_t *(*expect)(void *ctx, const rdg_bytes_t *wires, size_t count);
+    /* As submit, of the at-th of them, once; and their end. */
+    rdg_err_t (*submit_expected)(void *ctx, rdg_node_rpc_expected_t *e, size_t at, rdg_bytes_t wire,
+                                 rdg_hash_t *id);
+    void (*expect_end)(rdg_node_rpc_expected_t *e);
     /* There was no room for a transaction (FULL): when it is worth to send it again. Any thread. NULL: not said. */
     uint64_t (*retry_ms)(void *ctx);
     /* There is no room for any: a request over HTTP that holds nothing else is refused unread, with one error for all of
