@@ -1,5 +1,6 @@
 #include "ridge/base/alloc.h"
 #include "ridge/base/log.h"
+#include "ridge/codec/hex.h"
 #include "rpc_internal.h"
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,8 @@ enum {
     CODE_SERVER = -32000,
     CODE_LIMIT = -32005 /* EIP-1474: limit exceeded */
 };
+
+static const char SUBMIT[] = "ridge_sendTransaction";
 
 static const rpc_method_t *const tables[] = {rpc_ridge_methods,     rpc_eth_methods,  rpc_call_methods,
                                              rpc_log_methods,       rpc_fee_methods,  rpc_filter_methods,
@@ -120,12 +123,28 @@ typedef struct outcome {
 
 /* A transaction for which there was no room: the same one may be sent again, and when. */
 static void tell_retry(rdg_node_rpc_t *rpc, const char *method, json_t *answer, outcome_t *o) {
-    bool submits = strcmp(method, "ridge_sendTransaction") == 0 || strcmp(method, "eth_sendTransaction") == 0;
+    bool submits = strcmp(method, SUBMIT) == 0 || strcmp(method, "eth_sendTransaction") == 0;
     if (!submits || !rpc->options.retry_ms) return;
     ++o->full;
     o->retry_ms = rpc->options.retry_ms(rpc->options.ctx);
     json_t *data = json_object_get(json_object_get(answer, "error"), "data");
     json_object_set_new(data, "retry_after_ms", json_integer((json_int_t)o->retry_ms));
+}
+
+/* Whoever asked may not be the one who has to mend it. */
+static void tell_trouble(const rdg_node_rpc_t *rpc, const char *method, rdg_err_t err) {
+    if (err == RDG_E_CORRUPT || err == RDG_E_IO)
+        rdg_log(RDG_LOG_ERROR, "rpc.read_failed", RDG_STR("method", method),
+                RDG_STR("code", rdg_err_name(err)), RDG_STR("why", rdg_err_message(err)));
+    if (err == RDG_E_CORRUPT && rpc->options.damaged)
+        rpc->options.damaged(rpc->options.ctx, err, rdg_err_message(err));
+}
+
+static rdg_err_t submit_one(rdg_node_rpc_t *rpc, const rpc_batch_t *batch, size_t i, json_t **result) {
+    rdg_hash_t id;
+    RDG_TRY(rpc_batch_submit(rpc, batch, i, &id));
+    *result = rdg_json_hex(id.b, sizeof id.b);
+    return RDG_OK;
 }
 
 /* NULL for a notification. batch: the request is its i-th; NULL: it stands alone. */
@@ -145,15 +164,12 @@ static json_t *answer_one(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, 
         answer = error_answer(NULL, id, CODE_METHOD, RDG_E_UNSUPPORTED, text, NULL);
     } else {
         rdg_err_t err = rpc_agent_check(rpc, m->name, params);
-        if (err == RDG_OK && !rpc_batch_submit(rpc, batch, i, &result, &err))
+        if (err == RDG_OK && rpc_batch_has(batch, i))
+            err = submit_one(rpc, batch, i, &result);
+        else if (err == RDG_OK)
             err = session && m->run_session ? m->run_session(session, params, &result)
                                             : m->run(rpc, params, &result);
-        /* Whoever asked may not be the one who has to mend it. */
-        if (err == RDG_E_CORRUPT || err == RDG_E_IO)
-            rdg_log(RDG_LOG_ERROR, "rpc.read_failed", RDG_STR("method", m->name),
-                    RDG_STR("code", rdg_err_name(err)), RDG_STR("why", rdg_err_message(err)));
-        if (err == RDG_E_CORRUPT && rpc->options.damaged)
-            rpc->options.damaged(rpc->options.ctx, err, rdg_err_message(err));
+        tell_trouble(rpc, m->name, err);
         if (err != RDG_OK) {
             answer = error_answer(rpc, id, number_of(err), err, rdg_err_message(err), result);
             if (err == RDG_E_FULL) tell_retry(rpc, m->name, answer, outcome);
@@ -200,6 +216,64 @@ static rdg_err_t answer_batch(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *sessi
     return err == RDG_OK && written > 0 ? rdg_buf_u8(out, ']') : err;
 }
 
+/* What json_dumps would write. */
+static rdg_err_t write_taken(rdg_bytes_t id, const rdg_hash_t *tx, rdg_buf_t *out) {
+    rdg_buf_str(out, "{\"jsonrpc\":\"2.0\",\"id\":");
+    rdg_buf_append(out, id.data, id.len);
+    rdg_buf_str(out, ",\"result\":\"");
+    rdg_hex_append(out, tx->b, sizeof tx->b, true);
+    return rdg_buf_str(out, "\"}");
+}
+
+static rdg_err_t write_refusal(rdg_node_rpc_t *rpc, rdg_bytes_t id_text, rdg_err_t err, outcome_t *outcome,
+                               rdg_buf_t *out) {
+    char message[RDG_ERROR_TEXT_MAX];
+    json_t *id = NULL;
+    snprintf(message, sizeof message, "%s", rdg_err_message(err));
+    tell_trouble(rpc, SUBMIT, err);
+    RDG_TRY(rdg_json_parse(id_text, &id));
+    json_t *answer = error_answer(rpc, id, number_of(err), err, message, NULL);
+    if (err == RDG_E_FULL) tell_retry(rpc, SUBMIT, answer, outcome);
+    json_decref(id);
+    return write_answer(answer, out);
+}
+
+/* False: nothing was done, and the request is to be parsed. */
+static bool answer_plain(rdg_node_rpc_t *rpc, rdg_bytes_t body, outcome_t *outcome, rdg_buf_t *out,
+                         rdg_err_t *err) {
+    rpc_plain_call_t calls[RDG_RPC_CALLS_MAX];
+    rpc_batch_t b;
+    bool is_batch;
+    size_t count = rpc_plain_read(body, calls, &is_batch);
+    if (count == 0) return false;
+    bool good = rpc_batch_open_plain(rpc, calls, count, &b);
+    *err = RDG_OK;
+    for (size_t i = 0; good && *err == RDG_OK && i < count; ++i) {
+        rdg_hash_t id;
+        if (is_batch) rdg_buf_u8(out, i == 0 ? '[' : ',');
+        rdg_err_t refused = rpc_batch_submit(rpc, &b, i, &id);
+        *err = refused == RDG_OK ? write_taken(calls[i].id, &id, out)
+                                 : write_refusal(rpc, calls[i].id, refused, outcome, out);
+        ++outcome->calls;
+    }
+    if (good && is_batch && *err == RDG_OK) *err = rdg_buf_u8(out, ']');
+    rpc_batch_close(rpc, &b);
+    return good;
+}
+
+static rdg_err_t answer_parsed(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, rdg_bytes_t body,
+                               outcome_t *outcome, rdg_buf_t *out) {
+    json_t *request = NULL;
+    rdg_err_t err = rdg_json_parse(body, &request);
+    if (err != RDG_OK) return write_error(CODE_PARSE, err, rdg_err_message(err), out);
+    if (json_is_array(request))
+        err = answer_batch(rpc, session, request, outcome, out);
+    else
+        err = write_answer(answer_one(rpc, session, request, NULL, 0, outcome), out);
+    json_decref(request);
+    return err;
+}
+
 static rdg_err_t refuse_all(rdg_node_rpc_t *rpc, rdg_buf_t *out, uint64_t *retry_ms) {
     outcome_t o = {0};
     json_t *answer =
@@ -207,26 +281,20 @@ static rdg_err_t refuse_all(rdg_node_rpc_t *rpc, rdg_buf_t *out, uint64_t *retry
                      "more transactions wait than this chain executes soon: send all of this again after "
                      "retry_after_ms, and less at once",
                      NULL);
-    tell_retry(rpc, "ridge_sendTransaction", answer, &o);
+    tell_retry(rpc, SUBMIT, answer, &o);
     if (retry_ms) *retry_ms = o.retry_ms;
     return write_answer(answer, out);
 }
 
 rdg_err_t rdg_node_rpc_handle(rdg_node_rpc_t *rpc, rdg_node_rpc_session_t *session, rdg_bytes_t body,
                               rdg_buf_t *out, uint64_t *retry_ms) {
-    json_t *request = NULL;
     outcome_t outcome = {0};
     size_t start = out->len;
     if (retry_ms) *retry_ms = 0;
     if (!session && rpc->options.full && rpc->options.full(rpc->options.ctx) && rpc_only_submits(body))
         return refuse_all(rpc, out, retry_ms);
-    rdg_err_t err = rdg_json_parse(body, &request);
-    if (err != RDG_OK) return write_error(CODE_PARSE, err, rdg_err_message(err), out);
-    if (json_is_array(request))
-        err = answer_batch(rpc, session, request, &outcome, out);
-    else
-        err = write_answer(answer_one(rpc, session, request, NULL, 0, &outcome), out);
-    json_decref(request);
+    rdg_err_t err;
+    if (!answer_plain(rpc, body, &outcome, out, &err)) err = answer_parsed(rpc, session, body, &outcome, out);
     if (retry_ms && outcome.full > 0 && outcome.full == outcome.calls) *retry_ms = outcome.retry_ms;
     if (err != RDG_E_TOO_LARGE) return err;
     size_t limit = out->max;

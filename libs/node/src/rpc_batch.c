@@ -1,4 +1,5 @@
 /* What is done once for the requests of a batch. */
+#include "ridge/codec/hex.h"
 #include "rpc_internal.h"
 #include <string.h>
 
@@ -11,10 +12,25 @@ static const json_t *transaction_of(const json_t *request) {
     return sends ? json_array_get(json_object_get(request, "params"), 0) : NULL;
 }
 
+static void init(rpc_batch_t *b) {
+    b->expected = NULL;
+    memset(b->place_of, 0, sizeof b->place_of);
+    rdg_buf_init(&b->bytes, RDG_RPC_CALLS_MAX * (size_t)RDG_TX_BYTES_MAX);
+}
+
+/* ends[k]: of the k-th transaction in the batch's bytes. */
+static void expect(rdg_node_rpc_t *rpc, rpc_batch_t *b, const size_t *ends, size_t count) {
+    for (size_t k = 0, from = 0; k < count; from = ends[k++])
+        b->wires[k] = rdg_bytes(b->bytes.data + from, ends[k] - from);
+    if (count > 1 && rpc->options.expect)
+        b->expected = rpc->options.expect(rpc->options.ctx, b->wires, count);
+}
+
 /* Whatever is wrong with one of them is said when its turn comes. */
-static size_t read_transactions(const json_t *batch, rpc_batch_t *b) {
-    size_t at[RDG_RPC_CALLS_MAX + 1] = {0}, count = 0, i;
+void rpc_batch_open(rdg_node_rpc_t *rpc, const json_t *batch, rpc_batch_t *b) {
+    size_t ends[RDG_RPC_CALLS_MAX], count = 0, i;
     const json_t *request;
+    init(b);
     json_array_foreach(batch, i, request) {
         const json_t *tx = transaction_of(request);
         size_t before = b->bytes.len;
@@ -22,23 +38,30 @@ static size_t read_transactions(const json_t *batch, rpc_batch_t *b) {
         bool good = param_bytes(tx, "transaction", &b->bytes) == RDG_OK && b->bytes.len > before &&
                     b->bytes.len - before <= RDG_TX_BYTES_MAX;
         if (good) {
-            at[++count] = b->bytes.len;
+            ends[count++] = b->bytes.len;
             b->place_of[i] = (uint8_t)count;
         } else {
             b->bytes.len = before;
         }
     }
-    for (i = 0; i < count; ++i) b->wires[i] = rdg_bytes(b->bytes.data + at[i], at[i + 1] - at[i]);
-    return count;
+    expect(rpc, b, ends, count);
 }
 
-void rpc_batch_open(rdg_node_rpc_t *rpc, const json_t *batch, rpc_batch_t *b) {
-    b->expected = NULL;
-    memset(b->place_of, 0, sizeof b->place_of);
-    rdg_buf_init(&b->bytes, RDG_RPC_CALLS_MAX * (size_t)RDG_TX_BYTES_MAX);
-    if (!rpc->options.expect) return;
-    size_t count = read_transactions(batch, b);
-    if (count > 1) b->expected = rpc->options.expect(rpc->options.ctx, b->wires, count);
+bool rpc_batch_open_plain(rdg_node_rpc_t *rpc, const rpc_plain_call_t *calls, size_t count, rpc_batch_t *b) {
+    size_t ends[RDG_RPC_CALLS_MAX];
+    init(b);
+    for (size_t i = 0; i < count; ++i) {
+        rdg_bytes_t hex = calls[i].transaction;
+        size_t before = b->bytes.len;
+        bool prefixed = hex.len > 2 && hex.data[0] == '0' && hex.data[1] == 'x';
+        if (!prefixed || rdg_hex_decode_buf((const char *)hex.data, hex.len, &b->bytes) != RDG_OK ||
+            b->bytes.len - before > RDG_TX_BYTES_MAX)
+            return false;
+        ends[i] = b->bytes.len;
+        b->place_of[i] = (uint8_t)(i + 1);
+    }
+    expect(rpc, b, ends, count);
+    return true;
 }
 
 void rpc_batch_close(rdg_node_rpc_t *rpc, rpc_batch_t *b) {
@@ -46,13 +69,15 @@ void rpc_batch_close(rdg_node_rpc_t *rpc, rpc_batch_t *b) {
     rdg_buf_fini(&b->bytes);
 }
 
-bool rpc_batch_submit(rdg_node_rpc_t *rpc, const rpc_batch_t *b, size_t i, json_t **result, rdg_err_t *err) {
-    rdg_hash_t id;
-    if (!b || !b->expected || b->place_of[i] == 0) return false;
+bool rpc_batch_has(const rpc_batch_t *b, size_t i) {
+    return b && b->place_of[i] > 0;
+}
+
+rdg_err_t rpc_batch_submit(rdg_node_rpc_t *rpc, const rpc_batch_t *b, size_t i, rdg_hash_t *id) {
+    const rdg_node_rpc_options_t *o = &rpc->options;
     size_t at = b->place_of[i] - 1u;
-    *err = rpc->options.submit_expected(rpc->options.ctx, b->expected, at, b->wires[at], &id);
-    if (*err == RDG_OK) *result = rdg_json_hex(id.b, sizeof id.b);
-    return true;
+    return b->expected ? o->submit_expected(o->ctx, b->expected, at, b->wires[at], id)
+                       : o->submit(o->ctx, b->wires[at], id);
 }
 
 static bool receipt_is_due(rdg_node_rpc_t *rpc, const json_t *request) {

@@ -39,18 +39,28 @@ extern const rpc_method_t rpc_eth_methods[], rpc_fee_methods[], rpc_call_methods
 /* rpc_agent.c: FORBIDDEN if the method is the agent's alone (node_) and the first parameter is not its token. */
 rdg_err_t rpc_agent_check(const rdg_node_rpc_t *rpc, const char *method, const json_t *params);
 
+/* rpc_plain.c: a call of ridge_sendTransaction; both borrow from the request. */
+typedef struct rpc_plain_call {
+    rdg_bytes_t id, transaction; /* the id as it stands in the text; the hexadecimal digits with their 0x */
+} rpc_plain_call_t;
+/* How many calls a request of plain form makes; 0: it is of another form, or makes other calls too. */
+size_t rpc_plain_read(rdg_bytes_t body, rpc_plain_call_t calls[RDG_RPC_CALLS_MAX], bool *is_batch);
+
 /* rpc_batch.c: the transactions that a batch submits. */
 typedef struct rpc_batch {
-    rdg_node_rpc_expected_t *expected; /* NULL: none is known before its turn */
+    rdg_node_rpc_expected_t *expected; /* NULL: each is submitted by itself */
     rdg_buf_t bytes;
     rdg_bytes_t wires[RDG_RPC_CALLS_MAX]; /* within bytes */
     uint8_t place_of[RDG_RPC_CALLS_MAX];  /* of a request among them, plus one; 0: it is none of them */
 } rpc_batch_t;
 /* Before the first is answered; to be closed also when it did nothing. */
 void rpc_batch_open(rdg_node_rpc_t *rpc, const json_t *batch, rpc_batch_t *b);
+/* The same of plain calls; false: they are no transactions. */
+bool rpc_batch_open_plain(rdg_node_rpc_t *rpc, const rpc_plain_call_t *calls, size_t count, rpc_batch_t *b);
 void rpc_batch_close(rdg_node_rpc_t *rpc, rpc_batch_t *b);
-/* False: request i is answered as any other. b may be NULL. */
-bool rpc_batch_submit(rdg_node_rpc_t *rpc, const rpc_batch_t *b, size_t i, json_t **result, rdg_err_t *err);
+/* Is request i one of them? b may be NULL. */
+bool rpc_batch_has(const rpc_batch_t *b, size_t i);
+rdg_err_t rpc_batch_submit(rdg_node_rpc_t *rpc, const rpc_batch_t *b, size_t i, rdg_hash_t *id);
 /* Reading what will be refused costs more than all else about it: whether the text calls nothing but ridge_sendTransaction. */
 bool rpc_only_submits(rdg_bytes_t body);
 
