@@ -433,7 +433,8 @@ void driver_try_propose(rdg_node_t *n);
 /* Every half second: tells the core whether transactions wait, so that a leader who leaves them there is replaced. */
 void driver_tick(rdg_node_t *n);
 void proposing_count(rdg_node_t *n, uint64_t height,
-                     size_t txs); /* that block is durable and took that many */
+                     size_t txs);             /* that block is durable and took that many */
+bool proposing_is_light(const rdg_node_t *n); /* few transactions came into blocks lately */
 
 /* epoch.c: one core an epoch, and its records */
 typedef struct record_key {

@@ -35,12 +35,21 @@ void proposing_count(rdg_node_t *n, uint64_t height, size_t txs) {
     count_cost(&n->proposing, now, height);
 }
 
+static bool is_light(const proposing_t *p) {
+    return (p->load > p->load_before ? p->load : p->load_before) <= LIGHT_LOAD;
+}
+
+bool proposing_is_light(const rdg_node_t *n) {
+    const proposing_t *p = &n->proposing;
+    return is_light(p) || rdg_loop_now_ms(n->loop) - p->load_ms >= 2 * LOAD_SPAN_MS;
+}
+
 /* A lone transaction need not wait for company that does not come; many share a block's cost, and where that is small
  * beside the interval, a shorter one only takes from the time that they wait. */
 static uint64_t interval(const rdg_node_t *n) {
     uint64_t full = n->params.block_interval_ms, least = (full + LIGHT_PART - 1) / LIGHT_PART;
     const proposing_t *p = &n->proposing;
-    if ((p->load > p->load_before ? p->load : p->load_before) <= LIGHT_LOAD) return least;
+    if (is_light(p)) return least;
     uint64_t paced = COST_TIMES * p->cost_us / 1000;
     if (p->cost_us == 0 || paced > full) return full;
     return paced > least ? paced : least;
