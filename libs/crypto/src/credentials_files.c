@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,16 +50,38 @@ static bool awaits_certificate(const char *dir, const char *prefix) {
     return waits;
 }
 
-/* Moves what is still in <prefix>.new. Two that do so at once do no harm: each file is moved once. */
-static rdg_err_t finish(const char *dir, const char *prefix) {
-    char from_dir[PATH_MAX], from[PATH_MAX], to[PATH_MAX], next[PATH_MAX];
-    RDG_TRY(path_of(from_dir, dir, "%s.new", prefix));
-    if (!rdg_file_exists(from_dir)) return RDG_OK;
+/* A directory of a set, under the name that leads to it whatever becomes of its own. A node's lies where its container may
+ * write: a link there would lead to the files of another. */
+static rdg_err_t hold(const char *path, int *fd, char out[PATH_MAX]) {
+    *fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (*fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+        return rdg_fail(RDG_E_INVALID, "%s is no directory: remove it", path);
+    if (*fd < 0) return rdg_fail_errno(errno, "cannot open %s", path);
+    snprintf(out, PATH_MAX, "/proc/self/fd/%d", *fd);
+    return RDG_OK;
+}
+
+static rdg_err_t move_members(const char *from_dir, const char *dir, const char *prefix) {
+    char from[PATH_MAX], to[PATH_MAX];
     for (size_t i = 0; i < MEMBERS; i++) {
         RDG_TRY(path_of(from, from_dir, members[i], prefix));
         RDG_TRY(path_of(to, dir, members[i], prefix));
         if (rename(from, to) != 0 && errno != ENOENT) return rdg_fail_errno(errno, "cannot replace %s", to);
     }
+    return RDG_OK;
+}
+
+/* Moves what is still in <prefix>.new. Two that do so at once do no harm: each file is moved once. */
+static rdg_err_t finish(const char *dir, const char *prefix) {
+    char from_dir[PATH_MAX], held[PATH_MAX], next[PATH_MAX];
+    int fd;
+    RDG_TRY(path_of(from_dir, dir, "%s.new", prefix));
+    rdg_err_t err = hold(from_dir, &fd, held);
+    if (err == RDG_E_NOT_FOUND) return RDG_OK;
+    RDG_TRY(err);
+    err = move_members(held, dir, prefix);
+    close(fd);
+    RDG_TRY(err);
     RDG_TRY(rdg_dir_sync(dir));
     RDG_TRY(path_of(next, dir, "%s-enc.key.new", prefix));
     if (!awaits_certificate(dir, prefix)) (void)unlink(next);
@@ -215,16 +238,22 @@ static rdg_err_t load_keys(const char *dir, const char *prefix, rdg_credentials_
 static rdg_err_t promise(const char *dir, const char *prefix, const rdg_credentials_t *c,
                          const rdg_credentials_texts_t *t) {
     const char *texts[MEMBERS] = {NULL, t->enc_cert, t->sign_cert, t->chain, t->roots};
-    char made[PATH_MAX], final[PATH_MAX], path[PATH_MAX];
+    char made[PATH_MAX], held[PATH_MAX], final[PATH_MAX], path[PATH_MAX];
+    int fd;
     RDG_TRY(path_of(made, dir, "%s.tmp", prefix));
     RDG_TRY(path_of(final, dir, "%s.new", prefix));
     RDG_TRY(rdg_tree_remove(made, NULL));
     RDG_TRY(rdg_dir_make(made, 0700));
-    for (size_t i = 0; i < MEMBERS; i++) {
-        RDG_TRY(path_of(path, made, members[i], prefix));
-        RDG_TRY(texts[i] ? rdg_file_replace(path, rdg_bytes_str(texts[i]), 0644)
-                         : rdg_sm2_key_save(c->enc_key, path));
+    RDG_TRY(hold(made, &fd, held));
+    rdg_err_t err = RDG_OK;
+    for (size_t i = 0; err == RDG_OK && i < MEMBERS; i++) {
+        err = path_of(path, held, members[i], prefix);
+        if (err == RDG_OK)
+            err = texts[i] ? rdg_file_replace(path, rdg_bytes_str(texts[i]), 0644)
+                           : rdg_sm2_key_save(c->enc_key, path);
     }
+    close(fd);
+    RDG_TRY(err);
     if (rename(made, final) != 0) return rdg_fail_errno(errno, "cannot rename %s", made);
     return rdg_dir_sync(dir);
 }

@@ -140,6 +140,29 @@ TEST(credentials_half_installed_are_finished_by_who_loads) {
     rdg_test_ca_fini(&ca);
 }
 
+/* A node's lie where its container may write: what another has would be moved there, its key too. */
+TEST(credentials_half_installed_are_fetched_from_nowhere_else) {
+    rdg_test_ca_t ca;
+    rdg_credentials_t *c;
+    char mine[PATH_MAX], other[PATH_MAX], link[PATH_MAX];
+    rdg_test_ca_init(&ca, NOW);
+    CHECK_OK(rdg_path_join(mine, sizeof mine, rdg_test_dir(), "mine"));
+    CHECK_OK(rdg_path_join(other, sizeof other, rdg_test_dir(), "other"));
+    CHECK_OK(rdg_path_join(link, sizeof link, mine, "node.new"));
+    rdg_test_ca_write(&ca, mine, "node", "n");
+    rdg_test_ca_write(&ca, other, "node", "o");
+    CHECK_EQ(symlink(other, link), 0);
+    CHECK_ERR(rdg_credentials_load(mine, "node", &c), RDG_E_INVALID);
+    CHECK_OK(rdg_credentials_load(other, "node", &c));
+    CHECK(rdg_cert_has_name(c->sign_cert, "o"));
+    rdg_credentials_free(c);
+    CHECK_EQ(unlink(link), 0);
+    CHECK_OK(rdg_credentials_load(mine, "node", &c));
+    CHECK(rdg_cert_has_name(c->sign_cert, "n"));
+    rdg_credentials_free(c);
+    rdg_test_ca_fini(&ca);
+}
+
 static const char *pem(rdg_buf_t *b, const rdg_cert_t *cert) {
     rdg_buf_init(b, RDG_CREDENTIALS_TEXT_MAX);
     CHECK_OK(rdg_cert_to_pem(cert, b));
