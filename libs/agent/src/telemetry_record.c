@@ -67,7 +67,8 @@ static void add_damage(const rdg_agent_t *a, const chain_t *c, rdg_telemetry_cha
     if (chain_path(a->dir, c->name, "node/damaged", path) != RDG_OK || !rdg_file_exists(path)) return;
     rdg_buf_init(&text, 16384);
     const char *why = NULL;
-    if (rdg_file_read(path, &text) == RDG_OK && rdg_json_parse(rdg_buf_view(&text), &record) == RDG_OK)
+    if (rdg_file_read_plain(path, false, &text) == RDG_OK &&
+        rdg_json_parse(rdg_buf_view(&text), &record) == RDG_OK)
         why = json_string_value(json_object_get(record, "why"));
     snprintf(out->damaged, sizeof out->damaged, "%s",
              why && *why ? why : "the record of the damage can not be read");

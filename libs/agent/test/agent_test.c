@@ -667,6 +667,10 @@ TEST(a_nodes_token_and_configuration_are_read_through_no_link_and_wait_for_no_pi
     CHECK_STR(state_of(r), "failed");
     CHECK(strstr(text_of(json_object_get(r, "error"), "message"), "no plain file"));
     CHECK_EQ(unlink(token), 0);
+    snprintf(token, sizeof token, "%s/agent/chains/c1/node/damaged", rdg_test_dir());
+    CHECK_EQ(mkfifo(token, 0600), 0);
+    AWAIT(&c, json_object_get(telemetry_chain(&c), "damaged") != NULL); /* and telemetry goes on */
+    CHECK_EQ(unlink(token), 0);
     CHECK_EQ(unlink(conf), 0);
     CHECK_EQ(mkfifo(conf, 0600), 0);
     pid_t pid = node_pid();
