@@ -100,7 +100,7 @@ static void print_chain(const json_t *chain) {
     const json_t *rebuild = json_object_get(chain, "rebuild");
     out_fields(chain, COLUMNS("Chain=name", "State=state", "Chain id=chain_id", "Consensus=consensus",
                               "Height=height", "Hash=hash", "Created=created_ms", "Create took ms=running_ms",
-                              "First block ms=first_block_ms", "Tenant=tenant"));
+                              "First block ms=first_block_ms", "Tenant=tenant", "Reason=error"));
     if (rebuild)
         out_fields(rebuild,
                    COLUMNS("Rebuild=step", "Rebuild is=state", "From block=height", "Rebuild error=error"));

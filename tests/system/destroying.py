@@ -2,6 +2,7 @@
 tests/suites.d/destroying."""
 
 import os
+import subprocess
 import sys
 
 from archives import destruction, files, order, read
@@ -143,6 +144,8 @@ def what_can_not_be_archived_is_not_deleted_unless_it_is_named():
         lab.cloud.must("DELETE", "/chains/c")
         why = labs.wait_for("the reason", 60, lambda: chain_state(lab, "c")["error"], 0.1)
         check("no sound node answers" in why, why)
+        shown = subprocess.run([lab.binary("ridge"), "chain", "status", "c"], env=dict(os.environ, RIDGE_HOME=lab.cloud.dir), stdout=subprocess.PIPE, check=True).stdout.decode()
+        check(why in shown, f"what ridge chain status shows: {shown}")
         equal(chain_state(lab, "c")["state"], "closing", "state")
         check(os.path.isdir(lab.node_dir("dev-1", "c")), "its directory is there")
         code, said = lab.cli("chain", "archive", "c", check=False)
