@@ -34,9 +34,12 @@ static rdg_err_t records(cli_t *cli) {
 }
 
 static rdg_err_t rm(cli_t *cli) {
+    const char *typed = cli_flag(cli, "discard", NULL);
     uint64_t number;
     RDG_TRY(rdg_fail_in(rdg_parse_u64(cli->args[0], &number), "the number of a file"));
-    RDG_TRY(cli_call(cli, "DELETE", NULL, NULL, "/files/%" PRIu64, number));
+    if (typed) RDG_TRY(cli_component("file", typed));
+    RDG_TRY(cli_call(cli, "DELETE", NULL, NULL, "/files/%" PRIu64 "%s%s", number, typed ? "?discard=" : "",
+                     typed ? typed : ""));
     if (!cli->json) printf("file %" PRIu64 " is removed\n", number);
     return RDG_OK;
 }
@@ -53,7 +56,16 @@ const command_t file_commands[] = {
       {"kind", "KIND", "of this kind only"},
       {"after", "NUMBER", "only later ones"},
       {0}}},
-    {"file", "rm", "NUMBER", "remove an uploaded file", 1, 1, rm, {{0}}},
+    {"file",
+     "rm",
+     "NUMBER",
+     "remove an uploaded file",
+     1,
+     1,
+     rm,
+     {{"discard", "NAME",
+       "of an archive: the file's name again, since devices may have deleted what it holds"},
+      {0}}},
     {"record",
      "list",
      "",

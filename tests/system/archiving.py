@@ -54,6 +54,11 @@ def archives_follow_one_another_while_the_chain_runs():
         labs.wait_for("the files of duplicates to go", 10, lambda: len(files(lab)) == 2, 0.05)
         equal(sorted(a["state"] for a in archives(lab)), ["archived"] * 2 + ["duplicate"] * 3, "states")
         meter.check_on("c")
+        # A file for which devices delete is not removed by a slip of the hand.
+        kept = next(f for f in files(lab) if f["number"] == first["file"])
+        refused(lab, 6, ["all that is left", kept["name"]], "file", "rm", str(first["file"]))
+        refused(lab, 6, [kept["name"]], "file", "rm", str(first["file"]), "--discard", "another")
+        check_by_file_alone(lab, "c", first)
         # What cannot be archived is refused with the reason.
         none = await_end(lab, order(lab, "c", **{"from": head(lab, "c") + 1000}))
         equal(none["state"], "failed", "blocks that are not there")

@@ -208,7 +208,7 @@ static rdg_err_t find_file(rdg_baas_t *b, archive_row_t *r) {
 
 /* Of a file that is of no use: it takes room, and stands in the way of an honest one of the same name. */
 static rdg_err_t drop_file(rdg_baas_t *b, archive_row_t *r) {
-    char path[64];
+    char path[160];
     bool used;
     RDG_TRY(archives_file_used(b, r->file, &used));
     /* Each order has a file of its own name, so this is the platform's mistake; nothing proven is lost by it. */
@@ -217,7 +217,7 @@ static rdg_err_t drop_file(rdg_baas_t *b, archive_row_t *r) {
         r->file = 0;
         return archives_save(b, r);
     }
-    snprintf(path, sizeof path, "/files/%" PRId64, r->file);
+    snprintf(path, sizeof path, "/files/%" PRId64 "?discard=%s", r->file, r->object);
     rdg_err_t err = remote_files(b, "DELETE", path, NULL);
     if (err != RDG_OK && err != RDG_E_NOT_FOUND) return err;
     r->file = 0;
@@ -291,7 +291,7 @@ static rdg_err_t exported(rdg_baas_t *b, archive_row_t *r, const chain_t *c, uin
     bool guilty;
     if (r->file == 0) RDG_TRY(find_file(b, r));
     if (r->file == 0) {
-        uint64_t waited = baas_now() - r->updated_ms;
+        uint64_t now = baas_now(), waited = now > r->updated_ms ? now - r->updated_ms : 0;
         *after_ms = waited < 10000 ? LOOK_MS : LOOK_LATER_MS;
         if (waited < UPLOAD_MAX_MS) return RDG_OK;
         return end(b, r, "failed",

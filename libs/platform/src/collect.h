@@ -38,6 +38,7 @@
 #define COLLECT_META_MAX 4096u
 #define COLLECT_UPLOADS_DEVICE 8
 #define COLLECT_UPLOADS_TOTAL 1024
+#define COLLECT_ARCHIVE "archive" /* kind of a file that is kept as its device deletes */
 #define COLLECT_FILES_DEVICE 100000
 #define COLLECT_SPARE_BYTES (64ull << 20)
 #define COLLECT_CORRUPT_MAX 3

@@ -169,6 +169,20 @@ static rdg_err_t remove_rows(collect_t *c, int64_t number, rdg_sql_value_t diges
     return rdg_sql_exec(c->db, "DELETE FROM objects WHERE digest = ?", RDG_SQL_PARAMS(digest), NULL);
 }
 
+/* Devices delete blocks for an archive that is here: that of its file is said by its name. */
+static rdg_err_t check_discard(const rdg_service_call_t *call, const json_t *file) {
+    const char *device, *kind, *name, *typed = rdg_http_query(call->http, "discard");
+    RDG_TRY(rdg_json_get_str(file, "device", &device));
+    RDG_TRY(rdg_json_get_str(file, "kind", &kind));
+    RDG_TRY(rdg_json_get_str(file, "name", &name));
+    if (strcmp(kind, COLLECT_ARCHIVE) != 0 || (typed && strcmp(typed, name) == 0)) return RDG_OK;
+    return rdg_fail(
+        RDG_E_CONFLICT,
+        "it is an archive of device '%s', and may be all that is left of blocks which the devices "
+        "have deleted (ridge archive list); to give them up, say so by the file's name: --discard %s",
+        device, name);
+}
+
 static rdg_err_t remove_file(void *ctx, const rdg_service_call_t *call, rdg_service_answer_t *answer) {
     collect_t *c = ctx;
     json_t *file;
@@ -177,7 +191,8 @@ static rdg_err_t remove_file(void *ctx, const rdg_service_call_t *call, rdg_serv
     int64_t others = 0;
     (void)answer;
     RDG_TRY(find(c, call, &file));
-    rdg_err_t err = rdg_json_get_hex(file, "sm3", digest.b, sizeof digest.b);
+    rdg_err_t err = check_discard(call, file);
+    if (err == RDG_OK) err = rdg_json_get_hex(file, "sm3", digest.b, sizeof digest.b);
     if (err == RDG_OK) err = rdg_json_get_u64(file, "number", &number);
     json_decref(file);
     RDG_TRY(err);
