@@ -677,6 +677,7 @@ TEST(a_nodes_token_and_configuration_are_read_through_no_link_and_wait_for_no_pi
     CHECK_EQ(kill(pid, SIGKILL), 0);
     next_node(pid); /* with a configuration that is a file again */
     CHECK(lstat(conf, &st) == 0 && S_ISREG(st.st_mode));
+    CHECK_STR(state_of(command(&c, "s2", "chain.stop", "{\"chain\":\"c1\"}")), "done");
     rdg_agent_stop(a);
     cloud_stop(&c);
 }
