@@ -81,8 +81,9 @@ static bool take_call(text_t *t, rpc_plain_call_t *call) {
 }
 
 size_t rpc_plain_read(rdg_bytes_t body, rpc_plain_call_t calls[RDG_RPC_CALLS_MAX], bool *is_batch) {
-    text_t t = {body.data, body.data + body.len};
     size_t count = 0;
+    if (body.len == 0) return 0; /* and has no address */
+    text_t t = {body.data, body.data + body.len};
     *is_batch = take(&t, '[');
     do
         if (count == RDG_RPC_CALLS_MAX || !take_call(&t, &calls[count++])) return 0;
