@@ -16,7 +16,8 @@
 /* PROTOCOL: an answer of whoever stands between, or of nobody. */
 bool flow_passes(rdg_err_t err) {
     return err == RDG_E_UNAVAILABLE || err == RDG_E_TIMEOUT || err == RDG_E_BUSY || err == RDG_E_CLOSED ||
-           err == RDG_E_PROTOCOL || err == RDG_E_NO_MEMORY || err == RDG_E_DISK_FULL || err == RDG_E_IO;
+           err == RDG_E_PROTOCOL || err == RDG_E_NO_MEMORY || err == RDG_E_DISK_FULL || err == RDG_E_IO ||
+           err == RDG_E_CANCELLED; /* this cloud stops */
 }
 
 /* What the platform refuses (the device is gone, the queue is full) is the step's outcome. */

@@ -119,7 +119,7 @@ static void signed_by(kit_t *k, uint8_t key, const rdg_hash_t *digest, json_int_
 static void written(kit_t *k) {
     lost_sql(k, "INSERT OR IGNORE INTO main_intents (chain, name, kind, idem, args, state, entry, created_ms)"
                 " SELECT chain_id, name, 4, 'archive:' || lower(hex(manifest)),"
-                " '[1, 3, 1234, \"' || hex(manifest) || '\", \"' || hex(content) || '\"]', 1, 0, 1"
+                " '[1, 3, 1234, \"0x' || hex(manifest) || '\", \"0x' || hex(content) || '\"]', 1, 0, 1"
                 " FROM archives WHERE number = 1");
     lost_sql(k, "UPDATE main_intents SET state = 1, entry = 1, block = 1, time_s = 1 WHERE kind = 2");
     work_kick(k->baas, "c");
