@@ -76,6 +76,10 @@ TEST(platform_withstands_hostile_messages_of_a_device) {
         kit_call(&k, "POST", "/devices/dev-2/commands", "{\"id\":\"other\",\"type\":\"chain.stop\"}", NULL),
         202);
     fake_wait_commands(&other, 1);
+    CHECK_EQ(
+        kit_call(&k, "POST", "/devices/dev-1/commands", "{\"id\":\"mine\",\"type\":\"chain.stop\"}", NULL),
+        202);
+    fake_wait_commands(&f, 1);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i)
         for (size_t n = 0; n < sizeof kinds / sizeof kinds[0]; ++n) fake_publish(&f, kinds[n], bad[i]);
     static char deep[100000];
@@ -86,7 +90,11 @@ TEST(platform_withstands_hostile_messages_of_a_device) {
     fake_publish(&f, "result", "{\"id\":\"other\",\"state\":\"failed\"}");
     snprintf(text, sizeof text, "{\"id\":\"other\",\"state\":\"done\"}");
     (void)rdg_mqtt_publish(f.mqtt, "devices/dev-2/result", rdg_bytes_str(text), false, NULL);
+    /* They are taken in turn: when this one is, those before it have been. */
+    fake_publish(&f, "result", "{\"id\":\"mine\",\"state\":\"done\"}");
+    kit_wait_state(&k, "mine", "done");
     fake_publish(&f, "status", "{\"online\":true}");
+    kit_wait_online(&k, "dev-1", true);
     CHECK_EQ(kit_call(&k, "POST", "/devices/dev-1/requests", "{\"method\":\"agent.info\"}", NULL), 200);
     CHECK_EQ(kit_call(&k, "GET", "/devices", NULL, &a), 200);
     CHECK_EQ(json_array_size(json_object_get(a, "devices")), 2);
